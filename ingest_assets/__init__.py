@@ -1,0 +1,1 @@
+"""Ingest Assets: keep a hybrid Qdrant index exactly in step with the systems a company already has."""
