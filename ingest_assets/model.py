@@ -35,6 +35,10 @@ class ItemError(IngestError):
     """One item cannot be processed as it is. Permanent for its content: it is parked, the rest goes on."""
 
 
+class NotPublishedError(IngestError):
+    """A collection was asked for that nothing has been published under yet."""
+
+
 class SourceUnavailableError(UnavailableError):
     """A source could not be read to its end. It must never be taken for an empty one."""
 
@@ -99,6 +103,11 @@ class Source(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def repaired(self) -> int:
+        """How many documents, of those rendered since the last read began, held text that had to be cleaned."""
+        ...
 
     def signature(self) -> str | None:
         """A cheap token that differs whenever the content may have; None when it cannot be told cheaply."""

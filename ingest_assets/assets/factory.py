@@ -1,0 +1,152 @@
+"""One lineage graph a source, all of the same shape."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+from ingest_assets.assets.metadata import outcome_metadata
+from ingest_assets.automation.orphans import note_process
+from ingest_assets.reconcile import observer, reconcile
+from ingest_assets.resources import Ingest
+
+OWNERS = ["team:data-platform"]
+PROGRESS_EVERY_S = 5
+
+
+class ReconcileConfig(dg.Config):
+    """How a stage is run. Left alone, it works off the difference, which is right nearly always."""
+
+    rebuild: bool = False
+    """Look at everything again, whatever is recorded as done. Safe at any time: the result is the same,
+    vectors of known texts are not made again, and search answers from the old index until the new one
+    is complete. For the collection: build a new generation beside the live one, then switch."""
+
+    retry_parked: bool = False
+    """Try items that were refused before once more, though neither they nor the pipeline changed."""
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """What Dagster shows of a stage."""
+
+    name: str
+    deps: Sequence[str]
+    kinds: set[str]
+    code_version: str
+    description: str
+
+
+STAGE_SPECS = (
+    StageSpec(
+        "records",
+        (),
+        {"sqlite"},
+        "1",
+        "One row a record of the source: people, organisations, interactions and opportunities of a CRM, "
+        "rendered to a title, header fields and a body. Read through a read-only connection; a record "
+        "counts as changed when the digest of its columns changes.",
+    ),
+    StageSpec(
+        "entities",
+        ("records",),
+        {"python"},
+        "1",
+        "One row a person's or organisation's record, with the canonical entity that it belongs to, and "
+        "one row a document with the entities that it is about. Records that share a normalised e-mail "
+        "address, telephone number or web domain are one entity.",
+    ),
+    StageSpec(
+        "chunks",
+        ("records",),
+        {"python"},
+        "1",
+        "One row a chunk: the header lines of its record, then a piece of the body within the budget. Ids "
+        "are derived from content, so that an edit at the top of a text leaves the chunks below it alone.",
+    ),
+    StageSpec(
+        "dense_vectors",
+        ("chunks",),
+        {"fastembed"},
+        "1",
+        "One row a distinct chunk text and dense model: a unit vector. A text is embedded once, however "
+        "many chunks have it.",
+    ),
+    StageSpec(
+        "sparse_vectors",
+        ("chunks",),
+        {"fastembed"},
+        "1",
+        "One row a distinct chunk text: BM25 term weights.",
+    ),
+    StageSpec(
+        "collection",
+        ("entities", "dense_vectors", "sparse_vectors"),
+        {"qdrant"},
+        "1",
+        "One point a chunk in the Qdrant collection, with both vectors, the text and what it can be "
+        "filtered by. A point counts as done when the store has acknowledged it; readers see the published "
+        "generation, never one that is being written.",
+    ),
+)
+
+
+def source_assets(source: str) -> list[dg.AssetsDefinition]:
+    """The assets of one source, keyed [source, stage]."""
+    return [_asset(source, spec) for spec in STAGE_SPECS]
+
+
+def _asset(source: str, spec: StageSpec) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=[source, spec.name],
+        deps=[[source, dep] for dep in spec.deps],
+        description=spec.description,
+        group_name=source,
+        kinds=spec.kinds,
+        owners=OWNERS,
+        code_version=spec.code_version,
+        # One slot a source: two refreshes of it never run at the same time.
+        pool=source,
+    )
+    def stage_asset(
+        context: dg.AssetExecutionContext, config: ReconcileConfig, ingest: Ingest
+    ) -> dg.MaterializeResult[None]:
+        note_process(context)
+        with ingest.open() as bench:
+            run = bench.run(
+                rebuild=config.rebuild, retry_parked=config.retry_parked, progress=_Progress(context)
+            )
+            started = time.perf_counter()
+            stage = bench.stage(source, spec.name)
+            outcomes = reconcile(stage, bench.ledger, run)
+            seconds = time.perf_counter() - started
+            if outcomes.parked:
+                context.log.warning(
+                    f"{outcomes.parked} items are parked: they are not in the index, or not as they are "
+                    f"now. `ingest parked` lists them."
+                )
+            with bench.ledger.reading() as connection:
+                content = stage.content(connection)
+            return dg.MaterializeResult(
+                metadata=outcome_metadata(outcomes, seconds), data_version=dg.DataVersion(content)
+            )
+
+    return stage_asset
+
+
+class _Progress:
+    """A log line every few seconds, not one a batch: an event costs Dagster about 10 ms."""
+
+    def __init__(self, context: dg.AssetExecutionContext) -> None:
+        self._context, self._next = context, time.monotonic() + PROGRESS_EVERY_S
+        self._observer = observer.get()
+
+    def __call__(self, moved: int) -> None:
+        if self._observer is not None:
+            self._observer("/".join(self._context.asset_key.path), moved)
+        if time.monotonic() >= self._next:
+            self._context.log.info(f"{moved:,} items so far")
+            self._next = time.monotonic() + PROGRESS_EVERY_S

@@ -1,0 +1,40 @@
+"""Why a tick may have to be skipped."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from ingest_assets.automation.jobs import BUILD, REFRESH
+from ingest_assets.automation.orphans import settle_orphans
+from ingest_assets.model import IngestError
+from ingest_assets.resources import Ingest
+from ingest_assets.settings import load_settings
+
+_ACTIVE = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def not_configured(ingest: Ingest) -> str | None:
+    """What is missing for a refresh to make sense."""
+    try:
+        settings = load_settings(**ingest.overrides)
+    except IngestError as error:
+        return str(error)
+    if settings.crm_path is None:
+        return "CRM_DB_PATH is not set"
+    return None
+
+
+def active_run(instance: dg.DagsterInstance) -> str | None:
+    """The run that a new one would have to wait for. Runs whose process is gone are settled first."""
+    settle_orphans(instance)
+    for job in (BUILD, REFRESH):
+        runs = instance.get_run_records(dg.RunsFilter(job_name=job, statuses=_ACTIVE), limit=1)
+        if runs:
+            return f"run {runs[0].dagster_run.run_id[:8]} of {job} is still at work"
+    return None

@@ -1,0 +1,59 @@
+"""A sensor a source, that notices changes soon after they are made."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from ingest_assets.automation.jobs import REFRESH
+from ingest_assets.automation.reasons import active_run, not_configured
+from ingest_assets.model import IngestError
+from ingest_assets.reconcile import is_settled
+from ingest_assets.resources import Ingest
+from ingest_assets.settings import Settings, load_settings
+from ingest_assets.workbench import STAGES, Workbench
+
+
+def change_sensor(source: str, settings: Settings) -> dg.SensorDefinition:
+    """Asks the source for its cheap signature; a changed one requests a refresh.
+
+    The signature is the run's key, so that a change is asked for once. Should that run fail, the
+    schedule tries again: a source that breaks every run must not be tried every few seconds.
+    """
+
+    @dg.sensor(
+        name=f"{source}_change_sensor",
+        job_name=REFRESH,
+        minimum_interval_seconds=settings.crm_sensor_interval_s,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Refreshes soon after the source has changed. An untouched source costs a look at "
+        "its files' headers.",
+    )
+    def source_change_sensor(
+        context: dg.SensorEvaluationContext, ingest: Ingest
+    ) -> dg.SkipReason | dg.RunRequest:
+        reason = not_configured(ingest)
+        if reason:
+            return dg.SkipReason(f"SKIPPED: {reason}.")
+        try:
+            changed = _changed(ingest, source)
+        except IngestError as error:
+            return dg.SkipReason(f"SKIPPED: {error}")
+        if changed is None:
+            return dg.SkipReason(f"SKIPPED: {source} has not changed since the last refresh.")
+        reason = active_run(context.instance)
+        if reason:
+            return dg.SkipReason(f"SKIPPED: {source} has changed, but {reason}.")
+        context.log.info(f"STARTED: {source} has changed.")
+        return dg.RunRequest(run_key=changed, tags={"ingest/started_by": "sensor"})
+
+    return source_change_sensor
+
+
+def _changed(ingest: Ingest, source: str) -> str | None:
+    """What the source looks like now, if it is not what the index was made from."""
+    with Workbench(load_settings(**ingest.overrides)) as bench:
+        stage = bench.stage(source, STAGES[0])
+        with bench.ledger.reading() as connection:
+            looks = stage.looks_at(connection)
+            # A source that cannot tell cheaply is left to the schedule.
+            return None if looks is None or is_settled(connection, stage, looks) else looks

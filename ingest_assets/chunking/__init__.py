@@ -1,0 +1,9 @@
+"""Documents to chunks.
+
+What belongs here: where a text is cut, what context each piece carries, and how its id is derived.
+What does not: the ledger, models, Dagster.
+"""
+
+from ingest_assets.chunking.records import Budget, RecordChunker
+
+__all__ = ["Budget", "RecordChunker"]

@@ -1,0 +1,159 @@
+"""Where a long text is cut: at natural borders, and at places that its content decides.
+
+A splitter that fills each piece up to the budget moves every later border when a word is put in at
+the top. So the text is first taken apart into sentences and paragraphs (by semantic-text-splitter),
+and these units are joined again by a content-defined rule, as in deduplicating backup: a piece that
+is long enough ends at a paragraph's end or before a unit whose hash says so, and always before the
+budget is passed. After an insertion the borders fall in step again within a few pieces.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+Measure = Callable[[Sequence[str]], Sequence[int]]
+
+# A piece may end from a quarter of the budget on, before one unit in four, and from half of it on at
+# the end of a paragraph: two runs of borders meet again after a few pieces.
+MIN_SHARE = 4
+CUT_ONE_IN = 4
+# The splitter joins what is shorter than a sixteenth of the budget, and is given eight budgets at most.
+UNIT_SHARE = 16
+SEGMENT_BUDGETS = 8
+CUT_WORD_ONE_IN = 64
+
+_PARAGRAPH_END = re.compile(r"\n[^\S\n]*\n\s*")
+_WORD = re.compile(r"\S+\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How large a chunk may be, and how much of its forerunner it repeats.
+
+    `unit` counts characters, or tokens of the tokenizer at `tokenizer` (a tokenizer.json).
+    """
+
+    size: int
+    overlap: int = 0
+    unit: Literal["characters", "tokens"] = "characters"
+    tokenizer: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a text: [start, end) are its own characters, [lead, start) those repeated before them."""
+
+    lead: int
+    start: int
+    end: int
+
+
+def split(text: str, budget: Budget) -> list[Piece]:
+    """The pieces of a text, in order; together they cover it. Empty text has no pieces."""
+    if not text:
+        return []
+    if budget.unit == "characters" and len(text) <= budget.size:
+        return [Piece(0, 0, len(text))]
+    units = _units(text, budget)
+    sizes = _measure(budget)([unit for _, unit in units])
+    pieces: list[Piece] = []
+    first, filled = 0, 0
+    for i, ((_, unit), size) in enumerate(zip(units, sizes, strict=True)):
+        ends = i > first and _ends_between(units[i - 1][1], unit, filled, budget)
+        if ends or (i > first and filled + size > budget.size):
+            pieces.append(_piece(units, sizes, first, i, budget))
+            first, filled = i, 0
+        filled += size
+    pieces.append(_piece(units, sizes, first, len(units), budget))
+    return pieces
+
+
+def _ends_between(before: str, after: str, filled: int, budget: Budget) -> bool:
+    """Whether a piece that could go on ends here: a rule of the content alone, not of where it began."""
+    if filled * 2 >= budget.size and _PARAGRAPH_END.search(before):
+        return True
+    return filled * MIN_SHARE >= budget.size and zlib.crc32(after.encode()) % CUT_ONE_IN == 0
+
+
+def _piece(
+    units: Sequence[tuple[int, str]], sizes: Sequence[int], first: int, stop: int, budget: Budget
+) -> Piece:
+    lead, room = first, budget.overlap
+    while lead > 0 and sizes[lead - 1] <= room:
+        lead -= 1
+        room -= sizes[lead]
+    last_start, last = units[stop - 1]
+    return Piece(units[lead][0], units[first][0], last_start + len(last))
+
+
+def _units(text: str, budget: Budget) -> list[tuple[int, str]]:
+    """(offset, unit), in order and without gaps: paragraphs, or sentences of a paragraph over the budget."""
+    from semantic_text_splitter import TextSplitter
+
+    capacity = (max(1, budget.size // UNIT_SHARE), budget.size)
+    if budget.tokenizer is not None:
+        splitter = TextSplitter.from_huggingface_tokenizer(_tokenizer(budget.tokenizer), capacity, trim=False)
+    else:
+        splitter = TextSplitter(capacity, trim=False)
+    units: list[tuple[int, str]] = []
+    for start, stop in _segments(text, budget.size * SEGMENT_BUDGETS):
+        segment = text[start:stop]
+        # A token is at least a character, so what fits in characters fits in tokens too.
+        if len(segment) <= budget.size:
+            units.append((start, segment))
+        else:
+            units += [(start + offset, unit) for offset, unit in splitter.chunk_indices(segment)]
+    return units
+
+
+def _segments(text: str, limit: int) -> Iterator[tuple[int, int]]:
+    """[start, stop) of the paragraphs, each with the blank lines after it; longer ones cut up."""
+    start = 0
+    for blank in _PARAGRAPH_END.finditer(text):
+        yield from _cut(text, start, blank.end(), limit)
+        start = blank.end()
+    if start < len(text):
+        yield from _cut(text, start, len(text), limit)
+
+
+def _cut(text: str, start: int, stop: int, limit: int) -> Iterator[tuple[int, int]]:
+    """Parts of at most `limit` characters, that end where the words say so.
+
+    The splitter's time grows with the square of what it is given at once.
+    """
+    if stop - start > limit:
+        for word in _WORD.finditer(text, start, stop):
+            while word.end() - start > limit:
+                part = max(word.start(), start + 1) if word.start() - start > limit // 2 else start + limit
+                yield start, part
+                start = part
+            if word.end() - start >= limit // 2 and zlib.crc32(word.group().encode()) % CUT_WORD_ONE_IN == 0:
+                yield start, word.end()
+                start = word.end()
+    if start < stop:
+        yield start, stop
+
+
+def _measure(budget: Budget) -> Measure:
+    if budget.tokenizer is None:
+        return lambda units: [len(unit) for unit in units]
+    tokenizer = _tokenizer(budget.tokenizer)
+    return lambda units: [
+        len(encoding.ids) for encoding in tokenizer.encode_batch(list(units), add_special_tokens=False)
+    ]
+
+
+@lru_cache(maxsize=2)
+def _tokenizer(path: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202 - the library is imported here only
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer

@@ -1,0 +1,194 @@
+"""The `ingest` command and its subcommands."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ingest_assets.cli import output
+from ingest_assets.model import IngestError
+from ingest_assets.settings import SAMPLE_CRM, Settings, load_settings
+from ingest_assets.workbench import SOURCES, Workbench
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Keep a hybrid search index exactly in step with your CRM, and search it.",
+    epilog="Settings come from the environment and from .env; see .env.example. "
+    "Exit status: 0 done, 1 failed or disagreeing, 2 wrong usage or settings, 3 done but items are parked.",
+)
+sample = typer.Typer(no_args_is_help=True, help="Write sample data to try things on.")
+app.add_typer(sample, name="sample")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text.")]
+Source = Annotated[str, typer.Option(help=f"Which source: {', '.join(SOURCES)}.")]
+
+DONE, FAILED, WRONG, PARKED = 0, 1, 2, 3
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help="What to look for, in plain words.")],
+    source: Source = "crm",
+    mode: Annotated[str, typer.Option(help="dense (meaning), sparse (words) or hybrid (both).")] = "hybrid",
+    limit: Annotated[int, typer.Option(help="How many hits at most, 1 to 1000.")] = 10,
+    filter_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            metavar="KEY=VALUE",
+            help="Only hits with this value, for example kind=email. Repeat a key to allow several values.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Search the index, for example: ingest search "renewal of the support contract" --filter kind=email."""
+    from ingest_assets.search import Searcher
+
+    settings = load_settings()
+    _require_source(source)
+    where = _filters(filter_ or [])
+    with Workbench(settings) as bench:
+        hits = Searcher(bench, source).search(query, mode=mode, limit=limit, where=where)  # type: ignore[arg-type]
+    output.hits(hits, json)
+
+
+@app.command()
+def status(json: Json = False) -> None:
+    """What the index holds, and when it was last brought up to date."""
+    from ingest_assets.status import status as status_of
+
+    with Workbench(load_settings()) as bench:
+        output.status(status_of(bench.ledger), json)
+
+
+@app.command()
+def parked(source: Source = "crm", json: Json = False) -> None:
+    """List the items that were refused, with the reason. They are tried again when they change."""
+    from ingest_assets.status import parked_items
+
+    _require_source(source)
+    with Workbench(load_settings()) as bench:
+        output.parked(parked_items(bench.ledger, source), json)
+
+
+@app.command()
+def audit(
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what disagrees, then audit again.")] = False,
+    json: Json = False,
+) -> None:
+    """Compare every point of the index with what should be there. Exit status 0 when all agree, else 1."""
+    from ingest_assets.reconcile import reconcile
+    from ingest_assets.stages.audit import accept_observed
+    from ingest_assets.stages.audit import audit as audit_of
+
+    settings = load_settings()
+    results = {}
+    with Workbench(settings) as bench:
+        for source in SOURCES:
+            stage = bench.collection(source)
+            if repair:
+                accept_observed(stage, bench.ledger, settings.ingest_lock_timeout_s)
+                reconcile(stage, bench.ledger, bench.run())
+            results[stage.collection] = audit_of(stage, bench.ledger)
+    output.audits(results, json)
+    raise typer.Exit(DONE if all(result.agrees for result in results.values()) else FAILED)
+
+
+@app.command()
+def refresh(
+    source: Annotated[str | None, typer.Option(help="Only this source; all by default.")] = None,
+    retry_parked: Annotated[
+        bool, typer.Option("--retry-parked", help="Try refused items once more, though they did not change.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Work off what changed since the last run. Safe at any time."""
+    _run("refresh_search_index", source, rebuild=False, retry_parked=retry_parked, json=json)
+
+
+@app.command()
+def build(
+    source: Annotated[str | None, typer.Option(help="Only this source; all by default.")] = None,
+    json: Json = False,
+) -> None:
+    """Look at everything again and build a new index beside the live one, then switch. Safe at any time."""
+    _run("build_search_index", source, rebuild=True, retry_parked=True, json=json)
+
+
+@sample.command("crm")
+def sample_crm(
+    path: Annotated[
+        Path | None, typer.Option(help=f"The file to write; {SAMPLE_CRM} in INGEST_HOME by default.")
+    ] = None,
+    documents: Annotated[int, typer.Option(help="How many records, 20 to 2,000,000.", min=20)] = 2_000,
+    seed: Annotated[int, typer.Option(help="The same seed writes the same CRM.")] = 1,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+    json: Json = False,
+) -> None:
+    """Write a CRM with natural text and known duplicates; its truth goes to a CSV file beside it."""
+    from ingest_assets.sources.crm.sample import write_sample
+
+    target = path or load_settings().ingest_home / SAMPLE_CRM
+    target.parent.mkdir(parents=True, exist_ok=True)
+    truth = write_sample(target, documents, seed, overwrite=overwrite)
+    output.sample(target, truth, json)
+
+
+def _run(job: str, source: str | None, *, rebuild: bool, retry_parked: bool, json: bool) -> None:
+    from ingest_assets.cli.runs import run_job
+
+    if source is not None:
+        _require_source(source)
+    settings = load_settings()
+    _require_configured(settings)
+    report = run_job(
+        settings,
+        job,
+        sources=[source] if source else list(SOURCES),
+        rebuild=rebuild,
+        retry_parked=retry_parked,
+        show_progress=not json and sys.stderr.isatty(),
+    )
+    output.run(report, json)
+    if not report.success:
+        raise typer.Exit(FAILED)
+    raise typer.Exit(PARKED if report.parked else DONE)
+
+
+def _require_configured(settings: Settings) -> None:
+    with Workbench(settings) as bench:
+        for source in SOURCES:
+            bench.source(source)
+
+
+def _require_source(source: str) -> None:
+    if source not in SOURCES:
+        raise typer.BadParameter(f"there is no source {source!r}. Sources: {', '.join(SOURCES)}.")
+
+
+def _filters(pairs: list[str]) -> dict[str, list[str]]:
+    where: dict[str, list[str]] = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not (key and separator and value):
+            raise typer.BadParameter(f"--filter takes KEY=VALUE, for example kind=email; not {pair!r}.")
+        where.setdefault(key, []).append(value)
+    return where
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line. What we understand is one sentence on standard error and status 2."""
+    try:
+        return app(arguments, standalone_mode=True)
+    except IngestError as error:
+        print(f"ingest: {error}", file=sys.stderr)
+        raise SystemExit(WRONG) from None
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`ingest search … | head`).
+        sys.stderr.close()
+        raise SystemExit(DONE) from None

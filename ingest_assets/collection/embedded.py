@@ -1,0 +1,369 @@
+"""The Qdrant engine in this process (qdrant-edge-py), one directory a published revision.
+
+    <home>/<collection>/CURRENT                the live revision's name
+    <home>/<collection>/000003-000017/         generation 3, revision 17: never written again
+    <home>/<collection>/work-000003/           the one writer's copy; thrown away when it is found
+
+A writer never touches what readers may have open: it works on a copy, and `commit` makes the copy the
+next revision. Large files that the engine never rewrites are hard links in the copy, so that a commit
+costs little more than what changed. The write-ahead log is off: a crash loses the copy, not a
+collection, and without the log any number of processes can read a revision at once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ingest_assets.collection.base import (
+    DATETIME_FIELDS,
+    DENSE,
+    KEYWORD_FIELDS,
+    SPARSE,
+    Filter,
+    Leg,
+    Payload,
+    Points,
+    Scored,
+)
+from ingest_assets.collection.files import copy_sparse, replace_text, sync_tree
+from ingest_assets.model import IngestError, NotPublishedError, UnavailableError
+
+if TYPE_CHECKING:
+    import qdrant_edge
+
+_REVISION = re.compile(r"(\d{6,})-(\d{6,})")
+UPSERT_BATCH = 1_000
+SCAN_BATCH = 5_000
+# KiB of vectors in a segment from which on it gets an HNSW graph: about 65,000 vectors of 384
+# dimensions. Below it a scan takes a few milliseconds, is exact, and the build is several times faster.
+INDEXING_THRESHOLD_KIB = 98_304
+# Files of the engine's immutable segments that are written once, when the segment is made, and hold
+# most of its bytes. A test holds that a refresh leaves a published revision's bytes alone.
+_WRITE_ONCE = re.compile(r"(vector_storage-[^/]+/matrix\.dat|vector_index-[^/]+/[^/]+\.(dat|bin|json))$")
+_WRITE_ONCE_MIN_BYTES = 1 << 20
+_OPEN_ATTEMPTS = 3
+
+
+class EmbeddedStore:
+    """Collections as directories below `home`."""
+
+    commit_every: int | None = None
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    def live(self, collection: str) -> int | None:
+        current = self._current(collection)
+        return current[0] if current else None
+
+    def generations(self, collection: str) -> list[int]:
+        return sorted({generation for generation, _ in self._revisions(collection)})
+
+    def create(self, collection: str, generation: int, dimension: int) -> None:
+        self.drop(collection, generation)
+        work = self._clean_work(collection, generation)
+        work.mkdir(parents=True)
+        shard = _create_shard(work, dimension)
+        shard.flush()
+        shard.close()
+        self._adopt(collection, generation, 0, work)
+
+    @contextmanager
+    def writer(self, collection: str, generation: int) -> Iterator[_EmbeddedWriter]:
+        writer = _EmbeddedWriter(self, collection, generation)
+        try:
+            yield writer
+        finally:
+            writer.discard()
+
+    @contextmanager
+    def reader(self, collection: str, generation: int | None = None) -> Iterator[_EmbeddedReader]:
+        reader = self._open(collection, generation)
+        try:
+            yield reader
+        finally:
+            reader.close()
+
+    def publish(self, collection: str, generation: int) -> None:
+        self._point_to(collection, generation, self._newest(collection, generation))
+
+    def drop(self, collection: str, generation: int) -> None:
+        for number, revision in self._revisions(collection):
+            if number == generation:
+                self._remove(self._path(collection, generation, revision))
+
+    def close(self) -> None:
+        """Nothing is kept open between calls."""
+
+    # Revisions on disk
+
+    def base(self, collection: str, generation: int) -> Path:
+        """The directory that a writer of the generation starts from."""
+        current = self._current(collection)
+        # A newer revision of the live generation is one whose commit did not get to its end.
+        if current and current[0] == generation:
+            return self._path(collection, *current)
+        return self._path(collection, generation, self._newest(collection, generation))
+
+    def begin(self, collection: str, generation: int) -> Path:
+        """A fresh copy of the generation for its writer."""
+        base, work = self.base(collection, generation), self._clean_work(collection, generation)
+        _clone(base, work)
+        return work
+
+    def finish(self, collection: str, generation: int, work: Path) -> None:
+        """Make the writer's copy the next revision, and the live one if its generation is live."""
+        current = self._current(collection)
+        is_live = current is not None and current[0] == generation
+        revision = self._newest(collection, generation) + 1
+        self._adopt(collection, generation, revision, work)
+        if is_live:
+            self._point_to(collection, generation, revision)
+        self._prune(collection, generation, revision)
+
+    def _adopt(self, collection: str, generation: int, revision: int, work: Path) -> None:
+        sync_tree(work)
+        work.rename(self._path(collection, generation, revision))
+
+    def _prune(self, collection: str, generation: int, newest: int) -> None:
+        # The revision before the newest stays: a reader may be about to open it.
+        for number, revision in self._revisions(collection):
+            if number == generation and revision < newest - 1:
+                self._remove(self._path(collection, number, revision))
+
+    def _remove(self, path: Path) -> None:
+        # Windows refuses to delete what a reader has mapped; the next commit tries again.
+        shutil.rmtree(path, ignore_errors=True)
+
+    def _clean_work(self, collection: str, generation: int) -> Path:
+        work = self._home / collection / f"work-{generation:06d}"
+        if work.exists():
+            shutil.rmtree(work)
+        return work
+
+    def _current(self, collection: str) -> tuple[int, int] | None:
+        try:
+            name = (self._home / collection / "CURRENT").read_text().strip()
+        except FileNotFoundError:
+            return None
+        match = _REVISION.fullmatch(name)
+        if not match:
+            raise IngestError(f"{self._home / collection / 'CURRENT'} holds {name!r}, not a revision's name.")
+        return int(match[1]), int(match[2])
+
+    def _point_to(self, collection: str, generation: int, revision: int) -> None:
+        name = self._path(collection, generation, revision).name
+        replace_text(self._home / collection / "CURRENT", name + "\n")
+
+    def _path(self, collection: str, generation: int, revision: int) -> Path:
+        return self._home / collection / f"{generation:06d}-{revision:06d}"
+
+    def _revisions(self, collection: str) -> list[tuple[int, int]]:
+        directory = self._home / collection
+        names = [path.name for path in directory.iterdir()] if directory.exists() else []
+        return sorted((int(m[1]), int(m[2])) for name in names if (m := _REVISION.fullmatch(name)))
+
+    def _newest(self, collection: str, generation: int) -> int:
+        revisions = [r for g, r in self._revisions(collection) if g == generation]
+        if not revisions:
+            raise NotPublishedError(f"The collection {collection} has no generation {generation}.")
+        return max(revisions)
+
+    def _open(self, collection: str, generation: int | None) -> _EmbeddedReader:
+        for attempt in range(_OPEN_ATTEMPTS):
+            path = self._readable(collection, generation)
+            try:
+                return _EmbeddedReader(_load(path), int(path.name.split("-")[0]))
+            except UnavailableError:
+                # A commit may have removed the revision between our look at CURRENT and our opening it.
+                if attempt == _OPEN_ATTEMPTS - 1 or path == self._readable(collection, generation):
+                    raise
+        raise AssertionError("unreachable")
+
+    def _readable(self, collection: str, generation: int | None) -> Path:
+        if generation is not None:
+            return self.base(collection, generation)
+        current = self._current(collection)
+        if current is None:
+            raise NotPublishedError(f"Nothing has been published as {collection} yet. Run `ingest build`.")
+        return self._path(collection, *current)
+
+
+class _EmbeddedWriter:
+    """Copies the generation on the first write; a commit ends that copy, the next write takes another."""
+
+    def __init__(self, store: EmbeddedStore, collection: str, generation: int) -> None:
+        self._store, self._collection, self._generation = store, collection, generation
+        self._work: Path | None = None
+        self._shard: qdrant_edge.EdgeShard | None = None
+
+    def upsert(self, points: Points) -> None:
+        import qdrant_edge as edge
+
+        shard = self._open()
+        for start in range(0, len(points.ids), UPSERT_BATCH):
+            batch = [_point(points, i) for i in range(start, min(start + UPSERT_BATCH, len(points.ids)))]
+            shard.update(edge.UpdateOperation.upsert_points(batch))
+
+    def delete(self, ids: Sequence[str]) -> None:
+        import qdrant_edge as edge
+
+        if ids:
+            self._open().update(edge.UpdateOperation.delete_points(list(ids)))
+
+    def commit(self) -> None:
+        if self._shard is None or self._work is None:
+            return
+        self._shard.optimize()
+        self._shard.flush()
+        self._shard.close()
+        self._shard = None
+        self._store.finish(self._collection, self._generation, self._work)
+        self._work = None
+
+    def discard(self) -> None:
+        """Throw away what was not committed."""
+        if self._shard is not None:
+            self._shard.close()
+            self._shard = None
+        if self._work is not None:
+            shutil.rmtree(self._work, ignore_errors=True)
+            self._work = None
+
+    def _open(self) -> qdrant_edge.EdgeShard:
+        if self._shard is None:
+            self._work = self._store.begin(self._collection, self._generation)
+            self._shard = _load(self._work)
+        return self._shard
+
+
+class _EmbeddedReader:
+    def __init__(self, shard: qdrant_edge.EdgeShard, generation: int) -> None:
+        self._shard, self.generation = shard, generation
+
+    def query(self, legs: Sequence[Leg], limit: int, where: Filter | None = None) -> list[list[Scored]]:
+        import qdrant_edge as edge
+
+        condition = _filter(where)
+        requests = [
+            edge.QueryRequest(limit=limit, query=_nearest(leg), filter=condition, with_payload=False)
+            for leg in legs
+        ]
+        answers = self._shard.query_batch(edge.QueryBatchRequest(requests))
+        return [[Scored(str(point.id), point.score) for point in answer] for answer in answers]
+
+    def payloads(self, ids: Sequence[str]) -> dict[str, Payload]:
+        records = self._shard.retrieve(list(ids), True, False)
+        return {str(record.id): record.payload or {} for record in records}
+
+    def count(self) -> int:
+        import qdrant_edge as edge
+
+        return self._shard.count(edge.CountRequest(exact=True))
+
+    def scan(self) -> Iterator[tuple[str, str]]:
+        for record in self._scroll(with_payload=["digest"]):
+            yield str(record.id), (record.payload or {}).get("digest", "")
+
+    def without_sparse(self) -> list[str]:
+        import qdrant_edge as edge
+
+        missing = edge.Filter(must_not=[edge.HasVectorCondition(SPARSE)])
+        return [str(record.id) for record in self._scroll(with_payload=False, filter=missing)]
+
+    def _scroll(self, **request: Any) -> Iterator[qdrant_edge.Record]:
+        import qdrant_edge as edge
+
+        offset = None
+        while True:
+            page = edge.ScrollRequest(offset=offset, limit=SCAN_BATCH, with_vector=False, **request)
+            records, offset = self._shard.scroll(page)
+            yield from records
+            if offset is None:
+                return
+
+    def close(self) -> None:
+        self._shard.close()
+
+
+def _create_shard(path: Path, dimension: int) -> qdrant_edge.EdgeShard:
+    import qdrant_edge as edge
+
+    cold = edge.Memory.Cold  # mapped from disk: the process's own memory does not grow with the collection
+    config = edge.EdgeConfig(
+        vectors={DENSE: edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Cosine, memory=cold)},
+        sparse_vectors={SPARSE: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf, memory=cold)},
+        payload_memory=cold,
+        optimizers=edge.EdgeOptimizersConfig(indexing_threshold=INDEXING_THRESHOLD_KIB),
+        wal_enabled=False,
+    )
+    shard = edge.EdgeShard.create(str(path), config)
+    schema = dict.fromkeys(KEYWORD_FIELDS, edge.PayloadSchemaType.Keyword)
+    schema |= dict.fromkeys(DATETIME_FIELDS, edge.PayloadSchemaType.Datetime)
+    for field, kind in schema.items():
+        shard.update(edge.UpdateOperation.create_field_index(field, kind))
+    return shard
+
+
+def _load(path: Path) -> qdrant_edge.EdgeShard:
+    import qdrant_edge as edge
+
+    if not path.exists():
+        raise UnavailableError(f"{path} is gone.")
+    try:
+        return edge.EdgeShard.load(str(path))
+    except Exception as error:  # the binding raises bare Exception for whatever goes wrong
+        raise UnavailableError(f"The embedded collection at {path} cannot be opened: {error}") from error
+
+
+def _point(points: Points, i: int) -> qdrant_edge.Point:
+    import qdrant_edge as edge
+
+    indices, values = points.sparse.row(i)
+    # Lists: the binding reads them twice as fast as arrays.
+    sparse = edge.SparseVector(indices.tolist(), values.tolist())
+    vectors: dict[str, Any] = {DENSE: points.dense[i].tolist(), SPARSE: sparse}
+    return edge.Point(points.ids[i], vectors, points.payloads[i])
+
+
+def _nearest(leg: Leg) -> Any:
+    import qdrant_edge as edge
+
+    if leg.dense is not None:
+        return edge.Query.Nearest(leg.dense.tolist(), using=leg.using)
+    assert leg.sparse is not None
+    indices, values = leg.sparse.row(0)
+    return edge.Query.Nearest(edge.SparseVector(indices.tolist(), values.tolist()), using=leg.using)
+
+
+def _filter(where: Filter | None) -> qdrant_edge.Filter | None:
+    import qdrant_edge as edge
+
+    if not where:
+        return None
+    conditions: list[Any] = [
+        edge.FieldCondition(field, match=edge.MatchAny(list(values))) for field, values in where.items()
+    ]
+    return edge.Filter(must=conditions)
+
+
+def _clone(source: Path, target: Path) -> None:
+    for directory, _, files in os.walk(source):
+        part = Path(directory).relative_to(source)
+        (target / part).mkdir(parents=True, exist_ok=True)
+        for name in files:
+            original, copy = Path(directory) / name, target / part / name
+            write_once = _WRITE_ONCE.search((part / name).as_posix())
+            if write_once and original.stat().st_size >= _WRITE_ONCE_MIN_BYTES:
+                try:
+                    os.link(original, copy)
+                    continue
+                except OSError:
+                    pass  # a file system without hard links: copy, which is only slower
+            copy_sparse(original, copy)

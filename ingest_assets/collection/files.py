@@ -1,0 +1,71 @@
+"""Files: copying with holes, syncing a tree, replacing a small file in one step."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+_COPY_BLOCK = 1 << 22
+
+
+def copy_sparse(source: Path, target: Path) -> None:
+    """Copy a file; ranges that are holes in the source stay holes where the system can tell them."""
+    if not hasattr(os, "SEEK_DATA"):
+        shutil.copyfile(source, target)
+        return
+    with source.open("rb") as reader, target.open("wb") as writer:
+        size = os.fstat(reader.fileno()).st_size
+        position = 0
+        while position < size:
+            try:
+                data = os.lseek(reader.fileno(), position, os.SEEK_DATA)
+            except OSError:
+                break  # nothing but a hole up to the end
+            hole = os.lseek(reader.fileno(), data, os.SEEK_HOLE)
+            _copy_range(reader.fileno(), writer.fileno(), data, hole)
+            position = hole
+        os.ftruncate(writer.fileno(), size)
+
+
+def _copy_range(reader: int, writer: int, start: int, stop: int) -> None:
+    os.lseek(writer, start, os.SEEK_SET)
+    os.lseek(reader, start, os.SEEK_SET)
+    while start < stop:
+        block = os.read(reader, min(_COPY_BLOCK, stop - start))
+        if not block:
+            return  # the file was cut short while it was read
+        view = memoryview(block)
+        while view:
+            view = view[os.write(writer, view) :]
+        start += len(block)
+
+
+def sync_tree(path: Path) -> None:
+    """Have every file below `path` on disk when this returns."""
+    for directory, _, files in os.walk(path):
+        for name in files:
+            _sync(Path(directory) / name)
+        _sync(Path(directory))
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a small file so that a reader sees the old or the new content, also after a power failure."""
+    draft = path.with_name(path.name + ".new")
+    with draft.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():
+        return  # Windows has no handle on a directory to sync
+    flags = os.O_RDWR if os.name == "nt" else os.O_RDONLY
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

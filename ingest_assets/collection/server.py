@@ -1,0 +1,267 @@
+"""A Qdrant server or cluster, through qdrant-client.
+
+A generation is a collection named `<name>__<number>`; the name itself is an alias, switched in one step.
+The client's in-process mode (`location=":memory:"`) stands in for a server in tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from ingest_assets.collection.base import (
+    DATETIME_FIELDS,
+    DENSE,
+    KEYWORD_FIELDS,
+    SPARSE,
+    Filter,
+    Leg,
+    Payload,
+    Points,
+    Scored,
+)
+from ingest_assets.model import ConfigurationError, ItemError, NotPublishedError, UnavailableError
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+UPSERT_BATCH = 250
+SCAN_BATCH = 1_000
+HTTP_UNAUTHORISED = {401, 403}
+HTTP_SERVER_ERROR = 500
+HTTP_TOO_MANY = 429
+
+
+def _answers(method: Callable[P, R]) -> Callable[P, R]:
+    """Turn the client's failures into ours."""
+
+    @wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except Exception as error:  # sorted below; what is not the client's is raised again
+            raise _ours(error) from error
+
+    return call
+
+
+def _ours(error: Exception) -> Exception:
+    from qdrant_client.http.exceptions import (
+        ResponseHandlingException,
+        UnexpectedResponse,
+    )
+
+    if isinstance(error, ResponseHandlingException):
+        return UnavailableError(f"Qdrant does not answer ({error}). Check QDRANT_URL.")
+    if isinstance(error, UnexpectedResponse):
+        status = error.status_code or 0
+        detail = f"Qdrant answered {status}: {error.content[:300].decode(errors='replace')}"
+        if status in HTTP_UNAUTHORISED:
+            return ConfigurationError(f"{detail}. Check QDRANT_API_KEY.")
+        if status >= HTTP_SERVER_ERROR or status == HTTP_TOO_MANY:
+            return UnavailableError(detail)
+        return ItemError(detail)
+    if type(error).__module__.startswith("grpc"):
+        return UnavailableError(f"Qdrant does not answer ({error}). Check QDRANT_URL.")
+    return error
+
+
+class ServerStore:
+    """Collections on a server."""
+
+    # The server has acknowledged durably when an upsert returns: each batch counts at once.
+    commit_every: int | None = UPSERT_BATCH
+
+    def __init__(self, client: QdrantClient) -> None:
+        self._client = client
+
+    @classmethod
+    @_answers
+    def connect(
+        cls, url: str, *, api_key: str | None, verify_tls: bool, timeout_s: float, grpc_port: int | None
+    ) -> ServerStore:
+        """Connect lazily; the first call finds out whether the server answers. gRPC where a port is given."""
+        from qdrant_client import QdrantClient
+
+        client = QdrantClient(
+            url=url,
+            api_key=api_key,
+            timeout=int(timeout_s),
+            prefer_grpc=grpc_port is not None,
+            grpc_port=grpc_port or 6334,
+            verify=verify_tls,
+            check_compatibility=False,  # it would warn on a server that is down; our own calls say it better
+        )
+        return cls(client)
+
+    @_answers
+    def live(self, collection: str) -> int | None:
+        for alias in self._client.get_aliases().aliases:
+            if alias.alias_name == collection:
+                return int(alias.collection_name.rpartition("__")[2])
+        return None
+
+    @_answers
+    def generations(self, collection: str) -> list[int]:
+        names = [entry.name for entry in self._client.get_collections().collections]
+        parts = [name.rpartition("__") for name in names]
+        return sorted(int(number) for base, _, number in parts if base == collection and number.isdigit())
+
+    @_answers
+    def create(self, collection: str, generation: int, dimension: int) -> None:
+        from qdrant_client import models
+
+        name = _name(collection, generation)
+        if self._client.collection_exists(name):
+            self._client.delete_collection(name)
+        self._client.create_collection(
+            name,
+            vectors_config={
+                DENSE: models.VectorParams(size=dimension, distance=models.Distance.COSINE, on_disk=True)
+            },
+            sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+            on_disk_payload=True,
+        )
+        schema = dict.fromkeys(KEYWORD_FIELDS, models.PayloadSchemaType.KEYWORD)
+        schema |= dict.fromkeys(DATETIME_FIELDS, models.PayloadSchemaType.DATETIME)
+        for field, kind in schema.items():
+            self._client.create_payload_index(name, field, kind, wait=True)
+
+    @contextmanager
+    def writer(self, collection: str, generation: int) -> Iterator[_ServerWriter]:
+        yield _ServerWriter(self._client, _name(collection, generation))
+
+    @contextmanager
+    def reader(self, collection: str, generation: int | None = None) -> Iterator[_ServerReader]:
+        if generation is None:
+            generation = self.live(collection)
+        if generation is None:
+            raise NotPublishedError(f"Nothing has been published as {collection} yet. Run `ingest build`.")
+        yield _ServerReader(self._client, _name(collection, generation), generation)
+
+    @_answers
+    def publish(self, collection: str, generation: int) -> None:
+        from qdrant_client import models
+
+        changes: list[Any] = []
+        if self.live(collection) is not None:
+            changes.append(models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=collection)))
+        create = models.CreateAlias(collection_name=_name(collection, generation), alias_name=collection)
+        changes.append(models.CreateAliasOperation(create_alias=create))
+        self._client.update_collection_aliases(changes)
+
+    @_answers
+    def drop(self, collection: str, generation: int) -> None:
+        self._client.delete_collection(_name(collection, generation))
+
+    def close(self) -> None:
+        self._client.close()
+
+
+class _ServerWriter:
+    def __init__(self, client: QdrantClient, name: str) -> None:
+        self._client, self._name = client, name
+
+    @_answers
+    def upsert(self, points: Points) -> None:
+        from qdrant_client import models
+
+        for start in range(0, len(points.ids), UPSERT_BATCH):
+            stop = min(start + UPSERT_BATCH, len(points.ids))
+            batch = [_point(points, i, models) for i in range(start, stop)]
+            self._client.upsert(self._name, batch, wait=True)
+
+    @_answers
+    def delete(self, ids: Sequence[str]) -> None:
+        from qdrant_client import models
+
+        if ids:
+            self._client.delete(self._name, models.PointIdsList(points=list(ids)), wait=True)
+
+    def commit(self) -> None:
+        """Every call was acknowledged when it returned."""
+
+
+class _ServerReader:
+    def __init__(self, client: QdrantClient, name: str, generation: int) -> None:
+        self._client, self._name, self.generation = client, name, generation
+
+    @_answers
+    def query(self, legs: Sequence[Leg], limit: int, where: Filter | None = None) -> list[list[Scored]]:
+        from qdrant_client import models
+
+        condition = _filter(where, models)
+        requests = [
+            models.QueryRequest(
+                query=_nearest(leg, models), using=leg.using, limit=limit, filter=condition, with_payload=False
+            )
+            for leg in legs
+        ]
+        answers = self._client.query_batch_points(self._name, requests)
+        return [[Scored(str(point.id), point.score) for point in answer.points] for answer in answers]
+
+    @_answers
+    def payloads(self, ids: Sequence[str]) -> dict[str, Payload]:
+        records = self._client.retrieve(self._name, list(ids), with_payload=True, with_vectors=False)
+        return {str(record.id): record.payload or {} for record in records}
+
+    @_answers
+    def count(self) -> int:
+        return self._client.count(self._name, exact=True).count
+
+    def scan(self) -> Iterator[tuple[str, str]]:
+        for record in self._scroll(with_payload=["digest"]):
+            yield str(record.id), (record.payload or {}).get("digest", "")
+
+    def without_sparse(self) -> list[str]:
+        from qdrant_client import models
+
+        missing = models.Filter(must_not=[models.HasVectorCondition(has_vector=SPARSE)])
+        return [str(record.id) for record in self._scroll(with_payload=False, scroll_filter=missing)]
+
+    def _scroll(self, **request: Any) -> Iterator[Any]:
+        offset = None
+        while True:
+            records, offset = self._page(offset=offset, **request)
+            yield from records
+            if offset is None:
+                return
+
+    @_answers
+    def _page(self, **request: Any) -> tuple[list[Any], Any]:
+        return self._client.scroll(self._name, limit=SCAN_BATCH, with_vectors=False, **request)
+
+
+def _name(collection: str, generation: int) -> str:
+    return f"{collection}__{generation}"
+
+
+def _point(points: Points, i: int, models: Any) -> Any:
+    indices, values = points.sparse.row(i)
+    sparse = models.SparseVector(indices=indices.tolist(), values=values.tolist())
+    vector = {DENSE: points.dense[i].tolist(), SPARSE: sparse}
+    return models.PointStruct(id=points.ids[i], vector=vector, payload=points.payloads[i])
+
+
+def _nearest(leg: Leg, models: Any) -> Any:
+    if leg.dense is not None:
+        return leg.dense.tolist()
+    assert leg.sparse is not None
+    indices, values = leg.sparse.row(0)
+    return models.SparseVector(indices=indices.tolist(), values=values.tolist())
+
+
+def _filter(where: Filter | None, models: Any) -> Any:
+    if not where:
+        return None
+    return models.Filter(
+        must=[
+            models.FieldCondition(key=field, match=models.MatchAny(any=list(values)))
+            for field, values in where.items()
+        ]
+    )

@@ -1,0 +1,150 @@
+"""BM25 term weights through fastembed, with stopwords and stemmer given explicitly: nothing is downloaded.
+
+What belongs here: text to sparse vectors, and the stream of batches that goes through one process or all
+cores with the same result. The worker processes themselves are in `bm25_pool.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property, lru_cache
+from importlib.metadata import version
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest_assets.embedding.texts import clean
+from ingest_assets.model import SparseVectors, digest_of
+
+if TYPE_CHECKING:
+    from fastembed.sparse.bm25 import Bm25
+
+# Texts that this process does alone. It does about 12,000 a second of 1,000 characters, and starting workers
+# costs half a second of every core: below this number they would cost more than they bring.
+ALONE = 10_000
+
+_CACHED_WORDS = 1 << 17  # words whose stem and id are remembered: about 50 MB when full
+_words = re.compile(r"\w+").findall
+_symbols = re.compile(r"[^\w\s]")
+
+
+def stopwords() -> frozenset[str]:
+    """The English stopwords that ship with the package, lower case."""
+    text = (files(__package__) / "stopwords_english.txt").read_text(encoding="utf-8")
+    return frozenset(word for line in text.splitlines() for word in line.partition("|")[0].split())
+
+
+class TermWeights:
+    """fastembed's BM25, one batch at a time in this process, each distinct word stemmed and hashed only once.
+
+    The numbers are fastembed's own to the last bit (a test compares them); remembering words makes it twice
+    as fast.
+    """
+
+    def __init__(self) -> None:
+        from fastembed.sparse.bm25 import Bm25
+
+        # A local folder given as the model's path keeps fastembed from asking a model hub for one; with
+        # stopwords given, it reads nothing from it.
+        folder = str(files(__package__))
+        model = Bm25("Qdrant/bm25", specific_model_path=folder, stopwords=set(stopwords()))
+
+        @lru_cache(_CACHED_WORDS)
+        def stem(word: str) -> str:
+            return "".join(model._stem([word]))  # no stem for a stopword or an overlong word
+
+        self._stem = stem
+        self._id = lru_cache(_CACHED_WORDS)(model.compute_token_id)
+        self.model: Bm25 = model
+
+    def documents(self, texts: Sequence[str]) -> SparseVectors:
+        """One row a text: term frequencies, saturated and brought to the document's length."""
+        ids: list[int] = []
+        counts: list[int] = []
+        sizes: list[int] = []
+        lengths: list[int] = []
+        for text in texts:
+            terms = self._terms(text)
+            row = {self._id(term): count for term, count in terms.items()}
+            order = sorted(row)
+            ids += order
+            counts += [row[i] for i in order]
+            sizes.append(len(order))
+            lengths.append(terms.total())
+        k, b = self.model.k, self.model.b
+        count = np.array(counts, dtype=np.float64)
+        norm = k * (1 - b + b * np.array(lengths, dtype=np.float64) / self.model.avg_len)
+        values = count * (k + 1) / (count + np.repeat(norm, sizes))
+        return _rows(sizes, ids, values)
+
+    def query(self, text: str) -> SparseVectors:
+        """One row: 1.0 for each distinct term."""
+        ids = sorted({self._id(term) for term in self._terms(text)})
+        return _rows([len(ids)], ids, np.ones(len(ids)))
+
+    def _terms(self, text: str) -> Counter[str]:
+        # As fastembed: symbols become spaces before lower-casing, which looks at neighbouring letters.
+        terms = Counter(map(self._stem, _words(_symbols.sub(" ", clean(text)).lower())))
+        del terms[""]
+        return terms
+
+
+def _rows(sizes: Sequence[int], ids: Sequence[int], values: NDArray[np.float64]) -> SparseVectors:
+    offsets = np.zeros(len(sizes) + 1, dtype=np.int64)
+    np.cumsum(sizes, out=offsets[1:])
+    return SparseVectors(offsets, np.array(ids, dtype=np.uint32), values.astype(np.float32))
+
+
+class Bm25Model:
+    """Text to BM25 term weights of English; the collection's IDF modifier does the rest."""
+
+    def __init__(self, *, workers: int | None = None, alone: int = ALONE) -> None:
+        """Load nothing yet.
+
+        `workers`: processes for long streams, by default one a core; with 1 this process does it all.
+        `alone`: texts of a stream that this process does before it starts them.
+        """
+        self._workers = workers
+        self._alone = alone
+
+    @property
+    def identity(self) -> str:
+        """Its library's minor version, the language, the stopwords and the parameters."""
+        library = ".".join(version("fastembed").split(".")[:2])
+        words = digest_of(*sorted(stopwords()))[:12]
+        return f"bm25:fastembed-{library}:english-snowball:stopwords-{words}:k1.2-b0.75-l256"
+
+    @cached_property
+    def _weights(self) -> TermWeights:
+        return TermWeights()
+
+    def embed_stream(self, batches: Iterable[Sequence[str]]) -> Iterator[SparseVectors]:
+        """One SparseVectors per batch, in order; an empty text gives an empty row.
+
+        At most a few batches per core are read ahead, and only in a long stream. Closing the iterator, or an
+        exception from `batches`, ends the workers.
+        """
+        source = iter(batches)
+        done = 0
+        for batch in source:
+            yield self._weights.documents(batch)
+            done += len(batch)
+            if done >= self._alone:
+                break
+        else:
+            return
+        from ingest_assets.embedding.bm25_pool import available_cores, stream
+
+        workers = available_cores() if self._workers is None else self._workers
+        if workers <= 1:
+            yield from map(self._weights.documents, source)
+        else:
+            yield from stream(source, workers, self._weights.documents)
+
+    def embed_query(self, text: str) -> SparseVectors:
+        """One row: 1.0 for each distinct term of the query, as BM25 has it."""
+        return self._weights.query(text)

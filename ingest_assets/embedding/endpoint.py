@@ -1,0 +1,133 @@
+"""An OpenAI-compatible embedding endpoint as a dense model.
+
+What belongs here: dividing texts into requests and checking every answer before its vectors count. How a
+request is made is in `json_client.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+
+from ingest_assets.embedding.json_client import JsonClient
+from ingest_assets.embedding.spec import DenseSpec
+from ingest_assets.embedding.texts import PREPROCESSING, clean_all, unit_rows
+from ingest_assets.model import ConfigurationError, Float32Array, ItemError
+
+_ROWS = 2  # dimensions of an array of vectors
+
+
+class EndpointModel:
+    """`POST {url}/v1/embeddings`, in requests bounded by texts and characters, one after the other.
+
+    `embed` raises, for its whole batch: ItemError when the server refuses a request with 400, 413 or 422, or
+    answers with too few, zero or non-finite vectors: the caller bisects and finds the text; UnavailableError
+    when it does not answer after all attempts (429, 5xx, timeouts, broken connections); ConfigurationError
+    when the address, key, certificate, dimension or kind of server is wrong.
+    """
+
+    def __init__(self, spec: DenseSpec, *, backoff_s: float = 0.5) -> None:
+        """Raises ConfigurationError when the URL or the model's name is missing or cannot be used."""
+        if not spec.model:
+            raise ConfigurationError("An embedding endpoint needs a model: set the dense model's name.")
+        self._model = spec.model
+        self._spec = spec
+        self._client = JsonClient(spec, backoff_s=backoff_s)
+
+    @property
+    def identity(self) -> str:
+        """Model and dimension. Not the address: moving the server must not embed everything again."""
+        return f"endpoint:{self._model}:{self.dimension}:{PREPROCESSING}"
+
+    @cached_property
+    def dimension(self) -> int:
+        """As set, or else as the endpoint has it, which takes one request. Raises as `embed`."""
+        return self._spec.dimension or self._request(["dimension"], None).shape[1]
+
+    def embed(self, texts: Sequence[str]) -> Float32Array:
+        """(len(texts), dimension), unit length, in order. Raises as the class says."""
+        out = np.empty((len(texts), self.dimension), dtype=np.float32)
+        at = 0
+        for batch in batches(clean_all(texts), self._spec.batch_count, self._spec.batch_chars):
+            out[at : at + len(batch)] = self._request(batch, self.dimension)
+            at += len(batch)
+        return out
+
+    def embed_query(self, text: str) -> Float32Array:
+        """(dimension,), unit length. Raises as the class says."""
+        vector: Float32Array = self.embed([text])[0]
+        return vector
+
+    def list_endpoints(self) -> list[dict[str, object]]:
+        """What `GET {url}/api/endpoints` lists, one dict an endpoint; a bare name becomes {"name": name}.
+
+        Not every server has such a list. Raises ConfigurationError when this one does not.
+        """
+        answer = self._client.request("GET", "/api/endpoints")
+        if isinstance(answer, dict):
+            answer = answer.get("endpoints", answer.get("data"))
+        if not isinstance(answer, list):
+            raise ConfigurationError(f"{self._client.base}/api/endpoints does not answer with a list.")
+        return [item if isinstance(item, dict) else {"name": item} for item in answer]
+
+    def close(self) -> None:
+        """Closes the connections. The next request opens new ones."""
+        self._client.close()
+
+    def _request(self, texts: list[str], dimension: int | None) -> Float32Array:
+        answer = self._client.request("POST", "/v1/embeddings", {"model": self._model, "input": texts})
+        return unit_rows(self._vectors(answer, len(texts), dimension))
+
+    def _vectors(self, answer: object, count: int, dimension: int | None) -> Float32Array:
+        url = f"{self._client.base}/v1/embeddings"
+        data = answer.get("data") if isinstance(answer, dict) else None
+        if not isinstance(data, list) or not all(map(_is_vector, data)):
+            raise ConfigurationError(
+                f"{url} does not answer like an embedding endpoint: is it the right URL?"
+            )
+        if len(data) != count:
+            raise ItemError(f"{url} answered with {len(data)} vectors for {count} texts.")
+        places = [item.get("index", place) for place, item in enumerate(data)]
+        if not all(isinstance(place, int) for place in places) or sorted(places) != list(range(count)):
+            raise ItemError(f"{url} answered with vectors that do not belong to the texts one to one.")
+        rows = [data[i]["embedding"] for i in np.argsort(places)]
+        wanted = dimension or len(rows[0])
+        wrong = next((len(row) for row in rows if len(row) != wanted), None)
+        if wrong is not None or wanted == 0:
+            raise ConfigurationError(
+                f"{url} gives {wrong or 0} dimensions where {wanted} are expected: "
+                "set the right dimension or the right model."
+            )
+        try:
+            vectors = np.array(rows, dtype=np.float64)  # null becomes NaN
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ItemError(f"{url} answered with a vector of something other than numbers.") from error
+        # The limit keeps out what overflows float32; no real model comes near it.
+        if vectors.ndim != _ROWS or not (np.abs(vectors) < np.finfo(np.float32).max).all():
+            raise ItemError(f"{url} answered with a vector that holds NaN, infinity or null.")
+        if not vectors.astype(np.float32).any(axis=1).all():
+            raise ItemError(f"{url} answered with a vector of zeros, which has no direction.")
+        return vectors.astype(np.float32)
+
+
+def _is_vector(item: object) -> bool:
+    return isinstance(item, dict) and isinstance(item.get("embedding"), list)
+
+
+def batches(texts: Sequence[str], count: int, chars: int) -> Iterator[list[str]]:
+    """The texts in order, in lists of at most `count` texts and `chars` characters.
+
+    A text longer than that goes alone.
+    """
+    batch: list[str] = []
+    size = 0
+    for text in texts:
+        if batch and (len(batch) >= count or size + len(text) > chars):
+            yield batch
+            batch, size = [], 0
+        batch.append(text)
+        size += len(text)
+    if batch:
+        yield batch

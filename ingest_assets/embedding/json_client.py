@@ -1,0 +1,242 @@
+"""JSON requests to an embedding endpoint: addresses, certificates, retries, limits, what failures mean.
+
+What belongs here: everything about the conversation. What does not: what is in the answer (`endpoint.py`).
+The API key goes out in one header and appears nowhere else; a server that repeats it is redacted.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import time
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+from http import HTTPStatus
+from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+
+from ingest_assets.embedding.spec import DenseSpec
+from ingest_assets.model import ConfigurationError, ItemError, UnavailableError
+
+if TYPE_CHECKING:
+    import httpx
+    from tenacity import RetryCallState
+
+CONNECT_TIMEOUT_S = 10.0
+MAX_BODY = 128 << 20  # bytes; 2,048 vectors of 4,096 numbers as JSON are about 100 MB
+MAX_RETRY_AFTER_S = 60.0  # a server that asks for more gets another request after this, or our giving up
+MAX_BACKOFF_S = 30.0
+_EXCERPT = 200  # characters of a server's own error message
+
+_ITEM_STATUS = {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
+_TRANSIENT_STATUS = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+
+
+class _AgainError(Exception):
+    """An attempt failed in a way that the next one may not. Never leaves this module."""
+
+    def __init__(self, message: str, after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.after_s = after_s  # how long the server asked us to wait
+
+
+class JsonClient:
+    """Talks to one base URL. Safe to share between threads. Connects on the first request."""
+
+    def __init__(self, spec: DenseSpec, *, backoff_s: float = 0.5) -> None:
+        """`backoff_s`: the wait before the second attempt, doubled for each further one, with jitter.
+
+        Raises ConfigurationError when the URL or the CA file cannot be used.
+        """
+        parts = _split(spec.url or "")
+        # A user name and password in the URL work, but are taken out of it so that no message shows them.
+        self._basic = (
+            (unquote(parts.username or ""), unquote(parts.password or "")) if parts.username else None
+        )
+        self._key = "" if spec.api_key is None else spec.api_key.get_secret_value().strip()
+        if not (self._key.isascii() and self._key.isprintable()) or " " in self._key:
+            # An HTTP library would refuse it too, and show it in its message.
+            raise ConfigurationError(
+                "The embedding endpoint's API key holds characters that no header can carry."
+            )
+        base = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
+        self.base = base.removesuffix("/v1")
+        if spec.ca_file is not None and not spec.ca_file.is_file():
+            raise ConfigurationError(f"No certificate file {spec.ca_file} for the endpoint {self.base}.")
+        self._spec = spec
+        self._backoff_s = backoff_s
+
+    def request(self, method: str, path: str, body: object = None) -> object:
+        """The decoded JSON answer of `method base/path`.
+
+        Raises ConfigurationError when it is the wrong address, key, certificate or server; ItemError when
+        the server refuses this body (400, 413, 422); UnavailableError when all attempts failed.
+        """
+        from tenacity import (
+            Retrying,
+            retry_if_exception_type,
+            stop_after_attempt,
+            wait_exponential,
+            wait_random,
+        )
+
+        # The random part keeps many workers from coming back all at once.
+        backoff = wait_exponential(self._backoff_s, max=MAX_BACKOFF_S) + wait_random(0, self._backoff_s)
+
+        def wait(state: RetryCallState) -> float:
+            error = state.outcome.exception() if state.outcome else None
+            asked = error.after_s if isinstance(error, _AgainError) else None
+            return backoff(state) if asked is None else min(asked, MAX_RETRY_AFTER_S)
+
+        attempts = max(1, self._spec.max_attempts)
+        # Overload, restarts and broken connections pass; everything else is raised on the first attempt.
+        retrying = Retrying(
+            stop=stop_after_attempt(attempts),
+            wait=wait,
+            retry=retry_if_exception_type(_AgainError),
+            reraise=True,
+        )
+        try:
+            return retrying(self._attempt, method, f"{self.base}{path}", body)
+        except _AgainError as error:
+            raise UnavailableError(
+                f"{error}, {attempts} attempts. Check that the embedding endpoint runs; the next run goes on."
+            ) from None
+
+    def close(self) -> None:
+        """Closes the connections. The next request opens new ones."""
+        client = self.__dict__.pop("_client", None)
+        if client is not None:
+            client.close()
+
+    @cached_property
+    def _client(self) -> httpx.Client:
+        import httpx
+
+        headers = {"Accept": "application/json"}
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        return httpx.Client(
+            verify=self._tls(),
+            headers=headers,
+            auth=None if self._key else self._basic,
+            timeout=httpx.Timeout(self._spec.timeout_s, connect=min(CONNECT_TIMEOUT_S, self._spec.timeout_s)),
+            follow_redirects=False,  # another host would be handed the key and the text
+        )
+
+    def _tls(self) -> ssl.SSLContext | bool:
+        if not self._spec.verify_tls:
+            return False
+        if self._spec.ca_file is None:
+            return True
+        try:
+            context = ssl.create_default_context(cafile=str(self._spec.ca_file))
+        except (ssl.SSLError, OSError) as error:
+            raise ConfigurationError(f"{self._spec.ca_file} holds no PEM certificates: {error}") from error
+        # A private certificate seldom has every extension that newer Pythons insist on, and a machine's own
+        # one may be named in place of its authority.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        return context
+
+    def _attempt(self, method: str, url: str, body: object) -> object:
+        import httpx
+
+        deadline = time.monotonic() + self._spec.timeout_s
+        try:
+            with self._client.stream(method, url, json=body) as response:
+                raw = bytearray()
+                for block in response.iter_bytes():
+                    raw += block
+                    if len(raw) > MAX_BODY:
+                        limit = f"{MAX_BODY >> 20} MiB"
+                        raise ConfigurationError(
+                            f"{url} answered with more than {limit}: send fewer texts at once."
+                        )
+                    # The read timeout is for one block; a server that drips must not hold us for ever.
+                    if time.monotonic() > deadline:
+                        raise _AgainError(
+                            f"{url} did not finish its answer within {self._spec.timeout_s:g} s"
+                        )
+        except httpx.TimeoutException as error:
+            raise _AgainError(f"{url} did not answer within {self._spec.timeout_s:g} s") from error
+        except httpx.DecodingError as error:
+            raise ConfigurationError(f"{url} sent an answer that cannot be decompressed.") from error
+        except httpx.TransportError as error:
+            if _is_certificate_problem(error):
+                raise ConfigurationError(
+                    f"{url}: the TLS connection was refused ({error}). If the certificate is your own, name "
+                    "its CA file; or switch the verification off."
+                ) from error
+            raise _AgainError(f"{url} could not be reached ({type(error).__name__}: {error})") from error
+        if not response.is_success:
+            self._refused(url, response, bytes(raw))
+        try:
+            return json.loads(raw)
+        except (ValueError, RecursionError) as error:
+            raise ConfigurationError(f"{url} does not answer with JSON: is it the right URL?") from error
+
+    def _refused(self, url: str, response: httpx.Response, raw: bytes) -> NoReturn:
+        status = response.status_code
+        said = f"{url} answered {status}{self._excerpt(raw)}"
+        if status in _ITEM_STATUS:
+            raise ItemError(f"{said}: it refuses this text.")
+        if status in _TRANSIENT_STATUS or response.is_server_error:
+            raise _AgainError(said, _retry_after_s(response.headers.get("Retry-After")))
+        if response.is_redirect:
+            raise ConfigurationError(
+                f"{said}: a redirect, which is not followed. Set the URL that it leads to."
+            )
+        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            raise ConfigurationError(f"{said}: check the API key.")
+        raise ConfigurationError(f"{said}: check the URL and the model's name.")
+
+    def _excerpt(self, raw: bytes) -> str:
+        # Only a message that stands by itself: other fields may repeat the text that was sent.
+        try:
+            answer = json.loads(raw)
+            error = answer.get("error", answer.get("detail"))
+            message = error.get("message") if isinstance(error, dict) else error
+        except (ValueError, AttributeError):
+            return ""
+        if not isinstance(message, str) or not message:
+            return ""
+        if self._key:
+            message = message.replace(self._key, "[key]")
+        return f" ({' '.join(message.split())[:_EXCERPT]})"
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid or parts.query or parts.fragment:
+        raise ConfigurationError(
+            "The embedding endpoint's URL must look like https://host:port, without a query; it does not."
+        )
+    return parts
+
+
+def _is_certificate_problem(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLError):
+            # A connection cut in the middle of a handshake is an ordinary broken connection.
+            return not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _retry_after_s(value: str | None) -> float | None:
+    """The seconds from now that a Retry-After header asks for, which has seconds or an HTTP date."""
+    if value is None:
+        return None
+    if value.strip().isdecimal():
+        return float(value)
+    try:
+        at = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

@@ -1,0 +1,61 @@
+"""Identifiers in the one form in which they can be compared."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+# Mail domains that say nothing about an organisation.
+FREE_MAIL = frozenset(
+    "gmail.com googlemail.com outlook.com hotmail.com live.com msn.com yahoo.com yahoo.co.uk ymail.com "
+    "icloud.com me.com mac.com aol.com gmx.com gmx.net gmx.de web.de t-online.de mail.com mail.ru "
+    "yandex.ru proton.me protonmail.com fastmail.com zoho.com qq.com 163.com 126.com orange.fr free.fr "
+    "laposte.net wanadoo.fr libero.it".split()
+)
+# What people type where a field must not stay empty.
+PLACEHOLDERS = frozenset("n/a na none null unknown test - -- tbd x xxx".split())
+_EMAIL = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+\.[^@\s<>,;]+")
+MIN_PHONE_DIGITS = 7
+
+
+def email(value: str) -> str | None:
+    """The address in lower case, without a display name; None when it is none, or a placeholder."""
+    found = _EMAIL.search(value.strip().lower())
+    if not found:
+        return None
+    address = found.group().removeprefix("mailto:").strip(".")
+    local, _, host = address.partition("@")
+    if local in PLACEHOLDERS or host.split(".")[0] in {"test", "example", "none", "invalid"}:
+        return None
+    return address
+
+
+@lru_cache(maxsize=100_000)
+def phone(value: str) -> str | None:
+    """E.164 where the number is written internationally, else its digits; None when too short or a filler."""
+    import phonenumbers
+
+    digits = re.sub(r"\D", "", re.split(r"(?i)\s*(?:x|ext\.?)\s*\d+$", value.strip())[0])
+    if len(digits) < MIN_PHONE_DIGITS or len(set(digits)) == 1:
+        return None
+    written = value.strip()
+    if written.startswith("00"):
+        written = "+" + written[2:]
+    if written.startswith("+"):
+        try:
+            number = phonenumbers.parse(written)
+        except phonenumbers.NumberParseException:
+            return digits
+        return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+    return digits
+
+
+def domain(value: str) -> str | None:
+    """The host of a web site or mail address, without www; None for free-mail providers."""
+    host = value.strip().lower()
+    host = re.sub(r"^[a-z][a-z0-9+.-]*://", "", host)
+    host = re.split(r"[/?#]", host)[0].rpartition("@")[2].partition(":")[0].strip(".")
+    host = host.removeprefix("www.")
+    if "." not in host or host in FREE_MAIL or host.split(".")[0] in {"test", "example", "none"}:
+        return None
+    return host

@@ -1,0 +1,236 @@
+"""The ledger as a database: opening it, migrating it, transactions, and the writer's lock.
+
+What belongs here: what differs between SQLite and Postgres. Queries live with the stage that asks them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from ingest_assets.model import ConfigurationError, UnavailableError, digest_of
+
+T = TypeVar("T")
+
+HEAD = "0001"  # the newest revision in migrations/versions; a test holds the two together
+BUSY_TIMEOUT_S = 30
+LOCK_POLL_S = 0.2
+# SQLite allows 32,766 bound values a statement, Postgres 65,535.
+MAX_BOUND_VALUES = 30_000
+
+
+class Ledger:
+    """One open ledger. Cheap to open when it is up to date; safe to share between threads."""
+
+    def __init__(self, url: str) -> None:
+        """Open and migrate.
+
+        Raises ConfigurationError when it is no ledger of ours, or a newer one; UnavailableError when
+        the database does not answer.
+        """
+        self._url = sa.make_url(url)
+        self.is_sqlite = self._url.get_backend_name() == "sqlite"
+        if self.is_sqlite and self._url.database:
+            Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+        self.engine = sa.create_engine(
+            self._url,
+            connect_args={"timeout": BUSY_TIMEOUT_S} if self.is_sqlite else {"connect_timeout": 10},
+            pool_pre_ping=not self.is_sqlite,
+        )
+        if self.is_sqlite:
+            sa.event.listen(self.engine, "connect", _configure_sqlite)
+            sa.event.listen(self.engine, "begin", _begin_sqlite)
+        try:
+            self._migrate()
+        except sa.exc.DatabaseError as error:
+            raise self._failure(error) from error
+
+    @property
+    def name(self) -> str:
+        """The URL without its password."""
+        return self._url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection that sees one consistent state, and is only read from."""
+        with self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def session(self) -> Iterator[sa.Connection]:
+        """A connection to keep for a while: temporary tables live as long as it does."""
+        with self.engine.connect() as connection:
+            yield connection.execution_options(ingest_begin="IMMEDIATE")
+
+    @contextmanager
+    def transaction(self) -> Iterator[sa.Connection]:
+        """A connection in one writing transaction, committed at the end."""
+        with self.session() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def lock(self, name: str, timeout_s: float) -> Iterator[None]:
+        """Be the only process that writes `name`, for the length of the block.
+
+        The lock is a file lock beside an SQLite ledger, an advisory lock on Postgres: both are let go
+        by the system when the process dies, so there is no lease to expire and no clock to trust.
+        Raises UnavailableError when another process keeps it for longer than `timeout_s`.
+        """
+        manager = self._file_lock if self.is_sqlite else self._advisory_lock
+        with manager(name, timeout_s):
+            yield
+
+    @contextmanager
+    def _file_lock(self, name: str, timeout_s: float) -> Iterator[None]:
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(f"{self._url.database}.{name}.lock")
+        try:
+            lock.acquire(timeout=timeout_s)
+        except Timeout:
+            raise _lock_is_held(name, timeout_s) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def _advisory_lock(self, name: str, timeout_s: float) -> Iterator[None]:
+        key = int.from_bytes(bytes.fromhex(digest_of("ingest", name))[:8], "big", signed=True)
+        deadline = time.monotonic() + timeout_s
+        with self.engine.connect() as held:
+            # Polled, because a blocking lock call could not be bounded without a session-wide setting.
+            while not held.scalar(sa.select(sa.func.pg_try_advisory_lock(key))):
+                if time.monotonic() >= deadline:
+                    raise _lock_is_held(name, timeout_s)
+                time.sleep(LOCK_POLL_S)
+            held.commit()
+            try:
+                yield
+            finally:
+                held.scalar(sa.select(sa.func.pg_advisory_unlock(key)))
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def _migrate(self) -> None:
+        if self._revision() == HEAD:
+            return
+        with self.lock("migration", timeout_s=60), self.engine.begin() as connection:
+            if self._revision() != HEAD:
+                _upgrade(connection)
+
+    def _revision(self) -> str | None:
+        with self.engine.connect() as connection:
+            if not sa.inspect(connection).has_table("alembic_version"):
+                if sa.inspect(connection).has_table("document"):
+                    raise ConfigurationError(f"{self.name} holds tables that are not an ingest ledger's.")
+                return None
+            revision = connection.scalar(sa.text("select version_num from alembic_version"))
+        if revision is not None and str(revision) > HEAD:
+            raise ConfigurationError(
+                f"The ledger {self.name} was written by a newer version (revision {revision}, this one "
+                f"knows {HEAD}). Install that version, or point INGEST_LEDGER_URL elsewhere."
+            )
+        return revision
+
+    def _failure(self, error: sa.exc.DatabaseError) -> Exception:
+        reason = str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__
+        if "not a database" in reason or "malformed" in reason:
+            return ConfigurationError(
+                f"The ledger {self.name} cannot be read: {reason}. It can be rebuilt from the sources: "
+                "move the file away and run `ingest build`."
+            )
+        return UnavailableError(
+            f"The ledger {self.name} does not answer: {reason}. Check INGEST_LEDGER_URL or INGEST_HOME."
+        )
+
+
+def _configure_sqlite(dbapi_connection: Any, _record: object) -> None:
+    # The driver must not open transactions by itself; `_begin_sqlite` does.
+    dbapi_connection.isolation_level = None
+    cursor = dbapi_connection.cursor()
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = NORMAL",  # in WAL mode this survives a killed process, and never corrupts
+        "foreign_keys = ON",
+        "temp_store = FILE",  # temporary tables grow with the corpus, memory must not
+        "cache_size = -65536",  # KiB
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A writer takes its place at once: one that begins by reading could not be promoted any more
+    # when another has committed in between.
+    mode = connection.get_execution_options().get("ingest_begin", "DEFERRED")
+    connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+def _lock_is_held(name: str, timeout_s: float) -> UnavailableError:
+    return UnavailableError(
+        f"Another process is refreshing {name} and did not finish within {timeout_s:g} s "
+        "(INGEST_LOCK_TIMEOUT_S). Nothing was changed; try again when it is done."
+    )
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, HEAD)
+
+
+def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert the rows, or overwrite those whose primary key is there."""
+    if not rows:
+        return
+    insert: Any = sqlite_insert if connection.dialect.name == "sqlite" else postgres_insert
+    statement = insert(table)
+    keys = [c.name for c in table.primary_key]
+    changes = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
+    if changes:
+        statement = statement.on_conflict_do_update(index_elements=keys, set_=changes)
+    else:
+        statement = statement.on_conflict_do_nothing(index_elements=keys)
+    connection.execute(statement, [dict(row) for row in rows])
+
+
+def delete_keys(connection: sa.Connection, table: sa.Table, scope: Mapping[str, Any], column: str,
+                keys: Iterable[str]) -> None:  # fmt: skip
+    """Delete the rows in `scope` whose `column` is one of `keys`."""
+    for part in batched(list(keys), MAX_BOUND_VALUES):
+        where = [table.c[name] == value for name, value in scope.items()]
+        connection.execute(table.delete().where(*where, table.c[column].in_(part)))
+
+
+@contextmanager
+def temporary_table(session: sa.Connection, table: sa.Table) -> Iterator[None]:
+    """An empty temporary table on the session, for the length of the block."""
+    with session.begin():
+        table.drop(session, checkfirst=True)
+        table.create(session)
+    try:
+        yield
+    finally:
+        if session.in_transaction():
+            session.rollback()
+        with session.begin():
+            table.drop(session)
+
+
+def batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Slices of at most `size`, in order."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

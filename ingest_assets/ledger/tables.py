@@ -1,0 +1,173 @@
+"""The tables of the ledger: what is recorded as done, and nothing that could be derived from it.
+
+What belongs here: table definitions only. A change here needs a migration in `migrations/versions`;
+a test compares the two. Every digest is 32 hex characters (`model.digest_of`). No column that takes
+part in an identity is drawn from a clock or a counter; times are for people to read.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+DIGEST = String(32)
+
+# One row a stage of a source: a summary of its content and of what it was last derived from.
+# `content` is the sum, modulo 2**128, of the digests of the stage's items: it can be kept up to date
+# by each batch and equals what a scan of all items would give (see `reconcile.ContentDigest`).
+stage = Table(
+    "stage",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("stage", String, primary_key=True),
+    Column("content", DIGEST, nullable=False),
+    Column("items", Integer, nullable=False),
+    Column("settled_on", DIGEST),  # what the stage looked at when it last ran to its end, else NULL
+    Column("last_success", Double),  # seconds since 1970
+)
+
+document = Table(
+    "document",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("document_id", String, primary_key=True),
+    Column("digest", DIGEST, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("uri", Text, nullable=False),
+    Column("time", String),
+    Column("context", Text, nullable=False),  # JSON [[label, value], ...]
+    Column("body", Text, nullable=False),
+    Column("refs", Text, nullable=False),  # JSON [document id, ...]
+    Column("identity", Text),  # JSON of model.Identity
+)
+
+# One row a member record: which canonical entity it belongs to.
+entity_member = Table(
+    "entity_member",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("document_id", String, primary_key=True),
+    Column("entity_id", String(36), nullable=False),
+    Column("kind", String, nullable=False),
+    Index(None, "source", "entity_id"),
+)
+
+# One row a document: the canonical entities it is about, as its points carry them.
+document_entities = Table(
+    "document_entities",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("document_id", String, primary_key=True),
+    Column("digest", DIGEST, nullable=False),
+    Column("entity_ids", Text, nullable=False),  # JSON [entity id, ...], sorted
+)
+
+# One row a document: the content and the chunker its chunks were made from.
+chunked = Table(
+    "chunked",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("document_id", String, primary_key=True),
+    Column("digest", DIGEST, nullable=False),
+    Column("fingerprint", DIGEST, nullable=False),
+)
+
+chunk = Table(
+    "chunk",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("chunk_id", String(36), primary_key=True),
+    Column("document_id", String, nullable=False),
+    Column("digest", DIGEST, nullable=False),  # of everything its point holds but the entities
+    Column("text_digest", DIGEST, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("start", Integer, nullable=False),
+    Column("end", Integer, nullable=False),
+    Column("kind", String, nullable=False),  # with title, uri and time as the document had them
+    Column("title", Text, nullable=False),
+    Column("uri", Text, nullable=False),
+    Column("time", String),
+    Column("text", Text, nullable=False),
+    Index(None, "source", "document_id"),
+    Index(None, "text_digest", "source"),
+)
+
+# Vectors are a memo: the same text is embedded once by the same model, whoever asks.
+dense_vector = Table(
+    "dense_vector",
+    metadata,
+    Column("model", DIGEST, primary_key=True),  # digest of the model's identity
+    Column("text_digest", DIGEST, primary_key=True),
+    Column("vector", LargeBinary, nullable=False),  # float32, little endian
+)
+
+sparse_vector = Table(
+    "sparse_vector",
+    metadata,
+    Column("model", DIGEST, primary_key=True),
+    Column("text_digest", DIGEST, primary_key=True),
+    Column("indices", LargeBinary, nullable=False),  # uint32, little endian, ascending
+    Column("weights", LargeBinary, nullable=False),  # float32, little endian
+)
+
+generation = Table(
+    "generation",
+    metadata,
+    Column("collection", String, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("fingerprint", DIGEST, nullable=False),
+    Column("dense_model", Text, nullable=False),  # identities, in full
+    Column("sparse_model", Text, nullable=False),
+    Column("dimension", Integer, nullable=False),
+    Column("state", String, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("published_at", Double),
+    CheckConstraint("state in ('building', 'live', 'previous')", name="state"),
+)
+
+# One row a point that the store has acknowledged.
+point = Table(
+    "point",
+    metadata,
+    Column("collection", String, primary_key=True),
+    Column("generation", Integer, primary_key=True),
+    Column("chunk_id", String(36), primary_key=True),
+    Column("document_id", String, nullable=False),
+    Column("chunk_digest", DIGEST, nullable=False),
+    Column("entities_digest", DIGEST, nullable=False),
+    Index(None, "collection", "generation", "document_id"),
+)
+
+# One row an item that could not be processed as it is, until its content or the pipeline changes.
+parked = Table(
+    "parked",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("stage", String, primary_key=True),
+    Column("item_id", String, primary_key=True),
+    Column("digest", DIGEST, nullable=False),
+    Column("fingerprint", DIGEST, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("first_at", Double, nullable=False),
+    Column("last_at", Double, nullable=False),
+)

@@ -1,0 +1,141 @@
+"""Search in the three modes, over the published generation of a source's collection."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from ingest_assets.collection.base import FILTERABLE, Leg, Reader
+from ingest_assets.model import ConfigurationError
+from ingest_assets.search.fusion import LEG_LIMIT, min_max
+from ingest_assets.workbench import Workbench, collection_name
+
+Mode = Literal["dense", "sparse", "hybrid"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+MAX_LIMIT = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One chunk that was found."""
+
+    score: float
+    chunk_id: str
+    document_id: str
+    title: str
+    uri: str
+    kind: str
+    time: str | None
+    entity_ids: list[str]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """The answer to one query, best first."""
+
+    query: str
+    mode: Mode
+    collection: str
+    generation: int
+    took_ms: float
+    hits: list[Hit]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self)
+
+
+class Searcher:
+    """Searches one source's collection. Keeps models loaded between queries."""
+
+    def __init__(self, bench: Workbench, source: str) -> None:
+        self._bench = bench
+        self._collection = collection_name(source)
+
+    def search(
+        self,
+        query: str,
+        *,
+        mode: Mode = "hybrid",
+        limit: int = 10,
+        where: Mapping[str, Sequence[str]] | None = None,
+    ) -> Hits:
+        """The best `limit` chunks (1 to 1,000) for a query.
+
+        `where` names payload fields and the values of which one must match. Raises ConfigurationError for
+        an unknown mode, field or limit and when the collection was built by another model than the
+        settings name, NotPublishedError when there is nothing to search yet.
+        """
+        started = time.perf_counter()
+        _check(mode, limit, where)
+        with self._bench.store.reader(self._collection) as reader:
+            legs = self._legs(query, mode, reader.generation)
+            answers = reader.query(legs, max(limit, LEG_LIMIT) if len(legs) > 1 else limit, where)
+            ranked = (min_max(answers) if len(answers) > 1 else answers[0])[:limit] if answers else []
+            hits = self._hits(reader, ranked)
+        took_ms = round((time.perf_counter() - started) * 1000, 2)
+        return Hits(query, mode, self._collection, reader.generation, took_ms, hits)
+
+    def _legs(self, query: str, mode: Mode, generation: int) -> list[Leg]:
+        legs = []
+        if mode != "sparse":
+            self._check_model(generation)
+            legs.append(Leg("dense", dense=self._bench.dense_model.embed_query(query)))
+        if mode != "dense":
+            terms = self._bench.sparse_model.embed_query(query)
+            # A query of stopwords alone has no terms, and its sparse leg no hits.
+            if terms.offsets[-1] or mode == "sparse":
+                legs.append(Leg("bm25", sparse=terms))
+        return [leg for leg in legs if leg.sparse is None or leg.sparse.offsets[-1]]
+
+    def _check_model(self, generation: int) -> None:
+        import sqlalchemy as sa
+
+        from ingest_assets.ledger import tables
+
+        query = sa.select(tables.generation.c.dense_model).filter_by(
+            collection=self._collection, number=generation
+        )
+        with self._bench.ledger.reading() as connection:
+            built_by = connection.scalar(query)
+        ours = self._bench.dense_model.identity
+        if built_by is not None and built_by != ours:
+            raise ConfigurationError(
+                f"{self._collection} was built by the dense model {built_by}, the settings name {ours}. "
+                "Their vectors cannot be compared: run `ingest refresh` to build with the new one, or set "
+                "INGEST_DENSE_MODEL back. (--mode sparse works meanwhile.)"
+            )
+
+    def _hits(self, reader: Reader, ranked: Sequence[Any]) -> list[Hit]:
+        payloads = reader.payloads([point.id for point in ranked]) if ranked else {}
+        return [
+            Hit(
+                score=round(point.score, 6),
+                chunk_id=point.id,
+                document_id=payload["document_id"],
+                title=payload["title"],
+                uri=payload["uri"],
+                kind=payload["kind"],
+                time=payload["time"],
+                entity_ids=payload["entity_ids"],
+                text=payload["text"],
+            )
+            # A point may go between the two requests to a server; then it is no hit any more.
+            for point in ranked
+            if (payload := payloads.get(point.id)) is not None
+        ]
+
+
+def _check(mode: str, limit: int, where: Mapping[str, Sequence[str]] | None) -> None:
+    if mode not in MODES:
+        raise ConfigurationError(f"There is no mode {mode!r}. Modes: {', '.join(MODES)}.")
+    if not 1 <= limit <= MAX_LIMIT:
+        raise ConfigurationError(f"The limit must be 1 to {MAX_LIMIT}, not {limit}.")
+    unknown = sorted(set(where or ()) - set(FILTERABLE))
+    if unknown:
+        raise ConfigurationError(
+            f"Cannot filter by {', '.join(unknown)}. Fields: {', '.join(FILTERABLE)}."
+        )

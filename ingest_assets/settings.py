@@ -1,0 +1,142 @@
+"""Every setting, read from the environment once. The only module that reads it.
+
+What belongs here: names, defaults, bounds and the sentences that say what is wrong with a value.
+`.env.example` documents each variable; a test holds the two together. A `.env` file in the working
+directory is read too; a real environment variable wins over it.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ingest_assets.model import ConfigurationError, digest_of
+
+HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/]+")]
+
+SAMPLE_CRM = "sample-crm.sqlite"
+
+
+class Settings(BaseSettings):
+    """The product's settings. Field names in upper case are the environment variables."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    # Where things are
+    ingest_home: Path = Path(".ingest")
+    dagster_home: Path | None = None
+    ingest_ledger_url: SecretStr | None = None
+    crm_db_path: Path | None = None
+    crm_mapping_path: Path | None = None
+    crm_max_document_chars: int = Field(default=5_000_000, ge=1_000)
+
+    # The collection
+    qdrant_url: HttpUrl | None = None
+    qdrant_api_key: SecretStr | None = None
+    qdrant_verify_tls: bool = True
+    qdrant_grpc_port: int | None = Field(default=None, ge=1, le=65_535)
+    qdrant_timeout_s: float = Field(default=60, gt=0)
+
+    # Dense embeddings
+    spark_control_url: HttpUrl | None = None
+    spark_control_verify_tls: bool = True
+    spark_control_ca_file: Path | None = None
+    spark_control_api_key: SecretStr | None = None
+    ingest_dense_model: str = ""
+    ingest_dense_model_path: Path | None = None
+    ingest_dense_dimension: int | None = Field(default=None, ge=1, le=65_536)
+    ingest_embed_timeout_s: float = Field(default=60, gt=0)
+    ingest_embed_batch_count: int = Field(default=64, ge=1, le=4_096)
+    ingest_embed_batch_chars: int = Field(default=100_000, ge=1_000)
+    ingest_embed_max_attempts: int = Field(default=5, ge=1, le=20)
+
+    # Chunks
+    ingest_chunk_size: int = Field(default=1_000, ge=100, le=100_000)
+    ingest_chunk_overlap: int = Field(default=0, ge=0)
+    ingest_chunk_unit: Literal["characters", "tokens"] = "characters"
+
+    # Freshness
+    crm_ingest_sync_interval_min: int = Field(default=60, ge=1, le=1_440)
+    crm_sensor_interval_s: int = Field(default=30, ge=5, le=86_400)
+    ingest_lock_timeout_s: float = Field(default=600, ge=0)
+
+    @field_validator("ingest_dense_model")
+    @classmethod
+    def _known_model_kind(cls, value: str) -> str:
+        kind, _, name = value.partition(":")
+        if value and not (value == "bundled" or (kind in {"fastembed", "endpoint"} and name)):
+            raise ValueError("must be bundled, fastembed:MODEL or endpoint:MODEL")
+        return value
+
+    @field_validator("ingest_chunk_overlap")
+    @classmethod
+    def _overlap_below_size(cls, value: int, info: Any) -> int:
+        size = info.data.get("ingest_chunk_size")
+        if size is not None and value > size // 2:
+            raise ValueError(f"must be at most half of INGEST_CHUNK_SIZE ({size})")
+        return value
+
+    @field_validator("ingest_ledger_url")
+    @classmethod
+    def _known_ledger(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and urlsplit(value.get_secret_value()).scheme not in {"postgresql", "sqlite"}:
+            raise ValueError("must begin with postgresql:// or sqlite:///")
+        return value
+
+    @cached_property
+    def crm_path(self) -> Path | None:
+        """The CRM to read: CRM_DB_PATH, else the sample CRM in INGEST_HOME if there is one."""
+        if self.crm_db_path is not None:
+            return self.crm_db_path
+        sample = self.ingest_home / SAMPLE_CRM
+        return sample if sample.exists() else None
+
+    @property
+    def ledger_url(self) -> str:
+        """An SQLAlchemy URL. May hold a password: never print it."""
+        if self.ingest_ledger_url is not None:
+            return self.ingest_ledger_url.get_secret_value()
+        return f"sqlite:///{(self.ingest_home / 'ledger.sqlite').absolute()}"
+
+    @property
+    def dense_model_name(self) -> str:
+        """The dense model: as named, else the endpoint where one is configured, else the bundled one."""
+        return self.ingest_dense_model or ("endpoint:default" if self.spark_control_url else "bundled")
+
+    @property
+    def identity(self) -> str:
+        """A digest of every value, to key caches by. Reveals nothing."""
+        return digest_of(repr(self.model_dump()), str(self.ingest_ledger_url and self.ledger_url))
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the environment. Raises ConfigurationError naming every variable that is wrong."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error)) from None
+
+
+def _explain(error: ValidationError) -> str:
+    lines = ["The settings are wrong:"]
+    for e in error.errors():
+        name = str(e["loc"][0])
+        field = Settings.model_fields.get(name)
+        secret = field is not None and "SecretStr" in str(field.annotation)
+        given = "(hidden)" if secret else repr(str(e["input"]))
+        lines.append(f"  {name.upper()}={given}: {_requirement(e)}")
+    return "\n".join(lines)
+
+
+def _requirement(e: Any) -> str:
+    if e["type"] == "string_pattern_mismatch":
+        return "must be a URL that begins with http:// or https://"
+    message = str(e["msg"]).removeprefix("Value error, ")
+    return message[0].lower() + message[1:]

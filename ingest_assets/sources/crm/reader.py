@@ -1,0 +1,106 @@
+"""The CRM as a Source: every mapped row of one consistent snapshot, with a digest, rendered on demand.
+
+What belongs here: the stream of items. What does not: opening the file (snapshot), SQL (extract), and how
+a row reads (render).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+from ingest_assets.model import Document, ItemError, SourceItem, digest_of
+from ingest_assets.sources.crm.extract import Extract, Row, frame
+from ingest_assets.sources.crm.mapping import Mapping
+from ingest_assets.sources.crm.render import Renderer
+from ingest_assets.sources.crm.signature import file_signature
+from ingest_assets.sources.crm.snapshot import open_snapshot, unavailable
+
+
+class CrmSource:
+    """A CRM in one SQLite file. It is only read, and whoever writes to it is not held up.
+
+    `max_document_chars` bounds the text and bytes of one row that may become a document; a longer one is
+    an item that cannot be rendered. `busy_timeout_s` bounds the wait for a lock.
+    """
+
+    name = "crm"
+
+    def __init__(
+        self,
+        path: Path,
+        mapping: Mapping,
+        *,
+        max_document_chars: int = 5_000_000,
+        busy_timeout_s: float = 5.0,
+    ) -> None:
+        self.path = path
+        self.mapping = mapping
+        self.max_document_chars = max_document_chars
+        self.busy_timeout_s = busy_timeout_s
+        self.repaired = 0  # documents rendered since the last read began whose text had to be cleaned
+
+    def signature(self) -> str | None:
+        """Differs after every commit to the file, and with the mapping. See `signature`."""
+        file = file_signature(self.path)
+        return None if file is None else digest_of(file, self.mapping.digest, str(self.max_document_chars))
+
+    @contextmanager
+    def read(self) -> Iterator[Iterator[SourceItem]]:
+        """Every mapped row. Ids are the kind's name and the key, "people/42", each part percent-encoded.
+
+        Tables, columns and keys are checked before the first item. Memory does not grow with the rows.
+        Raises SourceUnavailableError when the file cannot be read to its end, ConfigurationError when it
+        does not fit the mapping.
+        """
+        with open_snapshot(self.path, self.busy_timeout_s) as connection:
+            self.repaired = 0
+            try:
+                extracts = [Extract(entry, self.mapping, connection) for entry in self.mapping.documents]
+            except sqlite3.Error as error:
+                raise unavailable(self.path, error) from error
+            with closing(self._items(extracts)) as items:
+                yield items
+
+    def _items(self, extracts: Sequence[Extract]) -> Generator[SourceItem, None, None]:
+        try:
+            for extract in extracts:
+                yield from self._items_of(extract)
+        except sqlite3.Error as error:
+            raise unavailable(self.path, error) from error
+
+    def _items_of(self, extract: Extract) -> Iterator[SourceItem]:
+        renderer = Renderer(extract)
+        limit = self.max_document_chars
+        for row in extract.rows():
+            framed = frame(row)
+            document_id = extract.id_of(row)
+            if len(framed) > limit and (size := _size(row)) > limit:
+                # The limit is part of the digest, so that raising it has the item looked at again; and the
+                # row is let go of, because items may be gathered before they are rendered.
+                digest = extract.digest_of(framed + b"over %d" % limit)
+                yield SourceItem(document_id, digest, partial(_refuse, document_id, size, limit))
+            else:
+                digest = extract.digest_of(framed)
+                yield SourceItem(document_id, digest, partial(self._render, renderer, document_id, row))
+
+    def _render(self, renderer: Renderer, document_id: str, row: Row) -> Document:
+        rendered = renderer.render(document_id, row)
+        self.repaired += rendered.repaired
+        return rendered.document
+
+
+def _size(row: Row) -> int:
+    """Bytes of text and other data in a row."""
+    return sum(len(cell) for cell in row if isinstance(cell, bytearray | bytes))
+
+
+def _refuse(document_id: str, size: int, limit: int) -> NoReturn:
+    raise ItemError(
+        f"{document_id}: {size:,} characters, and CRM_MAX_DOCUMENT_CHARS allows {limit:,}. "
+        "Shorten the record, or raise the limit."
+    )

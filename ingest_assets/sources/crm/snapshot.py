@@ -1,0 +1,191 @@
+"""A read-only connection to one consistent state of an SQLite file that others go on writing to undisturbed.
+
+Three ways, by the state the file is in:
+
+- WAL, in use (-wal and -shm are there): read in place, in one read transaction. Writers are never blocked.
+- Rollback journal: a reader would hold up commits for as long as it reads, so the file is copied first, with
+  SQLite's backup in short steps that let commits through, and the copy is read.
+- Otherwise (WAL and not in use; a file or folder that we may not write to; a crashed writer's journal): the
+  files are copied as they are, and the copy counts if nothing was committed meanwhile. Opened in place SQLite
+  would create -wal and -shm, under our user, beside a CRM that may then be unable to open them.
+
+What belongs here: opening, and the sentences that say why a file cannot be opened.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+from ingest_assets.model import SourceUnavailableError
+from ingest_assets.sources.crm.signature import beside, copy_file, file_signature, read_start, size_of
+
+_MAGIC = b"SQLite format 3\0"
+_HEADER = 100  # bytes at the start of the file that describe it
+_READ_VERSION = 19  # a byte of the header: 1 rollback journal, 2 WAL
+_WAL = 2
+_STEP_PAGES = 256  # 1 MiB at 4 KiB a page, about 1 ms: how long one step of a copy holds up a commit
+_MAX_RESTARTS = 5  # SQLite begins a copy anew after each commit; then the rest goes in one step
+_COPY_ATTEMPTS = 3
+
+
+@contextmanager
+def open_snapshot(path: Path, busy_timeout_s: float) -> Iterator[sqlite3.Connection]:
+    """A connection inside one read transaction; it may be used by one thread at a time, not only by this one.
+
+    Text comes as bytearray, undecoded. Raises SourceUnavailableError, with what to do, when the file is
+    missing, empty, no SQLite database, damaged, not ours to read, or locked for longer than the timeout.
+    """
+    with ExitStack() as stack:
+        try:
+            connection = _open(Path(os.path.realpath(path)), busy_timeout_s, stack)
+        except sqlite3.Error as error:
+            raise unavailable(path, error) from error
+        except OSError as error:
+            raise SourceUnavailableError(f"CRM_DB_PATH: {path} cannot be read: {_why(error)}") from error
+        yield connection
+
+
+def unavailable(path: Path, error: sqlite3.Error) -> SourceUnavailableError:
+    """What an error of SQLite's means for the person who has to act on it."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    advice = {
+        sqlite3.SQLITE_BUSY: "another process keeps it locked. Try again; if it stays so, see what locks it",
+        sqlite3.SQLITE_CORRUPT: "the database is damaged or cut short. Restore it, or repair it with "
+        "the sqlite3 tool's .recover",
+        sqlite3.SQLITE_NOTADB: "it is not an SQLite database, or an encrypted one. Check the path",
+        sqlite3.SQLITE_CANTOPEN: "SQLite cannot open it. Check that this user may read it and those beside it",
+        sqlite3.SQLITE_FULL: f"there is no room for a copy of it in {tempfile.gettempdir()}. "
+        "Make room, or set TMPDIR to another folder",
+        sqlite3.SQLITE_IOERR: "the disk or the network share failed while it was read",
+    }.get(code, "reading it failed")
+    return SourceUnavailableError(f"CRM_DB_PATH: {path}: {advice}. (SQLite: {error})")
+
+
+def _open(path: Path, busy_timeout_s: float, stack: ExitStack) -> sqlite3.Connection:
+    wal = _checked_header(path)[_READ_VERSION] == _WAL
+    if not wal or (beside(path, "-wal").exists() and beside(path, "-shm").exists()):
+        live = _connect(path, "ro", busy_timeout_s)
+        try:
+            live.execute("SELECT 1 FROM sqlite_master").fetchone()
+            if live.execute("PRAGMA journal_mode").fetchone() == (b"wal",):
+                return _begin(stack.enter_context(closing(live)))
+            with closing(live):
+                return _backed_up(live, path, busy_timeout_s, stack)
+        except sqlite3.OperationalError as error:
+            live.close()
+            # Not openable without writing: a journal to roll back, an index to rebuild, a folder not ours.
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+                raise
+    return _copied(path, busy_timeout_s, stack)
+
+
+def _checked_header(path: Path) -> bytes:
+    """The header's 100 bytes, after the tests that need no lock."""
+    if not path.exists():
+        raise SourceUnavailableError(f"CRM_DB_PATH: {path} does not exist. Set it to the CRM's SQLite file.")
+    if not path.is_file():
+        raise SourceUnavailableError(f"CRM_DB_PATH: {path} is not a file. Set it to the CRM's SQLite file.")
+    if size_of(path) == 0:
+        raise SourceUnavailableError(f"CRM_DB_PATH: {path} is empty (0 bytes), so no CRM. Check the path.")
+    header = read_start(path, _HEADER)
+    if not header.startswith(_MAGIC):
+        raise SourceUnavailableError(
+            f"CRM_DB_PATH: {path} is not an SQLite database, or an encrypted one. Check the path."
+        )
+    if len(header) < _HEADER:
+        raise SourceUnavailableError(f"CRM_DB_PATH: {path} is cut short at {len(header)} bytes. Restore it.")
+    return header
+
+
+def _connect(path: Path, mode: str, busy_timeout_s: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{path.as_uri()}?mode={mode}",
+        uri=True,
+        timeout=busy_timeout_s,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    connection.text_factory = bytearray
+    return connection
+
+
+def _begin(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """Fix the state that is read: a transaction's begins with its first read."""
+    connection.execute("PRAGMA query_only=ON")
+    connection.execute("PRAGMA cache_size=-32768")  # 32 MiB, for the look-ups of joined rows
+    connection.execute("BEGIN")
+    connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    return connection
+
+
+def _private_copy(stack: ExitStack) -> Path:
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crm-snapshot-"))) / "snapshot.sqlite"
+
+
+def _backed_up(
+    live: sqlite3.Connection, path: Path, busy_timeout_s: float, stack: ExitStack
+) -> sqlite3.Connection:
+    copy = stack.enter_context(closing(_connect(_private_copy(stack), "rwc", busy_timeout_s)))
+    copy.execute("PRAGMA journal_mode=OFF")
+    copy.execute("PRAGMA synchronous=OFF")  # a crash takes the copy with it anyway
+    try:
+        live.backup(copy, pages=_STEP_PAGES, progress=_watch(path, busy_timeout_s, _MAX_RESTARTS), sleep=0.05)
+    except _RestartedTooOftenError:
+        live.backup(copy, pages=-1, progress=_watch(path, busy_timeout_s, _MAX_RESTARTS), sleep=0.05)
+    return _begin(copy)
+
+
+class _RestartedTooOftenError(Exception):
+    """Commits come faster than the file can be copied in steps."""
+
+
+def _watch(path: Path, busy_timeout_s: float, max_restarts: int) -> Callable[[int, int, int], None]:
+    """Called by the backup after each step; without it, it would wait for a lock for ever."""
+    restarts = 0
+    least_left: int | None = None
+    busy_since: float | None = None
+
+    def after_step(status: int, left: int, _total: int) -> None:
+        nonlocal restarts, least_left, busy_since
+        if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            busy_since = busy_since or time.monotonic()
+            if time.monotonic() - busy_since >= busy_timeout_s:
+                raise SourceUnavailableError(
+                    f"CRM_DB_PATH: {path}: another process keeps it locked. "
+                    "Try again; if it stays so, see what locks it."
+                )
+            return
+        busy_since = None
+        if least_left is not None and left > least_left:
+            restarts += 1
+            if restarts > max_restarts:
+                raise _RestartedTooOftenError
+        least_left = left
+
+    return after_step
+
+
+def _copied(path: Path, busy_timeout_s: float, stack: ExitStack) -> sqlite3.Connection:
+    target = _private_copy(stack)
+    for _ in range(_COPY_ATTEMPTS):
+        before = file_signature(path)
+        copy_file(path, target)
+        for suffix in ("-wal", "-journal"):
+            beside(target, suffix).unlink(missing_ok=True)
+            if size_of(beside(path, suffix)):
+                copy_file(beside(path, suffix), beside(target, suffix))
+        if before is not None and file_signature(path) == before:
+            return _begin(stack.enter_context(closing(_connect(target, "rw", busy_timeout_s))))
+    raise SourceUnavailableError(f"CRM_DB_PATH: {path} was changed each time while it was copied. Try again.")
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "this user may not read it, or a folder above it. Change the owner or the mode of the file."
+    return f"{error.strerror or error}."

@@ -1,0 +1,135 @@
+"""The proof that a collection is what the ledger wants it to be, and the way back when it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+import sqlalchemy as sa
+
+from ingest_assets.ledger import Ledger, tables
+from ingest_assets.ledger.store import temporary_table, upsert
+from ingest_assets.model import NotPublishedError
+from ingest_assets.stages.collection import Collection
+
+BATCH = 5_000
+
+_chunk, _about, _point = tables.chunk, tables.document_entities, tables.point
+
+# What the store holds, as it says itself.
+_found = sa.Table(
+    "found",
+    sa.MetaData(),
+    sa.Column("chunk_id", sa.String(36), primary_key=True),
+    sa.Column("digest", sa.String(64), nullable=False),
+    prefixes=["TEMPORARY"],
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Counts of points. `expected` are those the ledger wants, `present` those the store holds."""
+
+    expected: int
+    present: int
+    missing: int
+    orphaned: int
+    stale: int
+    without_sparse: int
+
+    @property
+    def agrees(self) -> bool:
+        return not (self.missing or self.orphaned or self.stale or self.without_sparse)
+
+    def to_dict(self) -> dict[str, int]:
+        """As JSON has it."""
+        return asdict(self)
+
+
+def audit(stage: Collection, ledger: Ledger) -> Audit:
+    """Compare every point of the live generation with what the ledger wants. Writes nothing.
+
+    A collection that was never published has no points.
+    """
+    with _observed(stage, ledger) as (session, without_sparse):
+        return _compare(session, stage, without_sparse)
+
+
+def accept_observed(stage: Collection, ledger: Ledger, lock_timeout_s: float) -> None:
+    """Record what the store really holds, so that the next reconciliation mends the difference.
+
+    Points that are stale, or lack their sparse side, are recorded as missing; orphaned ones as points
+    to be removed.
+    """
+    with (
+        ledger.lock(stage.source, lock_timeout_s),
+        _observed(stage, ledger) as (session, without_sparse),
+        session.begin(),
+    ):
+        number = stage.store.live(stage.collection)
+        mine = {"collection": stage.collection, "generation": number}
+        found = sa.select(_found.c.chunk_id)
+        good = sa.and_(
+            _found.c.chunk_id == _point.c.chunk_id,
+            _found.c.digest == _point.c.chunk_digest + _point.c.entities_digest,
+        )
+        gone = ~sa.exists().where(good)
+        session.execute(_point.delete().filter_by(**mine).where(gone))
+        for start in range(0, len(without_sparse), BATCH):
+            part = without_sparse[start : start + BATCH]
+            session.execute(_point.delete().filter_by(**mine).where(_point.c.chunk_id.in_(part)))
+        wanted = sa.select(_chunk.c.chunk_id).where(_chunk.c.source == stage.source)
+        known = sa.select(_point.c.chunk_id).filter_by(**mine)
+        orphans = session.scalars(
+            found.where(_found.c.chunk_id.not_in(wanted), _found.c.chunk_id.not_in(known))
+        ).all()
+        blank = {"document_id": "", "chunk_digest": "", "entities_digest": ""}
+        upsert(session, _point, [mine | blank | {"chunk_id": key} for key in orphans])
+        here = {"source": stage.source, "stage": stage.name}
+        session.execute(tables.stage.update().filter_by(**here).values(settled_on=None))
+
+
+@contextmanager
+def _observed(stage: Collection, ledger: Ledger) -> Iterator[tuple[sa.Connection, list[str]]]:
+    """A session with the store's points in `found`, and the ids of those without a sparse vector."""
+    with ledger.session() as session, temporary_table(session, _found):
+        try:
+            with stage.store.reader(stage.collection) as reader:
+                points = reader.scan()
+                while batch := list(islice(points, BATCH)):
+                    rows = [{"chunk_id": key, "digest": digest} for key, digest in batch]
+                    with session.begin():
+                        session.execute(_found.insert(), rows)
+                without_sparse = reader.without_sparse()
+        except NotPublishedError:
+            without_sparse = []
+        yield session, without_sparse
+
+
+def _compare(session: sa.Connection, stage: Collection, without_sparse: list[str]) -> Audit:
+    about = sa.and_(_about.c.source == _chunk.c.source, _about.c.document_id == _chunk.c.document_id)
+    digest = _chunk.c.digest + sa.func.coalesce(_about.c.digest, "")
+    wanted: Any = (
+        sa.select(_chunk.c.chunk_id, digest.label("digest"))
+        .select_from(_chunk.outerjoin(_about, about))
+        .where(_chunk.c.source == stage.source)
+        .subquery()
+    )
+    joined = sa.select(
+        sa.func.count(),
+        sa.func.count().filter(_found.c.chunk_id.is_(None)),
+        sa.func.count().filter(_found.c.digest != wanted.c.digest),
+    ).select_from(wanted.outerjoin(_found, _found.c.chunk_id == wanted.c.chunk_id))
+    orphaned = sa.select(sa.func.count()).where(
+        ~sa.exists().where(_chunk.c.source == stage.source, _chunk.c.chunk_id == _found.c.chunk_id)
+    )
+    with session.begin():
+        expected, missing, stale = session.execute(joined).one()
+        present = session.scalar(sa.select(sa.func.count()).select_from(_found)) or 0
+        strangers = session.scalar(orphaned.select_from(_found)) or 0
+    return Audit(expected, present, missing, strangers, stale, len(without_sparse))
+
+

@@ -1,0 +1,192 @@
+"""Documents to chunks in the ledger, one row a chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from ingest_assets.chunking import RecordChunker
+from ingest_assets.ledger import Ledger, tables
+from ingest_assets.ledger.store import MAX_BOUND_VALUES, batched, delete_keys, upsert
+from ingest_assets.model import Chunk, digest_of
+from ingest_assets.reconcile import Delta, Run, Step, content_sum
+from ingest_assets.stages.records import document_of
+
+# Documents are read and cut in batches of this many, and of this many characters of text.
+BATCH = 500
+BATCH_CHARS = 4_000_000
+
+_document, _chunked, _chunk = tables.document, tables.chunked, tables.chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """Keeps `chunk` in step with `document`. Outcomes count documents."""
+
+    chunker: RecordChunker
+    name: str = "chunks"
+
+    @property
+    def source(self) -> str:
+        return self.chunker.source
+
+    @property
+    def fingerprint(self) -> str:
+        return self.chunker.fingerprint
+
+    def looks_at(self, connection: sa.Connection) -> str:
+        return digest_of(self.fingerprint, content_sum(connection, self.source, "records"))
+
+    def content(self, connection: sa.Connection) -> str:
+        return content_sum(connection, self.source, self.name)
+
+    def total(self, connection: sa.Connection) -> int:
+        query = sa.select(sa.func.count()).select_from(_chunked).filter_by(source=self.source)
+        return connection.scalar(query) or 0
+
+    def steps(self, ledger: Ledger, _session: sa.Connection, run: Run) -> Iterator[Step]:
+        for keys in self._pages(ledger, run):
+            for rows in self._rows(ledger, keys):
+                made = [(row, self.chunker.chunks(document_of(row))) for row in rows]
+                yield Step(lambda connection, made=made: self._record(connection, made))  # type: ignore[misc]
+        yield from self._removals(ledger)
+
+    def _pages(self, ledger: Ledger, run: Run) -> Iterator[Sequence[Any]]:
+        """(document_id, size) of the documents whose chunks are missing or of another content."""
+        same = sa.exists().where(
+            _chunked.c.source == _document.c.source,
+            _chunked.c.document_id == _document.c.document_id,
+            _chunked.c.digest == _document.c.digest,
+            _chunked.c.fingerprint == self.fingerprint,
+        )
+        query = (
+            sa.select(_document.c.document_id, sa.func.length(_document.c.body).label("size"))
+            .where(_document.c.source == self.source)
+            .order_by(_document.c.document_id)
+            .limit(BATCH)
+        )
+        if not run.rebuild:
+            query = query.where(~same)
+        after = ""
+        while True:
+            with ledger.reading() as connection:
+                page = connection.execute(query.where(_document.c.document_id > after)).all()
+            if not page:
+                return
+            yield page
+            after = page[-1].document_id
+
+    def _rows(self, ledger: Ledger, page: Sequence[Any]) -> Iterator[Sequence[Any]]:
+        """The documents of a page, at most BATCH_CHARS at a time (one document at least)."""
+        keys: list[str] = []
+        chars = 0
+        for entry in page:
+            if keys and chars + entry.size > BATCH_CHARS:
+                yield self._read(ledger, keys)
+                keys, chars = [], 0
+            keys.append(entry.document_id)
+            chars += entry.size
+        yield self._read(ledger, keys)
+
+    def _read(self, ledger: Ledger, keys: Sequence[str]) -> Sequence[Any]:
+        query = _document.select().where(
+            _document.c.source == self.source, _document.c.document_id.in_(keys)
+        )
+        with ledger.reading() as connection:
+            return connection.execute(query).all()
+
+    def _record(self, connection: sa.Connection, made: Sequence[tuple[Any, list[Chunk]]]) -> Delta:
+        ids = [row.document_id for row, _ in made]
+        done = self._done(connection, ids)
+        old = self._old_chunks(connection, ids)
+        new = {c.id: chunk_row(self.source, row, c) for row, chunks in made for c in chunks}
+        delta = Delta(finished=ids)
+        gone = [key for key in old if key not in new]
+        delete_keys(connection, _chunk, {"source": self.source}, "chunk_id", gone)
+        upsert(connection, _chunk, [r for key, r in new.items() if old.get(key) != r["digest"]])
+        for key, digest in old.items():
+            delta.drop(key, digest)
+        for key, chunk in new.items():
+            delta.add(key, chunk["digest"])
+        upsert(connection, _chunked, [self._chunked_row(row) for row, _ in made])
+        for row, chunks in made:
+            if (earlier := done.get(row.document_id)) is None:
+                delta.outcomes.added += 1
+            elif earlier != (row.digest, self.fingerprint):
+                delta.outcomes.changed += 1
+            else:
+                continue
+            delta.note([f"{row.document_id}: {len(chunks)} chunks"])
+        return delta
+
+    def _chunked_row(self, row: Any) -> dict[str, str]:
+        return {
+            "source": self.source,
+            "document_id": row.document_id,
+            "digest": row.digest,
+            "fingerprint": self.fingerprint,
+        }
+
+    def _done(self, connection: sa.Connection, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+        query = _chunked.select().where(_chunked.c.source == self.source, _chunked.c.document_id.in_(ids))
+        return {row.document_id: (row.digest, row.fingerprint) for row in connection.execute(query)}
+
+    def _old_chunks(self, connection: sa.Connection, ids: Sequence[str]) -> dict[str, str]:
+        query = sa.select(_chunk.c.chunk_id, _chunk.c.digest).where(
+            _chunk.c.source == self.source, _chunk.c.document_id.in_(ids)
+        )
+        return {row.chunk_id: row.digest for row in connection.execute(query)}
+
+    def _removals(self, ledger: Ledger) -> Iterator[Step]:
+        present = sa.exists().where(
+            _document.c.source == _chunked.c.source, _document.c.document_id == _chunked.c.document_id
+        )
+        query = sa.select(_chunked.c.document_id).where(_chunked.c.source == self.source, ~present)
+        with ledger.reading() as connection:
+            gone = connection.scalars(query).all()
+        for ids in batched(gone, min(BATCH, MAX_BOUND_VALUES)):
+            yield Step(lambda connection, ids=ids: self._remove(connection, ids))  # type: ignore[misc]
+
+    def _remove(self, connection: sa.Connection, ids: Sequence[str]) -> Delta:
+        delta = Delta(finished=list(ids))
+        for key, digest in self._old_chunks(connection, ids).items():
+            delta.drop(key, digest)
+        scope = {"source": self.source}
+        delete_keys(connection, _chunk, scope, "document_id", ids)
+        delete_keys(connection, _chunked, scope, "document_id", ids)
+        delta.outcomes.removed = len(ids)
+        delta.note(f"{key}: removed" for key in ids)
+        return delta
+
+
+def chunk_row(source: str, row: Any, chunk: Chunk) -> dict[str, Any]:
+    """A chunk as its row of the ledger. `row` is its document's."""
+    text_digest = digest_of(chunk.text)
+    return {
+        "source": source,
+        "chunk_id": chunk.id,
+        "document_id": chunk.document_id,
+        "digest": digest_of(
+            text_digest,
+            chunk.document_id,
+            f"{chunk.position} {chunk.start} {chunk.end}",
+            row.title,
+            row.uri,
+            row.kind,
+            row.time,
+        ),
+        "text_digest": text_digest,
+        "position": chunk.position,
+        "start": chunk.start,
+        "end": chunk.end,
+        "kind": row.kind,
+        "title": row.title,
+        "uri": row.uri,
+        "time": row.time,
+        "text": chunk.text,
+    }
+
+

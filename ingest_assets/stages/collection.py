@@ -1,0 +1,405 @@
+"""Chunks, vectors and entities to points of a collection, one row a point the store has acknowledged."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from ingest_assets.collection.base import SCHEMA_VERSION, Leg, Payload, Points, Store, Writer
+from ingest_assets.ledger import Ledger, tables
+from ingest_assets.ledger.store import temporary_table, upsert
+from ingest_assets.model import IngestError, SparseVectors, digest_of
+from ingest_assets.reconcile import Delta, Run, Step, content_sum
+from ingest_assets.stages.vectors import model_key
+
+BATCH = 1_000
+UPSTREAM = ("chunks", "entities", "dense_vectors", "sparse_vectors")
+
+_chunk, _about, _point = tables.chunk, tables.document_entities, tables.point
+_dense, _sparse, _generation = tables.dense_vector, tables.sparse_vector, tables.generation
+
+# What was written since the last commit. chunk_digest is NULL where the point was deleted.
+_pending = sa.Table(
+    "pending",
+    sa.MetaData(),
+    sa.Column("chunk_id", sa.String(36), primary_key=True),
+    sa.Column("document_id", sa.String, nullable=False),
+    sa.Column("chunk_digest", sa.String(32)),
+    sa.Column("entities_digest", sa.String(32)),
+    prefixes=["TEMPORARY"],
+)
+
+
+class IncompleteError(IngestError):
+    """The collection cannot be brought up to date, because what it is made of is not there yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """What a generation is built by. Another fingerprint means another generation."""
+
+    chunker: str  # fingerprint
+    dense_model: str  # identities
+    sparse_model: str
+    dimension: int
+
+    @property
+    def fingerprint(self) -> str:
+        return digest_of(
+            self.chunker, self.dense_model, self.sparse_model, str(self.dimension), SCHEMA_VERSION
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """Keeps one source's collection in step with its chunks. Outcomes count points."""
+
+    source: str
+    collection: str
+    store: Store
+    pipeline: Pipeline
+    name: str = "collection"
+
+    @property
+    def fingerprint(self) -> str:
+        return self.pipeline.fingerprint
+
+    def looks_at(self, connection: sa.Connection) -> str:
+        live = str(self.store.live(self.collection))
+        upstream = [content_sum(connection, self.source, stage) for stage in UPSTREAM]
+        return digest_of(self.fingerprint, live, *upstream)
+
+    def content(self, connection: sa.Connection) -> str:
+        # A point is a function of its chunk and entities; what may differ is which of them are there.
+        made_of = [content_sum(connection, self.source, stage) for stage in ("chunks", "entities")]
+        return digest_of(self.fingerprint, *made_of, str(self.total(connection)))
+
+    def total(self, connection: sa.Connection) -> int:
+        live = self.store.live(self.collection)
+        query = sa.select(sa.func.count()).select_from(_point)
+        return connection.scalar(query.filter_by(collection=self.collection, generation=live)) or 0
+
+    def steps(self, ledger: Ledger, session: sa.Connection, run: Run) -> Iterator[Step]:
+        with session.begin():
+            live = self._settle_generations(session)
+            number = self._target(session, live, run)
+        with self.store.writer(self.collection, number) as writer, temporary_table(session, _pending):
+            work = _Work(self, number, writer, session)
+            for page in self._pages(ledger, number):
+                yield from work.upsert(page)
+            for page in self._removals(ledger, number):
+                yield from work.delete(page)
+            yield from work.commit()
+        self._require_complete(ledger, number)
+        if number != live:
+            self._verify(ledger, number)
+            self.store.publish(self.collection, number)
+            yield Step(lambda connection: self._published(connection, number))
+
+    # Generations
+
+    def _settle_generations(self, session: sa.Connection) -> int | None:
+        """Make the ledger agree with the store about what is there. Returns the live generation."""
+        live = self.store.live(self.collection)
+        present = self.store.generations(self.collection)
+        mine = _generation.c.collection == self.collection
+        session.execute(_generation.delete().where(mine, _generation.c.number.not_in(present)))
+        known = sa.select(_generation.c.number).where(mine)
+        session.execute(
+            _point.delete().where(_point.c.collection == self.collection, _point.c.generation.not_in(known))
+        )
+        if live is not None:
+            self._mark_live(session, live)
+        return live
+
+    def _mark_live(self, session: sa.Connection, live: int) -> None:
+        g = _generation
+        mine = sa.and_(g.c.collection == self.collection, g.c.number != live, g.c.state == "live")
+        session.execute(g.update().where(mine).values(state="previous"))
+        now = sa.func.coalesce(g.c.published_at, time.time())
+        one = sa.and_(g.c.collection == self.collection, g.c.number == live)
+        session.execute(g.update().where(one).values(state="live", published_at=now))
+
+    def _target(self, session: sa.Connection, live: int | None, run: Run) -> int:
+        """The generation to write: the live one if its pipeline is ours, else one that is being built."""
+        query = sa.select(_generation).filter_by(collection=self.collection, fingerprint=self.fingerprint)
+        rows = session.execute(query).all()
+        if not run.rebuild and any(row.number == live for row in rows):
+            assert live is not None
+            return live
+        for row in rows:
+            if row.state == "building":
+                return int(row.number)
+        return self._create(session)
+
+    def _create(self, session: sa.Connection) -> int:
+        numbers = sa.select(_generation.c.number).filter_by(collection=self.collection)
+        taken = [*self.store.generations(self.collection), *session.scalars(numbers)]
+        number = max(taken, default=0) + 1
+        self.store.create(self.collection, number, self.pipeline.dimension)
+        row = {
+            "collection": self.collection,
+            "number": number,
+            "fingerprint": self.fingerprint,
+            "dense_model": self.pipeline.dense_model,
+            "sparse_model": self.pipeline.sparse_model,
+            "dimension": self.pipeline.dimension,
+            "state": "building",
+            "created_at": time.time(),
+            "published_at": None,
+        }
+        upsert(session, _generation, [row])
+        return number
+
+    def _verify(self, ledger: Ledger, number: int) -> None:
+        """Refuse to publish a generation that does not hold what the ledger says, or finds nothing."""
+        mine = {"collection": self.collection, "generation": number}
+        with ledger.reading() as connection:
+            recorded = connection.scalar(sa.select(sa.func.count()).select_from(_point).filter_by(**mine))
+            canary = connection.execute(
+                sa.select(_point.c.chunk_id, _dense.c.vector)
+                .join(_chunk, sa.and_(_chunk.c.source == self.source, _chunk.c.chunk_id == _point.c.chunk_id))
+                .join(_dense, _dense.c.text_digest == _chunk.c.text_digest)
+                .where(_dense.c.model == model_key(self.pipeline.dense_model))
+                .filter(_point.c.collection == self.collection, _point.c.generation == number)
+                .limit(1)
+            ).one_or_none()
+        with self.store.reader(self.collection, number) as reader:
+            if (found := reader.count()) != recorded:
+                raise IngestError(
+                    f"{self.collection}: generation {number} holds {found} points, {recorded} were "
+                    "acknowledged. It was not published; the live generation stays."
+                )
+            if canary is None:
+                return
+            leg = Leg("dense", dense=np.frombuffer(canary.vector, "<f4"))
+            if not reader.query([leg], limit=1)[0]:
+                raise IngestError(
+                    f"{self.collection}: a search in generation {number} finds nothing. It was not "
+                    "published; the live generation stays."
+                )
+
+    def _published(self, connection: sa.Connection, number: int) -> Delta:
+        """Record the switch, keep the generation before it for rollback, drop older ones."""
+        self._mark_live(connection, number)
+        rows = connection.execute(sa.select(_generation).filter_by(collection=self.collection)).all()
+        earlier = sorted(row.number for row in rows if row.number < number and row.state == "previous")
+        keep = {number, *earlier[-1:]}
+        for old in {*self.store.generations(self.collection), *(row.number for row in rows)} - keep:
+            self.store.drop(self.collection, old)
+            connection.execute(_generation.delete().filter_by(collection=self.collection, number=old))
+            connection.execute(_point.delete().filter_by(collection=self.collection, generation=old))
+        self._forget_models(connection)
+        return Delta()
+
+    def _forget_models(self, connection: sa.Connection) -> None:
+        """Vectors of models that no generation of any collection was built by."""
+        for table, column in ((_dense, _generation.c.dense_model), (_sparse, _generation.c.sparse_model)):
+            used = [model_key(identity) for identity in connection.scalars(sa.select(column).distinct())]
+            connection.execute(table.delete().where(table.c.model.not_in(used)))
+
+    # Differences
+
+    def _with_vectors(self, columns: Sequence[Any]) -> sa.Select[Any]:
+        d, s = model_key(self.pipeline.dense_model), model_key(self.pipeline.sparse_model)
+        return (
+            sa.select(*columns)
+            .select_from(_chunk)
+            .outerjoin(_dense, sa.and_(_dense.c.model == d, _dense.c.text_digest == _chunk.c.text_digest))
+            .outerjoin(_sparse, sa.and_(_sparse.c.model == s, _sparse.c.text_digest == _chunk.c.text_digest))
+            .where(_chunk.c.source == self.source)
+        )
+
+    def _pages(self, ledger: Ledger, number: int) -> Iterator[Sequence[Any]]:
+        """Chunks with both vectors whose point is missing, or holds something else."""
+        entities = sa.func.coalesce(_about.c.digest, "")
+        here = sa.and_(
+            _point.c.collection == self.collection,
+            _point.c.generation == number,
+            _point.c.chunk_id == _chunk.c.chunk_id,
+        )
+        about = sa.and_(_about.c.source == _chunk.c.source, _about.c.document_id == _chunk.c.document_id)
+        columns = [
+            *_chunk.c,
+            _dense.c.vector,
+            _sparse.c.indices,
+            _sparse.c.weights,
+            _about.c.entity_ids,
+            entities.label("entities_digest"),
+            _point.c.chunk_digest.label("had"),
+        ]
+        query = (
+            self._with_vectors(columns)
+            .outerjoin(_about, about)
+            .outerjoin(_point, here)
+            .where(
+                _dense.c.text_digest.is_not(None),
+                _sparse.c.text_digest.is_not(None),
+                sa.or_(
+                    _point.c.chunk_id.is_(None),
+                    _point.c.chunk_digest != _chunk.c.digest,
+                    _point.c.entities_digest != entities,
+                ),
+            )
+            .order_by(_chunk.c.chunk_id)
+            .limit(BATCH)
+        )
+        yield from _keyset(ledger, query, _chunk.c.chunk_id)
+
+    def _waiting(self) -> sa.Select[Any]:
+        """How many chunks lack a vector."""
+        lacking = sa.or_(_dense.c.text_digest.is_(None), _sparse.c.text_digest.is_(None))
+        return self._with_vectors([sa.func.count()]).where(lacking)
+
+    def _removals(self, ledger: Ledger, number: int) -> Iterator[Sequence[Any]]:
+        """Points without a chunk. Those of a document that waits for vectors stay until they are there."""
+        wanted = sa.exists().where(_chunk.c.source == self.source, _chunk.c.chunk_id == _point.c.chunk_id)
+        lacking = sa.or_(_dense.c.text_digest.is_(None), _sparse.c.text_digest.is_(None))
+        waiting = self._with_vectors([_chunk.c.document_id]).where(lacking)
+        query = (
+            sa.select(_point.c.chunk_id, _point.c.document_id)
+            .where(_point.c.collection == self.collection, _point.c.generation == number, ~wanted)
+            .where(_point.c.document_id.not_in(waiting))
+            .order_by(_point.c.chunk_id)
+            .limit(BATCH)
+        )
+        yield from _keyset(ledger, query, _point.c.chunk_id)
+
+    def _require_complete(self, ledger: Ledger, number: int) -> None:
+        """Chunks may lack a point only because their text is parked. Otherwise say what to run first."""
+        parked = sa.select(tables.parked.c.item_id).where(
+            tables.parked.c.source == self.source,
+            tables.parked.c.stage.in_(["dense_vectors", "sparse_vectors"]),
+        )
+        with ledger.reading() as connection:
+            absent = connection.scalar(self._waiting().where(_chunk.c.text_digest.not_in(parked))) or 0
+        if absent:
+            raise IncompleteError(
+                f"{self.collection}: {absent} chunks have no vectors of the current models yet, so generation "
+                f"{number} is incomplete. Materialize {self.source}/dense_vectors and "
+                f"{self.source}/sparse_vectors first, or run the whole job."
+            )
+
+
+@dataclass
+class _Work:
+    """Points written to the store, and their rows held back until the store has acknowledged them."""
+
+    stage: Collection
+    number: int
+    writer: Writer
+    session: sa.Connection
+    delta: Delta = field(default_factory=Delta)
+    uncommitted: int = 0
+
+    def upsert(self, rows: Sequence[Any]) -> Iterator[Step]:
+        self.writer.upsert(points_of(self.stage.source, rows))
+        pending = [
+            {
+                "chunk_id": row.chunk_id,
+                "document_id": row.document_id,
+                "chunk_digest": row.digest,
+                "entities_digest": row.entities_digest,
+            }
+            for row in rows
+        ]
+        changed = sum(row.had is not None for row in rows)
+        self.delta.outcomes.changed += changed
+        self.delta.outcomes.added += len(rows) - changed
+        self.delta.note(f"{row.document_id}#{row.position}: {row.title}" for row in rows)
+        yield from self._hold(pending)
+
+    def delete(self, rows: Sequence[Any]) -> Iterator[Step]:
+        self.writer.delete([row.chunk_id for row in rows])
+        self.delta.outcomes.removed += len(rows)
+        self.delta.note(f"{row.document_id}: removed" for row in rows)
+        gone = {"chunk_digest": None, "entities_digest": None}
+        yield from self._hold(
+            [{"chunk_id": row.chunk_id, "document_id": row.document_id} | gone for row in rows]
+        )
+
+    def commit(self) -> Iterator[Step]:
+        self.writer.commit()
+        if self.uncommitted:
+            delta, self.delta, self.uncommitted = self.delta, Delta(), 0
+            yield Step(lambda connection: self._record(connection, delta))
+
+    def _hold(self, pending: Sequence[dict[str, Any]]) -> Iterator[Step]:
+        with self.session.begin():
+            upsert(self.session, _pending, pending)
+        self.uncommitted += len(pending)
+        every = self.stage.store.commit_every
+        if every is not None and self.uncommitted >= every:
+            yield from self.commit()
+
+    def _record(self, connection: sa.Connection, delta: Delta) -> Delta:
+        mine = {"collection": self.stage.collection, "generation": self.number}
+        touched = sa.select(_pending.c.chunk_id)
+        connection.execute(_point.delete().filter_by(**mine).where(_point.c.chunk_id.in_(touched)))
+        rows = sa.select(
+            sa.literal(self.stage.collection),
+            sa.literal(self.number),
+            _pending.c.chunk_id,
+            _pending.c.document_id,
+            _pending.c.chunk_digest,
+            _pending.c.entities_digest,
+        ).where(_pending.c.chunk_digest.is_not(None))
+        names = ["collection", "generation", "chunk_id", "document_id", "chunk_digest", "entities_digest"]
+        connection.execute(_point.insert().from_select(names, rows))
+        connection.execute(_pending.delete())
+        return delta
+
+
+def points_of(source: str, rows: Sequence[Any]) -> Points:
+    """Rows of chunks, with their vectors and entities, as points."""
+    indices = [np.frombuffer(row.indices, "<u4") for row in rows]
+    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum([len(part) for part in indices], out=offsets[1:])
+    weights = [np.frombuffer(row.weights, "<f4") for row in rows]
+    dense = np.frombuffer(b"".join(row.vector for row in rows), "<f4").reshape(len(rows), -1)
+    return Points(
+        ids=[row.chunk_id for row in rows],
+        dense=dense,
+        sparse=SparseVectors(offsets, np.concatenate(indices), np.concatenate(weights)),
+        payloads=[payload_of(source, row) for row in rows],
+    )
+
+
+def payload_of(source: str, row: Any) -> Payload:
+    """What a point carries besides its vectors."""
+    return {
+        "source": source,
+        "document_id": row.document_id,
+        "kind": row.kind,
+        "title": row.title,
+        "uri": row.uri,
+        "time": row.time,
+        "entity_ids": json.loads(row.entity_ids or "[]"),
+        "text": row.text,
+        "position": row.position,
+        "start": row.start,
+        "end": row.end,
+        "digest": point_digest(row.digest, row.entities_digest),
+    }
+
+
+def point_digest(chunk_digest: str, entities_digest: str) -> str:
+    """A digest of all that a point holds. An audit compares it with what the ledger wants."""
+    return f"{chunk_digest}{entities_digest}"
+
+
+def _keyset(ledger: Ledger, query: sa.Select[Any], key: sa.Column[str]) -> Iterator[Sequence[Any]]:
+    after = ""
+    while True:
+        with ledger.reading() as connection:
+            page = connection.execute(query.where(key > after)).all()
+        if not page:
+            return
+        yield page
+        after = page[-1].chunk_id

@@ -1,0 +1,207 @@
+"""A source's items to documents in the ledger, one row a record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+import sqlalchemy as sa
+
+from ingest_assets.ledger import Ledger, tables
+from ingest_assets.ledger.store import delete_keys, temporary_table, upsert
+from ingest_assets.model import (
+    ConfigurationError,
+    Document,
+    Identity,
+    ItemError,
+    Source,
+    SourceItem,
+    digest_of,
+)
+from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_sum
+
+BATCH = 500
+# Bump when a document's row is made differently from the same item.
+VERSION = "1"
+
+# The keys that were seen go to a temporary table, so that memory does not grow with the source.
+_seen = sa.Table(
+    "seen", sa.MetaData(), sa.Column("document_id", sa.String, primary_key=True), prefixes=["TEMPORARY"]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Keeps `document` in step with what the source says should exist.
+
+    A document that cannot be rendered any more is parked and its last good row stays. Nothing is
+    removed unless the source was read to its end.
+    """
+
+    origin: Source
+    name: str = "records"
+
+    @property
+    def source(self) -> str:
+        return self.origin.name
+
+    @property
+    def fingerprint(self) -> str:
+        return digest_of("records", VERSION)
+
+    def looks_at(self, _connection: sa.Connection) -> str | None:
+        signature = self.origin.signature()
+        return None if signature is None else digest_of(self.fingerprint, signature)
+
+    def total(self, connection: sa.Connection) -> int:
+        query = sa.select(sa.func.count()).select_from(tables.document).filter_by(source=self.source)
+        return connection.scalar(query) or 0
+
+    def content(self, connection: sa.Connection) -> str:
+        return content_sum(connection, self.source, self.name)
+
+    def steps(self, _ledger: Ledger, session: sa.Connection, run: Run) -> Iterator[Step]:
+        with self.origin.read() as items, temporary_table(session, _seen):
+            parked = {} if run.retry_parked or run.rebuild else self._parked(session)
+            while batch := list(islice(items, BATCH)):
+                with session.begin():
+                    self._mark_seen(session, batch)
+                    recorded = self._recorded(session, batch)
+                step = self._step(batch, recorded, parked)
+                if step is not None:
+                    yield step
+            with session.begin():
+                gone = self._gone(session)
+            yield from self._removals(gone)
+
+    def _parked(self, session: sa.Connection) -> Mapping[str, str]:
+        t = tables.parked
+        query = sa.select(t.c.item_id, t.c.digest).filter_by(
+            source=self.source, stage=self.name, fingerprint=self.fingerprint
+        )
+        with session.begin():
+            return {row.item_id: row.digest for row in session.execute(query)}
+
+    def _mark_seen(self, session: sa.Connection, batch: Sequence[SourceItem]) -> None:
+        try:
+            session.execute(_seen.insert(), [{"document_id": item.id} for item in batch])
+        except sa.exc.IntegrityError:
+            raise ConfigurationError(
+                f"The source {self.source} gives two records the same id. "
+                f"The key columns of its mapping must be unique. (Between {batch[0].id} and {batch[-1].id}.)"
+            ) from None
+
+    def _recorded(self, session: sa.Connection, batch: Sequence[SourceItem]) -> Mapping[str, str]:
+        t = tables.document
+        query = sa.select(t.c.document_id, t.c.digest).where(
+            t.c.source == self.source, t.c.document_id.in_([item.id for item in batch])
+        )
+        return {row.document_id: row.digest for row in session.execute(query)}
+
+    def _step(
+        self, batch: Sequence[SourceItem], recorded: Mapping[str, str], parked: Mapping[str, str]
+    ) -> Step | None:
+        rows: list[dict[str, Any]] = []
+        refused: list[Refusal] = []
+        repaired_before = self.origin.repaired
+        for item in batch:
+            if recorded.get(item.id) == item.digest or parked.get(item.id) == item.digest:
+                continue
+            try:
+                rows.append(document_row(self.source, item.digest, item.render()))
+            except ItemError as error:
+                refused.append(Refusal(item.id, item.digest, str(error)))
+        if not rows and not refused:
+            return None
+        repaired = self.origin.repaired - repaired_before
+        return Step(lambda connection: self._record(connection, rows, recorded, repaired), refused)
+
+    def _record(
+        self,
+        connection: sa.Connection,
+        rows: Sequence[Mapping[str, Any]],
+        recorded: Mapping[str, str],
+        repaired: int,
+    ) -> Delta:
+        upsert(connection, tables.document, rows)
+        delta = Delta()
+        delta.outcomes.repaired = repaired
+        for row in rows:
+            key = row["document_id"]
+            if (earlier := recorded.get(key)) is not None:
+                delta.drop(key, earlier)
+                delta.outcomes.changed += 1
+            else:
+                delta.outcomes.added += 1
+            delta.add(key, row["digest"])
+            delta.finished.append(key)
+        delta.note(f"{row['document_id']}: {row['title']}" for row in rows)
+        return delta
+
+    def _gone(self, session: sa.Connection) -> list[tuple[str, str]]:
+        t = tables.document
+        absent = ~sa.exists().where(_seen.c.document_id == t.c.document_id)
+        query = sa.select(t.c.document_id, t.c.digest).where(t.c.source == self.source, absent)
+        gone = [(row.document_id, row.digest) for row in session.execute(query)]
+        p = tables.parked
+        unseen = ~sa.exists().where(_seen.c.document_id == p.c.item_id)
+        session.execute(p.delete().where(p.c.source == self.source, p.c.stage == self.name, unseen))
+        return gone
+
+    def _removals(self, gone: Sequence[tuple[str, str]]) -> Iterator[Step]:
+        for start in range(0, len(gone), BATCH):
+            part = gone[start : start + BATCH]
+            yield Step(lambda connection, part=part: self._remove(connection, part))  # type: ignore[misc]
+
+    def _remove(self, connection: sa.Connection, gone: Sequence[tuple[str, str]]) -> Delta:
+        delta = Delta()
+        delete_keys(
+            connection, tables.document, {"source": self.source}, "document_id", [key for key, _ in gone]
+        )
+        for key, digest in gone:
+            delta.drop(key, digest)
+        delta.outcomes.removed = len(gone)
+        delta.note(f"{key}: removed" for key, _ in gone)
+        return delta
+
+
+def document_row(source: str, digest: str, document: Document) -> dict[str, Any]:
+    """A document as its row of the ledger."""
+    return {
+        "source": source,
+        "document_id": document.id,
+        "digest": digest,
+        "kind": document.kind,
+        "title": document.title,
+        "uri": document.uri,
+        "time": document.time,
+        "context": json.dumps(document.context, ensure_ascii=False),
+        "body": document.body,
+        "refs": json.dumps(document.refs, ensure_ascii=False),
+        "identity": json.dumps(asdict(document.identity), ensure_ascii=False) if document.identity else None,
+    }
+
+
+def document_of(row: Any) -> Document:
+    """The document that `document_row` made the row of."""
+    identity = json.loads(row.identity) if row.identity else None
+    return Document(
+        id=row.document_id,
+        kind=row.kind,
+        title=row.title,
+        uri=row.uri,
+        time=row.time,
+        context=tuple((label, value) for label, value in json.loads(row.context)),
+        body=row.body,
+        refs=tuple(json.loads(row.refs)),
+        identity=identity_of(identity) if identity else None,
+    )
+
+
+def identity_of(fields: Mapping[str, Any]) -> Identity:
+    """An identity from its JSON form."""
+    lists = {key: tuple(fields[key]) for key in ("emails", "phones", "domains")}
+    return Identity(kind=fields["kind"], name=fields["name"], **lists)

@@ -1,0 +1,186 @@
+"""Chunk texts to vectors in the ledger, one row a distinct text and model.
+
+Vectors are a memo: a text that any source has had embedded by the same model is not embedded again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from ingest_assets.ledger import Ledger, tables
+from ingest_assets.ledger.store import delete_keys, upsert
+from ingest_assets.model import DenseModel, Float32Array, ItemError, SparseModel, SparseVectors, digest_of
+from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_sum, is_parked, isolate
+
+BATCH = 1_000
+REMOVAL_BATCH = 5_000
+
+_chunk = tables.chunk
+Texts = Sequence[tuple[str, str]]  # (text digest, text)
+
+
+def model_key(identity: str) -> str:
+    """The key of a model's vectors in the ledger."""
+    return digest_of(identity)
+
+
+class _Vectors:
+    """What the two kinds of vectors share: which texts lack one, and which vectors lack a text."""
+
+    name: str
+    source: str
+    identity: str
+    table: sa.Table
+
+    @property
+    def fingerprint(self) -> str:
+        return model_key(self.identity)
+
+    def looks_at(self, connection: sa.Connection) -> str:
+        return digest_of(self.fingerprint, content_sum(connection, self.source, "chunks"))
+
+    def content(self, connection: sa.Connection) -> str:
+        # A vector is a function of its text and model; what may differ is which of them are there. (The
+        # stage's sum tells that it changed, but not what is there: other sources add to the same memo.)
+        return digest_of(self.looks_at(connection), str(self.total(connection)))
+
+    def total(self, connection: sa.Connection) -> int:
+        texts = sa.select(_chunk.c.text_digest).filter_by(source=self.source).distinct().subquery()
+        here = sa.and_(
+            self.table.c.model == self.fingerprint, self.table.c.text_digest == texts.c.text_digest
+        )
+        query = sa.select(sa.func.count()).select_from(texts.join(self.table, here))
+        return connection.scalar(query) or 0
+
+    def pages(self, ledger: Ledger, run: Run) -> Iterator[Texts]:
+        """The texts without a vector, each once, ordered by digest."""
+        present = sa.exists().where(
+            self.table.c.model == self.fingerprint, self.table.c.text_digest == _chunk.c.text_digest
+        )
+        query = (
+            sa.select(_chunk.c.text_digest, sa.func.min(_chunk.c.text).label("text"))
+            .where(_chunk.c.source == self.source, ~present)
+            .group_by(_chunk.c.text_digest)
+            .order_by(_chunk.c.text_digest)
+            .limit(BATCH)
+        )
+        if not (run.retry_parked or run.rebuild):
+            query = query.where(~is_parked(self, _chunk.c.text_digest, _chunk.c.text_digest))
+        after = ""
+        while True:
+            with ledger.reading() as connection:
+                page = connection.execute(query.where(_chunk.c.text_digest > after)).all()
+            if not page:
+                return
+            yield [(row.text_digest, row.text) for row in page]
+            after = page[-1].text_digest
+
+    def record(self, connection: sa.Connection, texts: Texts, rows: Sequence[Mapping[str, Any]]) -> Delta:
+        upsert(connection, self.table, rows)
+        delta = Delta(finished=[key for key, _ in texts])
+        delta.outcomes.added = len(texts)
+        for key, _ in texts:
+            delta.add(key, self.fingerprint)
+        delta.note(text.splitlines()[0][:80] for _, text in texts)
+        return delta
+
+    def removals(self, ledger: Ledger) -> Iterator[Step]:
+        """Vectors of this model whose text is in no chunk of any source any more."""
+        used = sa.exists().where(_chunk.c.text_digest == self.table.c.text_digest)
+        query = sa.select(self.table.c.text_digest).where(self.table.c.model == self.fingerprint, ~used)
+        with ledger.reading() as connection:
+            gone = connection.scalars(query).all()
+        for start in range(0, len(gone), REMOVAL_BATCH):
+            part = gone[start : start + REMOVAL_BATCH]
+            yield Step(lambda connection, part=part: self._remove(connection, part))  # type: ignore[misc]
+        yield Step(self._forget_parked)
+
+    def _remove(self, connection: sa.Connection, keys: Sequence[str]) -> Delta:
+        delete_keys(connection, self.table, {"model": self.fingerprint}, "text_digest", keys)
+        delta = Delta()
+        delta.outcomes.removed = len(keys)
+        for key in keys:
+            delta.drop(key, self.fingerprint)
+        return delta
+
+    def _forget_parked(self, connection: sa.Connection) -> Delta:
+        """Texts that are parked and in no chunk of the source any more, or parked under another model."""
+        p = tables.parked
+        wanted = sa.exists().where(_chunk.c.source == self.source, _chunk.c.text_digest == p.c.item_id)
+        stale = sa.or_(~wanted, p.c.fingerprint != self.fingerprint)
+        connection.execute(p.delete().where(p.c.source == self.source, p.c.stage == self.name, stale))
+        return Delta()
+
+
+@dataclass
+class DenseVectors(_Vectors):
+    """Keeps `dense_vector` complete for the chunks of a source. Outcomes count distinct texts."""
+
+    source: str
+    model: DenseModel
+    name: str = "dense_vectors"
+
+    def __post_init__(self) -> None:
+        self.identity, self.table = self.model.identity, tables.dense_vector
+
+    def steps(self, ledger: Ledger, _session: sa.Connection, run: Run) -> Iterator[Step]:
+        for texts in self.pages(ledger, run):
+            yield self._embed(texts)
+        yield from self.removals(ledger)
+
+    def _embed(self, texts: Texts) -> Step:
+        done: list[tuple[str, str]] = []
+        rows: list[dict[str, Any]] = []
+        refused: list[Refusal] = []
+        for (key, text), result in isolate(self._vectors, texts):
+            if isinstance(result, ItemError):
+                refused.append(Refusal(key, key, f"{result} Text: {text[:80]!r}"))
+                continue
+            done.append((key, text))
+            rows.append({"model": self.fingerprint, "text_digest": key, "vector": result.tobytes()})
+        return Step(lambda connection: self.record(connection, done, rows), refused)
+
+    def _vectors(self, texts: Texts) -> Sequence[Float32Array]:
+        vectors = self.model.embed([text for _, text in texts])
+        return list(vectors.astype("<f4", copy=False))
+
+
+@dataclass
+class SparseVectorsStage(_Vectors):
+    """Keeps `sparse_vector` complete for the chunks of a source. Outcomes count distinct texts."""
+
+    source: str
+    model: SparseModel
+    name: str = "sparse_vectors"
+
+    def __post_init__(self) -> None:
+        self.identity, self.table = self.model.identity, tables.sparse_vector
+
+    def steps(self, ledger: Ledger, _session: sa.Connection, run: Run) -> Iterator[Step]:
+        pages: list[Texts] = []
+
+        def batches() -> Iterator[list[str]]:
+            for page in self.pages(ledger, run):
+                pages.append(page)
+                yield [text for _, text in page]
+
+        for vectors in self.model.embed_stream(batches()):
+            yield self._step(pages.pop(0), vectors)
+        yield from self.removals(ledger)
+
+    def _step(self, texts: Texts, vectors: SparseVectors) -> Step:
+        rows = [self._row(key, *vectors.row(i)) for i, (key, _) in enumerate(texts)]
+        return Step(lambda connection: self.record(connection, texts, rows))
+
+    def _row(self, key: str, indices: np.ndarray, values: np.ndarray) -> dict[str, Any]:
+        return {
+            "model": self.fingerprint,
+            "text_digest": key,
+            "indices": indices.astype("<u4", copy=False).tobytes(),
+            "weights": values.astype("<f4", copy=False).tobytes(),
+        }
