@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +61,7 @@ def digest_of(*parts: str | bytes | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a person's or an organisation's record says about who it is. Values are as the source has them."""
+    """What a person's or an organisation's record says about who it is, as the source has it."""
 
     kind: IdentityKind
     name: str
@@ -72,7 +72,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One record of a source, rendered: the unit that is chunked, and that comes, changes and goes as a whole."""
+    """One record of a source, rendered: the unit that is chunked, and comes, changes and goes as a whole."""
 
     id: str  # unique within its source and stable there, for example "people/42"
     kind: str  # what a user filters by: "person", "email", "meeting", ...
@@ -87,7 +87,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class SourceItem:
-    """What a source says should exist: an id, a digest of everything it is rendered from, and how to render it.
+    """What a source says should exist: an id, a digest of all it is rendered from, and how to render it.
 
     `render` is only called for items whose digest is not the recorded one. It raises ItemError when
     the item cannot be rendered.
@@ -106,7 +106,7 @@ class Source(Protocol):
 
     @property
     def repaired(self) -> int:
-        """How many documents, of those rendered since the last read began, held text that had to be cleaned."""
+        """How many documents rendered since the last read began held text that had to be cleaned."""
         ...
 
     def signature(self) -> str | None:
@@ -136,7 +136,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class SparseVectors:
-    """A batch of n sparse vectors in compressed rows: row i is indices[offsets[i]:offsets[i + 1]], ascending."""
+    """A batch of n sparse vectors; row i is indices[offsets[i]:offsets[i + 1]], ascending."""
 
     offsets: NDArray[np.int64]  # (n + 1,)
     indices: NDArray[np.uint32]
@@ -191,7 +191,7 @@ class SparseModel(Protocol):
 
 @dataclass(slots=True)
 class Outcomes:
-    """What became of every item of one stage in one run. The counts add up to what was desired or recorded."""
+    """What became of every item of one stage in one run. The counts add up."""
 
     added: int = 0
     changed: int = 0
@@ -205,7 +205,7 @@ class Outcomes:
     def moved(self) -> int:
         return self.added + self.changed + self.removed
 
-    def __iadd__(self, other: Outcomes) -> Outcomes:
+    def __iadd__(self, other: Outcomes) -> Self:
         self.added += other.added
         self.changed += other.changed
         self.unchanged += other.unchanged

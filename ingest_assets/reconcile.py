@@ -1,5 +1,7 @@
-"""The engine that every asset is made of: work off the difference between what should exist and what
-is recorded as done, in bounded batches, each committed on its own.
+"""The engine that every asset is made of.
+
+It works off the difference between what should exist and what is recorded as done, in bounded batches,
+each committed on its own.
 
 What belongs here: the order of things (lock, look, work, commit, park, settle), and nothing about any
 particular stage. A stage says what differs and how to mend it; see `Stage`.
@@ -81,8 +83,8 @@ class Step:
     refused: Sequence[Refusal] = ()
 
 
-class Stage(Protocol):
-    """One asset's work."""
+class Named(Protocol):
+    """Which stage of which source, by which pipeline."""
 
     @property
     def source(self) -> str: ...
@@ -94,6 +96,10 @@ class Stage(Protocol):
     def fingerprint(self) -> str:
         """Digest of the code and settings that the stage's results depend on."""
         ...
+
+
+class Stage(Named, Protocol):
+    """One asset's work."""
 
     def looks_at(self, connection: sa.Connection) -> str | None:
         """Digest of all that the desired state derives from; None when it cannot be told cheaply.
@@ -219,7 +225,7 @@ def count_parked(connection: sa.Connection, source: str, stage: str | None = Non
     return connection.scalar(query) or 0
 
 
-def is_parked(stage: Stage, item_id: sa.ColumnElement[str], digest: sa.ColumnElement[str]) -> sa.Exists:
+def is_parked(stage: Named, item_id: sa.ColumnElement[str], digest: sa.ColumnElement[str]) -> sa.Exists:
     """SQL: the item is parked with this very content, under this very pipeline."""
     t = tables.parked
     return sa.exists().where(

@@ -1,22 +1,21 @@
 """The Dagster resource: a workbench made of the settings, opened for one step and closed after it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from ingest_assets.model import IngestError
 from ingest_assets.settings import load_settings
 from ingest_assets.workbench import Workbench
 
 
-class Ingest(dg.ConfigurableResource[Workbench]):  # type: ignore[misc]
+class Ingest(dg.ConfigurableResource[Workbench]):
     """Opens ledger, store and models as the environment names them. `overrides` replaces single settings."""
 
-    overrides: dict[str, Any] = {}
+    overrides: dict[str, Any] = Field(default_factory=dict)
 
     @contextmanager
     def open(self) -> Iterator[Workbench]:
@@ -25,5 +24,5 @@ class Ingest(dg.ConfigurableResource[Workbench]):  # type: ignore[misc]
             with Workbench(load_settings(**self.overrides)) as bench:
                 yield bench
         except IngestError as error:
-            # Not retried by Dagster: clients retry what is transient themselves, and the next tick tries again.
+            # Not retried by Dagster: clients retry what is transient, and the next tick tries again.
             raise dg.Failure(description=str(error), allow_retries=False) from error

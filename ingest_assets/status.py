@@ -59,9 +59,7 @@ def source_status(ledger: Ledger, source: str) -> SourceStatus:
             parked=count_parked(connection, source),
             generation=number,
             fingerprint=generation.fingerprint if generation else None,
-            last_success=_when(
-                connection.scalar(sa.select(tables.stage.c.last_success).filter_by(**stage))
-            ),
+            last_success=_when(connection.scalar(sa.select(tables.stage.c.last_success).filter_by(**stage))),
         )
 
 

@@ -16,6 +16,8 @@ from ingest_assets.model import ConfigurationError
 from ingest_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ingest_assets.chunking import RecordChunker
     from ingest_assets.collection.base import Store
     from ingest_assets.ledger import Ledger
@@ -150,7 +152,7 @@ class Workbench:
         from ingest_assets.stages.records import Records
         from ingest_assets.stages.vectors import DenseVectors, SparseVectorsStage
 
-        makers = {
+        makers: dict[str, Callable[[], Stage]] = {
             "records": lambda: Records(self.source(source)),
             "entities": lambda: Entities(source),
             "chunks": lambda: Chunks(self.chunker(source)),
@@ -158,7 +160,7 @@ class Workbench:
             "sparse_vectors": lambda: SparseVectorsStage(source, self.sparse_model),
             "collection": lambda: self.collection(source),
         }
-        return makers[name]()  # type: ignore[no-any-return]
+        return makers[name]()
 
     def run(
         self, *, rebuild: bool = False, retry_parked: bool = False, progress: Progress | None = None

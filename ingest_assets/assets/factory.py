@@ -1,7 +1,5 @@
 """One lineage graph a source, all of the same shape."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass

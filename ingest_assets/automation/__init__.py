@@ -1,1 +1,4 @@
-"""When to look: jobs, the schedule and the sensors. They say only when; what to do is the stages' business."""
+"""When to look: jobs, the schedule and the sensors.
+
+What belongs here: when, and why not now. What is done then is the stages' business.
+"""

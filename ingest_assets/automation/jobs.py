@@ -19,7 +19,7 @@ def jobs() -> Sequence[Any]:
         dg.define_asset_job(
             REFRESH,
             selection=selection,
-            description="Work off what changed since the last run. Never drops anything that is still wanted.",
+            description="Work off what changed since the last run. Drops nothing that is still wanted.",
         ),
         dg.define_asset_job(
             BUILD,

@@ -34,7 +34,9 @@ def settle_orphans(instance: dg.DagsterInstance) -> list[str]:
             continue
         pid = int(rest.split(" ")[0])
         if _process(pid) != run.tags[TAG]:
-            instance.report_run_failed(run, f"The process of this run ({pid}) is gone. Nothing recorded is lost.")
+            instance.report_run_failed(
+                run, f"The process of this run ({pid}) is gone. Nothing recorded is lost."
+            )
             settled.append(run.run_id)
     return settled
 

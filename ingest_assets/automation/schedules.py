@@ -1,7 +1,5 @@
 """The hands-off refresh, every so many minutes."""
 
-from __future__ import annotations
-
 import math
 
 import dagster as dg

@@ -1,7 +1,5 @@
 """A sensor a source, that notices changes soon after they are made."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from ingest_assets.automation.jobs import REFRESH

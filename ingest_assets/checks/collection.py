@@ -1,7 +1,5 @@
 """What is checked of every source's collection."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import dagster as dg
@@ -27,7 +25,7 @@ def collection_checks(source: str) -> list[dg.AssetChecksDefinition]:
         with ingest.open() as bench:
             result = audit(bench.collection(source), bench.ledger)
             sentence = "All points agree." if result.agrees else "Mend it with `ingest audit --repair`."
-            return _result(result.agrees, sentence, result.to_dict())
+            return _result(passed=result.agrees, description=sentence, metadata=result.to_dict())
 
     @dg.asset_check(
         asset=key,
@@ -38,11 +36,13 @@ def collection_checks(source: str) -> list[dg.AssetChecksDefinition]:
         with ingest.open() as bench:
             items = parked_items(bench.ledger, source, limit=20)
             count = source_status(bench.ledger, source).parked
-        lines = [f"- {item.stage} `{item.item_id}` ({item.attempts} attempts): {item.error}" for item in items]
+        lines = [
+            f"- {item.stage} `{item.item_id}` ({item.attempts} attempts): {item.error}" for item in items
+        ]
         metadata: dict[str, Any] = {"parked": count}
         if lines:
             metadata["items"] = dg.MetadataValue.md("\n".join(lines))
-        return _result(count == 0, f"{count} items are parked.", metadata)
+        return _result(passed=count == 0, description=f"{count} items are parked.", metadata=metadata)
 
     @dg.asset_check(
         asset=key,
@@ -53,19 +53,19 @@ def collection_checks(source: str) -> list[dg.AssetChecksDefinition]:
     def search_answers(ingest: Ingest) -> dg.AssetCheckResult:
         with ingest.open() as bench:
             if source_status(bench.ledger, source).points == 0:
-                return _result(True, "The index is empty, as its source is.", {})
+                return _result(passed=True, description="The index is empty, as its source is.", metadata={})
             try:
                 with bench.store.reader(bench.collection(source).collection) as reader:
                     some_id, _ = next(reader.scan())
                     title = reader.payloads([some_id])[some_id]["title"]
             except (NotPublishedError, StopIteration):
-                return _result(False, "Nothing is published.", {})
+                return _result(passed=False, description="Nothing is published.", metadata={})
             hits = Searcher(bench, source).search(title, limit=3)
             metadata = {"query": title, "hits": len(hits.hits), "took_ms": hits.took_ms}
-            return _result(bool(hits.hits), f"Searched for {title!r}.", metadata)
+            return _result(passed=bool(hits.hits), description=f"Searched for {title!r}.", metadata=metadata)
 
     return [agrees_with_ledger, nothing_parked, search_answers]
 
 
-def _result(passed: bool, description: str, metadata: dict[str, Any]) -> dg.AssetCheckResult:
+def _result(*, passed: bool, description: str, metadata: dict[str, Any]) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed=passed, description=description, metadata=metadata)

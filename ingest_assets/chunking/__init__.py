@@ -4,6 +4,7 @@ What belongs here: where a text is cut, what context each piece carries, and how
 What does not: the ledger, models, Dagster.
 """
 
-from ingest_assets.chunking.records import Budget, RecordChunker
+from ingest_assets.chunking.prose import Budget
+from ingest_assets.chunking.records import RecordChunker
 
 __all__ = ["Budget", "RecordChunker"]

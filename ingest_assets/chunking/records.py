@@ -43,7 +43,7 @@ class RecordChunker:
         if not document.body.strip():
             return [Chunk(self._id(document, "", 0), document.id, 0, 0, 0, header)]
         earlier: Counter[str] = Counter()
-        chunks = []
+        chunks: list[Chunk] = []
         for piece in split(document.body, self.budget):
             own = document.body[piece.start : piece.end].strip()
             if not own:

@@ -26,7 +26,9 @@ def hits(result: Hits, as_json: bool) -> None:
         return _json(result.to_dict())
     console = _console()
     for number, hit in enumerate(result.hits, 1):
-        console.print(f"[bold]{number}. {_escape(hit.title)}[/bold]  [dim]{_escape(hit.kind)}  {hit.score:.3f}[/dim]")
+        console.print(
+            f"[bold]{number}. {_escape(hit.title)}[/bold]  [dim]{_escape(hit.kind)}  {hit.score:.3f}[/dim]"
+        )
         console.print(f"   [dim]{_escape(hit.uri)}  {hit.time or ''}[/dim]", soft_wrap=True)
         console.print(f"   {_escape(_snippet(hit.text))}\n")
     found = f"{len(result.hits)} hits" if result.hits else "Nothing found"

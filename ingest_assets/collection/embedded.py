@@ -259,7 +259,7 @@ class _EmbeddedReader:
         return [[Scored(str(point.id), point.score) for point in answer] for answer in answers]
 
     def payloads(self, ids: Sequence[str]) -> dict[str, Payload]:
-        records = self._shard.retrieve(list(ids), True, False)
+        records = self._shard.retrieve(list(ids), with_payload=True, with_vector=False)
         return {str(record.id): record.payload or {} for record in records}
 
     def count(self) -> int:

@@ -150,7 +150,9 @@ class ServerStore:
 
         changes: list[Any] = []
         if self.live(collection) is not None:
-            changes.append(models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=collection)))
+            changes.append(
+                models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=collection))
+            )
         create = models.CreateAlias(collection_name=_name(collection, generation), alias_name=collection)
         changes.append(models.CreateAliasOperation(create_alias=create))
         self._client.update_collection_aliases(changes)
@@ -198,7 +200,11 @@ class _ServerReader:
         condition = _filter(where, models)
         requests = [
             models.QueryRequest(
-                query=_nearest(leg, models), using=leg.using, limit=limit, filter=condition, with_payload=False
+                query=_nearest(leg, models),
+                using=leg.using,
+                limit=limit,
+                filter=condition,
+                with_payload=False,
             )
             for leg in legs
         ]

@@ -7,13 +7,44 @@ from functools import lru_cache
 
 # Mail domains that say nothing about an organisation.
 FREE_MAIL = frozenset(
-    "gmail.com googlemail.com outlook.com hotmail.com live.com msn.com yahoo.com yahoo.co.uk ymail.com "
-    "icloud.com me.com mac.com aol.com gmx.com gmx.net gmx.de web.de t-online.de mail.com mail.ru "
-    "yandex.ru proton.me protonmail.com fastmail.com zoho.com qq.com 163.com 126.com orange.fr free.fr "
-    "laposte.net wanadoo.fr libero.it".split()
+    {
+        "gmail.com",
+        "googlemail.com",
+        "outlook.com",
+        "hotmail.com",
+        "live.com",
+        "msn.com",
+        "yahoo.com",
+        "yahoo.co.uk",
+        "ymail.com",
+        "icloud.com",
+        "me.com",
+        "mac.com",
+        "aol.com",
+        "gmx.com",
+        "gmx.net",
+        "gmx.de",
+        "web.de",
+        "t-online.de",
+        "mail.com",
+        "mail.ru",
+        "yandex.ru",
+        "proton.me",
+        "protonmail.com",
+        "fastmail.com",
+        "zoho.com",
+        "qq.com",
+        "163.com",
+        "126.com",
+        "orange.fr",
+        "free.fr",
+        "laposte.net",
+        "wanadoo.fr",
+        "libero.it",
+    }
 )
 # What people type where a field must not stay empty.
-PLACEHOLDERS = frozenset("n/a na none null unknown test - -- tbd x xxx".split())
+PLACEHOLDERS = frozenset(["n/a", "na", "none", "null", "unknown", "test", "-", "--", "tbd", "x", "xxx"])
 _EMAIL = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+\.[^@\s<>,;]+")
 MIN_PHONE_DIGITS = 7
 

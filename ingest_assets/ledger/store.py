@@ -133,8 +133,8 @@ class Ledger:
                 if sa.inspect(connection).has_table("document"):
                     raise ConfigurationError(f"{self.name} holds tables that are not an ingest ledger's.")
                 return None
-            revision = connection.scalar(sa.text("select version_num from alembic_version"))
-        if revision is not None and str(revision) > HEAD:
+            revision: str | None = connection.scalar(sa.text("select version_num from alembic_version"))
+        if revision is not None and revision > HEAD:
             raise ConfigurationError(
                 f"The ledger {self.name} was written by a newer version (revision {revision}, this one "
                 f"knows {HEAD}). Install that version, or point INGEST_LEDGER_URL elsewhere."

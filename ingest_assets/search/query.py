@@ -136,6 +136,4 @@ def _check(mode: str, limit: int, where: Mapping[str, Sequence[str]] | None) -> 
         raise ConfigurationError(f"The limit must be 1 to {MAX_LIMIT}, not {limit}.")
     unknown = sorted(set(where or ()) - set(FILTERABLE))
     if unknown:
-        raise ConfigurationError(
-            f"Cannot filter by {', '.join(unknown)}. Fields: {', '.join(FILTERABLE)}."
-        )
+        raise ConfigurationError(f"Cannot filter by {', '.join(unknown)}. Fields: {', '.join(FILTERABLE)}.")

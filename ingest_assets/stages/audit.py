@@ -131,5 +131,3 @@ def _compare(session: sa.Connection, stage: Collection, without_sparse: list[str
         present = session.scalar(sa.select(sa.func.count()).select_from(_found)) or 0
         strangers = session.scalar(orphaned.select_from(_found)) or 0
     return Audit(expected, present, missing, strangers, stale, len(without_sparse))
-
-

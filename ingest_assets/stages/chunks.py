@@ -92,9 +92,7 @@ class Chunks:
         yield self._read(ledger, keys)
 
     def _read(self, ledger: Ledger, keys: Sequence[str]) -> Sequence[Any]:
-        query = _document.select().where(
-            _document.c.source == self.source, _document.c.document_id.in_(keys)
-        )
+        query = _document.select().where(_document.c.source == self.source, _document.c.document_id.in_(keys))
         with ledger.reading() as connection:
             return connection.execute(query).all()
 
@@ -188,5 +186,3 @@ def chunk_row(source: str, row: Any, chunk: Chunk) -> dict[str, Any]:
         "time": row.time,
         "text": chunk.text,
     }
-
-

@@ -281,8 +281,8 @@ class Collection:
             absent = connection.scalar(self._waiting().where(_chunk.c.text_digest.not_in(parked))) or 0
         if absent:
             raise IncompleteError(
-                f"{self.collection}: {absent} chunks have no vectors of the current models yet, so generation "
-                f"{number} is incomplete. Materialize {self.source}/dense_vectors and "
+                f"{self.collection}: {absent} chunks have no vectors of the current models yet, so "
+                f"generation {number} is incomplete. Materialize {self.source}/dense_vectors and "
                 f"{self.source}/sparse_vectors first, or run the whole job."
             )
 

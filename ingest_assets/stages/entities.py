@@ -81,9 +81,7 @@ class Entities:
         delta = Delta()
         rows = []
         for key, (entity, earlier) in part.items():
-            rows.append(
-                {"source": self.source, "document_id": key, "entity_id": entity, "kind": kinds[key]}
-            )
+            rows.append({"source": self.source, "document_id": key, "entity_id": entity, "kind": kinds[key]})
             if earlier is None:
                 delta.outcomes.added += 1
             else:

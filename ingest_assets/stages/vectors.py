@@ -14,11 +14,21 @@ import sqlalchemy as sa
 
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import delete_keys, upsert
-from ingest_assets.model import DenseModel, Float32Array, ItemError, SparseModel, SparseVectors, digest_of
+from ingest_assets.model import (
+    ConfigurationError,
+    DenseModel,
+    Float32Array,
+    ItemError,
+    SparseModel,
+    SparseVectors,
+    digest_of,
+)
 from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_sum, is_parked, isolate
 
 BATCH = 1_000
 REMOVAL_BATCH = 5_000
+# So many refusals without one success are not the texts' fault, and nothing is parked for it.
+REFUSES_EVERYTHING = 10
 
 _chunk = tables.chunk
 Texts = Sequence[tuple[str, str]]  # (text digest, text)
@@ -140,6 +150,10 @@ class DenseVectors(_Vectors):
         for (key, text), result in isolate(self._vectors, texts):
             if isinstance(result, ItemError):
                 refused.append(Refusal(key, key, f"{result} Text: {text[:80]!r}"))
+                if not done and len(refused) >= REFUSES_EVERYTHING:
+                    raise ConfigurationError(
+                        f"The dense model {self.identity} refuses every text, whatever it is: {result}"
+                    ) from result
                 continue
             done.append((key, text))
             rows.append({"model": self.fingerprint, "text_digest": key, "vector": result.tobytes()})

@@ -11,7 +11,7 @@ import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 
-from ingest_assets.model import ConfigurationError, digest_of
+from ingest_assets.model import ConfigurationError
 from ingest_assets.sources.crm.mapping import DocumentMapping, Mapping, RefMapping
 from ingest_assets.sources.crm.text import Cell, key_part
 
@@ -22,7 +22,7 @@ _NAMES_SHOWN = 40
 
 
 class Extract:
-    """The rows of one document kind: the key's cells, those of the other used columns, one for each ref query.
+    """The rows of one document kind: the key's cells, those of other used columns, one for each ref query.
 
     Raises ConfigurationError from the constructor when the database lacks what the mapping names, when a
     query in it is wrong, or when the key does not tell the rows apart.
@@ -33,7 +33,7 @@ class Extract:
         self._place = f'{mapping.origin}, [[documents]] "{entry.name}"'
         self._connection = connection
         self._origin = f"({entry.query}\n)" if entry.query else _quoted(entry.table or "")
-        self._digest = entry.digest
+        self._digest = entry.digest.encode()
         self._width = len(entry.key)
         self._mapping = mapping
         self._check_columns()
@@ -62,9 +62,9 @@ class Extract:
             )
         return "/".join([self.entry.name, *(part for part in parts if part is not None)])
 
-    def digest_of(self, framed: bytes) -> str:
-        """Of a framed row and of the entry itself."""
-        return digest_of(self._digest, framed)
+    def frame(self, row: Row) -> bytes:
+        """What the document's digest is of: the entry's own digest and the row's cells."""
+        return frame(self._digest, row)
 
     def _cell(self, column: str) -> str:
         computed = {name.lower(): sql for name, sql in self.entry.columns.items()}
@@ -106,8 +106,7 @@ class Extract:
                 )
 
     def _check_table(self, table: str) -> None:
-        query = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT GLOB 'sqlite_*' ORDER BY 1"
-        names = self._names(query)
+        names = self._names("SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name")
         if table.lower() not in {name.lower() for name in names}:
             instead = _near(table, names)
             raise ConfigurationError(f'{self._place}: there is no table or view "{table}".{instead}')
@@ -142,7 +141,7 @@ class Extract:
             )
 
     def _is_unique(self, table: str) -> bool:
-        """Whether the database itself keeps the key unique, also as text, so that the rows need not be asked."""
+        """Whether the database itself keeps the key unique, also as text; then the rows need no look."""
         names = self._names("SELECT name FROM pragma_table_info(?) ORDER BY cid", table)
         declared = self._names("SELECT upper(type) FROM pragma_table_info(?) ORDER BY cid", table)
         types = {name.lower(): type_ for name, type_ in zip(names, declared, strict=True)}
@@ -150,12 +149,11 @@ class Extract:
         # With these affinities SQLite itself turns '1' into 1, or 1 into '1'.
         if not all(any(word in types.get(column, "") for word in ("INT", "TEXT", "CHAR")) for column in key):
             return False
-        unique = [self._names("SELECT name FROM pragma_table_info(?) WHERE pk", table)]
-        for index in self._names(
-            'SELECT name FROM pragma_index_list(?) WHERE "unique" AND NOT partial', table
-        ):
-            # The column of an index on an expression has no name: such an index says nothing of the key.
-            unique.append(self._names("SELECT coalesce(name, '') FROM pragma_index_info(?)", index))
+        indexes = self._names('SELECT name FROM pragma_index_list(?) WHERE "unique" AND NOT partial', table)
+        # The column of an index on an expression has no name: such an index says nothing of the key.
+        members = "SELECT coalesce(name, '') FROM pragma_index_info(?)"
+        unique = [self._names(members, index) for index in indexes]
+        unique.append(self._names("SELECT name FROM pragma_table_info(?) WHERE pk", table))
         return any(columns and {name.lower() for name in columns} <= key for columns in unique)
 
     def _names(self, sql: str, *parameters: str) -> list[str]:
@@ -169,9 +167,9 @@ _AS_TEXT = (
 )
 
 
-def frame(row: Sequence[Cell]) -> bytes:
-    """The cells in one string of bytes; rows that differ in any cell give different ones."""
-    parts: list[bytes | bytearray] = []
+def frame(start: bytes, row: Sequence[Cell]) -> bytes:
+    """The cells in one string of bytes after `start`; rows that differ in any cell give different ones."""
+    parts: list[bytes | bytearray] = [start]
     for cell in row:
         if isinstance(cell, bytearray):
             parts += (b"t%d:" % len(cell), cell)

@@ -209,13 +209,15 @@ def load_mapping(path: Path | None = None) -> Mapping:
 
 def _place(location: Sequence[int | str], data: dict[str, Any]) -> str:
     """Where in the file: '[[documents]] number 2 "people", key title'."""
-    if len(location) < 2 or location[0] != "documents" or not isinstance(location[1], int):
-        return ".".join(str(part) for part in location) or "the file"
-    entry = data["documents"][location[1]]
-    name = entry.get("name") if isinstance(entry, dict) else None
-    place = f"[[documents]] number {location[1] + 1}" + (f' "{name}"' if name else "")
-    rest = ".".join(str(part) for part in location[2:] if part != "[key]")
-    return f"{place}, key {rest}" if rest else place
+    match location:
+        case ["documents", int(index), *rest]:
+            entry = data["documents"][index]
+            name = entry.get("name") if isinstance(entry, dict) else None
+            place = f"[[documents]] number {index + 1}" + (f' "{name}"' if name else "")
+            key = ".".join(str(part) for part in rest if part != "[key]")
+            return f"{place}, key {key}" if key else place
+        case _:
+            return ".".join(str(part) for part in location) or "the file"
 
 
 def _complaint(detail: Any) -> str:

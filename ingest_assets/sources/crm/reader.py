@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ingest_assets.model import Document, ItemError, SourceItem, digest_of
-from ingest_assets.sources.crm.extract import Extract, Row, frame
+from ingest_assets.sources.crm.extract import Extract, Row
 from ingest_assets.sources.crm.mapping import Mapping
 from ingest_assets.sources.crm.render import Renderer
 from ingest_assets.sources.crm.signature import file_signature
@@ -77,15 +77,15 @@ class CrmSource:
         renderer = Renderer(extract)
         limit = self.max_document_chars
         for row in extract.rows():
-            framed = frame(row)
+            framed = extract.frame(row)
             document_id = extract.id_of(row)
             if len(framed) > limit and (size := _size(row)) > limit:
                 # The limit is part of the digest, so that raising it has the item looked at again; and the
                 # row is let go of, because items may be gathered before they are rendered.
-                digest = extract.digest_of(framed + b"over %d" % limit)
+                digest = digest_of(framed, f"over {limit}")
                 yield SourceItem(document_id, digest, partial(_refuse, document_id, size, limit))
             else:
-                digest = extract.digest_of(framed)
+                digest = digest_of(framed)
                 yield SourceItem(document_id, digest, partial(self._render, renderer, document_id, row))
 
     def _render(self, renderer: Renderer, document_id: str, row: Row) -> Document:

@@ -7,7 +7,6 @@ every machine and release of Python; nothing is drawn from the clock.
 from __future__ import annotations
 
 import csv
-import os
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
@@ -90,7 +89,7 @@ def write_sample(
         connection.execute("PRAGMA journal_mode=WAL")
     for suffix in ("-wal", "-shm"):
         beside(path, suffix).unlink(missing_ok=True)
-    os.replace(partial, path)
+    partial.replace(path)
     clusters = {f"people/{i}": f"people/{p.original}" for i, p in enumerate(registry.people, 1)}
     for i, organisation in enumerate(registry.organisations, 1):
         clusters[f"organisations/{i}"] = f"organisations/{organisation.original}"

@@ -5,6 +5,8 @@ out) and keeps at least one thing that only its original has: an e-mail address,
 What belongs here: the records. What does not: their tables (sample) and what is written about them.
 """
 
+# ruff: noqa: PLR2004 - the odds of a made-up world need no names
+
 from __future__ import annotations
 
 import unicodedata
@@ -79,7 +81,7 @@ class Registry:
         culture, industry = pick(self._words.cultures), pick(self._industries)
         root = f"{pick(self._words.beginnings)}{pick(self._words.endings)}"
         while (stem := f"{root} {industry}") in self._taken:
-            root = f"{root.split(' & ')[0]} & {pick(culture.family)}"
+            root = f"{root.partition(' & ')[0]} & {pick(culture.family)}"
         self._taken.add(stem)
         domain = self._free(f"{_plain(root).replace('&', '-')}-{industry}".lower(), f".{culture.tld}")
         return Organisation(
@@ -168,7 +170,7 @@ class Registry:
 
     def _typo(self, text: str) -> str:
         """One letter, not the first, is lost, doubled, swapped with the next or hit wrongly."""
-        at = self._writer.number(1, len(text) - 2)
+        at = self._writer.pick([i for i in range(1, len(text) - 1) if text[i].isalpha()])
         before, here, after = text[:at], text[at], text[at + 1 :]
         wrong = self._writer.pick(_LETTERS)
         typed = self._writer.pick(("", here * 2, after[0] + here, wrong if wrong != here else ""))

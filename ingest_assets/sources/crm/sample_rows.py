@@ -3,6 +3,8 @@
 What belongs here: what stands in a row. What does not: the file (sample), who there is (sample_records).
 """
 
+# ruff: noqa: PLR2004 - the odds of a made-up world need no names
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence

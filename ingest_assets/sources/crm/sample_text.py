@@ -3,6 +3,8 @@
 What belongs here: the grammar of a text, from `random.Random` alone. What does not: rows and records.
 """
 
+# ruff: noqa: PLR2004 - the odds of a made-up world need no names
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

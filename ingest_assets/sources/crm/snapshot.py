@@ -59,7 +59,7 @@ def unavailable(path: Path, error: sqlite3.Error) -> SourceUnavailableError:
         sqlite3.SQLITE_CORRUPT: "the database is damaged or cut short. Restore it, or repair it with "
         "the sqlite3 tool's .recover",
         sqlite3.SQLITE_NOTADB: "it is not an SQLite database, or an encrypted one. Check the path",
-        sqlite3.SQLITE_CANTOPEN: "SQLite cannot open it. Check that this user may read it and those beside it",
+        sqlite3.SQLITE_CANTOPEN: "SQLite cannot open it. Check that this user may read it",
         sqlite3.SQLITE_FULL: f"there is no room for a copy of it in {tempfile.gettempdir()}. "
         "Make room, or set TMPDIR to another folder",
         sqlite3.SQLITE_IOERR: "the disk or the network share failed while it was read",

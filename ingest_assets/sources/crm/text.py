@@ -35,7 +35,7 @@ def clean(raw: bytes | bytearray) -> tuple[str, bool]:
     return text, repaired
 
 
-def spell(number: int | float) -> str:
+def spell(number: float) -> str:
     """A number as a person writes it: 1200.0 is "1200"."""
     return f"{number:.15g}" if isinstance(number, float) else str(number)
 

@@ -1,0 +1,42 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both make .venv from the lock file first.
+PYTHON ?= python3
+BIN := .venv/bin
+export DAGSTER_HOME := $(CURDIR)
+
+.PHONY: demo test dev lint types lock wheels clean
+.DEFAULT_GOAL := help
+
+help: ## Show what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+demo: .venv/ready ## A sample CRM becomes a search index; change it and see only that move
+	$(BIN)/python -m tools.demo
+
+dev: .venv/ready ## The Dagster UI on the demo's state, with schedule and sensor on
+	$(BIN)/dagster dev
+
+test: lint types .venv/ready ## Lint, types and tests
+	$(BIN)/pytest -n 2
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/ready
+	$(BIN)/mypy
+
+lock: .venv/ready ## Make the lock files from pyproject.toml
+	$(BIN)/python -m tools.lock
+
+wheels: .venv/ready ## Check that every dependency has wheels for every platform
+	$(BIN)/python -m tools.check_wheels
+
+clean: ## Remove what demo, dev and test wrote, and the virtual environment
+	rm -rf .venv .ingest history schedules storage .mypy_cache .ruff_cache
+
+.venv/ready: requirements-dev.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
