@@ -74,8 +74,8 @@ def audits(results: Mapping[str, Audit], as_json: bool) -> None:
 def sample(path: Path, truth: Any, as_json: bool) -> None:
     """What was written."""
     if as_json:
-        return _json({"path": str(path), "truth": str(truth.path), "documents": truth.documents})
-    _console().print(f"Wrote {truth.documents:,} records to {path}, and who is who to {truth.path}.")
+        return _json({"path": str(path), "truth": str(truth.truth_path), "documents": truth.documents})
+    _console().print(f"Wrote {truth.documents:,} records to {path}, and who is who to {truth.truth_path}.")
     return None
 
 

@@ -8,6 +8,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from ingest_assets.model import Document
 from ingest_assets.sources.crm.mapping import Mapping, load_mapping
@@ -101,7 +102,7 @@ for line in sys.stdin:
         self._process.kill()
         self._process.wait()
 
-    def __enter__(self) -> Writer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -51,7 +51,7 @@ def test_a_value_is_never_taken_for_a_template(value: str) -> None:
 
 @pytest.mark.parametrize("template", ["{a", "a}", "{}", "[{a}", "[[{a}] [x [y]]"])
 def test_a_broken_template_is_refused(template: str) -> None:
-    with pytest.raises(ValueError, match="partner|closed|inside"):
+    with pytest.raises(ValueError, match=r"partner|closed|inside"):
         Template.parse(template)
 
 
@@ -84,7 +84,7 @@ def test_a_missing_file_is_explained(tmp_path: Path) -> None:
 
 
 def test_two_kinds_of_one_name_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="two .* are named 'notes'"):
+    with pytest.raises(ConfigurationError, match=r"two .* are named 'notes'"):
         mapping_of(tmp_path, NOTES_MAPPING * 2)
 
 
@@ -173,7 +173,8 @@ def test_a_table_that_became_a_view_reads_the_same(tmp_path: Path) -> None:
     before = documents(CrmSource(make_notes(tmp_path / "a.db"), mapping_of(tmp_path)))
     view = make(
         tmp_path / "b.db",
-        "CREATE TABLE data (id INTEGER PRIMARY KEY, title, body, owner); CREATE VIEW Notes AS SELECT * FROM data;"
+        "CREATE TABLE data (id INTEGER PRIMARY KEY, title, body, owner); "
+        "CREATE VIEW Notes AS SELECT * FROM data;"
         "INSERT INTO data VALUES (1, 'a', 'b', 'c');",
     )
     assert documents(CrmSource(view, mapping_of(tmp_path))) == before

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from ingest_assets.model import ConfigurationError
 from ingest_assets.sources.crm.mapping import DocumentMapping, Mapping, RefMapping
+from ingest_assets.sources.crm.snapshot import error_code
 from ingest_assets.sources.crm.text import Cell, key_part
 
 Row = tuple[Cell, ...]
@@ -117,7 +118,7 @@ class Extract:
             cursor = self._connection.execute(f"SELECT * FROM ({sql}) LIMIT 0")
         except sqlite3.Error as error:
             # Only what SQLite says of the SQL itself; locks and damage are the source's, not the mapping's.
-            if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF != sqlite3.SQLITE_ERROR:
+            if error_code(error) != sqlite3.SQLITE_ERROR:
                 raise
             raise ConfigurationError(f"{self._place}: {what} does not work in this CRM: {error}.") from error
         return [column[0] for column in cursor.description]

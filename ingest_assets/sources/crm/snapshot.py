@@ -31,12 +31,12 @@ _READ_VERSION = 19  # a byte of the header: 1 rollback journal, 2 WAL
 _WAL = 2
 _STEP_PAGES = 256  # 1 MiB at 4 KiB a page, about 1 ms: how long one step of a copy holds up a commit
 _MAX_RESTARTS = 5  # SQLite begins a copy anew after each commit; then the rest goes in one step
-_COPY_ATTEMPTS = 3
+_ATTEMPTS = 3
 
 
 @contextmanager
 def open_snapshot(path: Path, busy_timeout_s: float) -> Iterator[sqlite3.Connection]:
-    """A connection inside one read transaction; it may be used by one thread at a time, not only by this one.
+    """A connection inside one read transaction, to be used by one thread at a time, be it another one.
 
     Text comes as bytearray, undecoded. Raises SourceUnavailableError, with what to do, when the file is
     missing, empty, no SQLite database, damaged, not ours to read, or locked for longer than the timeout.
@@ -53,7 +53,6 @@ def open_snapshot(path: Path, busy_timeout_s: float) -> Iterator[sqlite3.Connect
 
 def unavailable(path: Path, error: sqlite3.Error) -> SourceUnavailableError:
     """What an error of SQLite's means for the person who has to act on it."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     advice = {
         sqlite3.SQLITE_BUSY: "another process keeps it locked. Try again; if it stays so, see what locks it",
         sqlite3.SQLITE_CORRUPT: "the database is damaged or cut short. Restore it, or repair it with "
@@ -63,26 +62,43 @@ def unavailable(path: Path, error: sqlite3.Error) -> SourceUnavailableError:
         sqlite3.SQLITE_FULL: f"there is no room for a copy of it in {tempfile.gettempdir()}. "
         "Make room, or set TMPDIR to another folder",
         sqlite3.SQLITE_IOERR: "the disk or the network share failed while it was read",
-    }.get(code, "reading it failed")
+    }.get(error_code(error), "reading it failed")
     return SourceUnavailableError(f"CRM_DB_PATH: {path}: {advice}. (SQLite: {error})")
 
 
+def error_code(error: sqlite3.Error) -> int:
+    """SQLite's primary result code; SQLITE_ERROR for errors of the Python module's own."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+
+
 def _open(path: Path, busy_timeout_s: float, stack: ExitStack) -> sqlite3.Connection:
-    wal = _checked_header(path)[_READ_VERSION] == _WAL
-    if not wal or (beside(path, "-wal").exists() and beside(path, "-shm").exists()):
-        live = _connect(path, "ro", busy_timeout_s)
-        try:
-            live.execute("SELECT 1 FROM sqlite_master").fetchone()
-            if live.execute("PRAGMA journal_mode").fetchone() == (b"wal",):
-                return _begin(stack.enter_context(closing(live)))
-            with closing(live):
-                return _backed_up(live, path, busy_timeout_s, stack)
-        except sqlite3.OperationalError as error:
-            live.close()
-            # Not openable without writing: a journal to roll back, an index to rebuild, a folder not ours.
-            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
-                raise
-    return _copied(path, busy_timeout_s, stack)
+    for _ in range(_ATTEMPTS):
+        wal = _checked_header(path)[_READ_VERSION] == _WAL
+        connection = None
+        if not wal or (beside(path, "-wal").exists() and beside(path, "-shm").exists()):
+            connection = _through_locks(path, busy_timeout_s, stack)
+        # Its state is looked at anew each time: a server may begin to use it while it is copied.
+        connection = connection or _copied(path, busy_timeout_s, stack)
+        if connection is not None:
+            return connection
+    raise SourceUnavailableError(f"CRM_DB_PATH: {path} was changed each time while it was copied. Try again.")
+
+
+def _through_locks(path: Path, busy_timeout_s: float, stack: ExitStack) -> sqlite3.Connection | None:
+    """Read as SQLite's own locks provide for; None when that takes writing to the file or its folder."""
+    live = _connect(path, "ro", busy_timeout_s)
+    try:
+        live.execute("SELECT 1 FROM sqlite_master").fetchone()
+        if live.execute("PRAGMA journal_mode").fetchone() == (b"wal",):
+            return _begin(stack.enter_context(closing(live)))
+        with closing(live):
+            return _backed_up(live, path, busy_timeout_s, stack)
+    except sqlite3.Error as error:
+        live.close()
+        # A journal to roll back, an index to rebuild, a folder that is not ours to write to.
+        if error_code(error) in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}:
+            return None
+        raise
 
 
 def _checked_header(path: Path) -> bytes:
@@ -131,21 +147,23 @@ def _private_copy(stack: ExitStack) -> Path:
 def _backed_up(
     live: sqlite3.Connection, path: Path, busy_timeout_s: float, stack: ExitStack
 ) -> sqlite3.Connection:
-    copy = stack.enter_context(closing(_connect(_private_copy(stack), "rwc", busy_timeout_s)))
-    copy.execute("PRAGMA journal_mode=OFF")
-    copy.execute("PRAGMA synchronous=OFF")  # a crash takes the copy with it anyway
-    try:
-        live.backup(copy, pages=_STEP_PAGES, progress=_watch(path, busy_timeout_s, _MAX_RESTARTS), sleep=0.05)
-    except _RestartedTooOftenError:
-        live.backup(copy, pages=-1, progress=_watch(path, busy_timeout_s, _MAX_RESTARTS), sleep=0.05)
-    return _begin(copy)
+    for pages in (_STEP_PAGES, -1):  # at last all in one step, which holds up commits for as long as it takes
+        copy = stack.enter_context(closing(_connect(_private_copy(stack), "rwc", busy_timeout_s)))
+        copy.execute("PRAGMA journal_mode=OFF")
+        copy.execute("PRAGMA synchronous=OFF")  # a crash takes the copy with it anyway
+        try:
+            live.backup(copy, pages=pages, progress=_watch(path, busy_timeout_s), sleep=0.05)
+        except _RestartedTooOftenError:
+            continue  # with a new file: what was copied so far is no database
+        return _begin(copy)
+    raise SourceUnavailableError(f"CRM_DB_PATH: {path} was changed each time while it was copied. Try again.")
 
 
 class _RestartedTooOftenError(Exception):
     """Commits come faster than the file can be copied in steps."""
 
 
-def _watch(path: Path, busy_timeout_s: float, max_restarts: int) -> Callable[[int, int, int], None]:
+def _watch(path: Path, busy_timeout_s: float) -> Callable[[int, int, int], None]:
     """Called by the backup after each step; without it, it would wait for a lock for ever."""
     restarts = 0
     least_left: int | None = None
@@ -164,25 +182,24 @@ def _watch(path: Path, busy_timeout_s: float, max_restarts: int) -> Callable[[in
         busy_since = None
         if least_left is not None and left > least_left:
             restarts += 1
-            if restarts > max_restarts:
+            if restarts > _MAX_RESTARTS:
                 raise _RestartedTooOftenError
         least_left = left
 
     return after_step
 
 
-def _copied(path: Path, busy_timeout_s: float, stack: ExitStack) -> sqlite3.Connection:
+def _copied(path: Path, busy_timeout_s: float, stack: ExitStack) -> sqlite3.Connection | None:
+    """Read a copy of the files as they are; None when they were changed meanwhile."""
     target = _private_copy(stack)
-    for _ in range(_COPY_ATTEMPTS):
-        before = file_signature(path)
-        copy_file(path, target)
-        for suffix in ("-wal", "-journal"):
-            beside(target, suffix).unlink(missing_ok=True)
-            if size_of(beside(path, suffix)):
-                copy_file(beside(path, suffix), beside(target, suffix))
-        if before is not None and file_signature(path) == before:
-            return _begin(stack.enter_context(closing(_connect(target, "rw", busy_timeout_s))))
-    raise SourceUnavailableError(f"CRM_DB_PATH: {path} was changed each time while it was copied. Try again.")
+    before = file_signature(path)
+    copy_file(path, target)
+    for suffix in ("-wal", "-journal"):
+        if size_of(beside(path, suffix)):
+            copy_file(beside(path, suffix), beside(target, suffix))
+    if before is None or file_signature(path) != before:
+        return None
+    return _begin(stack.enter_context(closing(_connect(target, "rw", busy_timeout_s))))
 
 
 def _why(error: OSError) -> str:

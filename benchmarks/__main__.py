@@ -1,0 +1,34 @@
+"""`python -m benchmarks build|refresh|search`: print figures, and write them as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from pathlib import Path
+
+from benchmarks import build, refresh, search
+
+COMMANDS = {"build": build.measure, "refresh": refresh.measure, "search": search.measure}
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> None:
+    """Run one benchmark."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("command", choices=COMMANDS)
+    parser.add_argument("--documents", type=int, default=20_000, help="records of the sample CRM (20,000)")
+    parser.add_argument("--seed", type=int, default=1, help="of the sample CRM (1)")
+    parser.add_argument("--repeat", type=int, default=5, help="runs whose median counts (5)")
+    parser.add_argument("--json", type=Path, help="where to write the figures (benchmarks/results/COMMAND.json)")
+    options = parser.parse_args()
+    figures = COMMANDS[options.command](options.documents, options.seed, options.repeat)
+    figures = {"command": options.command, "machine": platform.machine(), **figures}
+    target = options.json or RESULTS / f"{options.command}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(figures, indent=2))
+
+
+if __name__ == "__main__":
+    main()

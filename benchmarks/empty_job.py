@@ -1,0 +1,46 @@
+"""A job of the refresh job's shape that does nothing: as many assets and checks, the same resource."""
+
+import dagster as dg
+
+from ingest_assets.assets.factory import STAGE_SPECS, ReconcileConfig
+from ingest_assets.cli.runs import open_instance
+from ingest_assets.resources import Ingest
+from ingest_assets.settings import load_settings
+
+CHECKS = ("first", "second", "third")
+
+
+def _asset(name: str, deps: list[str]) -> dg.AssetsDefinition:
+    @dg.asset(key=["empty", name], deps=[["empty", dep] for dep in deps], pool="empty")
+    def nothing(config: ReconcileConfig, ingest: Ingest) -> dg.MaterializeResult[None]:  # noqa: ARG001
+        return dg.MaterializeResult(metadata={"added": 0}, data_version=dg.DataVersion("1"))
+
+    return nothing
+
+
+def _check(name: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(asset=["empty", "collection"], name=name)
+    def passes(ingest: Ingest) -> dg.AssetCheckResult:  # noqa: ARG001
+        return dg.AssetCheckResult(passed=True)
+
+    return passes
+
+
+def main() -> None:
+    """Run it on the instance that `ingest` uses."""
+    definitions = dg.Definitions(
+        assets=[_asset(spec.name, list(spec.deps)) for spec in STAGE_SPECS],
+        asset_checks=[_check(name) for name in CHECKS],
+        jobs=[dg.define_asset_job("empty", selection="*")],
+        resources={"ingest": Ingest()},
+        executor=dg.in_process_executor,
+    )
+    with open_instance(load_settings()) as instance:
+        job = definitions.resolve_job_def("empty")
+        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+        if not job.execute_in_process(instance=instance, run_config=quiet).success:
+            raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""Check that every dependency of the product has wheels for every platform that its users have.
+
+Asks the registry that pip is set up for, through `uv pip compile` of the lock file, for each platform and
+Python version, with building from source forbidden. Exit status 1 names what is missing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+
+PLATFORMS = (
+    "x86_64-manylinux_2_28",
+    "aarch64-manylinux_2_28",
+    "aarch64-apple-darwin",
+    "x86_64-pc-windows-msvc",
+)
+PYTHONS = ("3.11", "3.12", "3.13")
+COMMAND = "-m uv pip compile requirements.lock --only-binary :all: --no-deps --quiet --output-file -"
+
+
+def main() -> int:
+    """Print a line a platform and Python version; return the exit status."""
+    failed = 0
+    for platform, python in itertools.product(PLATFORMS, PYTHONS):
+        arguments = [*COMMAND.split(), "--python-platform", platform, "--python-version", python]
+        result = subprocess.run([sys.executable, *arguments], check=False, capture_output=True, text=True)  # noqa: S603
+        verdict = "every dependency has a wheel" if result.returncode == 0 else result.stderr.strip()
+        print(f"{platform:<24} Python {python}: {verdict}", flush=True)
+        failed += result.returncode != 0
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

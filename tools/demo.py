@@ -1,0 +1,97 @@
+"""`make demo`: from nothing to a searchable index, and what a change costs. Every command is shown as typed.
+
+Works on the sample CRM in INGEST_HOME only: it refuses to run where the settings name real systems.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+from ingest_assets.model import IngestError
+from ingest_assets.settings import SAMPLE_CRM, load_settings
+from ingest_assets.sources.crm.sample import edit_sample
+
+DOCUMENTS, SEED = 2_000, 7
+QUESTION = "they may cancel because the new price is too high"
+
+
+def main() -> None:
+    """Run the demo. Ends at the first command that fails, with its status."""
+    settings = load_settings()
+    names = ("crm_db_path", "crm_mapping_path", "qdrant_url", "spark_control_url", "ingest_ledger_url")
+    real = [name.upper() for name in names if getattr(settings, name) is not None]
+    if real:
+        raise IngestError(
+            f"The demo works on sample data only, but {', '.join(real)} is set (in the environment or in "
+            ".env). To index your own CRM run `ingest build`; to see the demo, unset it."
+        )
+    crm = settings.ingest_home / SAMPLE_CRM
+
+    say("1. A sample CRM: people, organisations, e-mails, meetings, calls, notes, opportunities.")
+    ingest("sample", "crm", "--documents", str(DOCUMENTS), "--seed", str(SEED), "--overwrite")
+
+    say("2. Build the search index: a job of six assets, run through Dagster.")
+    ingest("build")
+
+    say("3. Search it: by meaning, by words, and by both.")
+    for mode in ("dense", "sparse", "hybrid"):
+        ingest("search", QUESTION, "--mode", mode, "--limit", "2")
+
+    say("4. Somebody works in the CRM: 4 records are edited, 2 deleted, 2 added.")
+    touched = edit_sample(crm, SEED, changes=4, deletes=2, inserts=2)
+    print(textwrap.fill(f"Documents that differ now: {', '.join(touched)}.", 110))
+
+    say("5. Refresh: only those move. Everything else is counted as unchanged, and nothing else is embedded.")
+    counts = refresh_counts(ingest("refresh", "--json", show=False))
+    print(counts.table)
+    if counts.moved != len(touched):
+        raise IngestError(f"{len(touched)} documents differ, but {counts.moved} moved.")
+    print(f"\n{len(touched)} documents differ and {counts.moved} moved.")
+
+    say("6. Audit: every point of the index against what should be there.")
+    ingest("audit")
+    ingest("status")
+    print("\nNext: `make dev` opens the Dagster UI on this very state.")
+    print("      `.venv/bin/ingest search \"…\"` searches it; README.md says how to point it at your own CRM.")
+
+
+class refresh_counts:  # noqa: N801 - reads as the function it is used as
+    """What a refresh moved, as a table, and how many records of the source that were."""
+
+    COLUMNS = ("added", "changed", "unchanged", "removed", "parked")
+
+    def __init__(self, report: str) -> None:
+        assets: dict[str, dict[str, Any]] = json.loads(report)["assets"]
+        rows = [f"{'asset':<22}" + "".join(f"{column:>11}" for column in self.COLUMNS)]
+        for asset, counts in assets.items():
+            rows.append(f"{asset:<22}" + "".join(f"{counts[column]:>11,}" for column in self.COLUMNS))
+        self.table = "\n".join(rows)
+        records = assets["crm/records"]
+        self.moved = records["added"] + records["changed"] + records["removed"]
+
+
+def say(sentence: str) -> None:
+    """A heading."""
+    print(f"\n\033[1m{sentence}\033[0m" if sys.stdout.isatty() else f"\n{sentence}", flush=True)
+
+
+def ingest(*arguments: str, show: bool = True) -> str:
+    """Show a command as one would type it, run it, and return what it printed if it is not shown."""
+    print(f"$ ingest {shlex.join(arguments)}\n", flush=True)
+    command = [sys.executable, "-m", "ingest_assets", *arguments]
+    result = subprocess.run(command, check=False, text=True, stdout=None if show else subprocess.PIPE)  # noqa: S603
+    if result.returncode:
+        raise SystemExit(result.returncode)
+    return result.stdout or ""
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except IngestError as failure:
+        raise SystemExit(f"demo: {failure}") from None
