@@ -20,7 +20,9 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=20_000, help="records of the sample CRM (20,000)")
     parser.add_argument("--seed", type=int, default=1, help="of the sample CRM (1)")
     parser.add_argument("--repeat", type=int, default=5, help="runs whose median counts (5)")
-    parser.add_argument("--json", type=Path, help="where to write the figures (benchmarks/results/COMMAND.json)")
+    parser.add_argument(
+        "--json", type=Path, help="where to write the figures (benchmarks/results/COMMAND.json)"
+    )
     options = parser.parse_args()
     figures = COMMANDS[options.command](options.documents, options.seed, options.repeat)
     figures = {"command": options.command, "machine": platform.machine(), **figures}

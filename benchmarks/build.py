@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from benchmarks.processes import home, run
@@ -15,7 +16,11 @@ def measure(documents: int, seed: int, _repeat: int) -> dict[str, Any]:
         assets = json.loads(finished.stdout)["assets"]
         size = {p.name: _size(p) for p in (folder / ".ingest").iterdir() if p.name != "dagster"}
     stages = {
-        name: {"items": a["added"], "seconds": a["seconds"], "items_per_second": round(a["added"] / a["seconds"])}
+        name: {
+            "items": a["added"],
+            "seconds": a["seconds"],
+            "items_per_second": round(a["added"] / a["seconds"]),
+        }
         for name, a in assets.items()
     }
     return {
@@ -30,6 +35,6 @@ def measure(documents: int, seed: int, _repeat: int) -> dict[str, Any]:
     }
 
 
-def _size(path: Any) -> float:
+def _size(path: Path) -> float:
     files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
     return round(sum(p.stat().st_blocks * 512 for p in files) / (1 << 20), 1)

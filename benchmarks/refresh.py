@@ -15,7 +15,12 @@ EMPTY = ["benchmarks.empty_job"]
 
 def measure(documents: int, seed: int, repeat: int) -> dict[str, Any]:
     """Medians over `repeat` rounds of: the empty job, nothing changed, one record, 1 % of the records."""
-    rounds: dict[str, list[Finished]] = {"empty_job": [], "unchanged": [], "one_record": [], "one_percent": []}
+    rounds: dict[str, list[Finished]] = {
+        "empty_job": [],
+        "unchanged": [],
+        "one_record": [],
+        "one_percent": [],
+    }
     with home(documents, seed) as folder:
         crm = folder / ".ingest" / SAMPLE_CRM
         run(folder, ["ingest_assets", "build", "--json"])

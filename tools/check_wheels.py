@@ -7,6 +7,7 @@ Python version, with building from source forbidden. Exit status 1 names what is
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 import sys
 
@@ -16,6 +17,8 @@ PLATFORMS = (
     "aarch64-apple-darwin",
     "x86_64-pc-windows-msvc",
 )
+# onnxruntime's wheels for Apple silicon begin at macOS 14.
+ENVIRONMENT = os.environ | {"MACOSX_DEPLOYMENT_TARGET": "14.0"}
 PYTHONS = ("3.11", "3.12", "3.13")
 COMMAND = "-m uv pip compile requirements.lock --only-binary :all: --no-deps --quiet --output-file -"
 
@@ -25,7 +28,8 @@ def main() -> int:
     failed = 0
     for platform, python in itertools.product(PLATFORMS, PYTHONS):
         arguments = [*COMMAND.split(), "--python-platform", platform, "--python-version", python]
-        result = subprocess.run([sys.executable, *arguments], check=False, capture_output=True, text=True)  # noqa: S603
+        command = [sys.executable, *arguments]
+        result = subprocess.run(command, check=False, capture_output=True, text=True, env=ENVIRONMENT)  # noqa: S603
         verdict = "every dependency has a wheel" if result.returncode == 0 else result.stderr.strip()
         print(f"{platform:<24} Python {python}: {verdict}", flush=True)
         failed += result.returncode != 0

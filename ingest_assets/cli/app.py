@@ -41,7 +41,8 @@ def search(
         typer.Option(
             "--filter",
             metavar="KEY=VALUE",
-            help="Only hits with this value, for example kind=email. Repeat a key to allow several values.",
+            help="Only hits with this value: kind=email, document_id=…, entity_ids=…, since=2026-01-31, "
+            "until=…. Repeat a key to allow several values.",
         ),
     ] = None,
     json: Json = False,

@@ -75,6 +75,9 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """The instance at DAGSTER_HOME; else where the nearest dagster.yaml is; else below INGEST_HOME."""
     home = settings.dagster_home or _nearest(Path.cwd()) or settings.ingest_home.absolute() / "dagster"
     home.mkdir(parents=True, exist_ok=True)
+    if not (home / "dagster.yaml").exists():
+        # Without a file Dagster would send telemetry.
+        (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
     with dg.DagsterInstance.from_config(str(home)) as instance:
         yield instance
 

@@ -19,13 +19,16 @@ DENSE, SPARSE = "dense", "bm25"
 # Payload fields that can be filtered by, indexed before any point is loaded.
 KEYWORD_FIELDS = ("document_id", "kind", "entity_ids", "source")
 DATETIME_FIELDS = ("time",)
-FILTERABLE = (*KEYWORD_FIELDS, *DATETIME_FIELDS)
+# Bounds of `time`, as filters name them: not before, not after.
+SINCE, UNTIL = "since", "until"
+FILTERABLE = (*KEYWORD_FIELDS, SINCE, UNTIL)
 
 # Bump when the payload or the index of a point is made differently.
 SCHEMA_VERSION = "1"
 
 Payload = dict[str, Any]
-Filter = Mapping[str, Sequence[str]]  # field: the values of which a point must have one; fields are ANDed
+# Field: the values of which a point must have one; fields are ANDed. `since` and `until` take ISO 8601.
+Filter = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,9 @@ from ingest_assets.collection.base import (
     DATETIME_FIELDS,
     DENSE,
     KEYWORD_FIELDS,
+    SINCE,
     SPARSE,
+    UNTIL,
     Filter,
     Leg,
     Payload,
@@ -348,8 +350,13 @@ def _filter(where: Filter | None) -> qdrant_edge.Filter | None:
     if not where:
         return None
     conditions: list[Any] = [
-        edge.FieldCondition(field, match=edge.MatchAny(list(values))) for field, values in where.items()
+        edge.FieldCondition(field, match=edge.MatchAny(list(where[field])))
+        for field in KEYWORD_FIELDS
+        if field in where
     ]
+    if SINCE in where or UNTIL in where:
+        since, until = max(where.get(SINCE, ()), default=None), min(where.get(UNTIL, ()), default=None)
+        conditions.append(edge.FieldCondition("time", range=edge.RangeDateTime(gte=since, lte=until)))
     return edge.Filter(must=conditions)
 
 

@@ -15,7 +15,9 @@ from ingest_assets.collection.base import (
     DATETIME_FIELDS,
     DENSE,
     KEYWORD_FIELDS,
+    SINCE,
     SPARSE,
+    UNTIL,
     Filter,
     Leg,
     Payload,
@@ -265,9 +267,12 @@ def _nearest(leg: Leg, models: Any) -> Any:
 def _filter(where: Filter | None, models: Any) -> Any:
     if not where:
         return None
-    return models.Filter(
-        must=[
-            models.FieldCondition(key=field, match=models.MatchAny(any=list(values)))
-            for field, values in where.items()
-        ]
-    )
+    conditions = [
+        models.FieldCondition(key=field, match=models.MatchAny(any=list(where[field])))
+        for field in KEYWORD_FIELDS
+        if field in where
+    ]
+    if SINCE in where or UNTIL in where:
+        since, until = max(where.get(SINCE, ()), default=None), min(where.get(UNTIL, ()), default=None)
+        conditions.append(models.FieldCondition(key="time", range=models.DatetimeRange(gte=since, lte=until)))
+    return models.Filter(must=conditions)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, Literal, get_args
 
-from ingest_assets.collection.base import FILTERABLE, Leg, Reader
+from ingest_assets.collection.base import FILTERABLE, SINCE, UNTIL, Leg, Reader, Scored
 from ingest_assets.model import ConfigurationError
 from ingest_assets.search.fusion import LEG_LIMIT, min_max
 from ingest_assets.workbench import Workbench, collection_name
@@ -73,9 +74,7 @@ class Searcher:
         _check(mode, limit, where)
         with self._bench.store.reader(self._collection) as reader:
             legs = self._legs(query, mode, reader.generation)
-            answers = reader.query(legs, max(limit, LEG_LIMIT) if len(legs) > 1 else limit, where)
-            ranked = (min_max(answers) if len(answers) > 1 else answers[0])[:limit] if answers else []
-            hits = self._hits(reader, ranked)
+            hits = self._hits(reader, _ranked(reader, legs, limit, where)[:limit]) if legs else []
         took_ms = round((time.perf_counter() - started) * 1000, 2)
         return Hits(query, mode, self._collection, reader.generation, took_ms, hits)
 
@@ -86,10 +85,10 @@ class Searcher:
             legs.append(Leg("dense", dense=self._bench.dense_model.embed_query(query)))
         if mode != "dense":
             terms = self._bench.sparse_model.embed_query(query)
-            # A query of stopwords alone has no terms, and its sparse leg no hits.
-            if terms.offsets[-1] or mode == "sparse":
+            # A query of stopwords alone has no terms, and so no sparse leg.
+            if terms.offsets[-1]:
                 legs.append(Leg("bm25", sparse=terms))
-        return [leg for leg in legs if leg.sparse is None or leg.sparse.offsets[-1]]
+        return legs
 
     def _check_model(self, generation: int) -> None:
         import sqlalchemy as sa
@@ -109,7 +108,7 @@ class Searcher:
                 "INGEST_DENSE_MODEL back. (--mode sparse works meanwhile.)"
             )
 
-    def _hits(self, reader: Reader, ranked: Sequence[Any]) -> list[Hit]:
+    def _hits(self, reader: Reader, ranked: Sequence[Scored]) -> list[Hit]:
         payloads = reader.payloads([point.id for point in ranked]) if ranked else {}
         return [
             Hit(
@@ -129,6 +128,14 @@ class Searcher:
         ]
 
 
+def _ranked(
+    reader: Reader, legs: Sequence[Leg], limit: int, where: Mapping[str, Sequence[str]] | None
+) -> Sequence[Scored]:
+    if len(legs) == 1:
+        return reader.query(legs, limit, where)[0]
+    return min_max(reader.query(legs, max(limit, LEG_LIMIT), where))
+
+
 def _check(mode: str, limit: int, where: Mapping[str, Sequence[str]] | None) -> None:
     if mode not in MODES:
         raise ConfigurationError(f"There is no mode {mode!r}. Modes: {', '.join(MODES)}.")
@@ -137,3 +144,15 @@ def _check(mode: str, limit: int, where: Mapping[str, Sequence[str]] | None) -> 
     unknown = sorted(set(where or ()) - set(FILTERABLE))
     if unknown:
         raise ConfigurationError(f"Cannot filter by {', '.join(unknown)}. Fields: {', '.join(FILTERABLE)}.")
+    for bound in (SINCE, UNTIL):
+        for value in (where or {}).get(bound, ()):
+            _check_time(bound, value)
+
+
+def _check_time(bound: str, value: str) -> None:
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        raise ConfigurationError(
+            f"{bound}={value} is no date or time. Write it as 2026-01-31 or 2026-01-31T09:30:00Z."
+        ) from None

@@ -61,7 +61,7 @@ def file_signature(path: Path) -> str | None:
 
 def read_start(path: Path, size: int) -> bytes:
     """The first bytes of a regular file, without disturbing locks on it. Raises OSError."""
-    return os.pread(_descriptor(path), size, 0)
+    return _read_at(_descriptor(path), size, 0)
 
 
 def copy_file(path: Path, target: Path) -> None:
@@ -69,9 +69,17 @@ def copy_file(path: Path, target: Path) -> None:
     descriptor = _descriptor(path)
     offset = 0
     with target.open("wb") as out:
-        while block := os.pread(descriptor, 1 << 20, offset):
+        while block := _read_at(descriptor, 1 << 20, offset):
             out.write(block)
             offset += len(block)
+
+
+def _read_at(descriptor: int, size: int, offset: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(descriptor, size, offset)
+    with _keeping:  # Windows: the place to read from belongs to the descriptor, which threads share
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        return os.read(descriptor, size)
 
 
 def beside(path: Path, suffix: str) -> Path:
@@ -118,7 +126,7 @@ def _descriptor(path: Path) -> int:
             raise OSError(f"{path} is not a regular file")
         key = (found.st_dev, found.st_ino)
         if key not in _kept:
-            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
             opened = os.fstat(descriptor)
             key = (opened.st_dev, opened.st_ino)  # it may have been replaced between the two calls
             if key in _kept:

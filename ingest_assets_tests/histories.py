@@ -1,0 +1,338 @@
+"""The property that everything rests on: a refresh after any history gives what a build from nothing gives.
+
+A history is a list of operations on a source, with crashes, partial runs, refusals and losses in between.
+`Check` compares everything that is recorded, and everything that the store holds, with a fresh build.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from hypothesis import strategies as st
+
+from ingest_assets.collection.base import Store
+from ingest_assets.ledger import Ledger, tables
+from ingest_assets.model import Document, Identity, SourceUnavailableError
+from ingest_assets.reconcile import Stage, content_of
+from ingest_assets.search import Searcher
+from ingest_assets.stages import chunks, collection, entities, records, vectors
+from ingest_assets.stages.audit import accept_observed, audit
+from ingest_assets.stages.collection import IncompleteError
+from ingest_assets.stages.vectors import model_key
+from ingest_assets.workbench import STAGES
+from ingest_assets_tests.fuse import Crash, Fuse, FusedStage, FusedStore
+from ingest_assets_tests.toy import COLLECTION, ToyBench, ToyModel, ToySource, contents, document, dump
+
+# Documents. Few and small, from few words, so that they collide: equal texts, shared identifiers, reverts.
+KEYS = ["people/1", "people/2", "people/3", "notes/1", "notes/2", 'notes/"é\'/\u202e3', "notes/4"]
+_sentences = st.sampled_from(
+    [
+        "The invoice went out on Monday morning.",
+        "Nobody has answered the letter about the crane yet!",
+        "We met in Utrecht, and talked of prices.",
+        "Poison.",
+        "the and of",
+        "Η προσφορά ισχύει έως την Παρασκευή.",
+        "أرسلنا العقد أمس 📎.",
+    ]
+)
+_paragraphs = st.lists(_sentences, max_size=4).map(" ".join)
+_bodies = st.lists(_paragraphs, max_size=4).map("\n\n".join)
+_identities = st.none() | st.builds(
+    Identity,
+    kind=st.sampled_from(["person", "organisation"]),
+    name=st.just("Somebody"),
+    emails=st.lists(st.sampled_from(["a@acme.org", "b@acme.org", "c@beta.net"]), max_size=2).map(tuple),
+    phones=st.lists(st.sampled_from(["+31 30 123 4567", "0031301234567"]), max_size=1).map(tuple),
+    domains=st.lists(st.sampled_from(["acme.org", "www.beta.net"]), max_size=1).map(tuple),
+)
+keys = st.sampled_from(KEYS)
+documents = st.builds(
+    document,
+    keys,
+    _bodies,
+    title=st.sampled_from(["", "A title", "Another title"]),
+    kind=st.sampled_from(["person", "note"]),
+    time=st.sampled_from([None, "2024-02-29T12:00:00Z"]),
+    context=st.sampled_from([(), (("From", "Ada"),)]),
+    refs=st.lists(keys, max_size=2),
+    identity=_identities,
+)
+
+Operation = tuple[Any, ...]
+_points = st.integers(0, 60)
+operations: st.SearchStrategy[Operation] = st.one_of(
+    st.tuples(st.just("put"), documents),
+    st.tuples(st.just("put"), documents),
+    st.tuples(st.just("delete"), keys),
+    st.tuples(st.just("refresh")),
+    st.tuples(st.just("crash"), _points, st.booleans()),
+    st.tuples(st.just("crash"), _points, st.booleans()),
+    st.tuples(st.just("revert")),
+    st.tuples(st.just("one_stage"), st.sampled_from(STAGES), st.none() | _points),
+    st.tuples(st.just("break_off"), st.integers(0, 8)),
+    st.tuples(st.just("refuse"), keys),
+    st.tuples(st.just("refuse_texts")),
+    st.tuples(st.just("switch_model")),
+    st.tuples(st.just("clear")),
+    st.tuples(st.just("lose_store")),
+    st.tuples(st.just("lose_ledger")),
+    st.tuples(st.just("repair")),
+    st.tuples(st.just("check")),
+)
+histories = st.lists(operations, min_size=1, max_size=14)
+
+
+class FusedBench(ToyBench):
+    """A bench that can crash at every point at which something is done or recorded."""
+
+    fuse: Fuse
+
+    def stage(self, source: str, name: str) -> Stage:
+        return FusedStage(super().stage(source, name), self.fuse)
+
+
+@dataclass
+class Engines:
+    """Where the worlds of a test live."""
+
+    new_store: Callable[[Path], Store]
+    new_ledger: Callable[[Path], str]
+
+
+@dataclass
+class World:
+    """A source with its index, and the past that a history gives it."""
+
+    engines: Engines
+    home: Path
+    toy: ToySource = field(default_factory=ToySource)
+    model: ToyModel = field(default_factory=ToyModel)
+    fuse: Fuse = field(default_factory=Fuse)
+    reverts: list[dict[str, Document]] = field(default_factory=list)
+    worlds: int = 0
+
+    def __post_init__(self) -> None:
+        self.toy.before = self.model.before = self.fuse.point
+        self.store: Store = self.engines.new_store(self._path())
+        self.url = self.engines.new_ledger(self._path())
+        self.bench = self._bench(self.store, self.url, self.model)
+
+    def _path(self) -> Path:
+        self.worlds += 1
+        path = self.home / str(self.worlds)
+        path.mkdir()
+        return path
+
+    def _bench(self, store: Store, url: str, model: ToyModel) -> FusedBench:
+        fused = FusedStore(store, self.fuse)
+        bench = FusedBench(self.home, source=self.toy, model=model, ledger_url=url, store=fused)
+        bench.fuse = self.fuse
+        return bench
+
+    def _reopen(self) -> None:
+        self.bench.close()
+        self.bench = self._bench(self.store, self.url, self.model)
+
+    def close(self) -> None:
+        self.bench.close()
+        self.store.close()
+
+    # Operations
+
+    def put(self, each: Document) -> None:
+        self.reverts.append(dict(self.toy.documents))
+        self.toy.put(each)
+
+    def delete(self, key: str) -> None:
+        self.reverts.append(dict(self.toy.documents))
+        self.toy.documents.pop(key, None)
+
+    def clear(self) -> None:
+        self.reverts.append(dict(self.toy.documents))
+        self.toy.documents.clear()
+
+    def revert(self) -> None:
+        """The last edit is taken back; a digest that was recorded before comes back with it."""
+        if self.reverts:
+            self.toy.documents = self.reverts.pop()
+
+    def refuse(self, key: str) -> None:
+        """A document cannot be rendered until the next check."""
+        self.toy.refused[key] = "cannot be rendered"
+
+    def refuse_texts(self) -> None:
+        """Some texts cannot be embedded until the next check."""
+        self.model.refuses = lambda text: "Poison" in text
+
+    def switch_model(self) -> None:
+        self.model.revision = "2" if self.model.revision == "1" else "1"
+        self._reopen()
+
+    def refresh(self) -> None:
+        self.bench.refresh()
+
+    def crash(self, points: int, rebuild: bool) -> None:  # noqa: FBT001
+        self.fuse.light(points)
+        with suppress(Crash):
+            self.bench.refresh(rebuild=rebuild)
+        self.fuse.light(None)
+        self._reopen()
+
+    def one_stage(self, name: str, points: int | None) -> None:
+        self.fuse.light(points)
+        with suppress(Crash, IncompleteError):
+            self.bench.do(name)
+        self.fuse.light(None)
+
+    def break_off(self, after: int) -> None:
+        """The source breaks while it is read."""
+        self.toy.fails_after = after
+        before = recorded(self.bench.ledger)["document"]
+        with suppress(SourceUnavailableError):
+            self.bench.refresh(rebuild=True)
+        self.toy.fails_after = None
+        held = {row[0] for row in recorded(self.bench.ledger)["document"]}
+        if after <= len(self.toy.documents):
+            assert held >= {row[0] for row in before}
+
+    def lose_store(self) -> None:
+        self.store.close()
+        self.store = self.engines.new_store(self._path())
+        self._reopen()
+
+    def lose_ledger(self) -> None:
+        self.url = self.engines.new_ledger(self._path())
+        self._reopen()
+
+    def repair(self) -> None:
+        accept_observed(self.bench.collection("crm"), self.bench.ledger, 5)
+
+    # The check
+
+    def check(self) -> None:
+        self.toy.refused.clear()
+        self.model.refuses = lambda _text: False
+        retry = any(row for row in dump(self.bench.ledger)["parked"] if row[1] == "dense_vectors")
+        outcomes = self.bench.refresh(retry_parked=retry)
+        assert sum(o.parked for o in outcomes.values()) == 0
+        self._compare_with_a_build_from_nothing()
+        self._compare_sums_with_a_scan()
+        found = audit(self.bench.collection("crm"), self.bench.ledger)
+        assert found.agrees, found
+        assert found.expected == found.present
+        self._again()
+
+    def _again(self) -> None:
+        """With nothing changed, nothing is done."""
+        before, embedded, rendered = dump(self.bench.ledger), self.model.calls, len(self.toy.rendered)
+        outcomes = self.bench.refresh()
+        assert [o.moved for o in outcomes.values()] == [0] * len(STAGES)
+        assert (self.model.calls, len(self.toy.rendered)) == (embedded, rendered)
+        assert dump(self.bench.ledger) == before
+
+    def _compare_with_a_build_from_nothing(self) -> None:
+        place = self._path()
+        store = self.engines.new_store(place)
+        fresh = ToyBench(
+            place,
+            source=ToySource(list(self.toy.documents.values())),
+            model=ToyModel(self.model.revision),
+            ledger_url=self.engines.new_ledger(place),
+            store=store,
+        )
+        try:
+            fresh.refresh()
+            ours, theirs = recorded(self.bench.ledger), recorded(fresh.ledger)
+            for table, rows in theirs.items():
+                assert ours[table] == rows, table
+            self._compare_vectors(fresh.ledger)
+            assert_same_contents(contents(self.store), contents(store))
+            assert sorted(self.store.generations(COLLECTION)) == _known_generations(self.bench.ledger)
+            for query in ("invoice", "crane letter"):
+                assert _found(self.bench, query) == _found(fresh, query)
+        finally:
+            fresh.close()
+            store.close()
+
+    def _compare_vectors(self, fresh: Ledger) -> None:
+        mine = model_key(self.model.identity)
+        ours, theirs = dump(self.bench.ledger), dump(fresh)
+        assert [r for r in ours["dense_vector"] if r[0] == mine] == theirs["dense_vector"]
+        assert ours["sparse_vector"] == theirs["sparse_vector"]
+
+    def _compare_sums_with_a_scan(self) -> None:
+        with self.bench.ledger.reading() as connection:
+            sums = {
+                "records": _sum(connection, tables.document, "document_id"),
+                "entities": _sum(connection, tables.document_entities, "document_id"),
+                "chunks": _sum(connection, tables.chunk, "chunk_id"),
+            }
+            rows = {r.stage: (r.content, r.items) for r in connection.execute(sa.select(tables.stage))}
+        assert {name: rows[name] for name in sums} == sums
+
+
+def _sum(connection: sa.Connection, table: sa.Table, key: str) -> tuple[str, int]:
+    rows = connection.execute(sa.select(table.c[key], table.c.digest)).all()
+    return f"{sum(content_of(*row) for row in rows) % (1 << 128):032x}", len(rows)
+
+
+def _found(bench: ToyBench, query: str) -> list[tuple[float, str]]:
+    # Scores of equal hits depend on the engine's order of addition in their last bits.
+    hits = Searcher(bench, "crm").search(query, limit=100).hits
+    return sorted((round(hit.score, 4), hit.chunk_id) for hit in hits)
+
+
+def _known_generations(ledger: Ledger) -> list[int]:
+    return sorted(row[1] for row in dump(ledger)["generation"])
+
+
+def recorded(ledger: Ledger) -> dict[str, list[tuple[Any, ...]]]:
+    """Of the tables that follow from the source, the rows; of the points, those of the live generation."""
+    rows = dump(ledger, but=("source", "generation", "last_success"))
+    with ledger.reading() as connection:
+        live = sa.select(tables.generation.c.number).filter_by(state="live").scalar_subquery()
+        held = sa.select(*(c for c in tables.point.c if c.name != "generation"))
+        points = connection.execute(held.where(tables.point.c.generation == live)).all()
+    names = ("document", "entity_member", "document_entities", "chunked", "chunk")
+    return {name: rows[name] for name in names} | {"point": sorted(tuple(row) for row in points)}
+
+
+def assert_same_contents(ours: Any, theirs: Any) -> None:
+    assert sorted(ours) == sorted(theirs)
+    for key, (payload, dense, sparse) in theirs.items():
+        assert ours[key][0] == payload
+        assert ours[key][2] == sparse
+        np.testing.assert_allclose(ours[key][1], dense, atol=1e-6)
+
+
+def run_history(engines: Engines, history: Sequence[Operation]) -> None:
+    """The operations in order, then a check."""
+    with TemporaryDirectory() as home:
+        world = World(engines, Path(home))
+        try:
+            for name, *arguments in history:
+                getattr(world, name)(*arguments)
+            world.check()
+        finally:
+            world.close()
+
+
+@contextmanager
+def small_batches() -> Iterator[None]:
+    """Batches of two and three, so that a few documents make many steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, size in ((records, 3), (entities, 2), (chunks, 2), (vectors, 3), (collection, 3)):
+            patch.setattr(module, "BATCH", size)
+        patch.setattr(vectors, "REMOVAL_BATCH", 2)
+        yield
+
+
