@@ -13,32 +13,13 @@ from ingest_assets.settings import Settings
 from ingest_assets.workbench import Workbench
 
 QUERIES = 200
+# fmt: off
 WORDS = [
-    "renewal",
-    "price",
-    "contract",
-    "outage",
-    "invoice",
-    "migration",
-    "onboarding",
-    "security",
-    "review",
-    "delivery",
-    "late",
-    "licence",
-    "discount",
-    "meeting",
-    "server",
-    "backup",
-    "password",
-    "training",
-    "hiring",
-    "quarter",
-    "budget",
-    "signature",
-    "storage",
-    "truck",
+    "renewal", "price", "contract", "outage", "invoice", "migration", "onboarding", "security",
+    "review", "delivery", "late", "licence", "discount", "meeting", "server", "backup", "password",
+    "training", "hiring", "quarter", "budget", "signature", "storage", "truck",
 ]
+# fmt: on
 
 
 def measure(documents: int, seed: int, repeat: int) -> dict[str, Any]:
