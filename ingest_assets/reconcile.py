@@ -10,7 +10,8 @@ particular stage. A stage says what differs and how to mend it; see `Stage`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -108,7 +109,7 @@ class Stage(Named, Protocol):
         """
         ...
 
-    def steps(self, ledger: Ledger, session: sa.Connection, run: Run) -> Iterator[Step]:
+    def steps(self, ledger: Ledger, session: sa.Connection, run: Run) -> Generator[Step]:
         """Do the work that differs, step by step: what is new first, removals last.
 
         `session` is the connection on which the steps are recorded, with its temporary tables; between
@@ -144,8 +145,9 @@ def reconcile(stage: Stage, ledger: Ledger, run: Run | None = None) -> Outcomes:
             waiting = run.retry_parked and count_parked(connection, stage.source, stage.name) > 0
         outcomes = Outcomes()
         if run.rebuild or waiting or not settled:
-            with ledger.session() as session:
-                for step in stage.steps(ledger, session, run):
+            # Closed at once when a step cannot be recorded, while its session and store are still there.
+            with ledger.session() as session, closing(stage.steps(ledger, session, run)) as steps:
+                for step in steps:
                     outcomes += _commit(stage, session, step)
                     run.progress(outcomes.moved)
         with ledger.reading() as connection:

@@ -1,11 +1,11 @@
-"""The Dagster resource: a workbench made of the settings, opened for one step and closed after it."""
+"""The Dagster resource: a workbench made of the settings, kept for a run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from ingest_assets.model import IngestError
 from ingest_assets.settings import load_settings
@@ -13,16 +13,27 @@ from ingest_assets.workbench import Workbench
 
 
 class Ingest(dg.ConfigurableResource[Workbench]):
-    """Opens ledger, store and models as the environment names them. `overrides` replaces single settings."""
+    """Opens ledger, store and models as the environment names them. `overrides` replaces single settings.
+
+    The steps of a run share one workbench, because they share a process: a model is loaded once.
+    """
 
     overrides: dict[str, Any] = Field(default_factory=dict)
+    _bench: Workbench | None = PrivateAttr(default=None)
 
     @contextmanager
     def open(self) -> Iterator[Workbench]:
-        """A workbench for the block. What we understand fails the step with one clear sentence."""
+        """The run's workbench. What we understand fails the step with one clear sentence."""
         try:
-            with Workbench(load_settings(**self.overrides)) as bench:
-                yield bench
+            if self._bench is None:
+                self._bench = Workbench(load_settings(**self.overrides))
+            yield self._bench
         except IngestError as error:
             # Not retried by Dagster: clients retry what is transient, and the next tick tries again.
             raise dg.Failure(description=str(error), allow_retries=False) from error
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
+        """Close what the run opened."""
+        if self._bench is not None:
+            self._bench.close()
+            self._bench = None

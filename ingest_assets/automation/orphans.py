@@ -13,13 +13,21 @@ import socket
 import dagster as dg
 
 TAG = "ingest/process"
+# A process's start is told by the machine's clock, which is set now and then: two readings may differ.
+CLOCK_TOLERANCE_S = 2.0
+
+
+def process_tags() -> dict[str, str]:
+    """Tags that say that this process works on a run: machine, process id and start time."""
+    started = _started(os.getpid())
+    return {} if started is None else {TAG: f"{socket.gethostname()} {os.getpid()} {started:.2f}"}
 
 
 def note_process(context: dg.AssetExecutionContext) -> None:
     """Write on the run which process works on it."""
-    me = _process(os.getpid())
-    if me is not None and context.run.tags.get(TAG) != me:
-        context.instance.add_run_tags(context.run_id, {TAG: me})
+    tags = process_tags()
+    if tags.items() - context.run.tags.items():
+        context.instance.add_run_tags(context.run.run_id, tags)
 
 
 def settle_orphans(instance: dg.DagsterInstance) -> list[str]:
@@ -29,26 +37,37 @@ def settle_orphans(instance: dg.DagsterInstance) -> list[str]:
     """
     settled = []
     for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-        host, _, rest = run.tags.get(TAG, "").partition(" ")
-        if host != socket.gethostname():
+        pid = _gone(run.tags.get(TAG, ""))
+        if pid is None:
             continue
-        pid = int(rest.split(" ")[0])
-        if _process(pid) != run.tags[TAG]:
+        # Looked at again: it may have ended well between our look at it and our look for its process.
+        now = instance.get_run_by_id(run.run_id)
+        if now is not None and now.status == dg.DagsterRunStatus.STARTED:
             instance.report_run_failed(
-                run, f"The process of this run ({pid}) is gone. Nothing recorded is lost."
+                now, f"The process of this run ({pid}) is gone. Nothing recorded is lost."
             )
             settled.append(run.run_id)
     return settled
 
 
-def _process(pid: int) -> str | None:
-    """Machine, id and start time, which together name a process for ever; None when there is none."""
+def _gone(tag: str) -> int | None:
+    """The id of a process that a tag names, if it ran on this machine and does not run any more."""
+    host, _, rest = tag.partition(" ")
+    pid, _, noted = rest.partition(" ")
+    if host != socket.gethostname():
+        return None
+    started = _started(int(pid))
+    # Another start time: the number was given to another process since.
+    alive = started is not None and abs(started - float(noted)) <= CLOCK_TOLERANCE_S
+    return None if alive else int(pid)
+
+
+def _started(pid: int) -> float | None:
+    """When a process began (seconds since 1970); None when there is none, or only its exit status."""
     import psutil
 
     try:
         process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return None
-        return f"{socket.gethostname()} {pid} {process.create_time():.2f}"
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
     except psutil.NoSuchProcess:
         return None

@@ -4,7 +4,7 @@ import dagster as dg
 
 from ingest_assets.automation.jobs import REFRESH
 from ingest_assets.automation.reasons import active_run, not_configured
-from ingest_assets.model import IngestError
+from ingest_assets.model import IngestError, SourceUnavailableError
 from ingest_assets.reconcile import is_settled
 from ingest_assets.resources import Ingest
 from ingest_assets.settings import Settings, load_settings
@@ -53,5 +53,9 @@ def _changed(ingest: Ingest, source: str) -> str | None:
         stage = bench.stage(source, STAGES[0])
         with bench.ledger.reading() as connection:
             looks = stage.looks_at(connection)
-            # A source that cannot tell cheaply is left to the schedule.
-            return None if looks is None or is_settled(connection, stage, looks) else looks
+            if looks is None:
+                raise SourceUnavailableError(
+                    f"{source} cannot be looked at now (is it there, and readable?). The next scheduled "
+                    "refresh tries to read it, and says what is wrong."
+                )
+            return None if is_settled(connection, stage, looks) else looks

@@ -101,11 +101,12 @@ def _units(text: str, budget: Budget) -> list[tuple[int, str]]:
         splitter = TextSplitter.from_huggingface_tokenizer(_tokenizer(budget.tokenizer), capacity, trim=False)
     else:
         splitter = TextSplitter(capacity, trim=False)
+    measure = _measure(budget)
     units: list[tuple[int, str]] = []
     for start, stop in _segments(text, budget.size * SEGMENT_BUDGETS):
         segment = text[start:stop]
-        # A token is at least a character, so what fits in characters fits in tokens too.
-        if len(segment) <= budget.size:
+        # A token is at least a character of ASCII; of others (Hangul, for example) it may be a part of one.
+        if len(segment) <= budget.size and (segment.isascii() or measure([segment])[0] <= budget.size):
             units.append((start, segment))
         else:
             units += [(start + offset, unit) for offset, unit in splitter.chunk_indices(segment)]

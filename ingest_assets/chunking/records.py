@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 from ingest_assets.chunking.prose import Budget, split
 from ingest_assets.model import Chunk, Document, digest_of
@@ -30,7 +32,8 @@ class RecordChunker:
     def fingerprint(self) -> str:
         """Equal fingerprints, equal chunks for equal documents."""
         b = self.budget
-        return digest_of("record-chunker", VERSION, str(b.size), str(b.overlap), b.unit)
+        tokenizer = file_digest(b.tokenizer) if b.tokenizer else None
+        return digest_of("record-chunker", VERSION, str(b.size), str(b.overlap), b.unit, tokenizer)
 
     def chunks(self, document: Document) -> list[Chunk]:
         """At least one chunk, in order; a document without a body is its header alone.
@@ -65,6 +68,12 @@ class RecordChunker:
     def _id(self, document: Document, content: str, occurrence: int) -> str:
         anchor = digest_of(self.source, document.id, content, str(occurrence))
         return str(uuid.uuid5(NAMESPACE, anchor))
+
+
+@lru_cache(maxsize=2)
+def file_digest(path: Path) -> str:
+    """A digest of a file that does not change while the process lives."""
+    return digest_of(path.read_bytes())
 
 
 def header_of(document: Document) -> str:

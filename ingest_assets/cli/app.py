@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -126,7 +128,7 @@ def sample_crm(
     path: Annotated[
         Path | None, typer.Option(help=f"The file to write; {SAMPLE_CRM} in INGEST_HOME by default.")
     ] = None,
-    documents: Annotated[int, typer.Option(help="How many records, 20 to 2,000,000.", min=20)] = 2_000,
+    documents: Annotated[int, typer.Option(help="How many records.", min=20, max=2_000_000)] = 2_000,
     seed: Annotated[int, typer.Option(help="The same seed writes the same CRM.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
     json: Json = False,
@@ -184,12 +186,24 @@ def _filters(pairs: list[str]) -> dict[str, list[str]]:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line. What we understand is one sentence on standard error and status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # What the terminal's or a file's encoding lacks is shown as an escape.
+            stream.reconfigure(errors="backslashreplace")
+    warnings.formatwarning = _warning
     try:
         return app(arguments, standalone_mode=True)
     except IngestError as error:
         print(f"ingest: {error}", file=sys.stderr)
         raise SystemExit(WRONG) from None
-    except BrokenPipeError:
-        # Whoever read our output has seen enough (`ingest search … | head`).
-        sys.stderr.close()
-        raise SystemExit(DONE) from None
+    except OSError as error:
+        # A folder that cannot be written to, a full disk: the system says which and why.
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"ingest: {place}{error.strerror or error}", file=sys.stderr)
+        raise SystemExit(WRONG) from None
+
+
+def _warning(
+    message: Warning | str, _category: type[Warning], _file: str, _line: int, _text: str | None = None
+) -> str:
+    return f"ingest: warning: {message}\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -137,9 +138,26 @@ def _escape(text: str) -> str:
 def _console() -> Console:
     from rich.console import Console
 
+    class Quiet(Console):
+        def on_broken_pipe(self) -> None:
+            _stop_writing()
+
     # Not cut to 80 columns where there is no terminal to cut for.
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    return Quiet(highlight=False, width=None if sys.stdout.isatty() else 160)
 
 
 def _json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2))
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    try:
+        text.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        _stop_writing()
+
+
+def _stop_writing() -> None:
+    """Whoever read our output has seen enough (`ingest search … | head`); the exit status stays our own."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

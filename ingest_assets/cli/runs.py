@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from ingest_assets.automation.orphans import settle_orphans
+from ingest_assets.automation.orphans import process_tags, settle_orphans
 from ingest_assets.definitions import build_defs
 from ingest_assets.reconcile import observer
 from ingest_assets.settings import Settings
@@ -64,7 +64,8 @@ def run_job(
             instance=instance,
             run_config=run_config,
             raise_on_error=False,
-            tags={"ingest/started_by": "command line"},
+            # Noted from the start: a run that is killed before its first step is settled too.
+            tags={"ingest/started_by": "command line", **process_tags()},
             asset_selection=[dg.AssetKey([source, stage]) for source in sources for stage in STAGES],
         )
         return _report(result)

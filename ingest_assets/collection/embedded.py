@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ from ingest_assets.collection.base import (
     Points,
     Scored,
 )
-from ingest_assets.collection.files import copy_sparse, replace_text, sync_tree
+from ingest_assets.collection.files import copy_sparse, replace_text, sync, sync_tree
 from ingest_assets.model import IngestError, NotPublishedError, UnavailableError
 
 if TYPE_CHECKING:
@@ -45,9 +45,13 @@ SCAN_BATCH = 5_000
 # KiB of vectors in a segment from which on it gets an HNSW graph: about 65,000 vectors of 384
 # dimensions. Below it a scan takes a few milliseconds, is exact, and the build is several times faster.
 INDEXING_THRESHOLD_KIB = 98_304
-# Files of the engine's immutable segments that are written once, when the segment is made, and hold
-# most of its bytes. A test holds that a refresh leaves a published revision's bytes alone.
-_WRITE_ONCE = re.compile(r"(vector_storage-[^/]+/matrix\.dat|vector_index-[^/]+/[^/]+\.(dat|bin|json))$")
+# Files of the engine's immutable segments (those with a matrix.dat) that are written once, when the segment
+# is made, and hold most of its bytes: points are deleted from such a segment by flags in other files, and
+# never changed. A test holds that a refresh leaves a published revision's bytes alone.
+_IMMUTABLE = f"vector_storage-{DENSE}/matrix.dat"
+_WRITE_ONCE = re.compile(
+    r"vector_storage-[^/]+/matrix\.dat|vector_index-[^/]+/[^/]+\.(dat|bin|json)|.*/page_\d+\.dat"
+)
 _WRITE_ONCE_MIN_BYTES = 1 << 20
 _OPEN_ATTEMPTS = 3
 
@@ -62,7 +66,7 @@ class EmbeddedStore:
 
     def live(self, collection: str) -> int | None:
         current = self._current(collection)
-        return current[0] if current else None
+        return current[0] if current and self._path(collection, *current).exists() else None
 
     def generations(self, collection: str) -> list[int]:
         return sorted({generation for generation, _ in self._revisions(collection)})
@@ -96,6 +100,7 @@ class EmbeddedStore:
         self._point_to(collection, generation, self._newest(collection, generation))
 
     def drop(self, collection: str, generation: int) -> None:
+        self._clean_work(collection, generation)
         for number, revision in self._revisions(collection):
             if number == generation:
                 self._remove(self._path(collection, generation, revision))
@@ -132,6 +137,7 @@ class EmbeddedStore:
     def _adopt(self, collection: str, generation: int, revision: int, work: Path) -> None:
         sync_tree(work)
         work.rename(self._path(collection, generation, revision))
+        sync(work.parent)
 
     def _prune(self, collection: str, generation: int, newest: int) -> None:
         # The revision before the newest stays: a reader may be about to open it.
@@ -140,8 +146,12 @@ class EmbeddedStore:
                 self._remove(self._path(collection, number, revision))
 
     def _remove(self, path: Path) -> None:
-        # Windows refuses to delete what a reader has mapped; the next commit tries again.
-        shutil.rmtree(path, ignore_errors=True)
+        # It goes by its name first: a reader that still finds the name has opened all of it, and not what
+        # was left of it. Windows refuses both while a reader has it mapped; the next commit tries again.
+        trash = path.with_name(f"trash-{path.name}")
+        with suppress(OSError):
+            path.rename(trash)
+        shutil.rmtree(trash, ignore_errors=True)
 
     def _clean_work(self, collection: str, generation: int) -> Path:
         work = self._home / collection / f"work-{generation:06d}"
@@ -181,7 +191,11 @@ class EmbeddedStore:
         for attempt in range(_OPEN_ATTEMPTS):
             path = self._readable(collection, generation)
             try:
-                return _EmbeddedReader(_load(path), int(path.name.split("-")[0]))
+                shard = _load(path)
+                if path.exists():
+                    return _EmbeddedReader(shard, int(path.name.split("-")[0]))
+                shard.close()
+                raise UnavailableError(f"{path} was removed while it was opened.")
             except UnavailableError:
                 # A commit may have removed the revision between our look at CURRENT and our opening it.
                 if attempt == _OPEN_ATTEMPTS - 1 or path == self._readable(collection, generation):
@@ -361,13 +375,18 @@ def _filter(where: Filter | None) -> qdrant_edge.Filter | None:
 
 
 def _clone(source: Path, target: Path) -> None:
+    shared = {
+        path
+        for matrix in source.glob(f"segments/*/{_IMMUTABLE}")
+        for path in matrix.parents[1].rglob("*")
+        if _WRITE_ONCE.fullmatch(path.relative_to(matrix.parents[1]).as_posix())
+    }
     for directory, _, files in os.walk(source):
         part = Path(directory).relative_to(source)
         (target / part).mkdir(parents=True, exist_ok=True)
         for name in files:
             original, copy = Path(directory) / name, target / part / name
-            write_once = _WRITE_ONCE.search((part / name).as_posix())
-            if write_once and original.stat().st_size >= _WRITE_ONCE_MIN_BYTES:
+            if original in shared and original.stat().st_size >= _WRITE_ONCE_MIN_BYTES:
                 try:
                     os.link(original, copy)
                     continue

@@ -45,8 +45,8 @@ def sync_tree(path: Path) -> None:
     """Have every file below `path` on disk when this returns."""
     for directory, _, files in os.walk(path):
         for name in files:
-            _sync(Path(directory) / name)
-        _sync(Path(directory))
+            sync(Path(directory) / name)
+        sync(Path(directory))
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -57,10 +57,11 @@ def replace_text(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have a file, or the names in a directory, on disk when this returns."""
     if os.name == "nt" and path.is_dir():
         return  # Windows has no handle on a directory to sync
     flags = os.O_RDWR if os.name == "nt" else os.O_RDONLY

@@ -69,7 +69,8 @@ def _ours(error: Exception) -> Exception:
             return UnavailableError(detail)
         return ItemError(detail)
     if type(error).__module__.startswith("grpc"):
-        return UnavailableError(f"Qdrant does not answer ({error}). Check QDRANT_URL.")
+        said = error.details() if hasattr(error, "details") else error  # without, it fills five lines
+        return UnavailableError(f"Qdrant does not answer ({said}). Check QDRANT_URL and QDRANT_GRPC_PORT.")
     return error
 
 
@@ -105,7 +106,13 @@ class ServerStore:
     def live(self, collection: str) -> int | None:
         for alias in self._client.get_aliases().aliases:
             if alias.alias_name == collection:
-                return int(alias.collection_name.rpartition("__")[2])
+                base, _, number = alias.collection_name.rpartition("__")
+                if base != collection or not number.isdigit():
+                    raise ConfigurationError(
+                        f"Qdrant's alias {collection} points to {alias.collection_name}, which is not of our "
+                        "making. Remove the alias; the index is then built beside that collection."
+                    )
+                return int(number)
         return None
 
     @_answers
@@ -119,7 +126,13 @@ class ServerStore:
         from qdrant_client import models
 
         name = _name(collection, generation)
-        if self._client.collection_exists(name):
+        present = {entry.name for entry in self._client.get_collections().collections}
+        if collection in present:
+            raise ConfigurationError(
+                f"Qdrant has a collection {collection} that is not of our making, and its name is needed for "
+                "an alias. Back it up if it matters, delete it, and build again."
+            )
+        if name in present:
             self._client.delete_collection(name)
         self._client.create_collection(
             name,

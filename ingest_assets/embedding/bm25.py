@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 # costs half a second of every core: below this number they would cost more than they bring.
 ALONE = 10_000
 
+# fastembed's defaults; AVERAGE_LENGTH and LONGEST_WORD are in words and characters.
+K1, B, AVERAGE_LENGTH, LONGEST_WORD = 1.2, 0.75, 256.0, 40
+
 _CACHED_WORDS = 1 << 17  # words whose stem and id are remembered: about 50 MB when full
 _words = re.compile(r"\w+").findall
 _symbols = re.compile(r"[^\w\s]")
@@ -38,6 +41,24 @@ def stopwords() -> frozenset[str]:
     return frozenset(word for line in text.splitlines() for word in line.partition("|")[0].split())
 
 
+def _model() -> Bm25:
+    """fastembed's BM25, made without its constructor.
+
+    That one asks for a model's folder, which we need nothing of, and looks at each of a million characters
+    for punctuation (0.2 s): the underscore is the only one that a word of ours can be.
+    """
+    from fastembed.sparse.bm25 import Bm25
+    from py_rust_stemmers import SnowballStemmer
+
+    class OfEnglish(Bm25):
+        def __init__(self) -> None:
+            self.k, self.b, self.avg_len, self.token_max_length = K1, B, AVERAGE_LENGTH, LONGEST_WORD
+            self.stopwords, self.punctuation = set(stopwords()), {"_"}
+            self.stemmer = SnowballStemmer("english")
+
+    return OfEnglish()
+
+
 class TermWeights:
     """fastembed's BM25, one batch at a time in this process, each distinct word stemmed and hashed only once.
 
@@ -46,12 +67,7 @@ class TermWeights:
     """
 
     def __init__(self) -> None:
-        from fastembed.sparse.bm25 import Bm25
-
-        # A local folder given as the model's path keeps fastembed from asking a model hub for one; with
-        # stopwords given, it reads nothing from it.
-        folder = str(files(__package__))
-        model = Bm25("Qdrant/bm25", specific_model_path=folder, stopwords=set(stopwords()))
+        model = _model()
 
         @lru_cache(_CACHED_WORDS)
         def stem(word: str) -> str:
@@ -116,7 +132,8 @@ class Bm25Model:
         """Its library's minor version, the language, the stopwords and the parameters."""
         library = ".".join(version("fastembed").split(".")[:2])
         words = digest_of(*sorted(stopwords()))[:12]
-        return f"bm25:fastembed-{library}:english-snowball:stopwords-{words}:k1.2-b0.75-l256"
+        parameters = f"k{K1}-b{B}-l{AVERAGE_LENGTH:g}"
+        return f"bm25:fastembed-{library}:english-snowball:stopwords-{words}:{parameters}"
 
     @cached_property
     def _weights(self) -> TermWeights:

@@ -5,6 +5,7 @@ What belongs here: what differs between SQLite and Postgres. Queries live with t
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
+from ingest_assets.ledger.tables import metadata
 from ingest_assets.model import ConfigurationError, UnavailableError, digest_of
 
 T = TypeVar("T")
@@ -35,14 +37,15 @@ class Ledger:
         Raises ConfigurationError when it is no ledger of ours, or a newer one; UnavailableError when
         the database does not answer.
         """
-        self._url = sa.make_url(url)
+        self._url = _parsed(url)
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
-        if self.is_sqlite and self._url.database:
-            Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+        if self.is_sqlite:
+            _make_folder(Path(self._url.database or ""))
         self.engine = sa.create_engine(
             self._url,
             connect_args={"timeout": BUSY_TIMEOUT_S} if self.is_sqlite else {"connect_timeout": 10},
             pool_pre_ping=not self.is_sqlite,
+            hide_parameters=True,  # they hold people's texts, and errors end in logs
         )
         if self.is_sqlite:
             sa.event.listen(self.engine, "connect", _configure_sqlite)
@@ -50,7 +53,11 @@ class Ledger:
         try:
             self._migrate()
         except sa.exc.DatabaseError as error:
+            self.close()
             raise self._failure(error) from error
+        except ConfigurationError:
+            self.close()
+            raise
 
     @property
     def name(self) -> str:
@@ -121,25 +128,48 @@ class Ledger:
         self.engine.dispose()
 
     def _migrate(self) -> None:
-        if self._revision() == HEAD:
+        if self._revision() == HEAD and self._is_wal():
             return
-        with self.lock("migration", timeout_s=60), self.engine.begin() as connection:
+        with self.lock("migration", timeout_s=60):
+            # Only now, because it writes to the file, which might have been somebody else's.
+            self._is_wal(make_it_so=True)
             if self._revision() != HEAD:
-                _upgrade(connection)
+                with self.engine.begin() as connection:
+                    _upgrade(connection)
+
+    def _is_wal(self, *, make_it_so: bool = False) -> bool:
+        if not self.is_sqlite:
+            return True
+        with self.engine.connect() as connection:
+            cursor: Any = (
+                connection.connection.cursor()
+            )  # outside a transaction, where alone it can be changed
+            mode = cursor.execute(f"PRAGMA journal_mode{' = WAL' if make_it_so else ''}").fetchone()[0]
+        return bool(mode == "wal")
 
     def _revision(self) -> str | None:
         with self.engine.connect() as connection:
-            if not sa.inspect(connection).has_table("alembic_version"):
-                if sa.inspect(connection).has_table("document"):
-                    raise ConfigurationError(f"{self.name} holds tables that are not an ingest ledger's.")
+            tables = sa.inspect(connection).get_table_names()
+            if "alembic_version" not in tables:
+                # A Postgres may be shared, as long as the names are free; a file is ours alone.
+                if set(tables) & (set(tables) if self.is_sqlite else set(metadata.tables)):
+                    raise self._foreign(tables)
                 return None
             revision: str | None = connection.scalar(sa.text("select version_num from alembic_version"))
+        if revision is not None and not re.fullmatch(r"\d{4}", revision):
+            raise self._foreign(tables)  # of another program that keeps its revisions in the same way
         if revision is not None and revision > HEAD:
             raise ConfigurationError(
                 f"The ledger {self.name} was written by a newer version (revision {revision}, this one "
                 f"knows {HEAD}). Install that version, or point INGEST_LEDGER_URL elsewhere."
             )
         return revision
+
+    def _foreign(self, found: Sequence[str]) -> ConfigurationError:
+        return ConfigurationError(
+            f"{self.name} holds tables that are not an ingest ledger's ({', '.join(sorted(found)[:5])}). "
+            "Point INGEST_LEDGER_URL at a database, or a schema, of its own."
+        )
 
     def _failure(self, error: sa.exc.DatabaseError) -> Exception:
         reason = str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__
@@ -153,13 +183,36 @@ class Ledger:
         )
 
 
+def _parsed(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        # Neither the URL nor the error is shown: both may hold a password.
+        raise ConfigurationError(
+            "INGEST_LEDGER_URL is not a database URL. Write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with "
+            "special characters in the password percent-encoded, or sqlite:///FILE."
+        ) from None
+    if parsed.get_backend_name() == "sqlite" and parsed.database in {None, "", ":memory:"}:
+        raise ConfigurationError("INGEST_LEDGER_URL names no file: write sqlite:///FILE.")
+    # The driver that we depend on, whichever SQLAlchemy takes when none is named.
+    return parsed.set(drivername="postgresql+psycopg2") if parsed.drivername == "postgresql" else parsed
+
+
+def _make_folder(file: Path) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The ledger's folder {file.parent} cannot be made: {error.strerror}. Check INGEST_HOME."
+        ) from error
+
+
 def _configure_sqlite(dbapi_connection: Any, _record: object) -> None:
     # The driver must not open transactions by itself; `_begin_sqlite` does.
     dbapi_connection.isolation_level = None
     cursor = dbapi_connection.cursor()
     for pragma in (
-        "journal_mode = WAL",
-        "synchronous = NORMAL",  # in WAL mode this survives a killed process, and never corrupts
+        "synchronous = NORMAL",  # in WAL mode, which the file is in, this survives a killed process, and never corrupts
         "foreign_keys = ON",
         "temp_store = FILE",  # temporary tables grow with the corpus, memory must not
         "cache_size = -65536",  # KiB
@@ -228,6 +281,26 @@ def temporary_table(session: sa.Connection, table: sa.Table) -> Iterator[None]:
             session.rollback()
         with session.begin():
             table.drop(session)
+
+
+def pages(
+    ledger: Ledger, query: sa.Select[Any], key: sa.ColumnElement[str], size: int
+) -> Iterator[Sequence[Any]]:
+    """The rows of a query, `size` at a time, in the order of `key`, a column of it that is unique.
+
+    Each page is a query of its own that begins after the last key of the page before: rows may be written
+    between two pages, and no transaction stays open.
+    """
+    query = query.order_by(key).limit(size)
+    after = ""
+    while True:
+        with ledger.reading() as connection:
+            page = connection.execute(query.where(key > after)).all()
+        if page:
+            yield page
+        if len(page) < size:
+            return
+        after = getattr(page[-1], key.key or "")
 
 
 def batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

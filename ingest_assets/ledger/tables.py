@@ -66,6 +66,7 @@ entity_member = Table(
     metadata,
     Column("source", String, primary_key=True),
     Column("document_id", String, primary_key=True),
+    Column("document_digest", DIGEST, nullable=False),  # of the record as it was resolved
     Column("entity_id", String(36), nullable=False),
     Column("kind", String, nullable=False),
     Index(None, "source", "entity_id"),
@@ -77,7 +78,8 @@ document_entities = Table(
     metadata,
     Column("source", String, primary_key=True),
     Column("document_id", String, primary_key=True),
-    Column("digest", DIGEST, nullable=False),
+    Column("document_digest", DIGEST, nullable=False),  # of the document that these are the entities of
+    Column("digest", DIGEST, nullable=False),  # of entity_ids
     Column("entity_ids", Text, nullable=False),  # JSON [entity id, ...], sorted
 )
 

@@ -67,11 +67,11 @@ class Searcher:
         """The best `limit` chunks (1 to 1,000) for a query.
 
         `where` names payload fields and the values of which one must match. Raises ConfigurationError for
-        an unknown mode, field or limit and when the collection was built by another model than the
-        settings name, NotPublishedError when there is nothing to search yet.
+        an empty query, an unknown mode, field or limit, and when the collection was built by another model
+        than the settings name; NotPublishedError when there is nothing to search yet.
         """
         started = time.perf_counter()
-        _check(mode, limit, where)
+        _check(query, mode, limit, where)
         with self._bench.store.reader(self._collection) as reader:
             legs = self._legs(query, mode, reader.generation)
             hits = self._hits(reader, _ranked(reader, legs, limit, where)[:limit]) if legs else []
@@ -136,7 +136,9 @@ def _ranked(
     return min_max(reader.query(legs, max(limit, LEG_LIMIT), where))
 
 
-def _check(mode: str, limit: int, where: Mapping[str, Sequence[str]] | None) -> None:
+def _check(query: str, mode: str, limit: int, where: Mapping[str, Sequence[str]] | None) -> None:
+    if not query.strip():
+        raise ConfigurationError("The query is empty: say what to look for.")
     if mode not in MODES:
         raise ConfigurationError(f"There is no mode {mode!r}. Modes: {', '.join(MODES)}.")
     if not 1 <= limit <= MAX_LIMIT:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import temporary_table, upsert
 from ingest_assets.model import NotPublishedError
-from ingest_assets.stages.collection import Collection
+from ingest_assets.stages.collection import UNKNOWN, Collection
 
 BATCH = 5_000
 
@@ -23,8 +23,8 @@ _chunk, _about, _point = tables.chunk, tables.document_entities, tables.point
 _found = sa.Table(
     "found",
     sa.MetaData(),
-    sa.Column("chunk_id", sa.String(36), primary_key=True),
-    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("chunk_id", sa.String, primary_key=True),  # of no certain length: anybody may have written it
+    sa.Column("digest", sa.String, nullable=False),
     prefixes=["TEMPORARY"],
 )
 
@@ -86,7 +86,7 @@ def accept_observed(stage: Collection, ledger: Ledger, lock_timeout_s: float) ->
         orphans = session.scalars(
             found.where(_found.c.chunk_id.not_in(wanted), _found.c.chunk_id.not_in(known))
         ).all()
-        blank = {"document_id": "", "chunk_digest": "", "entities_digest": ""}
+        blank = {"document_id": "", "chunk_digest": UNKNOWN, "entities_digest": UNKNOWN}
         upsert(session, _point, [mine | blank | {"chunk_id": key} for key in orphans])
         here = {"source": stage.source, "stage": stage.name}
         session.execute(tables.stage.update().filter_by(**here).values(settled_on=None))

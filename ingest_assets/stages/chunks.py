@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 
 from ingest_assets.chunking import RecordChunker
 from ingest_assets.ledger import Ledger, tables
-from ingest_assets.ledger.store import MAX_BOUND_VALUES, batched, delete_keys, upsert
+from ingest_assets.ledger.store import MAX_BOUND_VALUES, batched, delete_keys, pages, upsert
 from ingest_assets.model import Chunk, digest_of
 from ingest_assets.reconcile import Delta, Run, Step, content_sum
 from ingest_assets.stages.records import document_of
@@ -47,11 +48,11 @@ class Chunks:
         query = sa.select(sa.func.count()).select_from(_chunked).filter_by(source=self.source)
         return connection.scalar(query) or 0
 
-    def steps(self, ledger: Ledger, _session: sa.Connection, run: Run) -> Iterator[Step]:
+    def steps(self, ledger: Ledger, _session: sa.Connection, run: Run) -> Generator[Step]:
         for keys in self._pages(ledger, run):
             for rows in self._rows(ledger, keys):
                 made = [(row, self.chunker.chunks(document_of(row))) for row in rows]
-                yield Step(lambda connection, made=made: self._record(connection, made))  # type: ignore[misc]
+                yield Step(partial(self._record, made=made))
         yield from self._removals(ledger)
 
     def _pages(self, ledger: Ledger, run: Run) -> Iterator[Sequence[Any]]:
@@ -62,22 +63,12 @@ class Chunks:
             _chunked.c.digest == _document.c.digest,
             _chunked.c.fingerprint == self.fingerprint,
         )
-        query = (
-            sa.select(_document.c.document_id, sa.func.length(_document.c.body).label("size"))
-            .where(_document.c.source == self.source)
-            .order_by(_document.c.document_id)
-            .limit(BATCH)
+        query = sa.select(_document.c.document_id, sa.func.length(_document.c.body).label("size")).where(
+            _document.c.source == self.source
         )
         if not run.rebuild:
             query = query.where(~same)
-        after = ""
-        while True:
-            with ledger.reading() as connection:
-                page = connection.execute(query.where(_document.c.document_id > after)).all()
-            if not page:
-                return
-            yield page
-            after = page[-1].document_id
+        yield from pages(ledger, query, _document.c.document_id, BATCH)
 
     def _rows(self, ledger: Ledger, page: Sequence[Any]) -> Iterator[Sequence[Any]]:
         """The documents of a page, at most BATCH_CHARS at a time (one document at least)."""
@@ -146,7 +137,7 @@ class Chunks:
         with ledger.reading() as connection:
             gone = connection.scalars(query).all()
         for ids in batched(gone, min(BATCH, MAX_BOUND_VALUES)):
-            yield Step(lambda connection, ids=ids: self._remove(connection, ids))  # type: ignore[misc]
+            yield Step(partial(self._remove, ids=ids))
 
     def _remove(self, connection: sa.Connection, ids: Sequence[str]) -> Delta:
         delta = Delta(finished=list(ids))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,19 @@ import sqlalchemy as sa
 
 from ingest_assets.collection.base import SCHEMA_VERSION, Leg, Payload, Points, Store, Writer
 from ingest_assets.ledger import Ledger, tables
-from ingest_assets.ledger.store import temporary_table, upsert
+from ingest_assets.ledger.store import pages, temporary_table, upsert
 from ingest_assets.model import IngestError, SparseVectors, digest_of
 from ingest_assets.reconcile import Delta, Run, Step, content_sum
 from ingest_assets.stages.vectors import model_key
 
 BATCH = 1_000
+# The digests of a point that was touched and not acknowledged: it matches no chunk.
+UNKNOWN = ""
 UPSTREAM = ("chunks", "entities", "dense_vectors", "sparse_vectors")
 
 _chunk, _about, _point = tables.chunk, tables.document_entities, tables.point
 _dense, _sparse, _generation = tables.dense_vector, tables.sparse_vector, tables.generation
+VECTORS = (_dense.c.vector, _sparse.c.indices, _sparse.c.weights)
 
 # What was written since the last commit. chunk_digest is NULL where the point was deleted.
 _pending = sa.Table(
@@ -38,6 +42,10 @@ _pending = sa.Table(
 
 class IncompleteError(IngestError):
     """The collection cannot be brought up to date, because what it is made of is not there yet."""
+
+
+class UnfitError(IngestError):
+    """A generation that was built does not hold what it should, and must not be published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +78,13 @@ class Collection:
     def fingerprint(self) -> str:
         return self.pipeline.fingerprint
 
-    def looks_at(self, connection: sa.Connection) -> str:
-        live = str(self.store.live(self.collection))
+    def looks_at(self, connection: sa.Connection) -> str | None:
+        live = {"collection": self.collection, "state": "live"}
+        recorded = connection.scalar(sa.select(_generation.c.number).filter_by(**live))
+        if self.store.live(self.collection) != recorded:
+            return None  # the store was lost, or switched to another generation by someone else
         upstream = [content_sum(connection, self.source, stage) for stage in UPSTREAM]
-        return digest_of(self.fingerprint, live, *upstream)
+        return digest_of(self.fingerprint, *upstream)
 
     def content(self, connection: sa.Connection) -> str:
         # A point is a function of its chunk and entities; what may differ is which of them are there.
@@ -85,7 +96,7 @@ class Collection:
         query = sa.select(sa.func.count()).select_from(_point)
         return connection.scalar(query.filter_by(collection=self.collection, generation=live)) or 0
 
-    def steps(self, ledger: Ledger, session: sa.Connection, run: Run) -> Iterator[Step]:
+    def steps(self, ledger: Ledger, session: sa.Connection, run: Run) -> Generator[Step]:
         with session.begin():
             live = self._settle_generations(session)
             number = self._target(session, live, run)
@@ -93,14 +104,21 @@ class Collection:
             work = _Work(self, number, writer, session)
             for page in self._pages(ledger, number):
                 yield from work.upsert(page)
-            for page in self._removals(ledger, number):
+            waiting = self._waiting(ledger)
+            for page in self._removals(ledger, number, waiting):
                 yield from work.delete(page)
             yield from work.commit()
-        self._require_complete(ledger, number)
+        if waiting:
+            self._require_parked(ledger, number)
         if number != live:
-            self._verify(ledger, number)
+            try:
+                self._verify(ledger, number)
+            except UnfitError:
+                # The next run builds another; this one would be refused again.
+                yield Step(partial(self._discard, number=number))
+                raise
             self.store.publish(self.collection, number)
-            yield Step(lambda connection: self._published(connection, number))
+            yield Step(partial(self._published, number=number))
 
     # Generations
 
@@ -172,7 +190,7 @@ class Collection:
             ).one_or_none()
         with self.store.reader(self.collection, number) as reader:
             if (found := reader.count()) != recorded:
-                raise IngestError(
+                raise UnfitError(
                     f"{self.collection}: generation {number} holds {found} points, {recorded} were "
                     "acknowledged. It was not published; the live generation stays."
                 )
@@ -180,7 +198,7 @@ class Collection:
                 return
             leg = Leg("dense", dense=np.frombuffer(canary.vector, "<f4"))
             if not reader.query([leg], limit=1)[0]:
-                raise IngestError(
+                raise UnfitError(
                     f"{self.collection}: a search in generation {number} finds nothing. It was not "
                     "published; the live generation stays."
                 )
@@ -192,21 +210,32 @@ class Collection:
         earlier = sorted(row.number for row in rows if row.number < number and row.state == "previous")
         keep = {number, *earlier[-1:]}
         for old in {*self.store.generations(self.collection), *(row.number for row in rows)} - keep:
-            self.store.drop(self.collection, old)
-            connection.execute(_generation.delete().filter_by(collection=self.collection, number=old))
-            connection.execute(_point.delete().filter_by(collection=self.collection, generation=old))
+            self._discard(connection, old)
         self._forget_models(connection)
+        return Delta()
+
+    def _discard(self, connection: sa.Connection, number: int) -> Delta:
+        self.store.drop(self.collection, number)
+        connection.execute(_generation.delete().filter_by(collection=self.collection, number=number))
+        connection.execute(_point.delete().filter_by(collection=self.collection, generation=number))
         return Delta()
 
     def _forget_models(self, connection: sa.Connection) -> None:
         """Vectors of models that no generation of any collection was built by."""
-        for table, column in ((_dense, _generation.c.dense_model), (_sparse, _generation.c.sparse_model)):
+        stage = tables.stage
+        for table, column, name in (
+            (_dense, _generation.c.dense_model, "dense_vectors"),
+            (_sparse, _generation.c.sparse_model, "sparse_vectors"),
+        ):
             used = [model_key(identity) for identity in connection.scalars(sa.select(column).distinct())]
-            connection.execute(table.delete().where(table.c.model.not_in(used)))
+            if connection.execute(table.delete().where(table.c.model.not_in(used))).rowcount:
+                # Somebody may have made them for a generation that is yet to come.
+                connection.execute(stage.update().where(stage.c.stage == name).values(settled_on=None))
 
     # Differences
 
-    def _with_vectors(self, columns: Sequence[Any]) -> sa.Select[Any]:
+    def with_vectors(self, columns: Sequence[Any]) -> sa.Select[Any]:
+        """A query of the source's chunks, each with its vectors of this pipeline, where they are there."""
         d, s = model_key(self.pipeline.dense_model), model_key(self.pipeline.sparse_model)
         return (
             sa.select(*columns)
@@ -227,15 +256,13 @@ class Collection:
         about = sa.and_(_about.c.source == _chunk.c.source, _about.c.document_id == _chunk.c.document_id)
         columns = [
             *_chunk.c,
-            _dense.c.vector,
-            _sparse.c.indices,
-            _sparse.c.weights,
+            *VECTORS,
             _about.c.entity_ids,
             entities.label("entities_digest"),
             _point.c.chunk_digest.label("had"),
         ]
         query = (
-            self._with_vectors(columns)
+            self.with_vectors(columns)
             .outerjoin(_about, about)
             .outerjoin(_point, here)
             .where(
@@ -247,38 +274,38 @@ class Collection:
                     _point.c.entities_digest != entities,
                 ),
             )
-            .order_by(_chunk.c.chunk_id)
-            .limit(BATCH)
         )
-        yield from _keyset(ledger, query, _chunk.c.chunk_id)
+        yield from pages(ledger, query, _chunk.c.chunk_id, BATCH)
 
-    def _waiting(self) -> sa.Select[Any]:
-        """How many chunks lack a vector."""
-        lacking = sa.or_(_dense.c.text_digest.is_(None), _sparse.c.text_digest.is_(None))
-        return self._with_vectors([sa.func.count()]).where(lacking)
+    def _lacking(self, columns: Sequence[Any]) -> sa.Select[Any]:
+        """Chunks that lack a vector."""
+        return self.with_vectors(columns).where(
+            sa.or_(_dense.c.text_digest.is_(None), _sparse.c.text_digest.is_(None))
+        )
 
-    def _removals(self, ledger: Ledger, number: int) -> Iterator[Sequence[Any]]:
+    def _waiting(self, ledger: Ledger) -> bool:
+        with ledger.reading() as connection:
+            return connection.execute(self._lacking([_chunk.c.chunk_id]).limit(1)).first() is not None
+
+    def _removals(self, ledger: Ledger, number: int, waiting: bool) -> Iterator[Sequence[Any]]:  # noqa: FBT001
         """Points without a chunk. Those of a document that waits for vectors stay until they are there."""
         wanted = sa.exists().where(_chunk.c.source == self.source, _chunk.c.chunk_id == _point.c.chunk_id)
-        lacking = sa.or_(_dense.c.text_digest.is_(None), _sparse.c.text_digest.is_(None))
-        waiting = self._with_vectors([_chunk.c.document_id]).where(lacking)
-        query = (
-            sa.select(_point.c.chunk_id, _point.c.document_id)
-            .where(_point.c.collection == self.collection, _point.c.generation == number, ~wanted)
-            .where(_point.c.document_id.not_in(waiting))
-            .order_by(_point.c.chunk_id)
-            .limit(BATCH)
+        query = sa.select(_point.c.chunk_id, _point.c.document_id).where(
+            _point.c.collection == self.collection, _point.c.generation == number, ~wanted
         )
-        yield from _keyset(ledger, query, _point.c.chunk_id)
+        if waiting:
+            query = query.where(_point.c.document_id.not_in(self._lacking([_chunk.c.document_id])))
+        yield from pages(ledger, query, _point.c.chunk_id, BATCH)
 
-    def _require_complete(self, ledger: Ledger, number: int) -> None:
+    def _require_parked(self, ledger: Ledger, number: int) -> None:
         """Chunks may lack a point only because their text is parked. Otherwise say what to run first."""
         parked = sa.select(tables.parked.c.item_id).where(
             tables.parked.c.source == self.source,
             tables.parked.c.stage.in_(["dense_vectors", "sparse_vectors"]),
         )
+        query = self._lacking([sa.func.count()]).where(_chunk.c.text_digest.not_in(parked))
         with ledger.reading() as connection:
-            absent = connection.scalar(self._waiting().where(_chunk.c.text_digest.not_in(parked))) or 0
+            absent = connection.scalar(query) or 0
         if absent:
             raise IncompleteError(
                 f"{self.collection}: {absent} chunks have no vectors of the current models yet, so "
@@ -289,7 +316,12 @@ class Collection:
 
 @dataclass
 class _Work:
-    """Points written to the store, and their rows held back until the store has acknowledged them."""
+    """Points written to the store, and their rows held back until the store has acknowledged them.
+
+    Before a point is touched, its row is blanked: what the store holds of it is unknown from then on.
+    After a crash in between, the next run writes or deletes it again, also when its chunk is by then
+    what it had been before.
+    """
 
     stage: Collection
     number: int
@@ -299,6 +331,7 @@ class _Work:
     uncommitted: int = 0
 
     def upsert(self, rows: Sequence[Any]) -> Iterator[Step]:
+        yield self._announce(rows)
         self.writer.upsert(points_of(self.stage.source, rows))
         pending = [
             {
@@ -316,6 +349,7 @@ class _Work:
         yield from self._hold(pending)
 
     def delete(self, rows: Sequence[Any]) -> Iterator[Step]:
+        yield self._announce(rows)
         self.writer.delete([row.chunk_id for row in rows])
         self.delta.outcomes.removed += len(rows)
         self.delta.note(f"{row.document_id}: removed" for row in rows)
@@ -328,7 +362,22 @@ class _Work:
         self.writer.commit()
         if self.uncommitted:
             delta, self.delta, self.uncommitted = self.delta, Delta(), 0
-            yield Step(lambda connection: self._record(connection, delta))
+            yield Step(partial(self._record, delta=delta))
+
+    def _announce(self, rows: Sequence[Any]) -> Step:
+        mine = {"collection": self.stage.collection, "generation": self.number}
+        blank = [
+            mine
+            | {"chunk_id": row.chunk_id, "document_id": row.document_id}
+            | {"chunk_digest": UNKNOWN, "entities_digest": UNKNOWN}
+            for row in rows
+        ]
+
+        def record(connection: sa.Connection) -> Delta:
+            upsert(connection, _point, blank)
+            return Delta()
+
+        return Step(record)
 
     def _hold(self, pending: Sequence[dict[str, Any]]) -> Iterator[Step]:
         with self.session.begin():
@@ -354,6 +403,21 @@ class _Work:
         connection.execute(_point.insert().from_select(names, rows))
         connection.execute(_pending.delete())
         return delta
+
+
+def some_point(connection: sa.Connection, stage: Collection) -> Points | None:
+    """One recorded point of the live generation, as the ledger has it now; None when there is none."""
+    number = stage.store.live(stage.collection)
+    here = sa.and_(
+        _point.c.collection == stage.collection,
+        _point.c.generation == number,
+        _point.c.chunk_id == _chunk.c.chunk_id,
+        _point.c.chunk_digest == _chunk.c.digest,
+    )
+    columns = [*_chunk.c, *VECTORS, sa.null().label("entity_ids"), _point.c.entities_digest]
+    query = stage.with_vectors(columns).join(_point, here).where(_dense.c.text_digest.is_not(None))
+    row = connection.execute(query.where(_sparse.c.text_digest.is_not(None)).limit(1)).one_or_none()
+    return None if row is None else points_of(stage.source, [row])
 
 
 def points_of(source: str, rows: Sequence[Any]) -> Points:
@@ -392,14 +456,3 @@ def payload_of(source: str, row: Any) -> Payload:
 def point_digest(chunk_digest: str, entities_digest: str) -> str:
     """A digest of all that a point holds. An audit compares it with what the ledger wants."""
     return f"{chunk_digest}{entities_digest}"
-
-
-def _keyset(ledger: Ledger, query: sa.Select[Any], key: sa.Column[str]) -> Iterator[Sequence[Any]]:
-    after = ""
-    while True:
-        with ledger.reading() as connection:
-            page = connection.execute(query.where(key > after)).all()
-        if not page:
-            return
-        yield page
-        after = page[-1].chunk_id

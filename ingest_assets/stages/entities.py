@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 
 from ingest_assets.entities import exact, resolve
 from ingest_assets.ledger import Ledger, tables
-from ingest_assets.ledger.store import delete_keys, upsert
+from ingest_assets.ledger.store import delete_keys, pages, upsert
 from ingest_assets.model import Identity, digest_of
 from ingest_assets.reconcile import Delta, Run, Step, content_sum
 from ingest_assets.stages.records import identity_of
@@ -46,15 +47,40 @@ class Entities:
         query = sa.select(sa.func.count()).select_from(_member).filter_by(source=self.source)
         return connection.scalar(query) or 0
 
-    def steps(self, ledger: Ledger, _session: sa.Connection, _run: Run) -> Iterator[Step]:
+    def steps(self, ledger: Ledger, _session: sa.Connection, run: Run) -> Generator[Step]:
         with ledger.reading() as connection:
-            kinds = {key: identity.kind for key, identity in self._records(connection)}
-            entity_of = resolve(self.source, self._records(connection)).entity_of
-        yield from self._members(ledger, entity_of, kinds)
-        yield from self._links(ledger, entity_of)
+            recorded = {row.document_id: row for row in connection.execute(self._recorded())}
+            entity_of = {key: row.entity_id for key, row in recorded.items()}
+            resolved = run.rebuild or self._identities_moved(connection)
+            if resolved:
+                entity_of = dict(resolve(self.source, self._identities(connection)).entity_of)
+        # Links before members: while the members on record differ, a run that died before it had looked at
+        # every document's links looks at them all again.
+        moved = any(entity_of.get(key) != row.entity_id for key, row in recorded.items())
+        everything = run.rebuild or moved or len(entity_of) != len(recorded)
+        yield from self._links(ledger, entity_of, everything=everything)
+        if resolved:
+            yield from self._members(ledger, entity_of, recorded)
         yield from self._removals(ledger)
 
-    def _records(self, connection: sa.Connection) -> Iterator[tuple[str, Identity]]:
+    def _recorded(self) -> sa.Select[Any]:
+        columns = (_member.c.document_id, _member.c.entity_id, _member.c.document_digest)
+        return sa.select(*columns).filter_by(source=self.source)
+
+    def _identities_moved(self, connection: sa.Connection) -> bool:
+        """Whether some record of a person or organisation is not the one that was resolved."""
+        same = sa.exists().where(
+            _member.c.source == _document.c.source,
+            _member.c.document_id == _document.c.document_id,
+            _member.c.document_digest == _document.c.digest,
+        )
+        records = sa.select(_document.c.document_id).where(
+            _document.c.source == self.source, _document.c.identity.is_not(None)
+        )
+        gone = self._orphans(_member, _document.c.identity.is_not(None))
+        return any(connection.execute(q.limit(1)).first() for q in (records.where(~same), gone))
+
+    def _identities(self, connection: sa.Connection) -> Iterator[tuple[str, Identity]]:
         query = sa.select(_document.c.document_id, _document.c.identity).where(
             _document.c.source == self.source, _document.c.identity.is_not(None)
         )
@@ -62,60 +88,60 @@ class Entities:
             yield row.document_id, identity_of(json.loads(row.identity))
 
     def _members(
-        self, ledger: Ledger, entity_of: Mapping[str, str], kinds: Mapping[str, str]
+        self, ledger: Ledger, entity_of: Mapping[str, str], recorded: Mapping[str, Any]
     ) -> Iterator[Step]:
-        query = sa.select(_member.c.document_id, _member.c.entity_id).filter_by(source=self.source)
-        with ledger.reading() as connection:
-            recorded = {row.document_id: row.entity_id for row in connection.execute(query)}
-        differing = [key for key, entity in entity_of.items() if recorded.get(key) != entity]
-        for start in range(0, len(differing), BATCH):
-            part = {key: (entity_of[key], recorded.get(key)) for key in differing[start : start + BATCH]}
-            yield Step(lambda connection, part=part: self._record_members(connection, part, kinds))  # type: ignore[misc]
+        query = sa.select(_document.c.document_id, _document.c.digest, _document.c.identity).where(
+            _document.c.source == self.source, _document.c.identity.is_not(None)
+        )
+        for page in pages(ledger, query, _document.c.document_id, BATCH):
+            rows = [self._member_row(row, entity_of) for row in page]
+            differing = [row for row in rows if _differs(row, recorded.get(row["document_id"]))]
+            if differing:
+                yield Step(partial(self._record_members, part=differing, recorded=recorded))
+
+    def _member_row(self, row: Any, entity_of: Mapping[str, str]) -> dict[str, str]:
+        return {
+            "source": self.source,
+            "document_id": row.document_id,
+            "document_digest": row.digest,
+            "entity_id": entity_of[row.document_id],
+            "kind": json.loads(row.identity)["kind"],
+        }
 
     def _record_members(
-        self,
-        connection: sa.Connection,
-        part: Mapping[str, tuple[str, str | None]],
-        kinds: Mapping[str, str],
+        self, connection: sa.Connection, part: Sequence[Mapping[str, str]], recorded: Mapping[str, Any]
     ) -> Delta:
         delta = Delta()
-        rows = []
-        for key, (entity, earlier) in part.items():
-            rows.append({"source": self.source, "document_id": key, "entity_id": entity, "kind": kinds[key]})
+        for row in part:
+            key, entity, earlier = row["document_id"], row["entity_id"], recorded.get(row["document_id"])
             if earlier is None:
                 delta.outcomes.added += 1
-            else:
+                delta.note([f"{key}: {entity}"])
+            elif earlier.entity_id != entity:
                 delta.outcomes.changed += 1
-                delta.note([f"{key}: {earlier} -> {entity}"])
-            delta.note([f"{key}: {entity}"])
-        upsert(connection, _member, rows)
+                delta.note([f"{key}: {earlier.entity_id} -> {entity}"])
+        upsert(connection, _member, part)
         return delta
 
-    def _links(self, ledger: Ledger, entity_of: Mapping[str, str]) -> Iterator[Step]:
-        """What each document is about: itself if it is a member, and the members it refers to."""
-        after = ""
-        query = (
-            sa.select(_document.c.document_id, _document.c.refs, _about.c.digest)
-            .outerjoin(
-                _about,
-                sa.and_(
-                    _about.c.source == _document.c.source, _about.c.document_id == _document.c.document_id
-                ),
-            )
-            .where(_document.c.source == self.source)
-            .order_by(_document.c.document_id)
-            .limit(BATCH)
+    def _links(self, ledger: Ledger, entity_of: Mapping[str, str], *, everything: bool) -> Iterator[Step]:
+        """What each document is about: itself if it is a member, and the members it refers to.
+
+        When no member moved, only documents that changed can be about anything else.
+        """
+        here = sa.and_(_about.c.source == _document.c.source, _about.c.document_id == _document.c.document_id)
+        columns = (
+            _document.c.document_id,
+            _document.c.digest.label("content"),
+            _document.c.refs,
+            _about.c.digest,
         )
-        while True:
-            with ledger.reading() as connection:
-                page = connection.execute(query.where(_document.c.document_id > after)).all()
-            if not page:
-                return
+        query = sa.select(*columns).outerjoin(_about, here).where(_document.c.source == self.source)
+        if not everything:
+            moved = sa.or_(_about.c.document_id.is_(None), _about.c.document_digest != _document.c.digest)
+            query = query.where(moved)
+        for page in pages(ledger, query, _document.c.document_id, BATCH):
             rows = [(self._link_row(row, entity_of), row.digest) for row in page]
-            differing = [(row, earlier) for row, earlier in rows if row["digest"] != earlier]
-            if differing:
-                yield Step(lambda connection, part=differing: self._record_links(connection, part))  # type: ignore[misc]
-            after = page[-1].document_id
+            yield Step(partial(self._record_links, part=rows))
 
     def _link_row(self, row: Any, entity_of: Mapping[str, str]) -> dict[str, str]:
         about = [row.document_id, *json.loads(row.refs)]
@@ -123,6 +149,7 @@ class Entities:
         return {
             "source": self.source,
             "document_id": row.document_id,
+            "document_digest": row.content,
             "digest": digest_of(ids),
             "entity_ids": ids,
         }
@@ -143,7 +170,7 @@ class Entities:
             members = connection.scalars(self._orphans(_member, _document.c.identity.is_not(None))).all()
             links = connection.execute(self._orphans(_about, sa.true(), _about.c.digest)).all()
         if members or links:
-            yield Step(lambda connection: self._remove(connection, members, links))
+            yield Step(partial(self._remove, members=members, links=links))
 
     def _orphans(self, table: sa.Table, kept: sa.ColumnElement[bool], *extra: Any) -> sa.Select[Any]:
         present = sa.exists().where(
@@ -161,3 +188,9 @@ class Entities:
         delta.outcomes.removed = len(members)
         delta.note(f"{key}: removed" for key in members)
         return delta
+
+
+def _differs(row: Mapping[str, str], recorded: Any) -> bool:
+    return recorded is None or any(
+        getattr(recorded, name) != row[name] for name in ("entity_id", "document_digest")
+    )

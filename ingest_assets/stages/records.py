@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import count, islice
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -29,7 +30,12 @@ VERSION = "1"
 
 # The keys that were seen go to a temporary table, so that memory does not grow with the source.
 _seen = sa.Table(
-    "seen", sa.MetaData(), sa.Column("document_id", sa.String, primary_key=True), prefixes=["TEMPORARY"]
+    "seen",
+    sa.MetaData(),
+    sa.Column("document_id", sa.String, primary_key=True),
+    sa.Column("digest", sa.String(32), nullable=False),
+    sa.Column("batch", sa.Integer, nullable=False, index=True),
+    prefixes=["TEMPORARY"],
 )
 
 
@@ -63,14 +69,16 @@ class Records:
     def content(self, connection: sa.Connection) -> str:
         return content_sum(connection, self.source, self.name)
 
-    def steps(self, _ledger: Ledger, session: sa.Connection, run: Run) -> Iterator[Step]:
+    def steps(self, _ledger: Ledger, session: sa.Connection, run: Run) -> Generator[Step]:
         with self.origin.read() as items, temporary_table(session, _seen):
-            parked = {} if run.retry_parked or run.rebuild else self._parked(session)
-            while batch := list(islice(items, BATCH)):
+            parked = self._parked(session)
+            for number in count():
+                if not (batch := list(islice(items, BATCH))):
+                    break
                 with session.begin():
-                    self._mark_seen(session, batch)
-                    recorded = self._recorded(session, batch)
-                step = self._step(batch, recorded, parked)
+                    self._mark_seen(session, batch, number)
+                    recorded = self._recorded(session, number, everything=run.rebuild or bool(parked))
+                step = self._step(batch, recorded, parked, run)
                 if step is not None:
                     yield step
             with session.begin():
@@ -79,66 +87,84 @@ class Records:
 
     def _parked(self, session: sa.Connection) -> Mapping[str, str]:
         t = tables.parked
-        query = sa.select(t.c.item_id, t.c.digest).filter_by(
-            source=self.source, stage=self.name, fingerprint=self.fingerprint
-        )
+        query = sa.select(t.c.item_id, t.c.digest).filter_by(source=self.source, stage=self.name)
         with session.begin():
             return {row.item_id: row.digest for row in session.execute(query)}
 
-    def _mark_seen(self, session: sa.Connection, batch: Sequence[SourceItem]) -> None:
+    def _mark_seen(self, session: sa.Connection, batch: Sequence[SourceItem], number: int) -> None:
+        rows = [{"document_id": i.id, "digest": recorded_digest(i), "batch": number} for i in batch]
         try:
-            session.execute(_seen.insert(), [{"document_id": item.id} for item in batch])
+            session.execute(_seen.insert(), rows)
         except sa.exc.IntegrityError:
             raise ConfigurationError(
                 f"The source {self.source} gives two records the same id. "
                 f"The key columns of its mapping must be unique. (Between {batch[0].id} and {batch[-1].id}.)"
             ) from None
 
-    def _recorded(self, session: sa.Connection, batch: Sequence[SourceItem]) -> Mapping[str, str]:
+    def _recorded(self, session: sa.Connection, number: int, *, everything: bool) -> Mapping[str, str | None]:
+        """The recorded digests of a batch: of the items that differ from them, or of every one."""
         t = tables.document
-        query = sa.select(t.c.document_id, t.c.digest).where(
-            t.c.source == self.source, t.c.document_id.in_([item.id for item in batch])
-        )
+        here = sa.and_(t.c.source == self.source, t.c.document_id == _seen.c.document_id)
+        query = sa.select(_seen.c.document_id, t.c.digest).select_from(_seen.outerjoin(t, here))
+        query = query.where(_seen.c.batch == number)
+        if not everything:
+            query = query.where(t.c.digest.is_distinct_from(_seen.c.digest))
         return {row.document_id: row.digest for row in session.execute(query)}
 
     def _step(
-        self, batch: Sequence[SourceItem], recorded: Mapping[str, str], parked: Mapping[str, str]
+        self,
+        batch: Sequence[SourceItem],
+        recorded: Mapping[str, str | None],
+        parked: Mapping[str, str],
+        run: Run,
     ) -> Step | None:
         rows: list[dict[str, Any]] = []
         refused: list[Refusal] = []
+        restored: list[str] = []  # parked, and now again what their good row was made of
         repaired_before = self.origin.repaired
         for item in batch:
-            if recorded.get(item.id) == item.digest or parked.get(item.id) == item.digest:
+            if item.id not in recorded:
+                continue
+            digest = recorded_digest(item)
+            if recorded[item.id] == digest and not run.rebuild:
+                if item.id in parked:
+                    restored.append(item.id)
+                continue
+            if parked.get(item.id) == digest and not (run.retry_parked or run.rebuild):
                 continue
             try:
-                rows.append(document_row(self.source, item.digest, item.render()))
+                rows.append(document_row(self.source, digest, item.render()))
             except ItemError as error:
-                refused.append(Refusal(item.id, item.digest, str(error)))
-        if not rows and not refused:
+                refused.append(Refusal(item.id, digest, str(error)))
+        if not rows and not refused and not restored:
             return None
         repaired = self.origin.repaired - repaired_before
-        return Step(lambda connection: self._record(connection, rows, recorded, repaired), refused)
+        record = partial(self._record, rows=rows, recorded=recorded, restored=restored, repaired=repaired)
+        return Step(record, refused)
 
     def _record(
         self,
         connection: sa.Connection,
         rows: Sequence[Mapping[str, Any]],
-        recorded: Mapping[str, str],
+        recorded: Mapping[str, str | None],
+        restored: Sequence[str],
         repaired: int,
     ) -> Delta:
         upsert(connection, tables.document, rows)
-        delta = Delta()
+        delta = Delta(finished=list(restored))
         delta.outcomes.repaired = repaired
         for row in rows:
             key = row["document_id"]
-            if (earlier := recorded.get(key)) is not None:
+            delta.finished.append(key)
+            if (earlier := recorded.get(key)) == row["digest"]:
+                continue
+            if earlier is not None:
                 delta.drop(key, earlier)
                 delta.outcomes.changed += 1
             else:
                 delta.outcomes.added += 1
             delta.add(key, row["digest"])
-            delta.finished.append(key)
-        delta.note(f"{row['document_id']}: {row['title']}" for row in rows)
+            delta.note([f"{key}: {row['title']}"])
         return delta
 
     def _gone(self, session: sa.Connection) -> list[tuple[str, str]]:
@@ -154,7 +180,7 @@ class Records:
     def _removals(self, gone: Sequence[tuple[str, str]]) -> Iterator[Step]:
         for start in range(0, len(gone), BATCH):
             part = gone[start : start + BATCH]
-            yield Step(lambda connection, part=part: self._remove(connection, part))  # type: ignore[misc]
+            yield Step(partial(self._remove, gone=part))
 
     def _remove(self, connection: sa.Connection, gone: Sequence[tuple[str, str]]) -> Delta:
         delta = Delta()
@@ -166,6 +192,11 @@ class Records:
         delta.outcomes.removed = len(gone)
         delta.note(f"{key}: removed" for key, _ in gone)
         return delta
+
+
+def recorded_digest(item: SourceItem) -> str:
+    """An item's digest as the ledger has it: it begins with the version of what is made of the item."""
+    return VERSION + item.digest[len(VERSION) :]
 
 
 def document_row(source: str, digest: str, document: Document) -> dict[str, Any]:

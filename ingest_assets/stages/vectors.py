@@ -5,15 +5,16 @@ Vectors are a memo: a text that any source has had embedded by the same model is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 
 from ingest_assets.ledger import Ledger, tables
-from ingest_assets.ledger.store import delete_keys, upsert
+from ingest_assets.ledger.store import delete_keys, pages, upsert
 from ingest_assets.model import (
     ConfigurationError,
     DenseModel,
@@ -27,8 +28,10 @@ from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_sum, is_p
 
 BATCH = 1_000
 REMOVAL_BATCH = 5_000
-# So many refusals without one success are not the texts' fault, and nothing is parked for it.
-REFUSES_EVERYTHING = 10
+# So many refusals without one success may not be the texts' fault. A model that refuses the probe as well
+# refuses everything, and nothing is parked for it.
+SUSPICIOUS_REFUSALS = 10
+PROBE = "An ordinary sentence."
 
 _chunk = tables.chunk
 Texts = Sequence[tuple[str, str]]  # (text digest, text)
@@ -67,7 +70,7 @@ class _Vectors:
         query = sa.select(sa.func.count()).select_from(texts.join(self.table, here))
         return connection.scalar(query) or 0
 
-    def pages(self, ledger: Ledger, run: Run) -> Iterator[Texts]:
+    def texts(self, ledger: Ledger, run: Run) -> Iterator[Texts]:
         """The texts without a vector, each once, ordered by digest."""
         present = sa.exists().where(
             self.table.c.model == self.fingerprint, self.table.c.text_digest == _chunk.c.text_digest
@@ -76,19 +79,11 @@ class _Vectors:
             sa.select(_chunk.c.text_digest, sa.func.min(_chunk.c.text).label("text"))
             .where(_chunk.c.source == self.source, ~present)
             .group_by(_chunk.c.text_digest)
-            .order_by(_chunk.c.text_digest)
-            .limit(BATCH)
         )
         if not (run.retry_parked or run.rebuild):
             query = query.where(~is_parked(self, _chunk.c.text_digest, _chunk.c.text_digest))
-        after = ""
-        while True:
-            with ledger.reading() as connection:
-                page = connection.execute(query.where(_chunk.c.text_digest > after)).all()
-            if not page:
-                return
+        for page in pages(ledger, query, _chunk.c.text_digest, BATCH):
             yield [(row.text_digest, row.text) for row in page]
-            after = page[-1].text_digest
 
     def record(self, connection: sa.Connection, texts: Texts, rows: Sequence[Mapping[str, Any]]) -> Delta:
         upsert(connection, self.table, rows)
@@ -107,7 +102,7 @@ class _Vectors:
             gone = connection.scalars(query).all()
         for start in range(0, len(gone), REMOVAL_BATCH):
             part = gone[start : start + REMOVAL_BATCH]
-            yield Step(lambda connection, part=part: self._remove(connection, part))  # type: ignore[misc]
+            yield Step(partial(self._remove, keys=part))
         yield Step(self._forget_parked)
 
     def _remove(self, connection: sa.Connection, keys: Sequence[str]) -> Delta:
@@ -119,10 +114,11 @@ class _Vectors:
         return delta
 
     def _forget_parked(self, connection: sa.Connection) -> Delta:
-        """Texts that are parked and in no chunk of the source any more, or parked under another model."""
-        p = tables.parked
+        """Parked texts that are in no chunk any more, have a vector by now, or were another model's."""
+        p, t = tables.parked, self.table
         wanted = sa.exists().where(_chunk.c.source == self.source, _chunk.c.text_digest == p.c.item_id)
-        stale = sa.or_(~wanted, p.c.fingerprint != self.fingerprint)
+        made = sa.exists().where(t.c.model == self.fingerprint, t.c.text_digest == p.c.item_id)
+        stale = sa.or_(~wanted, made, p.c.fingerprint != self.fingerprint)
         connection.execute(p.delete().where(p.c.source == self.source, p.c.stage == self.name, stale))
         return Delta()
 
@@ -138,8 +134,8 @@ class DenseVectors(_Vectors):
     def __post_init__(self) -> None:
         self.identity, self.table = self.model.identity, tables.dense_vector
 
-    def steps(self, ledger: Ledger, _session: sa.Connection, run: Run) -> Iterator[Step]:
-        for texts in self.pages(ledger, run):
+    def steps(self, ledger: Ledger, _session: sa.Connection, run: Run) -> Generator[Step]:
+        for texts in self.texts(ledger, run):
             yield self._embed(texts)
         yield from self.removals(ledger)
 
@@ -150,14 +146,20 @@ class DenseVectors(_Vectors):
         for (key, text), result in isolate(self._vectors, texts):
             if isinstance(result, ItemError):
                 refused.append(Refusal(key, key, f"{result} Text: {text[:80]!r}"))
-                if not done and len(refused) >= REFUSES_EVERYTHING:
-                    raise ConfigurationError(
-                        f"The dense model {self.identity} refuses every text, whatever it is: {result}"
-                    ) from result
+                if not done and len(refused) == SUSPICIOUS_REFUSALS:
+                    self._require_working()
                 continue
             done.append((key, text))
             rows.append({"model": self.fingerprint, "text_digest": key, "vector": result.tobytes()})
-        return Step(lambda connection: self.record(connection, done, rows), refused)
+        return Step(partial(self.record, texts=done, rows=rows), refused)
+
+    def _require_working(self) -> None:
+        try:
+            self.model.embed([PROBE])
+        except ItemError as error:
+            raise ConfigurationError(
+                f"The dense model {self.identity} refuses every text, whatever it is: {error}"
+            ) from error
 
     def _vectors(self, texts: Texts) -> Sequence[Float32Array]:
         vectors = self.model.embed([text for _, text in texts])
@@ -175,11 +177,11 @@ class SparseVectorsStage(_Vectors):
     def __post_init__(self) -> None:
         self.identity, self.table = self.model.identity, tables.sparse_vector
 
-    def steps(self, ledger: Ledger, _session: sa.Connection, run: Run) -> Iterator[Step]:
+    def steps(self, ledger: Ledger, _session: sa.Connection, run: Run) -> Generator[Step]:
         pages: list[Texts] = []
 
         def batches() -> Iterator[list[str]]:
-            for page in self.pages(ledger, run):
+            for page in self.texts(ledger, run):
                 pages.append(page)
                 yield [text for _, text in page]
 
@@ -189,7 +191,7 @@ class SparseVectorsStage(_Vectors):
 
     def _step(self, texts: Texts, vectors: SparseVectors) -> Step:
         rows = [self._row(key, *vectors.row(i)) for i, (key, _) in enumerate(texts)]
-        return Step(lambda connection: self.record(connection, texts, rows))
+        return Step(partial(self.record, texts=texts, rows=rows))
 
     def _row(self, key: str, indices: np.ndarray, values: np.ndarray) -> dict[str, Any]:
         return {

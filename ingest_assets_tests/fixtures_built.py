@@ -1,0 +1,37 @@
+"""Fixtures on top of `built.py`."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from ingest_assets_tests.built import Home, new_home
+
+
+@pytest.fixture(scope="session")
+def built_once(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A CRM and the index made of it. For reading only."""
+    return _built_below(tmp_path_factory.getbasetemp())
+
+
+@cache  # the fixture is known by several names, one a folder of tests
+def _built_below(folder: Path) -> Home:
+    home = new_home(folder / "built")
+    report = home.build()
+    assert report.success, report.errors
+    assert all(check["passed"] for check in report.checks.values())
+    return home
+
+
+@pytest.fixture
+def built(built_once: Home, tmp_path: Path) -> Home:
+    """A copy of it, to do anything with."""
+    return built_once.copy(tmp_path / "home")
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Home:
+    """A CRM with no index yet."""
+    return new_home(tmp_path / "home")

@@ -1,0 +1,106 @@
+"""The standing checks find what they are there to find, in a store that somebody else has touched."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from ingest_assets.definitions import build_defs
+from ingest_assets_tests.built import Home
+from ingest_assets_tests.orchestration.jobs import QUIET, checks_of, counts_of, run
+
+
+def evaluate(home: Home, instance: dg.DagsterInstance) -> dict[str, dg.AssetCheckEvaluation]:
+    """The checks alone, without materializing anything."""
+    definition = build_defs(home.overrides).resolve_implicit_global_asset_job_def()
+    graph = definition.asset_layer.asset_graph
+    definition = definition.get_subset(
+        asset_selection=frozenset(), asset_check_selection=frozenset(graph.asset_check_keys)
+    )
+    result = definition.execute_in_process(instance=instance, run_config=QUIET, raise_on_error=False)
+    assert result.success
+    assert not result.get_asset_materialization_events()
+    return {e.check_name: e for e in result.get_asset_check_evaluations()}
+
+
+def tamper(home: Home, *, delete: int = 0, copy: int = 0) -> None:
+    """Change the live generation behind the ledger's back."""
+    import numpy as np
+
+    from ingest_assets.collection.base import Points
+    from ingest_assets.model import SparseVectors
+
+    with home.bench() as bench:
+        store = bench.store
+        live = store.live("crm_chunks")
+        assert live is not None
+        with store.reader("crm_chunks") as reader:
+            ids = [key for key, _ in reader.scan()]
+            payload = reader.payloads(ids[:1])[ids[0]]
+        with store.writer("crm_chunks", live) as writer:
+            writer.delete(ids[:delete])
+            strangers = [f"00000000-0000-5000-8000-{n:012d}" for n in range(copy)]
+            if strangers:
+                dense = np.full((copy, bench.dense_model.dimension), 0.05, np.float32)
+                sparse = SparseVectors(
+                    np.arange(copy + 1), np.ones(copy, np.uint32), np.ones(copy, np.float32)
+                )
+                writer.upsert(Points(strangers, dense, sparse, [payload] * copy))
+            writer.commit()
+
+
+def test_points_that_went_missing_fail_the_audit_and_a_repair_mends_it(built: Home) -> None:
+    tamper(built, delete=7, copy=2)
+    with built.instance() as instance:
+        found = evaluate(built, instance)
+        audit = found["agrees_with_ledger"]
+        assert not audit.passed
+        assert audit.metadata["missing"].value == 7
+        assert audit.metadata["orphaned"].value == 2
+        assert audit.description == "Mend it with `ingest audit --repair`."
+        assert found["search_answers"].passed
+        # What the ledger says is settled: a refresh does not look, and the check goes on failing.
+        assert not checks_of(run(built, instance, "refresh_search_index"))["agrees_with_ledger"]
+        # A build does.
+        rebuilt = run(built, instance, "build_search_index")
+        assert counts_of(rebuilt)["collection"][0] == audit.metadata["expected"].value
+        assert all(checks_of(rebuilt).values())
+
+
+def test_an_index_that_was_emptied_does_not_answer(built: Home) -> None:
+    tamper(built, delete=100_000)
+    with built.instance() as instance:
+        found = evaluate(built, instance)
+        assert not found["search_answers"].passed
+        assert not found["agrees_with_ledger"].passed
+
+
+def test_an_index_whose_folder_is_gone_does_not_answer_and_comes_back(built: Home) -> None:
+    import shutil
+
+    shutil.rmtree(built.path / "ingest" / "collections")
+    with built.instance() as instance:
+        found = evaluate(built, instance)
+        assert not found["search_answers"].passed
+        assert not found["agrees_with_ledger"].passed
+        refreshed = run(built, instance, "refresh_search_index")
+        assert all(checks_of(refreshed).values())
+
+
+def test_an_index_that_was_never_built_does_not_answer(empty: Home, tmp_path: Path) -> None:
+    with empty.instance() as instance:
+        found = evaluate(empty, instance)
+        assert not found["search_answers"].passed
+        assert "Nothing has been published as crm_chunks" in (found["search_answers"].description or "")
+        assert found["nothing_parked"].passed
+
+
+def test_a_title_of_stopwords_or_none_still_finds_something(empty: Home) -> None:
+    import sqlite3
+
+    with sqlite3.connect(empty.crm) as crm:
+        crm.execute("UPDATE interactions SET subject = 'the of and'")
+        crm.execute("UPDATE opportunities SET name = ' '")
+        crm.execute("UPDATE people SET name = ''")
+        crm.execute("UPDATE organisations SET name = '***'")
+    with empty.instance() as instance:
+        assert all(checks_of(run(empty, instance, "build_search_index")).values())

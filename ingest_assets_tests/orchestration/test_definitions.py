@@ -1,0 +1,154 @@
+"""The graph that Dagster loads, held as a whole, and what loading it must not do."""
+
+import json
+import re
+import subprocess
+import sys
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from ingest_assets.definitions import build_defs
+from ingest_assets.model import ConfigurationError
+from ingest_assets_tests.built import ROOT, Home
+
+GRAPH: dict[str, dict[str, Any]] = {
+    "crm/records": {"deps": [], "kinds": {"sqlite"}},
+    "crm/entities": {"deps": ["crm/records"], "kinds": {"python"}},
+    "crm/chunks": {"deps": ["crm/records"], "kinds": {"python"}},
+    "crm/dense_vectors": {"deps": ["crm/chunks"], "kinds": {"fastembed"}},
+    "crm/sparse_vectors": {"deps": ["crm/chunks"], "kinds": {"fastembed"}},
+    "crm/collection": {
+        "deps": ["crm/dense_vectors", "crm/entities", "crm/sparse_vectors"],
+        "kinds": {"qdrant"},
+    },
+}
+CHECKS = {"agrees_with_ledger", "nothing_parked", "search_answers"}
+JOBS = {"build_search_index", "refresh_search_index"}
+HEAVY = ("qdrant_client", "qdrant_edge", "fastembed", "onnxruntime", "pandas", "tokenizers", "httpx")
+
+
+@pytest.fixture(scope="module")
+def definitions() -> dg.Definitions:
+    return build_defs({"crm_ingest_sync_interval_min": 45, "crm_sensor_interval_s": 17})
+
+
+def test_the_asset_graph(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    nodes = {"/".join(key.path): graph.get(key) for key in graph.get_all_asset_keys()}
+    assert set(nodes) == set(GRAPH)
+    for name, node in nodes.items():
+        assert sorted("/".join(key.path) for key in node.parent_keys) == GRAPH[name]["deps"]
+        assert node.kinds == GRAPH[name]["kinds"]
+        assert node.group_name == "crm"
+        assert node.owners == ["team:data-platform"]
+        assert node.pools == {"crm"}, f"{name} could run beside another run on the same source"
+        assert re.fullmatch(r"\d+", node.code_version or "")
+        assert re.match(r"One (row|point) a ", node.description or ""), f"{name} does not state its grain"
+
+
+def test_the_checks(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    keys = graph.asset_check_keys
+    assert {key.name for key in keys} == CHECKS
+    assert {key.asset_key for key in keys} == {dg.AssetKey(["crm", "collection"])}
+    specs = [
+        spec
+        for checks in definitions.asset_checks or []
+        if isinstance(checks, dg.AssetChecksDefinition)
+        for spec in checks.check_specs
+    ]
+    assert len(specs) == len(CHECKS)
+    for spec in specs:
+        assert spec.description
+        # A check that blocks would be trusted across runs: these only report.
+        assert not spec.blocking
+
+
+def test_both_jobs_run_every_asset_and_check_in_one_process(definitions: dg.Definitions) -> None:
+    for name in JOBS:
+        job = definitions.resolve_job_def(name)
+        assert job.description
+        assert {"/".join(key.path) for key in job.asset_layer.executable_asset_keys} == set(GRAPH)
+        assert {key.name for key in job.asset_layer.asset_graph.asset_check_keys} == CHECKS
+        assert job.executor_def.name == "in_process"
+    assert {job.name for job in definitions.resolve_all_job_defs()} - {"__ASSET_JOB"} == JOBS
+
+
+def test_only_the_build_job_rebuilds(definitions: dg.Definitions) -> None:
+    build = definitions.resolve_job_def("build_search_index").run_config
+    assert build == {
+        "ops": {name.replace("/", "__"): {"config": {"rebuild": True}} for name in GRAPH},
+    }
+    assert not definitions.resolve_job_def("refresh_search_index").run_config
+
+
+def test_schedule_and_sensor_are_on_and_follow_their_settings(definitions: dg.Definitions) -> None:
+    schedule = definitions.get_repository_def().get_schedule_def("refresh_search_index_schedule")
+    assert schedule.job_name == "refresh_search_index"
+    assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
+    assert schedule.cron_schedule == "*/15 * * * *"
+    assert "45 minutes" in (schedule.description or "")
+    sensor = definitions.get_repository_def().get_sensor_def("crm_change_sensor")
+    assert sensor.job_name == "refresh_search_index"
+    assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
+    assert sensor.minimum_interval_seconds == 17
+    assert sensor.description
+
+
+def test_wrong_settings_are_named_when_the_definitions_are_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRM_INGEST_SYNC_INTERVAL_MIN", "soon")
+    with pytest.raises(ConfigurationError, match="CRM_INGEST_SYNC_INTERVAL_MIN='soon'"):
+        build_defs()
+
+
+def modules_after(program: str, home: Home) -> set[str]:
+    """What is imported in a fresh process after some lines of Python."""
+    program += "\nimport sys, json; print('\\n' + json.dumps(sorted(sys.modules)))"
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=home.path,
+        env=home.env,
+    )
+    return set(json.loads(result.stdout.splitlines()[-1]))
+
+
+def test_importing_the_definitions_reads_nothing_and_loads_nothing_heavy(empty: Home) -> None:
+    # Settings that would be refused, were they read; a ledger that could not be opened, were it tried.
+    wrong = empty.with_settings(
+        crm_ingest_sync_interval_min="soon", ingest_ledger_url="postgresql://nobody@127.0.0.1:1/none"
+    )
+    before = sorted(wrong.path.rglob("*"))
+    modules = modules_after("import ingest_assets.definitions", wrong)
+    assert "dagster" in modules
+    assert not modules.intersection(HEAVY)
+    assert sorted(wrong.path.rglob("*")) == before
+
+
+def test_building_the_definitions_loads_nothing_heavy_and_touches_nothing(empty: Home) -> None:
+    before = sorted(empty.path.rglob("*"))
+    modules = modules_after("from ingest_assets.definitions import build_defs\nbuild_defs()", empty)
+    assert not modules.intersection(HEAVY)
+    assert sorted(empty.path.rglob("*")) == before
+
+
+def test_the_command_line_loads_dagster_only_to_run_jobs(built: Home) -> None:
+    run = "from ingest_assets.cli import main\ntry:\n    main({!r})\nexcept SystemExit: pass"
+    assert "dagster" not in modules_after("import ingest_assets.cli", built)
+    for arguments in (["--help"], ["search", "renewal"], ["status"], ["parked"], ["audit"]):
+        modules = modules_after(run.format(arguments), built)
+        assert "dagster" not in modules, arguments
+        assert not modules.intersection({"pandas", "qdrant_client"}), arguments
+    status = modules_after(run.format(["status", "--json"]), built)
+    assert not status.intersection(HEAVY)
+    assert not status.intersection({"alembic", "ingest_assets.embedding"})
+
+
+def test_the_code_location_is_the_one_that_dagster_and_dg_are_told_of() -> None:
+    assert "module_name: ingest_assets.definitions" in (ROOT / "workspace.yaml").read_text()
+    project = (ROOT / "pyproject.toml").read_text()
+    assert 'code_location_target_module = "ingest_assets.definitions"' in project
