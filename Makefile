@@ -13,7 +13,7 @@ demo: .venv/ready ## A sample CRM becomes a search index; change it and see only
 	$(BIN)/python -m tools.demo
 
 dev: .venv/ready ## The Dagster UI on the demo's state, with schedule and sensor on
-	$(BIN)/dagster dev
+	$(BIN)/dg dev
 
 test: lint types .venv/ready ## Lint, types and tests
 	$(BIN)/pytest -n 2

@@ -8,7 +8,7 @@ import dagster as dg
 
 from ingest_assets.assets import source_assets
 from ingest_assets.automation.jobs import jobs
-from ingest_assets.automation.schedules import refresh_schedule
+from ingest_assets.automation.schedules import audit_schedule, refresh_schedule
 from ingest_assets.automation.sensors import change_sensor
 from ingest_assets.checks import collection_checks
 from ingest_assets.resources import Ingest
@@ -24,7 +24,7 @@ def build_defs(overrides: dict[str, Any] | None = None) -> dg.Definitions:
         assets=[asset for source in SOURCES for asset in source_assets(source)],
         asset_checks=[check for source in SOURCES for check in collection_checks(source)],
         jobs=jobs(),
-        schedules=[refresh_schedule(settings)],
+        schedules=[refresh_schedule(settings), audit_schedule()],
         sensors=[change_sensor(source, settings) for source in SOURCES],
         resources={"ingest": Ingest(overrides=overrides)},
         # Steps of a small graph in one process: a spawned step costs more than most refreshes.

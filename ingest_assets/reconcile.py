@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 
@@ -57,18 +57,15 @@ class Delta:
 
     outcomes: Outcomes = field(default_factory=Outcomes)
     content: int = 0
-    items: int = 0
     finished: list[str] = field(default_factory=list)  # ids that need no parking place any more
 
     def add(self, item_id: str, *parts: str) -> None:
         """An item is recorded now: `parts` are what its content digest is made of."""
         self.content += content_of(item_id, *parts)
-        self.items += 1
 
     def drop(self, item_id: str, *parts: str) -> None:
         """An item that was recorded with `parts` is not any more."""
         self.content -= content_of(item_id, *parts)
-        self.items -= 1
 
     def note(self, sample: Iterable[str]) -> None:
         """Keep some names of what moved, for people to look at."""
@@ -141,19 +138,22 @@ def reconcile(stage: Stage, ledger: Ledger, run: Run | None = None) -> Outcomes:
     with ledger.lock(stage.source, run.lock_timeout_s):
         with ledger.reading() as connection:
             looked_at = stage.looks_at(connection)
-            settled = looked_at is not None and is_settled(connection, stage, looked_at)
+            before = _stage_row(connection, stage)
             waiting = run.retry_parked and count_parked(connection, stage.source, stage.name) > 0
         outcomes = Outcomes()
-        if run.rebuild or waiting or not settled:
+        idle = before is not None and looked_at is not None and before.settled_on == looked_at
+        if run.rebuild or waiting or not idle:
+            idle = False
             # Closed at once when a step cannot be recorded, while its session and store are still there.
             with ledger.session() as session, closing(stage.steps(ledger, session, run)) as steps:
                 for step in steps:
                     outcomes += _commit(stage, session, step)
                     run.progress(outcomes.moved)
-        with ledger.reading() as connection:
+        with ledger.transaction() as connection:
+            total = before.items if idle and before else stage.total(connection)
+            _settle(connection, stage, looked_at, total)
             outcomes.parked = count_parked(connection, stage.source, stage.name)
-            outcomes.unchanged = stage.total(connection) - outcomes.added - outcomes.changed
-        _settle(stage, ledger, looked_at)
+            outcomes.unchanged = total - outcomes.added - outcomes.changed
     return outcomes
 
 
@@ -169,30 +169,44 @@ def _commit(stage: Stage, connection: sa.Connection, step: Step) -> Outcomes:
 
 
 def _record_content(connection: sa.Connection, stage: Stage, delta: Delta) -> None:
-    # Not settled from the first change on: a run that dies before its end must be gone on with.
-    key = {"source": stage.source, "stage": stage.name}
-    row = connection.execute(sa.select(tables.stage).filter_by(**key)).one_or_none()
+    row = _stage_row(connection, stage)
+    if row is not None and not delta.content and row.settled_on is None:
+        return
     content = ((int(row.content, 16) if row else 0) + delta.content) % (1 << 128)
-    items = (row.items if row else 0) + delta.items
-    last_success = row.last_success if row else None
-    values = {"content": f"{content:032x}", "items": items, "settled_on": None, "last_success": last_success}
-    if row is None or delta.content or delta.items or row.settled_on:
-        upsert(connection, tables.stage, [key | values])
+    values = {
+        "source": stage.source,
+        "stage": stage.name,
+        "content": f"{content:032x}",
+        "items": row.items if row else 0,
+        # Not settled from the first change on: a run that dies before its end must be gone on with.
+        "settled_on": None,
+        "last_success": row.last_success if row else None,
+    }
+    upsert(connection, tables.stage, [values])
 
 
-def _settle(stage: Stage, ledger: Ledger, looked_at: str | None) -> None:
-    key = {"source": stage.source, "stage": stage.name}
-    with ledger.transaction() as connection:
-        row = connection.execute(sa.select(tables.stage).filter_by(**key)).one_or_none()
-        content, items = (row.content, row.items) if row else (f"{0:032x}", 0)
-        values = {"content": content, "items": items, "settled_on": looked_at, "last_success": time.time()}
-        upsert(connection, tables.stage, [key | values])
+def _settle(connection: sa.Connection, stage: Stage, looked_at: str | None, items: int) -> None:
+    row = _stage_row(connection, stage)
+    values = {
+        "source": stage.source,
+        "stage": stage.name,
+        "content": row.content if row else f"{0:032x}",
+        "items": items,
+        "settled_on": looked_at,
+        "last_success": time.time(),
+    }
+    upsert(connection, tables.stage, [values])
 
 
-def is_settled(connection: sa.Connection, stage: Stage, looked_at: str) -> bool:
+def _stage_row(connection: sa.Connection, stage: Named) -> Any:
+    query = sa.select(tables.stage).filter_by(source=stage.source, stage=stage.name)
+    return connection.execute(query).one_or_none()
+
+
+def is_settled(connection: sa.Connection, stage: Named, looked_at: str) -> bool:
     """Whether the stage last ran to its end on just what it looks at now."""
-    query = sa.select(tables.stage.c.settled_on).filter_by(source=stage.source, stage=stage.name)
-    return connection.scalar(query) == looked_at
+    row = _stage_row(connection, stage)
+    return row is not None and row.settled_on == looked_at
 
 
 def content_sum(connection: sa.Connection, source: str, stage: str) -> str:

@@ -43,12 +43,13 @@ class Home:
     def overrides(self) -> dict[str, Any]:
         """For code in this process: the settings, by field name."""
         places = {"ingest_home": self.path / "ingest", "dagster_home": self.dagster, "crm_db_path": self.crm}
-        return {name: str(value) for name, value in places.items()} | self.settings
+        given = {name: str(value) for name, value in places.items()} | self.settings
+        return {name: value for name, value in given.items() if value is not None}
 
     @property
     def env(self) -> dict[str, str]:
         """For other processes: an environment with these settings and no others."""
-        mine = {name.upper(): str(value) for name, value in self.overrides.items() if value is not None}
+        mine = {name.upper(): str(value) for name, value in self.overrides.items()}
         outer = {key: value for key, value in os.environ.items() if key.lower() not in Settings.model_fields}
         return outer | mine
 
@@ -71,9 +72,8 @@ class Home:
         return edit_sample(self.crm, seed, changes=changes, deletes=deletes, inserts=inserts)
 
     def refresh(self, *, retry_parked: bool = False) -> RunReport:
-        settings = self.load()
         return run_job(
-            settings, REFRESH, sources=["crm"], retry_parked=retry_parked, overrides=self.overrides
+            self.load(), REFRESH, sources=["crm"], retry_parked=retry_parked, overrides=self.overrides
         )
 
     def build(self) -> RunReport:
@@ -108,7 +108,7 @@ class Said:
         return self.out + self.err
 
 
-def command(home: Home, *arguments: str | bytes) -> list[str | bytes]:
+def command(*arguments: str | bytes) -> list[str | bytes]:
     """`ingest …` as an argument list."""
     return [sys.executable, "-m", "ingest_assets", *arguments]
 
@@ -117,7 +117,7 @@ def ingest(
     home: Home, *arguments: str | bytes, cwd: Path | None = None, env: dict[str, str] | None = None
 ) -> Said:
     """Run `ingest …` in a process of its own. It never ends in a traceback, whatever it is given."""
-    said = run_command(command(home, *arguments), home, cwd=cwd, env=env)
+    said = run_command(command(*arguments), home, cwd=cwd, env=env)
     assert "Traceback" not in said.everything, said.everything
     return said
 
@@ -138,4 +138,5 @@ def run_command(
         cwd=cwd or home.path,
         timeout=timeout_s,
     )
-    return Said(result.returncode, result.stdout.decode(), result.stderr.decode())
+    encoding = (env or {}).get("PYTHONIOENCODING", "utf-8")
+    return Said(result.returncode, result.stdout.decode(encoding), result.stderr.decode(encoding))

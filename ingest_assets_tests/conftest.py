@@ -45,12 +45,21 @@ def postgres() -> Iterator[str]:
 
 
 @pytest.fixture
-def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def ledger_url_of(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
+    """Gives the URL of an empty database of a kind: "sqlite" or "postgres"."""
+
+    def url(kind: str) -> str:
+        if kind == "sqlite":
+            return f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+        return fresh_schema(request.getfixturevalue("postgres"))
+
+    return url
+
+
+@pytest.fixture
+def ledger_url(request: pytest.FixtureRequest, ledger_url_of: Callable[[str], str]) -> str:
     """An empty database, of the kind that the test is parametrised with."""
-    kind = getattr(request, "param", "sqlite")
-    if kind == "sqlite":
-        return f"sqlite:///{tmp_path / 'ledger.sqlite'}"
-    return fresh_schema(request.getfixturevalue("postgres"))
+    return ledger_url_of(getattr(request, "param", "sqlite"))
 
 
 def fresh_schema(url: str) -> str:
@@ -64,10 +73,6 @@ def fresh_schema(url: str) -> str:
         connection.execute(sa.text(f"create schema {name}"))
     engine.dispose()
     return f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3D{name}"
-
-
-# Put `@both_ledgers` on a test that takes `ledger_url` or `ledger`, and it runs on SQLite and on Postgres.
-LEDGERS = ["sqlite", "postgres"]
 
 
 @pytest.fixture

@@ -1,18 +1,19 @@
-"""The stores and ledgers that tests run on, by name."""
+"""The stores and ledgers that tests run on."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import warnings
-from functools import cache
+from collections.abc import Callable
 from pathlib import Path
 
 from ingest_assets.collection.base import Store
 from ingest_assets.collection.embedded import EmbeddedStore
 from ingest_assets.collection.server import ServerStore
+from ingest_assets.ledger import Ledger, tables
 
+ROOM = 1 << 30
 STORES = ["embedded", "local"]
 
 
@@ -21,35 +22,67 @@ def new_store(kind: str, home: Path) -> Store:
     return EmbeddedStore(home / "collections") if kind == "embedded" else local_store()
 
 
-def local_store() -> ServerStore:
+def local_store(commit_every: int = 250) -> ServerStore:
     from qdrant_client import QdrantClient
 
     warnings.filterwarnings("ignore", "Payload indexes have no effect in the local Qdrant")
     store = ServerStore(QdrantClient(":memory:"))
-    store.commit_every = 3
+    store.commit_every = commit_every
     return store
 
 
-def embedded_store(home: Path) -> EmbeddedStore:
-    return EmbeddedStore(home / "collections")
+def sqlite_url(home: Path) -> str:
+    return f"sqlite:///{home / 'ledger.sqlite'}"
 
 
-def sqlite_ledger(home: Path) -> str:
-    """The URL of an empty ledger. Migrated once a process, and copied."""
-    path = home / "ledger.sqlite"
-    shutil.copyfile(_template(), path)
-    return f"sqlite:///{path}"
+class Engines:
+    """Lends empty ledgers and stores, and empties those that come back: opening one costs more than a test."""
+
+    def __init__(self, ledger_url: Callable[[Path], str] = sqlite_url, *, embedded: bool) -> None:
+        self._ledger_url, self._embedded = ledger_url, embedded
+        self._home = memory_folder()
+        self._count = 0
+        self._ledgers: list[Ledger] = []
+        self._stores: list[ServerStore] = []
+
+    def lend_ledger(self) -> Ledger:
+        return self._ledgers.pop() if self._ledgers else Ledger(self._ledger_url(self.folder()))
+
+    def take_ledger(self, ledger: Ledger) -> None:
+        with ledger.transaction() as connection:
+            for table in tables.metadata.sorted_tables:
+                connection.execute(table.delete())
+        self._ledgers.append(ledger)
+
+    def lend_store(self) -> Store:
+        if self._embedded:
+            return EmbeddedStore(self.folder())
+        return self._stores.pop() if self._stores else local_store(commit_every=3)
+
+    def take_store(self, store: Store) -> None:
+        if isinstance(store, ServerStore):
+            for entry in store._client.get_collections().collections:
+                store._client.delete_collection(entry.name)
+            self._stores.append(store)
+        elif isinstance(store, EmbeddedStore):
+            store.close()
+            shutil.rmtree(store._home)
+
+    def folder(self) -> Path:
+        """An empty one."""
+        self._count += 1
+        path = self._home / str(self._count)
+        path.mkdir()
+        return path
+
+    def close(self) -> None:
+        for one in (*self._ledgers, *self._stores):
+            one.close()
+        shutil.rmtree(self._home)
 
 
-@cache
-def _template() -> Path:
-    from ingest_assets.ledger import Ledger
-
-    folder = tempfile.TemporaryDirectory(prefix="ledger")
-    path = Path(folder.name) / f"{os.getpid()}.sqlite"
-    Ledger(f"sqlite:///{path}").close()
-    _keep.append(folder)
-    return path
-
-
-_keep: list[tempfile.TemporaryDirectory[str]] = []
+def memory_folder() -> Path:
+    """An empty folder in memory where there is one: each commit waits for the disk several times."""
+    shm = Path("/dev/shm")
+    roomy = shm.is_dir() and shutil.disk_usage(shm).free > ROOM
+    return Path(tempfile.mkdtemp(prefix="ingest", dir=shm if roomy else None))

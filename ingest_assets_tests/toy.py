@@ -6,7 +6,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from ingest_assets.collection.base import Store
+from ingest_assets.embedding import sparse_model
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.model import (
     Document,
@@ -23,6 +24,7 @@ from ingest_assets.model import (
     Outcomes,
     SourceItem,
     SourceUnavailableError,
+    SparseModel,
     UnavailableError,
     digest_of,
 )
@@ -157,6 +159,7 @@ class ToyBench(Workbench):
         source: ToySource | None = None,
         model: ToyModel | None = None,
         ledger_url: str | None = None,
+        ledger: Ledger | None = None,
         store: Store | None = None,
         **settings: Any,
     ) -> None:
@@ -165,20 +168,21 @@ class ToyBench(Workbench):
         self.toy = source or ToySource()
         self.model = model or ToyModel()
         self.__dict__["dense_model"] = self.model
-        self._given = store
-        if store is not None:
-            self.__dict__["store"] = store
+        self.__dict__["sparse_model"] = _sparse_model()
+        given = {"ledger": ledger, "store": store}
+        self._given = {name: part for name, part in given.items() if part is not None}
+        self.__dict__.update(self._given)
 
     def source(self, name: str) -> ToySource:
         assert name == self.toy.name
         return self.toy
 
     def close(self) -> None:
-        """The ledger and a store of its own; a store that was given belongs to the giver."""
-        self.__dict__.pop("store", None)
+        """Its own ledger and store; those that were given belong to the giver."""
+        for name in self._given:
+            self.__dict__.pop(name, None)
         super().close()
-        if self._given is not None:
-            self.__dict__["store"] = self._given
+        self.__dict__.update(self._given)
 
     def do(self, stage: str, *, rebuild: bool = False, retry_parked: bool = False) -> Outcomes:
         run = self.run(rebuild=rebuild, retry_parked=retry_parked)
@@ -186,6 +190,12 @@ class ToyBench(Workbench):
 
     def refresh(self, *, rebuild: bool = False, retry_parked: bool = False) -> dict[str, Outcomes]:
         return {name: self.do(name, rebuild=rebuild, retry_parked=retry_parked) for name in STAGES}
+
+
+@cache
+def _sparse_model() -> SparseModel:
+    """The real one, once a process: it takes a quarter of a second to make."""
+    return sparse_model()
 
 
 Row = tuple[Any, ...]

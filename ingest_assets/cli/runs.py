@@ -14,7 +14,7 @@ from ingest_assets.automation.orphans import process_tags, settle_orphans
 from ingest_assets.definitions import build_defs
 from ingest_assets.reconcile import observer
 from ingest_assets.settings import Settings
-from ingest_assets.workbench import STAGES
+from ingest_assets.workbench import SOURCES, STAGES
 
 COUNTS = ("added", "changed", "unchanged", "removed", "parked", "seconds")
 
@@ -66,9 +66,16 @@ def run_job(
             raise_on_error=False,
             # Noted from the start: a run that is killed before its first step is settled too.
             tags={"ingest/started_by": "command line", **process_tags()},
-            asset_selection=[dg.AssetKey([source, stage]) for source in sources for stage in STAGES],
+            asset_selection=_selection(sources),
         )
         return _report(result)
+
+
+def _selection(sources: Sequence[str]) -> list[dg.AssetKey] | None:
+    """The assets of some sources; None, which leaves the job as it is, for all."""
+    if set(sources) == set(SOURCES):
+        return None
+    return [dg.AssetKey([source, stage]) for source in sources for stage in STAGES]
 
 
 @contextmanager

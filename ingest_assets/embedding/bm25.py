@@ -42,7 +42,7 @@ def stopwords() -> frozenset[str]:
 
 
 def _model() -> Bm25:
-    """fastembed's BM25, made without its constructor.
+    """BM25 of fastembed, made without its constructor.
 
     That one asks for a model's folder, which we need nothing of, and looks at each of a million characters
     for punctuation (0.2 s): the underscore is the only one that a word of ours can be.

@@ -39,7 +39,7 @@ stage = Table(
     Column("source", String, primary_key=True),
     Column("stage", String, primary_key=True),
     Column("content", DIGEST, nullable=False),
-    Column("items", Integer, nullable=False),
+    Column("items", Integer, nullable=False),  # how many were recorded when it last ran to its end
     Column("settled_on", DIGEST),  # what the stage looked at when it last ran to its end, else NULL
     Column("last_success", Double),  # seconds since 1970
 )

@@ -132,6 +132,9 @@ class Collection:
         session.execute(
             _point.delete().where(_point.c.collection == self.collection, _point.c.generation.not_in(known))
         )
+        # What a run began and had no time to record, or another ledger knew of.
+        for stray in {*present} - {*session.scalars(known), live}:
+            self.store.drop(self.collection, stray)
         if live is not None:
             self._mark_live(session, live)
         return live
@@ -301,7 +304,13 @@ class Collection:
         """Chunks may lack a point only because their text is parked. Otherwise say what to run first."""
         parked = sa.select(tables.parked.c.item_id).where(
             tables.parked.c.source == self.source,
-            tables.parked.c.stage.in_(["dense_vectors", "sparse_vectors"]),
+            # Under the models of now: another one may do what they refuse.
+            sa.tuple_(tables.parked.c.stage, tables.parked.c.fingerprint).in_(
+                [
+                    ("dense_vectors", model_key(self.pipeline.dense_model)),
+                    ("sparse_vectors", model_key(self.pipeline.sparse_model)),
+                ]
+            ),
         )
         query = self._lacking([sa.func.count()]).where(_chunk.c.text_digest.not_in(parked))
         with ledger.reading() as connection:

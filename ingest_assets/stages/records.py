@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import count, islice
 from functools import partial
+from itertools import count, islice
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,7 +24,7 @@ from ingest_assets.model import (
 )
 from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_sum
 
-BATCH = 500
+BATCH = 1_000
 # Bump when a document's row is made differently from the same item.
 VERSION = "1"
 

@@ -24,7 +24,7 @@ from ingest_assets.model import (
     SparseVectors,
     digest_of,
 )
-from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_sum, is_parked, isolate
+from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_sum, count_parked, is_parked, isolate
 
 BATCH = 1_000
 REMOVAL_BATCH = 5_000
@@ -60,7 +60,7 @@ class _Vectors:
     def content(self, connection: sa.Connection) -> str:
         # A vector is a function of its text and model; what may differ is which of them are there. (The
         # stage's sum tells that it changed, but not what is there: other sources add to the same memo.)
-        return digest_of(self.looks_at(connection), str(self.total(connection)))
+        return digest_of(self.looks_at(connection), str(count_parked(connection, self.source, self.name)))
 
     def total(self, connection: sa.Connection) -> int:
         texts = sa.select(_chunk.c.text_digest).filter_by(source=self.source).distinct().subquery()

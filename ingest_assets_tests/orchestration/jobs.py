@@ -88,7 +88,7 @@ def failures_of(result: dg.ExecuteInProcessResult) -> dict[str, str]:
     for event in result.get_step_failure_events():
         data = event.step_failure_data
         assert data.user_failure_data is not None, data.error
-        found[event.step_key] = data.user_failure_data.description or ""
+        found[str(event.step_key)] = data.user_failure_data.description or ""
     return found
 
 

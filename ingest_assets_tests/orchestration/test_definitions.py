@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.dependency import NodeHandle
 
 from ingest_assets.definitions import build_defs
 from ingest_assets.model import ConfigurationError
@@ -24,8 +25,14 @@ GRAPH: dict[str, dict[str, Any]] = {
         "kinds": {"qdrant"},
     },
 }
-CHECKS = {"agrees_with_ledger", "nothing_parked", "search_answers"}
-JOBS = {"build_search_index", "refresh_search_index"}
+QUICK = {"complete", "nothing_parked", "search_answers"}
+CHECKS = QUICK | {"agrees_with_ledger"}
+# Job: its assets, its checks. What reads every point is no part of a refresh.
+JOBS: dict[str, tuple[set[str], set[str]]] = {
+    "build_search_index": (set(GRAPH), CHECKS),
+    "refresh_search_index": (set(GRAPH), QUICK),
+    "audit_search_index": (set(), {"agrees_with_ledger"}),
+}
 HEAVY = ("qdrant_client", "qdrant_edge", "fastembed", "onnxruntime", "pandas", "tokenizers", "httpx")
 
 
@@ -66,14 +73,20 @@ def test_the_checks(definitions: dg.Definitions) -> None:
         assert not spec.blocking
 
 
-def test_both_jobs_run_every_asset_and_check_in_one_process(definitions: dg.Definitions) -> None:
-    for name in JOBS:
+def test_the_jobs_and_what_they_run_in_one_process(definitions: dg.Definitions) -> None:
+    for name, (assets, checks) in JOBS.items():
         job = definitions.resolve_job_def(name)
         assert job.description
-        assert {"/".join(key.path) for key in job.asset_layer.executable_asset_keys} == set(GRAPH)
-        assert {key.name for key in job.asset_layer.asset_graph.asset_check_keys} == CHECKS
+        assert {"/".join(key.path) for key in job.asset_layer.selected_asset_keys} == assets
+        assert {key.name for key in _checks_of(job)} == checks
         assert job.executor_def.name == "in_process"
-    assert {job.name for job in definitions.resolve_all_job_defs()} - {"__ASSET_JOB"} == JOBS
+    assert {job.name for job in definitions.resolve_all_job_defs()} - {"__ASSET_JOB"} == set(JOBS)
+
+
+def _checks_of(job: dg.JobDefinition) -> set[dg.AssetCheckKey]:
+    nodes = [NodeHandle(name, parent=None) for name in job.graph.node_dict]
+    keys = [key for node in nodes for key in job.asset_layer.get_selected_entity_keys_for_node(node)]
+    return {key for key in keys if isinstance(key, dg.AssetCheckKey)}
 
 
 def test_only_the_build_job_rebuilds(definitions: dg.Definitions) -> None:
@@ -82,14 +95,21 @@ def test_only_the_build_job_rebuilds(definitions: dg.Definitions) -> None:
         "ops": {name.replace("/", "__"): {"config": {"rebuild": True}} for name in GRAPH},
     }
     assert not definitions.resolve_job_def("refresh_search_index").run_config
+    assert not definitions.resolve_job_def("audit_search_index").run_config
 
 
-def test_schedule_and_sensor_are_on_and_follow_their_settings(definitions: dg.Definitions) -> None:
+def test_schedules_and_sensor_are_on_and_follow_their_settings(definitions: dg.Definitions) -> None:
     schedule = definitions.get_repository_def().get_schedule_def("refresh_search_index_schedule")
     assert schedule.job_name == "refresh_search_index"
     assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
     assert schedule.cron_schedule == "*/15 * * * *"
     assert "45 minutes" in (schedule.description or "")
+    audit = definitions.get_repository_def().get_schedule_def("audit_search_index_schedule")
+    assert audit.job_name == "audit_search_index"
+    assert audit.default_status == dg.DefaultScheduleStatus.RUNNING
+    assert audit.description
+    assert len(definitions.get_repository_def().schedule_defs) == 2
+    assert len(definitions.get_repository_def().sensor_defs) == 1
     sensor = definitions.get_repository_def().get_sensor_def("crm_change_sensor")
     assert sensor.job_name == "refresh_search_index"
     assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
@@ -137,15 +157,18 @@ def test_building_the_definitions_loads_nothing_heavy_and_touches_nothing(empty:
 
 
 def test_the_command_line_loads_dagster_only_to_run_jobs(built: Home) -> None:
-    run = "from ingest_assets.cli import main\ntry:\n    main({!r})\nexcept SystemExit: pass"
-    assert "dagster" not in modules_after("import ingest_assets.cli", built)
-    for arguments in (["--help"], ["search", "renewal"], ["status"], ["parked"], ["audit"]):
-        modules = modules_after(run.format(arguments), built)
-        assert "dagster" not in modules, arguments
-        assert not modules.intersection({"pandas", "qdrant_client"}), arguments
-    status = modules_after(run.format(["status", "--json"]), built)
+    status = modules_after(commands(["--help"], ["status", "--json"], ["parked", "--json"]), built)
+    assert "dagster" not in status
     assert not status.intersection(HEAVY)
     assert not status.intersection({"alembic", "ingest_assets.embedding"})
+    search = modules_after(commands(["search", "renewal"], ["audit"]), built)
+    assert "dagster" not in search
+    assert not search.intersection({"pandas", "qdrant_client", "alembic"})
+
+
+def commands(*lines: list[str]) -> str:
+    run = "\ntry: main({!r})\nexcept SystemExit as end: assert not end.code"
+    return "from ingest_assets.cli import main" + "".join(run.format(line) for line in lines)
 
 
 def test_the_code_location_is_the_one_that_dagster_and_dg_are_told_of() -> None:

@@ -3,30 +3,92 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from ingest_assets_tests.engines import embedded_store, local_store, sqlite_ledger
-from ingest_assets_tests.histories import Engines, Operation, histories, run_history, small_batches
+from ingest_assets.workbench import STAGES
+from ingest_assets_tests.conftest import fresh_schema
+from ingest_assets_tests.engines import Engines
+from ingest_assets_tests.histories import Operation, World, document, histories, run_history, small_batches
 
-SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
-PHASES = [Phase.explicit, Phase.generate]  # shrinking takes minutes; the soak command does it
+# Shrinking takes minutes; `python -m ingest_assets_tests.soak` does it.
+FAST = {"phases": [Phase.explicit, Phase.generate], "suppress_health_check": list(HealthCheck)}
 
 
 @pytest.fixture(autouse=True, scope="module")
-def batches() -> Iterator[None]:
+def _batches() -> Iterator[None]:
     with small_batches():
         yield
 
 
-@settings(max_examples=200, phases=PHASES, suppress_health_check=SLOW)
-@given(histories)
-def test_on_a_server_and_sqlite(history: list[Operation]) -> None:
-    run_history(Engines(lambda _home: local_store(), sqlite_ledger), history)
+@pytest.fixture(scope="module")
+def server() -> Iterator[Engines]:
+    engines = Engines(embedded=False)
+    yield engines
+    engines.close()
 
 
-@settings(max_examples=30, phases=PHASES, suppress_health_check=SLOW)
+@pytest.fixture(scope="module")
+def embedded() -> Iterator[Engines]:
+    engines = Engines(embedded=True)
+    yield engines
+    engines.close()
+
+
+@pytest.fixture(scope="module")
+def on_postgres(postgres: str) -> Iterator[Engines]:
+    def new_schema(_folder: Path) -> str:
+        return fresh_schema(postgres)
+
+    engines = Engines(new_schema, embedded=False)
+    yield engines
+    engines.close()
+
+
+@settings(max_examples=150, **FAST)
 @given(histories)
-def test_on_the_embedded_engine_and_sqlite(history: list[Operation]) -> None:
-    run_history(Engines(embedded_store, sqlite_ledger), history)
+def test_on_a_server_and_sqlite(server: Engines, history: list[Operation]) -> None:
+    run_history(server, history)
+
+
+@settings(max_examples=20, **FAST)
+@given(histories)
+def test_on_the_embedded_engine_and_sqlite(embedded: Engines, history: list[Operation]) -> None:
+    run_history(embedded, history)
+
+
+@settings(max_examples=15, **FAST)
+@given(histories)
+def test_on_a_server_and_postgres(on_postgres: Engines, history: list[Operation]) -> None:
+    run_history(on_postgres, history)
+
+
+@pytest.mark.parametrize("kind", ["server", "embedded"])
+@pytest.mark.parametrize("undone", [False, True], ids=["resumed", "undone"])
+@pytest.mark.parametrize("rebuild", [False, True], ids=["refresh", "rebuild"])
+def test_a_crash_at_every_point(
+    request: pytest.FixtureRequest, kind: str, *, undone: bool, rebuild: bool
+) -> None:
+    """Whatever a run was doing when it ended, and also if the edit is taken back before the next one."""
+    engines: Engines = request.getfixturevalue(kind)
+    crashed = True
+    point = 0
+    while crashed:
+        world = World(engines)
+        for number in range(4):
+            world.put(document(f"notes/{number}", f"The first text of number {number}. " * 3))
+        world.refresh()
+        before = dict(world.toy.documents)
+        world.put(document("notes/1", "Another text. " * 9))
+        world.put(document("notes/9", "A new document."))
+        world.toy.documents.pop("notes/2")
+        # The embedded engine takes a tenth of a second a commit: only the stage that it is used in.
+        crashed = world.crash(point, rebuild, STAGES[:-1] if kind == "embedded" else ())
+        if undone:
+            world.toy.documents = before
+        world.check()
+        world.close()
+        point += 2 if kind == "server" and rebuild else 1
+    assert point > 10

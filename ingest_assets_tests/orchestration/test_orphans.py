@@ -1,0 +1,159 @@
+"""Runs whose process is gone are settled, all others are left alone."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+import dagster as dg
+import pytest
+
+from ingest_assets.automation.orphans import TAG, process_tags, settle_orphans
+from ingest_assets.status import status as status_of_ledger
+from ingest_assets_tests.built import Home, command
+from ingest_assets_tests.embedding.endpoint_server import DIMENSION, Reply, serving
+from ingest_assets_tests.orchestration.jobs import data_versions
+from ingest_assets_tests.orchestration.runs import add_run, status_of
+from ingest_assets_tests.orchestration.test_schedule import tick
+
+STARTED, FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE
+
+
+def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[bytes]", seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, "the process ended before it could be disturbed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_killed_run_is_settled_and_the_next_refresh_comes_to_the_same_result(
+    empty: Home, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    undisturbed = empty.copy(tmp_path_factory.mktemp("undisturbed") / "home")
+    with serving() as endpoint:
+        settings = {
+            "spark_control_url": endpoint.url,
+            "ingest_dense_dimension": DIMENSION,
+            "ingest_embed_batch_count": 16,
+        }
+        home = empty.with_settings(**settings)
+        # The second request is not answered in time for anything: the run is at its middle.
+        endpoint.then(Reply(), Reply(delay_s=120))
+        process = subprocess.Popen(command("build", "--json"), env=home.env, cwd=home.path)
+        try:
+            wait_for(lambda: len(endpoint.requests) == 2, process)
+            with home.instance() as instance:
+                (run,) = instance.get_runs()
+                assert run.status == STARTED
+                assert run.tags[TAG].split()[1] == str(process.pid)
+                assert settle_orphans(instance) == [], "a run that is at work was taken for dead"
+                assert status_of(instance, run.run_id) == STARTED
+
+                process.send_signal(signal.SIGKILL)
+                # Not waited for: the process is a zombie now, which still has its number and start time.
+                wait_for(lambda: _is_zombie(process.pid), process)
+                assert settle_orphans(instance) == [run.run_id]
+                assert status_of(instance, run.run_id) == FAILURE
+                assert settle_orphans(instance) == []
+                failed = [e for e in instance.all_logs(run.run_id) if "is gone" in e.message]
+                assert len(failed) == 1
+        finally:
+            process.kill()
+            process.wait()
+        report = home.refresh()
+        assert report.success
+        assert report.assets["crm/records"]["unchanged"] > 0, "what was recorded before the kill was lost"
+        assert report.assets["crm/records"]["added"] == 0
+        other = undisturbed.with_settings(**settings)
+        assert other.build().success
+        assert _held(home) == _held(other)
+        with home.instance() as mine, other.instance() as theirs:
+            assert data_versions(mine) == data_versions(theirs)
+
+
+def _is_zombie(pid: int) -> bool:
+    import psutil
+
+    return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def _held(home: Home) -> tuple[dict[str, object], dict[str, int]]:
+    from ingest_assets.stages.audit import audit
+
+    with home.bench() as bench:
+        held = status_of_ledger(bench.ledger)["sources"]["crm"]
+        counts = audit(bench.collection("crm"), bench.ledger)
+    assert counts.agrees
+    assert counts.expected > 0
+    held.pop("last_success")
+    return held, counts.to_dict()
+
+
+def test_a_tick_settles_a_dead_run_and_starts_the_next(built: Home) -> None:
+    from datetime import UTC, datetime
+
+    with built.instance() as instance:
+        run = add_run(instance, "refresh_search_index", STARTED, _tags(pid=_dead_pid()))
+        assert isinstance(tick(built, instance, datetime(2026, 3, 1, 12, tzinfo=UTC)), dg.RunRequest)
+        assert status_of(instance, run.run_id) == FAILURE
+
+
+def test_a_refresh_settles_a_dead_run(built: Home) -> None:
+    with built.instance() as instance:
+        run = add_run(instance, "refresh_search_index", STARTED, _tags(pid=_dead_pid()))
+        assert built.refresh().success
+        assert status_of(instance, run.run_id) == FAILURE
+
+
+def test_only_runs_of_processes_that_are_gone_are_settled(built: Home) -> None:
+    mine = process_tags()[TAG]
+    host, pid, started = mine.split()
+    cases = {
+        mine: STARTED,
+        # The machine's clock was set by a second since: the same process.
+        f"{host} {pid} {float(started) + 1:.2f}": STARTED,
+        # The number belongs to another process now, which began later or earlier.
+        f"{host} {pid} {float(started) - 3600:.2f}": FAILURE,
+        f"{host} {_dead_pid()} {started}": FAILURE,
+        # Not ours to judge.
+        f"another-machine {_dead_pid()} {started}": STARTED,
+        "": STARTED,
+    }
+    with built.instance() as instance:
+        runs = {
+            add_run(instance, "refresh_search_index", STARTED, {TAG: tag} if tag else {}).run_id: expected
+            for tag, expected in cases.items()
+        }
+        settled = settle_orphans(instance)
+        assert {run_id: status_of(instance, run_id) for run_id in runs} == runs
+        assert sorted(settled) == sorted(r for r, expected in runs.items() if expected == FAILURE)
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED])
+def test_a_run_that_ended_keeps_its_end(built: Home, status: dg.DagsterRunStatus) -> None:
+    with built.instance() as instance:
+        run = add_run(instance, "refresh_search_index", status, _tags(pid=_dead_pid()))
+        assert settle_orphans(instance) == []
+        assert status_of(instance, run.run_id) == status
+
+
+def test_a_step_notes_its_process(built: Home) -> None:
+    report = built.refresh()
+    with built.instance() as instance:
+        run = instance.get_run_by_id(report.run_id)
+        assert run is not None
+        assert run.tags[TAG] == process_tags()[TAG]
+        assert run.tags[TAG].split()[1] == str(os.getpid())
+
+
+def _tags(pid: int) -> dict[str, str]:
+    host, _, started = process_tags()[TAG].split()
+    return {TAG: f"{host} {pid} {started}"}
+
+
+def _dead_pid() -> int:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
