@@ -40,6 +40,11 @@ class Home:
         return self.path / "dagster"
 
     @property
+    def user(self) -> Path:
+        """Where other processes find their user's own files. Nothing of ours belongs there."""
+        return self.path / "user"
+
+    @property
     def overrides(self) -> dict[str, Any]:
         """For code in this process: the settings, by field name."""
         places = {"ingest_home": self.path / "ingest", "dagster_home": self.dagster, "crm_db_path": self.crm}
@@ -51,7 +56,7 @@ class Home:
         """For other processes: an environment with these settings and no others."""
         mine = {name.upper(): str(value) for name, value in self.overrides.items()}
         outer = {key: value for key, value in os.environ.items() if key.lower() not in Settings.model_fields}
-        return outer | mine
+        return outer | {"HOME": str(self.user)} | mine
 
     def with_settings(self, **settings: Any) -> Home:
         """The same folder, other settings."""

@@ -17,6 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 Measure = Callable[[Sequence[str]], Sequence[int]]
 
 # A piece may end from a quarter of the budget on, before one unit in four, and from half of it on at
@@ -27,6 +29,10 @@ CUT_ONE_IN = 4
 UNIT_SHARE = 16
 SEGMENT_BUDGETS = 8
 CUT_WORD_ONE_IN = 64
+# Inside a word that is longer than that (a language without spaces, an encoded file): the characters that a
+# cut is chosen by.
+CUT_WINDOW = 8
+CUT_PRIME = 2_654_435_761
 
 _PARAGRAPH_END = re.compile(r"\n[^\S\n]*\n\s*")
 _WORD = re.compile(r"\S+\s*")
@@ -124,14 +130,15 @@ def _segments(text: str, limit: int) -> Iterator[tuple[int, int]]:
 
 
 def _cut(text: str, start: int, stop: int, limit: int) -> Iterator[tuple[int, int]]:
-    """Parts of at most `limit` characters, that end where the words say so.
+    """Parts of at most `limit` characters, that end where the words say so, or the characters without words.
 
     The splitter's time grows with the square of what it is given at once.
     """
     if stop - start > limit:
         for word in _WORD.finditer(text, start, stop):
             while word.end() - start > limit:
-                part = max(word.start(), start + 1) if word.start() - start > limit // 2 else start + limit
+                in_words = word.start() - start > limit // 2
+                part = word.start() if in_words else _cut_in_word(text, start + limit // 2, start + limit)
                 yield start, part
                 start = part
             if word.end() - start >= limit // 2 and zlib.crc32(word.group().encode()) % CUT_WORD_ONE_IN == 0:
@@ -139,6 +146,20 @@ def _cut(text: str, start: int, stop: int, limit: int) -> Iterator[tuple[int, in
                 start = word.end()
     if start < stop:
         yield start, stop
+
+
+def _cut_in_word(text: str, low: int, high: int) -> int:
+    """Where to cut between `low` and `high`: before the character that the least hash of its forerunners says.
+
+    Two runs that come from different places see mostly the same hashes, and soon choose the same cut.
+    """
+    window = text[max(0, low - CUT_WINDOW) : high].encode("utf-32-le", "surrogatepass")
+    codes = np.frombuffer(window, "<u4")
+    hashes = np.zeros(high - low, np.uint32)
+    for k in range(1, min(CUT_WINDOW, low) + 1):
+        hashes = (hashes * np.uint32(CUT_PRIME)) ^ codes[len(codes) - (high - low) - k : len(codes) - k]
+        hashes ^= hashes >> np.uint32(15)
+    return low + int((hashes * np.uint32(CUT_PRIME)).argmin())
 
 
 def _measure(budget: Budget) -> Measure:

@@ -339,12 +339,13 @@ class _EmbeddedReader:
         self._shard.close()
 
 
-def _identity(path: Path) -> tuple[Path, int]:
+def _identity(path: Path) -> tuple[Path, int, int]:
     """Which directory this is: another one may have been made under the same name."""
     try:
-        return path, path.stat().st_ino
+        found = path.stat()
     except FileNotFoundError:
-        return path, 0
+        return path, 0, 0
+    return path, found.st_ino, found.st_ctime_ns
 
 
 def _create_shard(path: Path, dimension: int) -> qdrant_edge.EdgeShard:
@@ -355,8 +356,9 @@ def _create_shard(path: Path, dimension: int) -> qdrant_edge.EdgeShard:
         vectors={DENSE: edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Cosine, memory=cold)},
         sparse_vectors={SPARSE: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf, memory=cold)},
         payload_memory=cold,
+        id_tracker_memory=cold,
         hnsw_config=edge.HnswIndexConfig(
-            HNSW_M, HNSW_EF_CONSTRUCT, full_scan_threshold=INDEXING_THRESHOLD_KIB
+            HNSW_M, HNSW_EF_CONSTRUCT, full_scan_threshold=INDEXING_THRESHOLD_KIB, memory=cold
         ),
         optimizers=edge.EdgeOptimizersConfig(
             indexing_threshold=INDEXING_THRESHOLD_KIB, max_segment_size=MAX_SEGMENT_KIB
@@ -364,8 +366,8 @@ def _create_shard(path: Path, dimension: int) -> qdrant_edge.EdgeShard:
         wal_enabled=False,
     )
     shard = edge.EdgeShard.create(str(path), config)
-    schema = dict.fromkeys(KEYWORD_FIELDS, edge.PayloadSchemaType.Keyword)
-    schema |= dict.fromkeys(DATETIME_FIELDS, edge.PayloadSchemaType.Datetime)
+    schema: dict[str, Any] = dict.fromkeys(KEYWORD_FIELDS, edge.KeywordIndexParams(memory=cold))
+    schema |= dict.fromkeys(DATETIME_FIELDS, edge.DatetimeIndexParams(memory=cold))
     for field, kind in schema.items():
         shard.update(edge.UpdateOperation.create_field_index(field, kind))
     return shard

@@ -7,10 +7,15 @@ vectors. Importing this package is cheap; a model's library is loaded when its f
 
 from __future__ import annotations
 
+import os
+
 from ingest_assets.embedding.spec import DenseKind, DenseSpec
 from ingest_assets.model import ConfigurationError, DenseModel, SparseModel
 
 __all__ = ["DenseKind", "DenseSpec", "dense_model", "sparse_model"]
+
+# onnxruntime, which fastembed imports whatever the model, would report to its maker from its import on.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def dense_model(spec: DenseSpec) -> DenseModel:

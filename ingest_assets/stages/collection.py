@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -327,9 +327,9 @@ class Collection:
 class _Work:
     """Points written to the store, and their rows held back until the store has acknowledged them.
 
-    Before a point is touched, its row is blanked: what the store holds of it is unknown from then on.
-    After a crash in between, the next run writes or deletes it again, also when its chunk is by then
-    what it had been before.
+    Before the store may show a point's new state, its row is blanked: what the store holds of it is
+    unknown from then on. After a crash in between, the next run writes or deletes it again, also when
+    its chunk is by then what it had been before.
     """
 
     stage: Collection
@@ -340,9 +340,7 @@ class _Work:
     uncommitted: int = 0
 
     def upsert(self, rows: Sequence[Any]) -> Iterator[Step]:
-        yield self._announce(rows)
-        self.writer.upsert(points_of(self.stage.source, rows))
-        pending = [
+        yield from self._hold(
             {
                 "chunk_id": row.chunk_id,
                 "document_id": row.document_id,
@@ -350,68 +348,65 @@ class _Work:
                 "entities_digest": row.entities_digest,
             }
             for row in rows
-        ]
+        )
+        self.writer.upsert(points_of(self.stage.source, rows))
         changed = sum(row.had is not None for row in rows)
         self.delta.outcomes.changed += changed
         self.delta.outcomes.added += len(rows) - changed
         self.delta.note(f"{row.document_id}#{row.position}: {row.title}" for row in rows)
-        yield from self._hold(pending)
+        yield from self._commit_when_due()
 
     def delete(self, rows: Sequence[Any]) -> Iterator[Step]:
-        yield self._announce(rows)
+        gone = {"chunk_digest": None, "entities_digest": None}
+        yield from self._hold(
+            {"chunk_id": row.chunk_id, "document_id": row.document_id} | gone for row in rows
+        )
         self.writer.delete([row.chunk_id for row in rows])
         self.delta.outcomes.removed += len(rows)
         self.delta.note(f"{row.document_id}: removed" for row in rows)
-        gone = {"chunk_digest": None, "entities_digest": None}
-        yield from self._hold(
-            [{"chunk_id": row.chunk_id, "document_id": row.document_id} | gone for row in rows]
-        )
+        yield from self._commit_when_due()
 
     def commit(self) -> Iterator[Step]:
+        if not self.uncommitted:
+            return
+        if self.stage.store.commit_every is None:
+            yield Step(self._announce)
         self.writer.commit()
-        if self.uncommitted:
-            delta, self.delta, self.uncommitted = self.delta, Delta(), 0
-            yield Step(partial(self._record, delta=delta))
+        delta, self.delta, self.uncommitted = self.delta, Delta(), 0
+        yield Step(partial(self._record, delta=delta))
 
-    def _announce(self, rows: Sequence[Any]) -> Step:
-        mine = {"collection": self.stage.collection, "generation": self.number}
-        blank = [
-            mine
-            | {"chunk_id": row.chunk_id, "document_id": row.document_id}
-            | {"chunk_digest": UNKNOWN, "entities_digest": UNKNOWN}
-            for row in rows
-        ]
-
-        def record(connection: sa.Connection) -> Delta:
-            upsert(connection, _point, blank)
-            return Delta()
-
-        return Step(record)
-
-    def _hold(self, pending: Sequence[dict[str, Any]]) -> Iterator[Step]:
+    def _hold(self, rows: Iterable[dict[str, Any]]) -> Iterator[Step]:
+        pending = list(rows)
         with self.session.begin():
             upsert(self.session, _pending, pending)
         self.uncommitted += len(pending)
+        if self.stage.store.commit_every is not None:
+            yield Step(self._announce)  # the store shows what is written at once
+
+    def _commit_when_due(self) -> Iterator[Step]:
         every = self.stage.store.commit_every
         if every is not None and self.uncommitted >= every:
             yield from self.commit()
 
+    def _announce(self, connection: sa.Connection) -> Delta:
+        self._replace(connection, sa.literal(UNKNOWN), sa.literal(UNKNOWN))
+        return Delta()
+
     def _record(self, connection: sa.Connection, delta: Delta) -> Delta:
+        there = _pending.c.chunk_digest.is_not(None)
+        self._replace(connection, _pending.c.chunk_digest, _pending.c.entities_digest, there)
+        connection.execute(_pending.delete())
+        return delta
+
+    def _replace(self, connection: sa.Connection, chunk: Any, entities: Any, where: Any = None) -> None:
+        """Put the pending points' rows in the place of those that are there, with these digests."""
         mine = {"collection": self.stage.collection, "generation": self.number}
         touched = sa.select(_pending.c.chunk_id)
         connection.execute(_point.delete().filter_by(**mine).where(_point.c.chunk_id.in_(touched)))
-        rows = sa.select(
-            sa.literal(self.stage.collection),
-            sa.literal(self.number),
-            _pending.c.chunk_id,
-            _pending.c.document_id,
-            _pending.c.chunk_digest,
-            _pending.c.entities_digest,
-        ).where(_pending.c.chunk_digest.is_not(None))
+        scope = (sa.literal(self.stage.collection), sa.literal(self.number))
+        rows = sa.select(*scope, _pending.c.chunk_id, _pending.c.document_id, chunk, entities)
         names = ["collection", "generation", "chunk_id", "document_id", "chunk_digest", "entities_digest"]
-        connection.execute(_point.insert().from_select(names, rows))
-        connection.execute(_pending.delete())
-        return delta
+        connection.execute(_point.insert().from_select(names, rows if where is None else rows.where(where)))
 
 
 def some_point(connection: sa.Connection, stage: Collection) -> Points | None:

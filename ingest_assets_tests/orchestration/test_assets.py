@@ -78,10 +78,7 @@ def test_data_versions_tell_equal_content_from_other_content(built: Home, tmp_pa
         incremental = data_versions(instance)
     assert not set(incremental.items()) & set(before.items()) - {("entities", before["entities"])}
 
-    fresh = Home(tmp_path / "fresh")
-    fresh.dagster.mkdir(parents=True)
-    fresh.crm.write_bytes(b"")
-    scratch = fresh.with_settings(crm_db_path=str(built.crm))
+    scratch = new_home(tmp_path / "scratch").with_settings(crm_db_path=str(built.crm))
     with scratch.instance() as instance:
         assert run(scratch, instance, BUILD).success
         assert data_versions(instance) == incremental

@@ -1,5 +1,6 @@
 """`dagster` and `dg` as a user types them, in a folder with the repository's top-level files."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -23,14 +24,11 @@ def project(empty: Home) -> Home:
 
 
 def typed(home: Home, *arguments: str) -> Said:
-    # `dg` looks for the project's own environment first; its tool directory is this one's.
-    path = {
-        "PATH": f"{BIN}:/usr/bin:/bin",
-        "VIRTUAL_ENV": str(BIN.parent),
-        "DG_CLI_CONFIG": str(home.path / "none"),
-    }
+    # As in a terminal where the environment is active.
+    path = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "VIRTUAL_ENV": str(BIN.parent)}
     said = run_command([str(BIN / arguments[0]), *arguments[1:]], home, env=path)
     assert said.status == 0, said.everything
+    assert not list(home.user.rglob("*telemetry*"))
     return said
 
 

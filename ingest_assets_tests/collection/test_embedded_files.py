@@ -1,0 +1,259 @@
+"""The embedded engine on disk: revisions that are never written again, readers that nobody disturbs."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingest_assets.collection import embedded
+from ingest_assets.collection.base import Leg
+from ingest_assets.collection.embedded import EmbeddedStore
+from ingest_assets_tests.collection.points import dense, ids_of, make_points, sparse_of, write
+from ingest_assets_tests.engines import memory_folder
+from ingest_assets_tests.toy import ToyBench, contents, document
+
+NAME = "test_chunks"
+WIDE = 64
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[EmbeddedStore]:
+    store = EmbeddedStore(tmp_path)
+    store.create(NAME, 1, 4)
+    write(store, NAME, 1, make_points(range(10)))
+    store.publish(NAME, 1)
+    yield store
+    store.close()
+
+
+def _count(store: EmbeddedStore) -> int:
+    with store.reader(NAME) as reader:
+        return reader.count()
+
+
+def _bytes_of(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def _live_folder(home: Path) -> Path:
+    return home / NAME / (home / NAME / "CURRENT").read_text().strip()
+
+
+def test_nothing_is_visible_before_the_commit(store: EmbeddedStore) -> None:
+    with store.writer(NAME, 1) as writer:
+        writer.upsert(make_points(range(10, 20)))
+        writer.delete(ids_of([0]))
+        assert _count(store) == 10
+        writer.commit()
+        assert _count(store) == 19
+
+
+def test_what_was_not_committed_never_was(store: EmbeddedStore, tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), store.writer(NAME, 1) as writer:
+        writer.upsert(make_points(range(10, 20)))
+        _ = 1 / 0
+    assert _count(store) == 10
+    assert sorted(p.name for p in (tmp_path / NAME).iterdir()) == ["000001-000000", "000001-000001", "CURRENT"]
+
+
+def test_a_writer_that_writes_nothing_makes_no_revision(store: EmbeddedStore, tmp_path: Path) -> None:
+    before = _live_folder(tmp_path)
+    with store.writer(NAME, 1) as writer:
+        writer.commit()
+    assert _live_folder(tmp_path) == before
+
+
+def test_a_reader_keeps_its_revision_through_many_commits(store: EmbeddedStore, tmp_path: Path) -> None:
+    """Also when the revision's folder is long gone, and for what it did not look at before."""
+    folder = _live_folder(tmp_path)
+    with EmbeddedStore(tmp_path).reader(NAME) as reader:
+        for n in range(20, 25):
+            write(store, NAME, 1, make_points([n, 3], text=f"text of {n}"))
+        store.create(NAME, 2, 4)
+        store.publish(NAME, 2)
+        store.drop(NAME, 1)
+        assert not folder.exists()
+        assert reader.count() == 10
+        assert len(list(reader.scan())) == 10
+        assert reader.payloads(ids_of([3]))[ids_of([3])[0]]["text"] == "text 3"
+        answers = reader.query([Leg("dense", dense=dense(3)), Leg("bm25", sparse=sparse_of([1003]))], limit=2)
+        assert [answer[0].id for answer in answers] == ids_of([3]) * 2
+    assert _count(store) == 0
+
+
+def test_an_open_store_sees_each_commit_of_another(store: EmbeddedStore, tmp_path: Path) -> None:
+    with_readers = EmbeddedStore(tmp_path)
+    for n in range(10, 14):
+        assert _count(with_readers) == n
+        write(store, NAME, 1, make_points([n]))
+    with_readers.close()
+
+
+def test_few_revisions_are_kept(store: EmbeddedStore, tmp_path: Path) -> None:
+    for n in range(10, 16):
+        write(store, NAME, 1, make_points([n]))
+    assert len([p for p in (tmp_path / NAME).iterdir() if p.is_dir()]) == 2
+
+
+def test_a_lost_folder_is_a_lost_collection(store: EmbeddedStore, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.rmtree(_live_folder(tmp_path))
+    assert store.live(NAME) is None
+
+
+@pytest.fixture
+def small_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segments get a graph, and their large files are linked, from a few points on."""
+    monkeypatch.setattr(embedded, "INDEXING_THRESHOLD_KIB", 64)
+    monkeypatch.setattr(embedded, "_WRITE_ONCE_MIN_BYTES", 1 << 10)
+
+
+@pytest.mark.usefixtures("small_graphs")
+@pytest.mark.parametrize("seed", range(3))
+def test_a_published_revision_is_never_written_again(seed: int) -> None:
+    """Its files are shared, as hard links, with the copies that later refreshes write to."""
+    home = memory_folder()
+    store, chance = EmbeddedStore(home), random.Random(seed)
+    store.create(NAME, 1, WIDE)
+    write(store, NAME, 1, make_points(range(4_000), dimension=WIDE))
+    store.publish(NAME, 1)
+    held = set(range(4_000))
+    linked = graphs = 0
+    for round_ in range(4):
+        folder = _live_folder(home)
+        before = _bytes_of(folder)
+        graphs += sum("vector_index" in name for name in before)
+        with store.writer(NAME, 1) as writer:
+            gone = chance.sample(sorted(held), k=[5, 1_200, 900, 40][round_])
+            writer.delete(ids_of(gone))
+            held -= set(gone)
+            writer.upsert(make_points(chance.sample(sorted(held), k=50), dimension=WIDE, text="changed"))
+            new = range(10_000 + 1_000 * round_, 10_000 + 1_000 * round_ + chance.choice([3, 500]))
+            writer.upsert(make_points(new, dimension=WIDE))
+            held |= set(new)
+            writer.commit()
+        assert _bytes_of(folder) == before
+        later = _live_folder(home)
+        linked += sum(path.stat().st_nlink > 1 for path in later.rglob("*") if path.is_file())
+        assert set(contents(store, NAME)) == set(ids_of(held))
+    assert linked, "no file was shared: this test shows nothing"
+    assert graphs, "no segment had an index: this test shows nothing"
+    with store.reader(NAME) as reader:
+        best = [reader.query([Leg("dense", dense=dense(n, WIDE))], limit=1)[0][0].id for n in sorted(held)[:50]]
+    assert sum(a == b for a, b in zip(best, ids_of(sorted(held)[:50]), strict=True)) >= 48
+    store.close()
+    import shutil
+
+    shutil.rmtree(home)
+
+
+READ = """
+import sys
+from pathlib import Path
+from ingest_assets.collection.embedded import EmbeddedStore
+from ingest_assets.model import NotPublishedError
+store, seen = EmbeddedStore(Path(sys.argv[1])), set()
+print("ready", flush=True)
+# Each commit of the writer leaves all its points of one colour, and twenty or forty of them.
+while not (Path(sys.argv[1]) / "stop").exists():
+    for one in (store, EmbeddedStore(Path(sys.argv[1]))):
+        with one.reader("test_chunks") as reader:
+            ids = [key for key, _ in reader.scan()]
+            colours = {payload["text"] for payload in reader.payloads(ids).values()}
+            assert reader.count() == len(ids), (reader.count(), len(ids))
+            assert len(ids) in (20, 40), len(ids)
+            assert len(colours) == 1, colours
+            seen.add(colours.pop())
+print(len(seen), flush=True)
+"""
+
+
+def test_another_process_reads_all_the_while() -> None:
+    """Through commits and switches of generation it never sees nothing, nor half of something."""
+    home = memory_folder()
+    store = EmbeddedStore(home)
+    store.create(NAME, 1, 4)
+    write(store, NAME, 1, make_points(range(20), text="colour"))
+    store.publish(NAME, 1)
+    command = [sys.executable, "-c", READ, str(home)]
+    readers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for reader in readers:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "ready\n"
+    generation = 1
+    for round_ in range(30):
+        size = 20 if round_ % 2 else 40
+        if round_ % 6 == 5:
+            store.create(NAME, generation + 1, 4)
+            write(store, NAME, generation + 1, make_points(range(size), text=f"colour {round_}"))
+            store.publish(NAME, generation + 1)
+            store.drop(NAME, generation - 1)
+            generation += 1
+            continue
+        with store.writer(NAME, generation) as writer:
+            writer.upsert(make_points(range(20), text=f"colour {round_}"))
+            writer.delete(ids_of(range(size, 40)))
+            writer.upsert(make_points(range(20, size), text=f"colour {round_}"))
+            writer.commit()
+    (home / "stop").touch()
+    outputs = [reader.communicate(timeout=60)[0] for reader in readers]
+    assert [reader.returncode for reader in readers] == [0, 0]
+    assert all(int(output) > 3 for output in outputs)
+    import shutil
+
+    shutil.rmtree(home)
+
+
+WRITE = """
+import sys
+from pathlib import Path
+from ingest_assets_tests.fuse import Fuse, FusedStore
+from ingest_assets_tests.toy import ToyBench, ToySource, document
+import os, signal
+from ingest_assets.collection.embedded import EmbeddedStore
+
+class Killer(Fuse):
+    def point(self):
+        self.left = getattr(self, "left", int(sys.argv[2])) - 1
+        if self.left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+home = Path(sys.argv[1])
+store = FusedStore(EmbeddedStore(home / "collections"), Killer())
+toy = ToySource([document(f"notes/{n}", f"New text {n}") for n in range(3, 12)])
+ToyBench(home, source=toy, store=store).refresh(rebuild=sys.argv[3] == "rebuild")
+"""
+
+
+@pytest.mark.parametrize("how", ["refresh", "rebuild"])
+def test_a_killed_writer_leaves_the_live_index_as_it_was(tmp_path: Path, how: str) -> None:
+    points, ended = 0, False
+    with ToyBench(tmp_path) as bench:
+        bench.toy.put(*(document(f"notes/{n}", f"Old text {n}") for n in range(9)))
+        bench.refresh()
+        before = contents(bench.store)
+    while not ended:
+        command = [sys.executable, "-c", WRITE, str(tmp_path), str(points), how]
+        code = subprocess.run(command, check=False, timeout=60).returncode
+        ended = code == 0
+        assert ended or code == -signal.SIGKILL
+        with ToyBench(tmp_path) as bench:
+            held = contents(bench.store)
+            titles = {payload["text"].split("\n")[-1].split()[0] for payload, _, _ in held.values()}
+            assert held == before or titles == {"New"}, "half of a refresh is visible"
+            bench.toy.put(*(document(f"notes/{n}", f"Old text {n}") for n in range(9)))
+            bench.refresh()
+            assert contents(bench.store) == before
+        points += 3
+    assert points > 3
+    left = {path.name.split("-")[0] for path in (tmp_path / "collections" / "crm_chunks").iterdir()}
+    assert not left & {"work", "trash"}

@@ -1,0 +1,172 @@
+"""Search in three modes over what is published."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest_assets.collection.base import Scored
+from ingest_assets.model import ConfigurationError, Identity, NotPublishedError
+from ingest_assets.search import Searcher
+from ingest_assets.search.fusion import min_max
+from ingest_assets.search.query import MODES, Mode
+from ingest_assets_tests.engines import STORES, new_store
+from ingest_assets_tests.toy import ToyBench, document
+
+
+@pytest.fixture(params=STORES)
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ToyBench]:
+    store = new_store(request.param, tmp_path)
+    with ToyBench(tmp_path, store=store) as bench:
+        yield bench
+    store.close()
+
+
+@pytest.fixture
+def bench(empty: ToyBench) -> ToyBench:
+    ada = Identity("person", "Ada", emails=("ada@acme.org",))
+    empty.toy.put(
+        document("people/1", title="Ada", kind="person", identity=ada),
+        document("notes/1", "The crane is broken.", time="2024-03-01T09:00:00Z", refs=["people/1"]),
+        document("notes/2", "An invoice for the crane, and the crane again.", time="2024-05-01T09:00:00Z"),
+        document("notes/3", "Nothing at all.", kind="email"),
+    )
+    empty.refresh()
+    return empty
+
+
+def _found(bench: ToyBench, query: str, mode: Mode = "hybrid", **where: list[str]) -> list[str]:
+    return [hit.document_id for hit in Searcher(bench, "crm").search(query, mode=mode, where=where).hits]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_nothing_published_yet(empty: ToyBench, mode: Mode) -> None:
+    with pytest.raises(NotPublishedError, match="crm_chunks yet. Run `ingest build`"):
+        Searcher(empty, "crm").search("crane", mode=mode)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_empty_index_has_no_hits(empty: ToyBench, mode: Mode) -> None:
+    empty.refresh()
+    assert _found(empty, "crane", mode) == []
+
+
+def test_a_hit_says_all_there_is(bench: ToyBench) -> None:
+    answer = Searcher(bench, "crm").search("broken crane", limit=1)
+    (hit,) = answer.hits
+    entity = next(h.entity_ids for h in Searcher(bench, "crm").search("Ada", limit=1).hits)
+    assert (hit.document_id, hit.title, hit.uri, hit.kind) == ("notes/1", "notes/1", "crm://notes/1", "note")
+    assert (hit.time, hit.text) == ("2024-03-01T09:00:00Z", "notes/1\n\nThe crane is broken.")
+    assert hit.entity_ids == entity
+    assert len(entity) == 1
+    out = json.loads(json.dumps(answer.to_dict()))
+    assert set(out) == {"query", "mode", "collection", "generation", "took_ms", "hits"}
+    assert (out["query"], out["mode"], out["collection"], out["generation"]) == (
+        "broken crane", "hybrid", "crm_chunks", 1,
+    )  # fmt: skip
+    assert set(out["hits"][0]) >= {
+        "score", "chunk_id", "document_id", "title", "uri", "kind", "entity_ids", "text",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_finds_what_it_should(bench: ToyBench, mode: Mode) -> None:
+    assert _found(bench, "The crane is broken", mode)[0] == "notes/1"
+    hits = Searcher(bench, "crm").search("crane", mode=mode, limit=3).hits
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+def test_the_sparse_mode_finds_only_what_has_the_words(bench: ToyBench) -> None:
+    assert sorted(_found(bench, "cranes", "sparse")) == ["notes/1", "notes/2"]
+    assert _found(bench, "zeppelin", "sparse") == []
+    assert len(_found(bench, "zeppelin", "dense")) == 4
+
+
+@pytest.mark.parametrize(("mode", "found"), [("sparse", 0), ("dense", 4), ("hybrid", 4)])
+def test_a_query_of_stopwords(bench: ToyBench, mode: Mode, found: int) -> None:
+    assert len(_found(bench, "the of and", mode)) == found
+    assert len(_found(bench, "", mode)) == found
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_filters(bench: ToyBench, mode: Mode) -> None:
+    assert set(_found(bench, "crane", mode, document_id=["notes/2"])) == {"notes/2"}
+    assert set(_found(bench, "crane nothing", mode, kind=["email"])) == {"notes/3"}
+    assert set(_found(bench, "crane", mode, since=["2024-04-01"])) == {"notes/2"}
+    assert _found(bench, "crane", mode, kind=["note"], until=["2023-01-01"]) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"mode": "fuzzy"}, "no mode 'fuzzy'. Modes: dense, sparse, hybrid"),
+        ({"limit": 0}, "limit must be 1 to 1000, not 0"),
+        ({"limit": 1_001}, "not 1001"),
+        ({"where": {"colour": ["red"]}}, "Cannot filter by colour. Fields: document_id, kind"),
+    ],
+)
+def test_what_cannot_be_asked(bench: ToyBench, arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        Searcher(bench, "crm").search("crane", **arguments)  # type: ignore[arg-type]
+
+
+def test_limits(bench: ToyBench) -> None:
+    bench.toy.put(*(document(f"more/{n:03d}", f"Crane number {n}") for n in range(150)))
+    bench.refresh()
+    for limit in (1, 99, 120):
+        hits = Searcher(bench, "crm").search("crane", limit=limit).hits
+        assert len({hit.chunk_id for hit in hits}) == len(hits) == limit
+
+
+def test_a_model_that_did_not_build_the_index_is_refused(bench: ToyBench) -> None:
+    bench.model.revision = "2"
+    for mode in ("dense", "hybrid"):
+        with pytest.raises(ConfigurationError, match=r"built by the dense model toy:1:16, the settings name toy:2"):
+            _found(bench, "crane", mode)  # type: ignore[arg-type]
+    assert _found(bench, "broken", "sparse") == ["notes/1"]
+    bench.refresh()
+    assert _found(bench, "The crane is broken", "dense")[0] == "notes/1"
+
+
+def test_a_deleted_record_is_not_found(bench: ToyBench) -> None:
+    del bench.toy.documents["notes/1"]
+    bench.refresh()
+    assert "notes/1" not in _found(bench, "The crane is broken")
+
+
+_legs = st.lists(
+    st.dictionaries(st.sampled_from("abcdefgh"), st.integers(-40, 40).map(float), max_size=8).map(
+        lambda scores: sorted((Scored(k, s) for k, s in scores.items()), key=lambda p: -p.score)
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+@given(_legs)
+def test_fusion(legs: list[list[Scored]]) -> None:
+    fused = min_max(legs)
+    assert {point.id for point in fused} == {point.id for leg in legs for point in leg}
+    assert len({point.id for point in fused}) == len(fused)
+    assert all(-1e-9 <= point.score <= 1 + 1e-9 for point in fused)
+    assert fused == sorted(fused, key=lambda point: (-point.score, point.id))
+    assert [p.id for p in min_max(legs[::-1])] == [p.id for p in fused] or any(
+        abs(a.score - b.score) < 1e-9 for a, b in zip(fused, fused[1:], strict=False)
+    )
+    scaled = [[Scored(point.id, point.score * 4 + 8) for point in leg] for leg in legs]
+    assert {p.id: round(p.score, 9) for p in min_max(scaled)} == {p.id: round(p.score, 9) for p in fused}
+
+
+def test_fusion_by_hand() -> None:
+    dense = [Scored("a", 0.9), Scored("b", 0.5), Scored("c", 0.1)]
+    sparse = [Scored("b", 12.0), Scored("d", 2.0)]
+    assert min_max([dense, sparse]) == [
+        Scored("b", 0.75), Scored("a", 0.5), Scored("c", 0.0), Scored("d", 0.0),
+    ]  # fmt: skip
+    assert min_max([[Scored("a", 3.0)]]) == [Scored("a", 1.0)]
+    assert min_max([]) == []

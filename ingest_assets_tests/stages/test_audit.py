@@ -1,0 +1,216 @@
+"""Damage that is done to a collection behind our back: each kind is found, and mended without embedding."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest_assets.collection.base import Points, Store
+from ingest_assets.collection.embedded import EmbeddedStore
+from ingest_assets.collection.server import ServerStore
+from ingest_assets.model import NotPublishedError
+from ingest_assets.stages.audit import Audit, accept_observed, audit
+from ingest_assets.status import source_status, status
+from ingest_assets_tests.collection.points import dense, ids_of, sparse_of
+from ingest_assets_tests.engines import STORES, new_store
+from ingest_assets_tests.histories import assert_same_contents
+from ingest_assets_tests.toy import COLLECTION, DIMENSION, ToyBench, contents, document
+
+
+@pytest.fixture(params=STORES)
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ToyBench]:
+    store = new_store(request.param, tmp_path)
+    with ToyBench(tmp_path, store=store) as bench:
+        bench.toy.put(*(document(f"notes/{n}", f"Text of note {n}.") for n in range(10)))
+        bench.refresh()
+        yield bench
+    bench.store.close()
+
+
+def _audit(bench: ToyBench) -> Audit:
+    return audit(bench.collection("crm"), bench.ledger)
+
+
+def _repair(bench: ToyBench) -> None:
+    accept_observed(bench.collection("crm"), bench.ledger, 5)
+    bench.do("collection")
+
+
+def _some(store: Store) -> str:
+    return min(contents(store))
+
+
+def _lose(store: Store) -> None:
+    with store.writer(COLLECTION, 1) as writer:
+        writer.delete([_some(store)])
+        writer.commit()
+
+
+def _add_orphan(store: Store) -> None:
+    payload = {"document_id": "notes/gone", "digest": "x" * 64, "text": "An orphan."}
+    with store.writer(COLLECTION, 1) as writer:
+        writer.upsert(Points(ids_of([1]), dense(1, DIMENSION)[None], sparse_of([5]), [payload]))
+        writer.commit()
+
+
+def _make_stale(store: Store) -> None:
+    key = _some(store)
+    payload: dict[str, Any] = contents(store)[key][0] | {"digest": "y" * 80, "text": "Another text."}
+    with store.writer(COLLECTION, 1) as writer:
+        writer.upsert(Points([key], dense(1, DIMENSION)[None], sparse_of([5]), [payload]))
+        writer.commit()
+
+
+def _empty_payload(store: Store) -> None:
+    with store.writer(COLLECTION, 1) as writer:
+        writer.upsert(Points([_some(store)], dense(1, DIMENSION)[None], sparse_of([5]), [{}]))
+        writer.commit()
+
+
+def _take_sparse(store: Store) -> None:
+    key = _some(store)
+    payload, vector, _ = contents(store)[key]
+    if isinstance(store, ServerStore):
+        from qdrant_client import models
+
+        point = models.PointStruct(id=key, vector={"dense": vector}, payload=payload)
+        store._client.upsert(f"{COLLECTION}__1", [point], wait=True)
+        return
+    import qdrant_edge as edge
+
+    with store.writer(COLLECTION, 1) as writer:
+        shard = writer._open()  # type: ignore[attr-defined]
+        shard.update(edge.UpdateOperation.upsert_points([edge.Point(key, {"dense": vector}, payload)]))
+        writer.commit()
+
+
+DAMAGE: dict[str, tuple[Callable[[Store], None], Audit]] = {
+    "missing": (_lose, Audit(10, 9, 1, 0, 0, 0)),
+    "orphaned": (_add_orphan, Audit(10, 11, 0, 1, 0, 0)),
+    "stale": (_make_stale, Audit(10, 10, 0, 0, 1, 0)),
+    "payload": (_empty_payload, Audit(10, 10, 0, 0, 1, 0)),
+    "without sparse": (_take_sparse, Audit(10, 10, 0, 0, 0, 1)),
+}
+
+
+def test_what_was_built_agrees(bench: ToyBench) -> None:
+    found = _audit(bench)
+    assert found == Audit(10, 10, 0, 0, 0, 0)
+    assert found.agrees
+    assert set(found.to_dict()) == {
+        "expected", "present", "missing", "orphaned", "stale", "without_sparse",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damage_is_found_and_mended(bench: ToyBench, kind: str) -> None:
+    before, calls = contents(bench.store), bench.model.calls
+    inflict, expected = DAMAGE[kind]
+    inflict(bench.store)
+    assert _audit(bench) == expected
+    assert not expected.agrees
+    assert bench.do("collection").moved == 0  # the ledger cannot know
+    _repair(bench)
+    assert _audit(bench) == Audit(10, 10, 0, 0, 0, 0)
+    assert_same_contents(contents(bench.store), before)
+    assert bench.model.calls == calls
+
+
+def test_all_damage_at_once(bench: ToyBench) -> None:
+    before, calls = contents(bench.store), bench.model.calls
+    for kind in ("without sparse", "orphaned"):
+        DAMAGE[kind][0](bench.store)
+    with bench.store.writer(COLLECTION, 1) as writer:
+        writer.delete(sorted(before)[5:7])
+        writer.commit()
+    assert _audit(bench) == Audit(10, 9, 2, 1, 0, 1)
+    _repair(bench)
+    assert _audit(bench).agrees
+    assert_same_contents(contents(bench.store), before)
+    assert bench.model.calls == calls
+
+
+def test_a_repair_of_what_is_sound_writes_nothing(bench: ToyBench) -> None:
+    accept_observed(bench.collection("crm"), bench.ledger, 5)
+    assert bench.do("collection").moved == 0
+
+
+def test_an_audit_before_anything_was_built(tmp_path: Path) -> None:
+    with ToyBench(tmp_path) as bench:
+        assert _audit(bench) == Audit(0, 0, 0, 0, 0, 0)
+        accept_observed(bench.collection("crm"), bench.ledger, 5)
+        bench.toy.put(document("notes/1", "A text."))
+        bench.do("records")
+        bench.do("chunks")
+        assert _audit(bench) == Audit(1, 0, 1, 0, 0, 0)
+
+
+def test_chunks_that_wait_for_vectors_are_missing(bench: ToyBench) -> None:
+    bench.toy.put(document("notes/new", "A new one."))
+    bench.do("records")
+    bench.do("chunks")
+    assert _audit(bench) == Audit(11, 10, 1, 0, 0, 0)
+    bench.refresh()
+    assert _audit(bench).agrees
+
+
+def test_a_store_that_was_lost_is_built_again(bench: ToyBench, tmp_path: Path) -> None:
+    """Right after it was built, when nothing else gives a reason to look."""
+    before, calls = contents(bench.store), bench.model.calls
+    if isinstance(bench.store, EmbeddedStore):
+        shutil.rmtree(tmp_path / "collections")
+    else:
+        assert isinstance(bench.store, ServerStore)
+        bench.store._client.delete_collection(f"{COLLECTION}__1")
+    with pytest.raises(NotPublishedError):
+        contents(bench.store)
+    assert _audit(bench) == Audit(10, 0, 10, 0, 0, 0)
+    assert bench.refresh()["collection"].added == 10
+    assert_same_contents(contents(bench.store), before)
+    assert bench.model.calls == calls
+    assert _audit(bench).agrees
+
+
+def test_a_ledger_that_was_lost_is_built_beside(bench: ToyBench, tmp_path: Path) -> None:
+    before = contents(bench.store)
+    with ToyBench(tmp_path / "new", source=bench.toy, store=bench.store) as new:
+        new.refresh()
+        assert bench.store.live(COLLECTION) == 2
+        assert bench.store.generations(COLLECTION) == [2]
+        assert_same_contents(contents(bench.store), before)
+        assert _audit(new).agrees
+
+
+def test_a_name_that_was_switched_back_is_brought_up_to_date(bench: ToyBench) -> None:
+    """Somebody rolls back by hand: the generation that is live then is the one that is kept in step."""
+    bench.refresh(rebuild=True)
+    bench.toy.put(document("notes/0", "Edited since."))
+    bench.refresh()
+    wanted = contents(bench.store)
+    bench.store.publish(COLLECTION, 1)
+    bench.refresh()
+    assert bench.store.live(COLLECTION) == 1
+    assert_same_contents(contents(bench.store), wanted)
+    assert source_status(bench.ledger, "crm").generation == 1
+    assert _audit(bench).agrees
+
+
+def test_rebuilds_keep_one_generation_to_go_back_to(bench: ToyBench) -> None:
+    for _ in range(3):
+        bench.refresh(rebuild=True)
+    assert bench.store.generations(COLLECTION) == [3, 4]
+    assert bench.store.live(COLLECTION) == 4
+
+
+def test_status(bench: ToyBench) -> None:
+    (crm,) = status(bench.ledger)["sources"].values()
+    assert set(crm) == {
+        "documents", "chunks", "points", "parked", "generation", "fingerprint", "last_success",
+    }  # fmt: skip
+    assert (crm["documents"], crm["chunks"], crm["points"], crm["parked"]) == (10, 10, 10, 0)
+    assert crm["generation"] == 1
+    assert crm["fingerprint"] == bench.collection("crm").fingerprint
