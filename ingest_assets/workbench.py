@@ -7,7 +7,7 @@ and the tests all start here.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -32,6 +32,15 @@ STAGES = ("records", "entities", "chunks", "dense_vectors", "sparse_vectors", "c
 def collection_name(source: str) -> str:
     """The name under which a source's index is searched."""
     return f"{source}_chunks"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedCollection:
+    """A source's collection by its name, in its store."""
+
+    source: str
+    collection: str
+    store: Store
 
 
 class Workbench:
@@ -132,6 +141,10 @@ class Workbench:
         tokenizer = TOKENIZER if s.ingest_chunk_unit == "tokens" else None
         budget = Budget(s.ingest_chunk_size, s.ingest_chunk_overlap, s.ingest_chunk_unit, tokenizer)
         return RecordChunker(source, budget)
+
+    def published(self, source: str) -> PublishedCollection:
+        """What is published of a source, to look at without its models."""
+        return PublishedCollection(source, collection_name(source), self.store)
 
     def collection(self, source: str) -> Collection:
         """The last stage of a source's lineage."""

@@ -20,7 +20,7 @@ PLATFORMS = (
 # onnxruntime's wheels for Apple silicon begin at macOS 14.
 ENVIRONMENT = os.environ | {"MACOSX_DEPLOYMENT_TARGET": "14.0"}
 PYTHONS = ("3.11", "3.12", "3.13")
-COMMAND = "-m uv pip compile requirements.lock --only-binary :all: --no-deps --quiet --output-file -"
+COMMAND = "-m uv pip compile requirements.lock --only-binary :all: --no-deps --quiet"
 
 
 def main() -> int:

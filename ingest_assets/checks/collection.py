@@ -1,18 +1,17 @@
-"""What is checked of every source's collection, in one step that opens the collection once."""
+"""What is checked of every source's collection."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 
-from ingest_assets.collection.base import Leg, Reader
+from ingest_assets.collection.base import Leg
 from ingest_assets.model import NotPublishedError
 from ingest_assets.resources import Ingest
 from ingest_assets.stages.audit import audit
-from ingest_assets.stages.collection import Collection, some_point
+from ingest_assets.stages.collection import some_point
 from ingest_assets.status import parked_items, source_status
-from ingest_assets.workbench import Workbench
+from ingest_assets.workbench import Workbench, collection_name
 
 AGREES, COMPLETE, PARKED, ANSWERS = "agrees_with_ledger", "complete", "nothing_parked", "search_answers"
 DESCRIPTIONS = {
@@ -44,62 +43,48 @@ def collection_checks(source: str) -> list[dg.AssetChecksDefinition]:
     @dg.multi_asset_check(name=f"{source}__collection_checks", specs=specs, can_subset=True)
     def checked(context: dg.AssetCheckExecutionContext, ingest: Ingest) -> Iterator[dg.AssetCheckResult]:
         selected = {key.name for key in context.selected_asset_check_keys}
-        with ingest.open() as bench, _reader(bench, source) as reader:
-            stage = bench.collection(source)
-            results = {
-                COMPLETE: lambda: _complete(bench, source, reader),
-                ANSWERS: lambda: _search_answers(bench, stage, reader),
-                PARKED: lambda: _nothing_parked(bench, source),
-                AGREES: lambda: _agrees(bench, stage),
-            }
-            for name in DESCRIPTIONS:
-                if name in selected:
-                    passed, description, metadata = results[name]()
-                    yield dg.AssetCheckResult(
-                        check_name=name,
-                        asset_key=[source, "collection"],
-                        passed=passed,
-                        description=description,
-                        metadata=metadata,
-                    )
+        with ingest.open() as bench:
+            for key in check_keys(source):
+                if key.name in selected:
+                    yield _checked(key, _CHECKS[key.name], bench, source)
 
     return [checked]
 
 
 _Result = tuple[bool, str, Mapping[str, Any]]  # passed, one sentence, metadata
+_Check = Callable[[Workbench, str], _Result]
 
 
-@contextmanager
-def _reader(bench: Workbench, source: str) -> Iterator[Reader | None]:
-    """Of the published generation; None when nothing was ever published."""
+def _checked(key: dg.AssetCheckKey, check: _Check, bench: Workbench, source: str) -> dg.AssetCheckResult:
     try:
-        reader = bench.store.reader(bench.collection(source).collection)
-        opened = reader.__enter__()
-    except NotPublishedError:
-        yield None
-        return
-    try:
-        yield opened
-    finally:
-        reader.__exit__(None, None, None)
+        passed, description, metadata = check(bench, source)
+    except NotPublishedError as error:
+        passed, description, metadata = False, str(error), {}
+    return dg.AssetCheckResult(
+        check_name=key.name,
+        asset_key=key.asset_key,
+        passed=passed,
+        description=description,
+        metadata=metadata,
+    )
 
 
-def _complete(bench: Workbench, source: str, reader: Reader | None) -> _Result:
-    chunks, points = source_status(bench.ledger, source).chunks, reader.count() if reader else 0
+def _complete(bench: Workbench, source: str) -> _Result:
+    chunks = source_status(bench.ledger, source).chunks
+    with bench.store.reader(collection_name(source)) as reader:
+        points = reader.count()
     return points == chunks, f"{points:,} points for {chunks:,} chunks.", {"points": points, "chunks": chunks}
 
 
-def _search_answers(bench: Workbench, stage: Collection, reader: Reader | None) -> _Result:
-    with bench.ledger.reading() as connection:
-        sample = some_point(connection, stage)
-    if reader is None:
-        return False, "Nothing is published.", {}
-    if sample is None:
-        chunks = source_status(bench.ledger, stage.source).chunks
-        return chunks == 0, f"The index is empty, and there are {chunks:,} chunks.", {}
-    dense, sparse = reader.query(
-        [Leg("dense", dense=sample.dense[0]), Leg("bm25", sparse=sample.sparse)], limit=3
-    )
+def _search_answers(bench: Workbench, source: str) -> _Result:
+    with bench.store.reader(collection_name(source)) as reader:
+        with bench.ledger.reading() as connection:
+            sample = some_point(connection, bench.collection(source))
+        if sample is None:
+            chunks = source_status(bench.ledger, source).chunks
+            return chunks == 0, f"The index is empty, and there are {chunks:,} chunks.", {}
+        legs = [Leg("dense", dense=sample.dense[0]), Leg("bm25", sparse=sample.sparse)]
+        dense, sparse = reader.query(legs, limit=3)
     by_meaning = bool(dense) and dense[0].score >= FOUND
     by_words = bool(sparse) or sample.sparse.offsets[-1] == 0
     metadata = {
@@ -120,9 +105,17 @@ def _nothing_parked(bench: Workbench, source: str) -> _Result:
     return count == 0, f"{count} items are parked.", metadata
 
 
-def _agrees(bench: Workbench, stage: Collection) -> _Result:
+def _agrees(bench: Workbench, source: str) -> _Result:
     # Between a run's commits to the ledger and to the store they do not agree, and need not.
-    with bench.ledger.lock(stage.source, bench.settings.ingest_lock_timeout_s):
-        result = audit(stage, bench.ledger)
+    with bench.ledger.lock(source, bench.settings.ingest_lock_timeout_s):
+        result = audit(bench.published(source), bench.ledger)
     sentence = "All points agree." if result.agrees else "Mend it with `ingest audit --repair`."
     return result.agrees, sentence, result.to_dict()
+
+
+_CHECKS: dict[str, _Check] = {
+    COMPLETE: _complete,
+    ANSWERS: _search_answers,
+    PARKED: _nothing_parked,
+    AGREES: _agrees,
+}

@@ -93,13 +93,13 @@ def audit(
     results = {}
     with Workbench(settings) as bench:
         for source in SOURCES:
-            stage = bench.collection(source)
+            published = bench.published(source)
             if repair:
-                accept_observed(stage, bench.ledger, settings.ingest_lock_timeout_s)
-                reconcile(stage, bench.ledger, bench.run())
+                accept_observed(published, bench.ledger, settings.ingest_lock_timeout_s)
+                reconcile(bench.collection(source), bench.ledger, bench.run())
             # Between a run's commits to the ledger and to the store they do not agree, and need not.
             with bench.ledger.lock(source, settings.ingest_lock_timeout_s):
-                results[stage.collection] = audit_of(stage, bench.ledger)
+                results[published.collection] = audit_of(published, bench.ledger)
     output.audits(results, json)
     raise typer.Exit(DONE if all(result.agrees for result in results.values()) else FAILED)
 

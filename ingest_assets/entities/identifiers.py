@@ -54,7 +54,7 @@ def email(value: str) -> str | None:
     found = _EMAIL.search(value.strip().lower())
     if not found:
         return None
-    address = found.group().removeprefix("mailto:").strip(".")
+    address = found.group().removeprefix("mailto:").strip(".()[]'\"")
     local, _, host = address.partition("@")
     if local in PLACEHOLDERS or host.split(".")[0] in {"test", "example", "none", "invalid"}:
         return None
@@ -69,7 +69,7 @@ def phone(value: str) -> str | None:
     digits = re.sub(r"\D", "", re.split(r"(?i)\s*(?:x|ext\.?)\s*\d+$", value.strip())[0])
     if len(digits) < MIN_PHONE_DIGITS or len(set(digits)) == 1:
         return None
-    written = value.strip()
+    written = re.sub(r"^[^\d+]+", "", value)
     if written.startswith("00"):
         written = "+" + written[2:]
     if written.startswith("+"):

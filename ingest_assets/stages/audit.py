@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
+from ingest_assets.collection.base import Store
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import temporary_table, upsert
 from ingest_assets.model import NotPublishedError
-from ingest_assets.stages.collection import UNKNOWN, Collection
+from ingest_assets.stages.collection import UNKNOWN
 
 BATCH = 5_000
 
@@ -27,6 +28,19 @@ _found = sa.Table(
     sa.Column("digest", sa.String, nullable=False),
     prefixes=["TEMPORARY"],
 )
+
+
+class Published(Protocol):
+    """Which collection, of which source, is in which store. Models do not matter to an audit."""
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def collection(self) -> str: ...
+
+    @property
+    def store(self) -> Store: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,28 +63,28 @@ class Audit:
         return asdict(self)
 
 
-def audit(stage: Collection, ledger: Ledger) -> Audit:
+def audit(published: Published, ledger: Ledger) -> Audit:
     """Compare every point of the live generation with what the ledger wants. Writes nothing.
 
     A collection that was never published has no points.
     """
-    with _observed(stage, ledger) as (session, without_sparse):
-        return _compare(session, stage, without_sparse)
+    with _observed(published, ledger) as (session, without_sparse):
+        return _compare(session, published, without_sparse)
 
 
-def accept_observed(stage: Collection, ledger: Ledger, lock_timeout_s: float) -> None:
+def accept_observed(published: Published, ledger: Ledger, lock_timeout_s: float) -> None:
     """Record what the store really holds, so that the next reconciliation mends the difference.
 
     Points that are stale, or lack their sparse side, are recorded as missing; orphaned ones as points
     to be removed.
     """
     with (
-        ledger.lock(stage.source, lock_timeout_s),
-        _observed(stage, ledger) as (session, without_sparse),
+        ledger.lock(published.source, lock_timeout_s),
+        _observed(published, ledger) as (session, without_sparse),
         session.begin(),
     ):
-        number = stage.store.live(stage.collection)
-        mine = {"collection": stage.collection, "generation": number}
+        number = published.store.live(published.collection)
+        mine = {"collection": published.collection, "generation": number}
         found = sa.select(_found.c.chunk_id)
         good = sa.and_(
             _found.c.chunk_id == _point.c.chunk_id,
@@ -81,23 +95,23 @@ def accept_observed(stage: Collection, ledger: Ledger, lock_timeout_s: float) ->
         for start in range(0, len(without_sparse), BATCH):
             part = without_sparse[start : start + BATCH]
             session.execute(_point.delete().filter_by(**mine).where(_point.c.chunk_id.in_(part)))
-        wanted = sa.select(_chunk.c.chunk_id).where(_chunk.c.source == stage.source)
+        wanted = sa.select(_chunk.c.chunk_id).where(_chunk.c.source == published.source)
         known = sa.select(_point.c.chunk_id).filter_by(**mine)
         orphans = session.scalars(
             found.where(_found.c.chunk_id.not_in(wanted), _found.c.chunk_id.not_in(known))
         ).all()
         blank = {"document_id": "", "chunk_digest": UNKNOWN, "entities_digest": UNKNOWN}
         upsert(session, _point, [mine | blank | {"chunk_id": key} for key in orphans])
-        here = {"source": stage.source, "stage": stage.name}
+        here = {"source": published.source, "stage": "collection"}
         session.execute(tables.stage.update().filter_by(**here).values(settled_on=None))
 
 
 @contextmanager
-def _observed(stage: Collection, ledger: Ledger) -> Iterator[tuple[sa.Connection, list[str]]]:
+def _observed(published: Published, ledger: Ledger) -> Iterator[tuple[sa.Connection, list[str]]]:
     """A session with the store's points in `found`, and the ids of those without a sparse vector."""
     with ledger.session() as session, temporary_table(session, _found):
         try:
-            with stage.store.reader(stage.collection) as reader:
+            with published.store.reader(published.collection) as reader:
                 points = reader.scan()
                 while batch := list(islice(points, BATCH)):
                     rows = [{"chunk_id": key, "digest": digest} for key, digest in batch]
@@ -109,13 +123,13 @@ def _observed(stage: Collection, ledger: Ledger) -> Iterator[tuple[sa.Connection
         yield session, without_sparse
 
 
-def _compare(session: sa.Connection, stage: Collection, without_sparse: list[str]) -> Audit:
+def _compare(session: sa.Connection, published: Published, without_sparse: list[str]) -> Audit:
     about = sa.and_(_about.c.source == _chunk.c.source, _about.c.document_id == _chunk.c.document_id)
     digest = _chunk.c.digest + sa.func.coalesce(_about.c.digest, "")
     wanted: Any = (
         sa.select(_chunk.c.chunk_id, digest.label("digest"))
         .select_from(_chunk.outerjoin(_about, about))
-        .where(_chunk.c.source == stage.source)
+        .where(_chunk.c.source == published.source)
         .subquery()
     )
     joined = sa.select(
@@ -124,7 +138,7 @@ def _compare(session: sa.Connection, stage: Collection, without_sparse: list[str
         sa.func.count().filter(_found.c.digest != wanted.c.digest),
     ).select_from(wanted.outerjoin(_found, _found.c.chunk_id == wanted.c.chunk_id))
     orphaned = sa.select(sa.func.count()).where(
-        ~sa.exists().where(_chunk.c.source == stage.source, _chunk.c.chunk_id == _found.c.chunk_id)
+        ~sa.exists().where(_chunk.c.source == published.source, _chunk.c.chunk_id == _found.c.chunk_id)
     )
     with session.begin():
         expected, missing, stale = session.execute(joined).one()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import uuid
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from ingest_assets.entities import resolve
 from ingest_assets.entities.exact import MAX_SHARED, entity_id
 from ingest_assets.entities.identifiers import FREE_MAIL, domain, email, phone
 from ingest_assets.model import Identity
-from ingest_assets_tests.engines import local_store
+from ingest_assets_tests.engines import Engines
 from ingest_assets_tests.toy import ToyBench, document, dump
 
 Record = tuple[str, Identity]
@@ -200,27 +201,32 @@ def test_domain(written: str, normal: str | None) -> None:
     assert domain(written) == normal
 
 
+@pytest.fixture(scope="module")
+def engines() -> Iterator[Engines]:
+    engines = Engines(embedded=False)
+    yield engines
+    engines.close()
+
+
 @settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 5), st.none() | _identities), max_size=12))
 def test_resolving_as_records_come_and_go_is_resolving_them_all(
-    tmp_path_factory: pytest.TempPathFactory, edits: list[tuple[int, Identity | None]]
+    engines: Engines, edits: list[tuple[int, Identity | None]]
 ) -> None:
-    home = tmp_path_factory.mktemp("entities")
-    with (
-        ToyBench(home / "a", store=local_store()) as bench,
-        ToyBench(home / "b", store=local_store()) as fresh,
-    ):
-        for number, identity in edits:
-            key = f"people/{number}"
-            bench.toy.documents.pop(key, None)
-            if identity is not None:
-                bench.toy.put(document(key, identity=identity, refs=["people/0", "people/5"]))
-            bench.do("records")
-            bench.do("entities")
-        fresh.toy.documents = dict(bench.toy.documents)
-        fresh.do("records")
-        fresh.do("entities")
-        for table in ("entity_member", "document_entities"):
-            assert dump(bench.ledger)[table] == dump(fresh.ledger)[table]
-
-
+    home, store = engines.folder(), engines.lend_store()
+    bench, fresh = (ToyBench(home, ledger=engines.lend_ledger(), store=store) for _ in range(2))
+    for number, identity in edits:
+        key = f"people/{number}"
+        bench.toy.documents.pop(key, None)
+        if identity is not None:
+            bench.toy.put(document(key, identity=identity, refs=["people/0", "people/5"]))
+        bench.do("records")
+        bench.do("entities")
+    fresh.toy.documents = dict(bench.toy.documents)
+    fresh.do("records")
+    fresh.do("entities")
+    for table in ("entity_member", "document_entities"):
+        assert dump(bench.ledger)[table] == dump(fresh.ledger)[table]
+    for each in (bench, fresh):
+        engines.take_ledger(each.ledger)
+    engines.take_store(store)

@@ -90,7 +90,6 @@ def test_the_sparse_mode_finds_only_what_has_the_words(bench: ToyBench) -> None:
 @pytest.mark.parametrize(("mode", "found"), [("sparse", 0), ("dense", 4), ("hybrid", 4)])
 def test_a_query_of_stopwords(bench: ToyBench, mode: Mode, found: int) -> None:
     assert len(_found(bench, "the of and", mode)) == found
-    assert len(_found(bench, "", mode)) == found
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -104,6 +103,7 @@ def test_filters(bench: ToyBench, mode: Mode) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"query": " "}, "query is empty"),
         ({"mode": "fuzzy"}, "no mode 'fuzzy'. Modes: dense, sparse, hybrid"),
         ({"limit": 0}, "limit must be 1 to 1000, not 0"),
         ({"limit": 1_001}, "not 1001"),
@@ -112,7 +112,7 @@ def test_filters(bench: ToyBench, mode: Mode) -> None:
 )
 def test_what_cannot_be_asked(bench: ToyBench, arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        Searcher(bench, "crm").search("crane", **arguments)  # type: ignore[arg-type]
+        Searcher(bench, "crm").search(**({"query": "crane"} | arguments))  # type: ignore[arg-type]
 
 
 def test_limits(bench: ToyBench) -> None:

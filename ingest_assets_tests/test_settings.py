@@ -1,0 +1,161 @@
+"""Settings: documented where users look, and refused with a sentence that helps when they are wrong."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from ingest_assets.model import ConfigurationError
+from ingest_assets.settings import Settings, load_settings
+
+EXAMPLE = Path(__file__).resolve().parents[1] / ".env.example"
+_LINE = re.compile(r"(?:# ?)?([A-Z][A-Z0-9_]*)=(.*)")
+
+
+def _documented() -> dict[str, str]:
+    lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
+    found = [match.groups() for line in lines if (match := _LINE.fullmatch(line))]
+    assert len(found) == len({name for name, _ in found}), "a variable is documented twice"
+    return {name: value.strip() for name, value in found}
+
+
+def _load(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return load_settings(_env_file=None)
+
+
+def test_the_example_and_the_class_name_the_same_variables() -> None:
+    assert set(_documented()) == {name.upper() for name in Settings.model_fields}
+
+
+def test_the_example_shows_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = load_settings(_env_file=None)
+    shown = _load(monkeypatch, **{name: value for name, value in _documented().items() if value})
+    assert shown == plain
+    for name, value in _documented().items():
+        default = getattr(plain, name.lower())
+        assert (value == "") == (default in (None, "")), name
+
+
+def test_a_file_is_read_and_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("INGEST_CHUNK_SIZE=700\nINGEST_CHUNK_OVERLAP=30\nSOMETHING_ELSE=1\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("INGEST_CHUNK_SIZE", "800")
+    monkeypatch.setenv("QDRANT_URL", "")  # an empty variable is an unset one
+    settings = load_settings()
+    assert (settings.ingest_chunk_size, settings.ingest_chunk_overlap) == (800, 30)
+    assert settings.qdrant_url is None
+
+
+WRONG = [
+    ("CRM_INGEST_SYNC_INTERVAL_MIN", "soon", "integer"),
+    ("CRM_INGEST_SYNC_INTERVAL_MIN", "0", "greater than or equal to 1"),
+    ("CRM_INGEST_SYNC_INTERVAL_MIN", "1441", "less than or equal to 1440"),
+    ("CRM_SENSOR_INTERVAL_S", "4", "greater than or equal to 5"),
+    ("CRM_MAX_DOCUMENT_CHARS", "999", "greater than or equal to 1000"),
+    ("INGEST_CHUNK_SIZE", "99", "greater than or equal to 100"),
+    ("INGEST_CHUNK_SIZE", "1e9", "integer"),
+    ("INGEST_CHUNK_OVERLAP", "-1", "greater than or equal to 0"),
+    ("INGEST_CHUNK_OVERLAP", "501", r"at most half of INGEST_CHUNK_SIZE \(1000\)"),
+    ("INGEST_CHUNK_UNIT", "words", "'characters' or 'tokens'"),
+    ("INGEST_DENSE_MODEL", "fastembed", "must be bundled, fastembed:MODEL or endpoint:MODEL"),
+    ("INGEST_DENSE_MODEL", "openai:small", "must be bundled, fastembed:MODEL or endpoint:MODEL"),
+    ("INGEST_DENSE_DIMENSION", "0", "greater than or equal to 1"),
+    ("INGEST_EMBED_TIMEOUT_S", "0", "greater than 0"),
+    ("INGEST_EMBED_BATCH_COUNT", "5000", "less than or equal to 4096"),
+    ("INGEST_EMBED_BATCH_CHARS", "10", "greater than or equal to 1000"),
+    ("INGEST_EMBED_MAX_ATTEMPTS", "21", "less than or equal to 20"),
+    ("INGEST_LOCK_TIMEOUT_S", "-1", "greater than or equal to 0"),
+    ("QDRANT_URL", "qdrant:6333", "begins with http:// or https://"),
+    ("QDRANT_URL", "http://", "begins with http:// or https://"),
+    ("QDRANT_URL", "http://host:99999", "port from 1 to 65535"),
+    ("QDRANT_VERIFY_TLS", "perhaps", "boolean"),
+    ("QDRANT_GRPC_PORT", "65536", "less than or equal to 65535"),
+    ("QDRANT_TIMEOUT_S", "0", "greater than 0"),
+    ("SPARK_CONTROL_URL", "ftp://host", "begins with http:// or https://"),
+    ("SPARK_CONTROL_VERIFY_TLS", "2", "boolean"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "right"), WRONG)
+def test_a_wrong_value_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, right: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=rf"{name}='{re.escape(value)}': .*{right}"):
+        _load(monkeypatch, **{name: value})
+
+
+def test_every_variable_that_can_be_wrong_is_tested() -> None:
+    paths_and_secrets = {
+        name.upper()
+        for name, field in Settings.model_fields.items()
+        if field.annotation in (Path, Path | None, SecretStr | None)
+    }
+    assert {name for name, _, _ in WRONG} == {n.upper() for n in Settings.model_fields} - paths_and_secrets
+
+
+def test_all_that_is_wrong_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        _load(monkeypatch, INGEST_CHUNK_SIZE="1", QDRANT_TIMEOUT_S="x")
+    assert len(str(caught.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("INGEST_LEDGER_URL", "mysql://ada:s3cret@host/ledger"),
+        ("INGEST_LEDGER_URL", "postgresql:ada:s3cret@host"),
+        ("INGEST_LEDGER_URL", "sqlite://s3cret"),
+        ("INGEST_LEDGER_URL", "postgresql://ada:s3cret@host:port/ledger"),
+        ("QDRANT_URL", "ftp://ada:s3cret@host"),
+        ("QDRANT_URL", "ada:s3cret@host"),
+        ("QDRANT_URL", "http://ada:s3/cret:s3cret@host:port"),
+        ("SPARK_CONTROL_URL", "https//ada:pass@s3cret@host"),
+    ],
+)
+def test_no_password_is_shown(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name}=") as caught:
+        _load(monkeypatch, **{name: value})
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_secrets_are_not_in_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = _load(
+        monkeypatch,
+        QDRANT_API_KEY="s3cret",
+        SPARK_CONTROL_API_KEY="s3cret",
+        INGEST_LEDGER_URL="postgresql://ada:s3cret@host/ledger",
+    )
+    assert "s3cret" not in f"{settings!r} {settings} {settings.model_dump()} {settings.identity}"
+
+
+def test_the_identity_tells_all_values_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Secrets too: a client that is kept by it must not outlive a changed key."""
+    seen = {load_settings(_env_file=None).identity}
+    for name, value in [
+        ("QDRANT_API_KEY", "one"),
+        ("QDRANT_API_KEY", "two"),
+        ("INGEST_LEDGER_URL", "postgresql://ada:one@host/ledger"),
+        ("INGEST_LEDGER_URL", "postgresql://ada:two@host/ledger"),
+        ("INGEST_CHUNK_SIZE", "999"),
+    ]:
+        seen.add(_load(monkeypatch, **{name: value}).identity)
+    assert len(seen) == 6
+    assert load_settings(_env_file=None).identity in seen
+
+
+def test_defaults_of_what_depends_on_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = _load(monkeypatch, INGEST_HOME=str(tmp_path))
+    assert settings.dense_model_name == "bundled"
+    assert settings.ledger_url == f"sqlite:///{tmp_path}/ledger.sqlite"
+    assert settings.crm_path is None
+    (tmp_path / "sample-crm.sqlite").touch()
+    assert load_settings(_env_file=None).crm_path == tmp_path / "sample-crm.sqlite"
+    assert _load(monkeypatch, SPARK_CONTROL_URL="http://host:1").dense_model_name == "endpoint:default"
+    assert _load(monkeypatch, INGEST_DENSE_MODEL="fastembed:x/y").dense_model_name == "fastembed:x/y"
