@@ -148,7 +148,8 @@ class Workbench:
 
     def collection(self, source: str) -> Collection:
         """The last stage of a source's lineage."""
-        from ingest_assets.stages.collection import Collection, Pipeline
+        from ingest_assets.stages.collection import Collection
+        from ingest_assets.stages.generations import Pipeline
 
         pipeline = Pipeline(
             chunker=self.chunker(source).fingerprint,

@@ -36,7 +36,7 @@ def sqlite_url(home: Path) -> str:
 
 
 class Engines:
-    """Lends empty ledgers and stores, and empties those that come back: opening one costs more than a test."""
+    """Lends empty ledgers and stores, and empties those that come back: opening one costs time."""
 
     def __init__(self, ledger_url: Callable[[Path], str] = sqlite_url, *, embedded: bool) -> None:
         self._ledger_url, self._embedded = ledger_url, embedded
@@ -76,8 +76,10 @@ class Engines:
         return path
 
     def close(self) -> None:
-        for one in (*self._ledgers, *self._stores):
-            one.close()
+        for ledger in self._ledgers:
+            ledger.close()
+        for store in self._stores:
+            store.close()
         shutil.rmtree(self._home)
 
 

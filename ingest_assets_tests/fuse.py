@@ -13,7 +13,7 @@ from ingest_assets.model import SparseVectors
 from ingest_assets.reconcile import Run, Stage, Step
 
 
-class Crash(Exception):
+class Crash(Exception):  # noqa: N818 - it stands for the end of a process, and is no error
     """The process ends here."""
 
 

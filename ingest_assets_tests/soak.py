@@ -9,7 +9,6 @@ is 1.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 
 from hypothesis import HealthCheck, given, seed, settings
@@ -59,4 +58,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

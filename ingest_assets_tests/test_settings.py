@@ -82,9 +82,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("name", "value", "right"), WRONG)
-def test_a_wrong_value_is_refused(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, right: str
-) -> None:
+def test_a_wrong_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str, right: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"{name}='{re.escape(value)}': .*{right}"):
         _load(monkeypatch, **{name: value})
 

@@ -149,7 +149,7 @@ def _cut(text: str, start: int, stop: int, limit: int) -> Iterator[tuple[int, in
 
 
 def _cut_in_word(text: str, low: int, high: int) -> int:
-    """Where to cut between `low` and `high`: before the character that the least hash of its forerunners says.
+    """Where to cut between `low` and `high`: behind the characters whose hash is the least.
 
     Two runs that come from different places see mostly the same hashes, and soon choose the same cut.
     """

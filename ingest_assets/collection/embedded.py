@@ -215,11 +215,7 @@ class EmbeddedStore:
         for attempt in range(_OPEN_ATTEMPTS):
             path = self._readable(collection, generation)
             try:
-                shard = _load(path)
-                if path.exists():
-                    return _EmbeddedReader(shard, path)
-                shard.close()
-                raise UnavailableError(f"{path} was removed while it was opened.")
+                return _EmbeddedReader(_load_whole(path), path)
             except UnavailableError:
                 # A commit may have removed the revision between our look at CURRENT and our opening it.
                 if attempt == _OPEN_ATTEMPTS - 1 or path == self._readable(collection, generation):
@@ -382,6 +378,15 @@ def _load(path: Path) -> qdrant_edge.EdgeShard:
         return edge.EdgeShard.load(str(path))
     except Exception as error:  # the binding raises bare Exception for whatever goes wrong
         raise UnavailableError(f"The embedded collection at {path} cannot be opened: {error}") from error
+
+
+def _load_whole(path: Path) -> qdrant_edge.EdgeShard:
+    """One that nobody removed while it was opened."""
+    shard = _load(path)
+    if not path.exists():
+        shard.close()
+        raise UnavailableError(f"{path} was removed while it was opened.")
+    return shard
 
 
 def _point(points: Points, i: int) -> qdrant_edge.Point:

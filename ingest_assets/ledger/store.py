@@ -189,8 +189,8 @@ def _parsed(url: str) -> sa.URL:
     except (sa.exc.ArgumentError, ValueError):
         # Neither the URL nor the error is shown: both may hold a password.
         raise ConfigurationError(
-            "INGEST_LEDGER_URL is not a database URL. Write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with "
-            "special characters in the password percent-encoded, or sqlite:///FILE."
+            "INGEST_LEDGER_URL is not a database URL. Write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, "
+            "with special characters in the password percent-encoded, or sqlite:///FILE."
         ) from None
     if parsed.get_backend_name() == "sqlite" and parsed.database in {None, "", ":memory:"}:
         raise ConfigurationError("INGEST_LEDGER_URL names no file: write sqlite:///FILE.")
@@ -212,7 +212,7 @@ def _configure_sqlite(dbapi_connection: Any, _record: object) -> None:
     dbapi_connection.isolation_level = None
     cursor = dbapi_connection.cursor()
     for pragma in (
-        "synchronous = NORMAL",  # in WAL mode, which the file is in, this survives a killed process, and never corrupts
+        "synchronous = NORMAL",  # in WAL mode this survives a killed process, and never corrupts
         "foreign_keys = ON",
         "temp_store = FILE",  # temporary tables grow with the corpus, memory must not
         "cache_size = -65536",  # KiB

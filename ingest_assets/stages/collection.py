@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,11 +11,12 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from ingest_assets.collection.base import SCHEMA_VERSION, Leg, Payload, Points, Store, Writer
+from ingest_assets.collection.base import Leg, Payload, Points, Store, Writer
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import pages, temporary_table, upsert
 from ingest_assets.model import IngestError, SparseVectors, digest_of
 from ingest_assets.reconcile import Delta, Run, Step, content_sum
+from ingest_assets.stages.generations import Generations, Pipeline
 from ingest_assets.stages.vectors import model_key
 
 BATCH = 1_000
@@ -49,22 +49,6 @@ class UnfitError(IngestError):
 
 
 @dataclass(frozen=True, slots=True)
-class Pipeline:
-    """What a generation is built by. Another fingerprint means another generation."""
-
-    chunker: str  # fingerprint
-    dense_model: str  # identities
-    sparse_model: str
-    dimension: int
-
-    @property
-    def fingerprint(self) -> str:
-        return digest_of(
-            self.chunker, self.dense_model, self.sparse_model, str(self.dimension), SCHEMA_VERSION
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Collection:
     """Keeps one source's collection in step with its chunks. Outcomes count points."""
 
@@ -77,6 +61,10 @@ class Collection:
     @property
     def fingerprint(self) -> str:
         return self.pipeline.fingerprint
+
+    @property
+    def _generations(self) -> Generations:
+        return Generations(self.collection, self.store, self.pipeline)
 
     def looks_at(self, connection: sa.Connection) -> str | None:
         live = {"collection": self.collection, "state": "live"}
@@ -97,9 +85,10 @@ class Collection:
         return connection.scalar(query.filter_by(collection=self.collection, generation=live)) or 0
 
     def steps(self, ledger: Ledger, session: sa.Connection, run: Run) -> Generator[Step]:
+        generations = self._generations
         with session.begin():
-            live = self._settle_generations(session)
-            number = self._target(session, live, run)
+            live = generations.settle(session)
+            number = generations.target(session, live, rebuild=run.rebuild)
         with self.store.writer(self.collection, number) as writer, temporary_table(session, _pending):
             work = _Work(self, number, writer, session)
             for page in self._pages(ledger, number):
@@ -115,68 +104,10 @@ class Collection:
                 self._verify(ledger, number)
             except UnfitError:
                 # The next run builds another; this one would be refused again.
-                yield Step(partial(self._discard, number=number))
+                yield Step(partial(generations.discard, number=number))
                 raise
             self.store.publish(self.collection, number)
-            yield Step(partial(self._published, number=number))
-
-    # Generations
-
-    def _settle_generations(self, session: sa.Connection) -> int | None:
-        """Make the ledger agree with the store about what is there. Returns the live generation."""
-        live = self.store.live(self.collection)
-        present = self.store.generations(self.collection)
-        mine = _generation.c.collection == self.collection
-        session.execute(_generation.delete().where(mine, _generation.c.number.not_in(present)))
-        known = sa.select(_generation.c.number).where(mine)
-        session.execute(
-            _point.delete().where(_point.c.collection == self.collection, _point.c.generation.not_in(known))
-        )
-        # What a run began and had no time to record, or another ledger knew of.
-        for stray in {*present} - {*session.scalars(known), live}:
-            self.store.drop(self.collection, stray)
-        if live is not None:
-            self._mark_live(session, live)
-        return live
-
-    def _mark_live(self, session: sa.Connection, live: int) -> None:
-        g = _generation
-        mine = sa.and_(g.c.collection == self.collection, g.c.number != live, g.c.state == "live")
-        session.execute(g.update().where(mine).values(state="previous"))
-        now = sa.func.coalesce(g.c.published_at, time.time())
-        one = sa.and_(g.c.collection == self.collection, g.c.number == live)
-        session.execute(g.update().where(one).values(state="live", published_at=now))
-
-    def _target(self, session: sa.Connection, live: int | None, run: Run) -> int:
-        """The generation to write: the live one if its pipeline is ours, else one that is being built."""
-        query = sa.select(_generation).filter_by(collection=self.collection, fingerprint=self.fingerprint)
-        rows = session.execute(query).all()
-        if not run.rebuild and any(row.number == live for row in rows):
-            assert live is not None
-            return live
-        for row in rows:
-            if row.state == "building":
-                return int(row.number)
-        return self._create(session)
-
-    def _create(self, session: sa.Connection) -> int:
-        numbers = sa.select(_generation.c.number).filter_by(collection=self.collection)
-        taken = [*self.store.generations(self.collection), *session.scalars(numbers)]
-        number = max(taken, default=0) + 1
-        self.store.create(self.collection, number, self.pipeline.dimension)
-        row = {
-            "collection": self.collection,
-            "number": number,
-            "fingerprint": self.fingerprint,
-            "dense_model": self.pipeline.dense_model,
-            "sparse_model": self.pipeline.sparse_model,
-            "dimension": self.pipeline.dimension,
-            "state": "building",
-            "created_at": time.time(),
-            "published_at": None,
-        }
-        upsert(session, _generation, [row])
-        return number
+            yield Step(partial(generations.published, number=number))
 
     def _verify(self, ledger: Ledger, number: int) -> None:
         """Refuse to publish a generation that does not hold what the ledger says, or finds nothing."""
@@ -205,37 +136,6 @@ class Collection:
                     f"{self.collection}: a search in generation {number} finds nothing. It was not "
                     "published; the live generation stays."
                 )
-
-    def _published(self, connection: sa.Connection, number: int) -> Delta:
-        """Record the switch, keep the generation before it for rollback, drop older ones."""
-        self._mark_live(connection, number)
-        rows = connection.execute(sa.select(_generation).filter_by(collection=self.collection)).all()
-        earlier = sorted(row.number for row in rows if row.number < number and row.state == "previous")
-        keep = {number, *earlier[-1:]}
-        for old in {*self.store.generations(self.collection), *(row.number for row in rows)} - keep:
-            self._discard(connection, old)
-        self._forget_models(connection)
-        return Delta()
-
-    def _discard(self, connection: sa.Connection, number: int) -> Delta:
-        self.store.drop(self.collection, number)
-        connection.execute(_generation.delete().filter_by(collection=self.collection, number=number))
-        connection.execute(_point.delete().filter_by(collection=self.collection, generation=number))
-        return Delta()
-
-    def _forget_models(self, connection: sa.Connection) -> None:
-        """Vectors of models that no generation of any collection was built by."""
-        stage = tables.stage
-        for table, column, name in (
-            (_dense, _generation.c.dense_model, "dense_vectors"),
-            (_sparse, _generation.c.sparse_model, "sparse_vectors"),
-        ):
-            used = [model_key(identity) for identity in connection.scalars(sa.select(column).distinct())]
-            if connection.execute(table.delete().where(table.c.model.not_in(used))).rowcount:
-                # Somebody may have made them for a generation that is yet to come.
-                connection.execute(stage.update().where(stage.c.stage == name).values(settled_on=None))
-
-    # Differences
 
     def with_vectors(self, columns: Sequence[Any]) -> sa.Select[Any]:
         """A query of the source's chunks, each with its vectors of this pipeline, where they are there."""

@@ -17,17 +17,30 @@ from ingest_assets.embedding.bundled import TOKENIZER
 from ingest_assets.model import Chunk
 from ingest_assets_tests.toy import document
 
-WORDS = "crane invoice letter harbour the a of Utrecht price answer café naïve 42 e.g. i.e. x-ray don't".split()
+WORDS = (
+    "crane invoice letter harbour the a of Utrecht price answer café naïve 42 e.g. i.e. x-ray don't".split()
+)
 _alphabet = st.one_of(
     st.sampled_from(WORDS),
-    st.sampled_from([" ", "  ", "\n", "\n\n", "\n \n", ".", ". ", "! ", "? ", "\t", "\r\n", "\u00a0", "\u2028"]),
-    st.sampled_from(["שלום עולם. ", "مرحبا بالعالم؟ ", "\u202e", "👩‍👩‍👧‍👦", "🇳🇱", "e\u0301\u0323", "한국어 문장입니다", "日本語。"]),
+    st.sampled_from(
+        [" ", "  ", "\n", "\n\n", "\n \n", ".", ". ", "! ", "? ", "\t", "\r\n", "\u00a0", "\u2028"]
+    ),
+    st.sampled_from(
+        [
+            "שלום עולם. ",
+            "مرحبا بالعالم؟ ",
+            "\u202e",
+            "👩‍👩‍👧‍👦",
+            "🇳🇱",
+            "e\u0301\u0323",
+            "한국어 문장입니다",
+            "日本語。",
+        ]
+    ),
     st.characters(exclude_categories=["Cs"]),
 )
 texts = st.lists(_alphabet, max_size=120).map("".join)
-budgets = st.builds(
-    lambda size, overlap: Budget(size, overlap), st.integers(20, 200), st.sampled_from([0, 0, 10])
-)
+budgets = st.builds(Budget, st.integers(20, 200), st.sampled_from([0, 0, 10]))
 token_budgets = st.builds(
     lambda size, overlap: Budget(size, overlap, "tokens", TOKENIZER),
     st.integers(10, 60),
@@ -228,7 +241,9 @@ def test_headers() -> None:
 def test_ids_depend_on_source_document_and_content_only() -> None:
     text = "A sentence of the body. " * 20
     ids = _ids(text)
-    assert [c.id for c in RecordChunker("crm", Budget(200)).chunks(document("notes/1", text, title="Z"))] == ids
+    assert [
+        c.id for c in RecordChunker("crm", Budget(200)).chunks(document("notes/1", text, title="Z"))
+    ] == ids
     others = [
         RecordChunker("another", Budget(200)).chunks(document("notes/1", text)),
         RecordChunker("crm", Budget(200)).chunks(document("notes/2", text)),
@@ -251,5 +266,7 @@ def test_another_tokenizer_is_another_chunker(tmp_path: object) -> None:
 
     other = Path(str(tmp_path)) / "tokenizer.json"
     other.write_bytes(TOKENIZER.read_bytes() + b"\n")
-    one, two = (RecordChunker("crm", Budget(200, 0, "tokens", path)).fingerprint for path in (TOKENIZER, other))
+    one, two = (
+        RecordChunker("crm", Budget(200, 0, "tokens", path)).fingerprint for path in (TOKENIZER, other)
+    )
     assert one != two

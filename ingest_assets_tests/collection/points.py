@@ -25,7 +25,9 @@ def dense(number: int, dimension: int = 4) -> Float32Array:
 def sparse_of(terms: Sequence[int]) -> SparseVectors:
     """One row, each term with weight 1."""
     return SparseVectors(
-        np.array([0, len(terms)], np.int64), np.array(sorted(terms), np.uint32), np.ones(len(terms), np.float32)
+        np.array([0, len(terms)], np.int64),
+        np.array(sorted(terms), np.uint32),
+        np.ones(len(terms), np.float32),
     )
 
 

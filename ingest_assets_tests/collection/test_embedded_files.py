@@ -57,11 +57,15 @@ def test_nothing_is_visible_before_the_commit(store: EmbeddedStore) -> None:
 
 
 def test_what_was_not_committed_never_was(store: EmbeddedStore, tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), store.writer(NAME, 1) as writer:
+    with pytest.raises(ZeroDivisionError), store.writer(NAME, 1) as writer:  # noqa: PT012
         writer.upsert(make_points(range(10, 20)))
         _ = 1 / 0
     assert _count(store) == 10
-    assert sorted(p.name for p in (tmp_path / NAME).iterdir()) == ["000001-000000", "000001-000001", "CURRENT"]
+    assert sorted(p.name for p in (tmp_path / NAME).iterdir()) == [
+        "000001-000000",
+        "000001-000001",
+        "CURRENT",
+    ]
 
 
 def test_a_writer_that_writes_nothing_makes_no_revision(store: EmbeddedStore, tmp_path: Path) -> None:
@@ -148,7 +152,9 @@ def test_a_published_revision_is_never_written_again(seed: int) -> None:
     assert linked, "no file was shared: this test shows nothing"
     assert graphs, "no segment had an index: this test shows nothing"
     with store.reader(NAME) as reader:
-        best = [reader.query([Leg("dense", dense=dense(n, WIDE))], limit=1)[0][0].id for n in sorted(held)[:50]]
+        best = [
+            reader.query([Leg("dense", dense=dense(n, WIDE))], limit=1)[0][0].id for n in sorted(held)[:50]
+        ]
     assert sum(a == b for a, b in zip(best, ids_of(sorted(held)[:50]), strict=True)) >= 48
     store.close()
     import shutil

@@ -224,7 +224,7 @@ def test_a_server_that_is_down() -> None:
     url = f"http://127.0.0.1:{port}"
     for grpc_port in (None, port):
         store = ServerStore.connect(url, api_key="key", verify_tls=True, timeout_s=2, grpc_port=grpc_port)
-        with pytest.raises(UnavailableError, match="Qdrant does not answer.*Check QDRANT_URL") as caught:
+        with pytest.raises(UnavailableError, match=r"Qdrant does not answer.*Check QDRANT_URL") as caught:
             store.live(NAME)
         assert "\n" not in str(caught.value)
         with pytest.raises(UnavailableError), store.reader(NAME):
@@ -255,7 +255,7 @@ def test_an_alias_of_somebody_else_is_in_the_way() -> None:
         store.live(NAME)
 
 
-def test_points_that_lost_their_sparse_side_are_found(published: Store, tmp_path: Path) -> None:
+def test_points_that_lost_their_sparse_side_are_found(published: Store) -> None:
     """Written past us, as another program would."""
     key = ids_of([60])[0]
     payload: Payload = {"digest": "x"}

@@ -117,11 +117,13 @@ def test_a_postgres_may_be_shared_if_the_names_are_free(
         Ledger(url).close()
 
 
-@pytest.mark.parametrize("content", [b"this is not a database, " * 100, b"SQLite format 3\0" + b"\xff" * 4000])
+@pytest.mark.parametrize(
+    "content", [b"this is not a database, " * 100, b"SQLite format 3\0" + b"\xff" * 4000]
+)
 def test_a_broken_file_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "ledger.sqlite"
     path.write_bytes(content)
-    with pytest.raises(ConfigurationError, match="cannot be read: .* move the file away"):
+    with pytest.raises(ConfigurationError, match=r"cannot be read: .* move the file away"):
         Ledger(f"sqlite:///{path}")
     assert path.read_bytes() == content
 

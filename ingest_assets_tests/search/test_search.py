@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -46,7 +48,7 @@ def _found(bench: ToyBench, query: str, mode: Mode = "hybrid", **where: list[str
 
 @pytest.mark.parametrize("mode", MODES)
 def test_nothing_published_yet(empty: ToyBench, mode: Mode) -> None:
-    with pytest.raises(NotPublishedError, match="crm_chunks yet. Run `ingest build`"):
+    with pytest.raises(NotPublishedError, match=r"crm_chunks yet. Run `ingest build`"):
         Searcher(empty, "crm").search("crane", mode=mode)
 
 
@@ -110,9 +112,9 @@ def test_filters(bench: ToyBench, mode: Mode) -> None:
         ({"where": {"colour": ["red"]}}, "Cannot filter by colour. Fields: document_id, kind"),
     ],
 )
-def test_what_cannot_be_asked(bench: ToyBench, arguments: dict[str, object], message: str) -> None:
+def test_what_cannot_be_asked(bench: ToyBench, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        Searcher(bench, "crm").search(**({"query": "crane"} | arguments))  # type: ignore[arg-type]
+        Searcher(bench, "crm").search(**({"query": "crane"} | arguments))
 
 
 def test_limits(bench: ToyBench) -> None:
@@ -126,7 +128,9 @@ def test_limits(bench: ToyBench) -> None:
 def test_a_model_that_did_not_build_the_index_is_refused(bench: ToyBench) -> None:
     bench.model.revision = "2"
     for mode in ("dense", "hybrid"):
-        with pytest.raises(ConfigurationError, match=r"built by the dense model toy:1:16, the settings name toy:2"):
+        with pytest.raises(
+            ConfigurationError, match=r"built by the dense model toy:1:16, the settings name toy:2"
+        ):
             _found(bench, "crane", mode)  # type: ignore[arg-type]
     assert _found(bench, "broken", "sparse") == ["notes/1"]
     bench.refresh()
@@ -156,7 +160,7 @@ def test_fusion(legs: list[list[Scored]]) -> None:
     assert all(-1e-9 <= point.score <= 1 + 1e-9 for point in fused)
     assert fused == sorted(fused, key=lambda point: (-point.score, point.id))
     assert [p.id for p in min_max(legs[::-1])] == [p.id for p in fused] or any(
-        abs(a.score - b.score) < 1e-9 for a, b in zip(fused, fused[1:], strict=False)
+        abs(a.score - b.score) < 1e-9 for a, b in pairwise(fused)
     )
     scaled = [[Scored(point.id, point.score * 4 + 8) for point in leg] for leg in legs]
     assert {p.id: round(p.score, 9) for p in min_max(scaled)} == {p.id: round(p.score, 9) for p in fused}

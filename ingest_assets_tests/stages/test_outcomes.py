@@ -14,7 +14,10 @@ from ingest_assets_tests.toy import ToyBench, contents, document, dump
 both = pytest.mark.parametrize("ledger_url", ["sqlite", "postgres"], indirect=True)
 
 # Two chunks.
-LONG = "A first paragraph that is long enough, at any rate, to stand alone.\n\n" + "Then another one follows. " * 3
+LONG = (
+    "A first paragraph that is long enough, at any rate, to stand alone.\n\n"
+    + "Then another one follows. " * 3
+)
 
 
 def _counts(outcomes: Outcomes) -> tuple[int, int, int, int, int]:
@@ -129,11 +132,14 @@ def test_a_source_that_breaks_off_removes_nothing(
     # What was recorded before it broke stays.
     assert ("New." in rows["notes/0"]) == (after > 0)
     bench.toy.fails_after = None
-    assert _counts(bench.do("records")) == {
-        0: (2, 2, 0, 2, 0),
-        1: (2, 1, 1, 2, 0),
-        5: (0, 0, 4, 2, 0),
-    }[after]
+    assert (
+        _counts(bench.do("records"))
+        == {
+            0: (2, 2, 0, 2, 0),
+            1: (2, 1, 1, 2, 0),
+            5: (0, 0, 4, 2, 0),
+        }[after]
+    )
     assert {row[1] for row in dump(bench.ledger)["document"]} == {f"notes/{n}" for n in (0, 1, 8, 9)}
 
 

@@ -11,10 +11,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from ingest_assets.workbench import STAGES
 from ingest_assets_tests.conftest import fresh_schema
 from ingest_assets_tests.engines import Engines
-from ingest_assets_tests.histories import Operation, World, document, histories, run_history, small_batches
+from ingest_assets_tests.histories import Operation, World, histories, run_history, small_batches
+from ingest_assets_tests.toy import document
 
-# Shrinking takes minutes; `python -m ingest_assets_tests.soak` does it.
-FAST = {"phases": [Phase.explicit, Phase.generate], "suppress_health_check": list(HealthCheck)}
+
+def fast(examples: int) -> settings:
+    """Shrinking takes minutes; `python -m ingest_assets_tests.soak` does it."""
+    phases = (Phase.explicit, Phase.generate)
+    return settings(max_examples=examples, phases=phases, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -47,19 +51,19 @@ def on_postgres(postgres: str) -> Iterator[Engines]:
     engines.close()
 
 
-@settings(max_examples=150, **FAST)
+@fast(150)
 @given(histories)
 def test_on_a_server_and_sqlite(server: Engines, history: list[Operation]) -> None:
     run_history(server, history)
 
 
-@settings(max_examples=20, **FAST)
+@fast(20)
 @given(histories)
 def test_on_the_embedded_engine_and_sqlite(embedded: Engines, history: list[Operation]) -> None:
     run_history(embedded, history)
 
 
-@settings(max_examples=15, **FAST)
+@fast(15)
 @given(histories)
 def test_on_a_server_and_postgres(on_postgres: Engines, history: list[Operation]) -> None:
     run_history(on_postgres, history)

@@ -1,0 +1,131 @@
+"""Generations of a collection as the ledger has them: which is live, which is built, which are dropped."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from ingest_assets.collection.base import SCHEMA_VERSION, Store
+from ingest_assets.ledger import tables
+from ingest_assets.ledger.store import upsert
+from ingest_assets.model import digest_of
+from ingest_assets.reconcile import Delta
+from ingest_assets.stages.vectors import model_key
+
+_generation, _point = tables.generation, tables.point
+_dense, _sparse = tables.dense_vector, tables.sparse_vector
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """What a generation is built by. Another fingerprint means another generation."""
+
+    chunker: str  # fingerprint
+    dense_model: str  # identities
+    sparse_model: str
+    dimension: int
+
+    @property
+    def fingerprint(self) -> str:
+        return digest_of(
+            self.chunker, self.dense_model, self.sparse_model, str(self.dimension), SCHEMA_VERSION
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Generations:
+    """The generations of one collection. The store's word on which is live counts, not the ledger's."""
+
+    collection: str
+    store: Store
+    pipeline: Pipeline
+
+    def settle(self, session: sa.Connection) -> int | None:
+        """Make the ledger agree with the store about what is there. Returns the live generation."""
+        live = self.store.live(self.collection)
+        present = self.store.generations(self.collection)
+        mine = _generation.c.collection == self.collection
+        session.execute(_generation.delete().where(mine, _generation.c.number.not_in(present)))
+        known = sa.select(_generation.c.number).where(mine)
+        session.execute(
+            _point.delete().where(_point.c.collection == self.collection, _point.c.generation.not_in(known))
+        )
+        # What a run began and had no time to record, or another ledger knew of.
+        for stray in {*present} - {*session.scalars(known), live}:
+            self.store.drop(self.collection, stray)
+        if live is not None:
+            self._mark_live(session, live)
+        return live
+
+    def _mark_live(self, session: sa.Connection, live: int) -> None:
+        g = _generation
+        mine = sa.and_(g.c.collection == self.collection, g.c.number != live, g.c.state == "live")
+        session.execute(g.update().where(mine).values(state="previous"))
+        now = sa.func.coalesce(g.c.published_at, time.time())
+        one = sa.and_(g.c.collection == self.collection, g.c.number == live)
+        session.execute(g.update().where(one).values(state="live", published_at=now))
+
+    def target(self, session: sa.Connection, live: int | None, *, rebuild: bool) -> int:
+        """The generation to write: the live one if its pipeline is ours, else one that is being built."""
+        query = sa.select(_generation).filter_by(
+            collection=self.collection, fingerprint=self.pipeline.fingerprint
+        )
+        rows = session.execute(query).all()
+        if not rebuild and any(row.number == live for row in rows):
+            assert live is not None
+            return live
+        for row in rows:
+            if row.state == "building":
+                return int(row.number)
+        return self._create(session)
+
+    def _create(self, session: sa.Connection) -> int:
+        numbers = sa.select(_generation.c.number).filter_by(collection=self.collection)
+        taken = [*self.store.generations(self.collection), *session.scalars(numbers)]
+        number = max(taken, default=0) + 1
+        self.store.create(self.collection, number, self.pipeline.dimension)
+        row = {
+            "collection": self.collection,
+            "number": number,
+            "fingerprint": self.pipeline.fingerprint,
+            "dense_model": self.pipeline.dense_model,
+            "sparse_model": self.pipeline.sparse_model,
+            "dimension": self.pipeline.dimension,
+            "state": "building",
+            "created_at": time.time(),
+            "published_at": None,
+        }
+        upsert(session, _generation, [row])
+        return number
+
+    def published(self, connection: sa.Connection, number: int) -> Delta:
+        """Record the switch, keep the generation before it for rollback, drop older ones."""
+        self._mark_live(connection, number)
+        rows = connection.execute(sa.select(_generation).filter_by(collection=self.collection)).all()
+        earlier = sorted(row.number for row in rows if row.number < number and row.state == "previous")
+        keep = {number, *earlier[-1:]}
+        for old in {*self.store.generations(self.collection), *(row.number for row in rows)} - keep:
+            self.discard(connection, old)
+        self._forget_models(connection)
+        return Delta()
+
+    def discard(self, connection: sa.Connection, number: int) -> Delta:
+        """Drop a generation, and what is recorded of it."""
+        self.store.drop(self.collection, number)
+        connection.execute(_generation.delete().filter_by(collection=self.collection, number=number))
+        connection.execute(_point.delete().filter_by(collection=self.collection, generation=number))
+        return Delta()
+
+    def _forget_models(self, connection: sa.Connection) -> None:
+        """Vectors of models that no generation of any collection was built by."""
+        stage = tables.stage
+        for table, column, name in (
+            (_dense, _generation.c.dense_model, "dense_vectors"),
+            (_sparse, _generation.c.sparse_model, "sparse_vectors"),
+        ):
+            used = [model_key(identity) for identity in connection.scalars(sa.select(column).distinct())]
+            if connection.execute(table.delete().where(table.c.model.not_in(used))).rowcount:
+                # Somebody may have made them for a generation that is yet to come.
+                connection.execute(stage.update().where(stage.c.stage == name).values(settled_on=None))
