@@ -46,7 +46,7 @@ def main() -> None:
     touched = edit_sample(crm, SEED, changes=4, deletes=2, inserts=2)
     print(textwrap.fill(f"Documents that differ now: {', '.join(touched)}.", 110))
 
-    say("5. Refresh: only those move. Everything else is counted as unchanged, and nothing else is embedded.")
+    say("5. Refresh: only those move. All else is counted as unchanged, and nothing else is embedded.")
     counts = refresh_counts(ingest("refresh", "--json", show=False))
     print(counts.table)
     if counts.moved != len(touched):
@@ -57,7 +57,7 @@ def main() -> None:
     ingest("audit")
     ingest("status")
     print("\nNext: `make dev` opens the Dagster UI on this very state.")
-    print("      `.venv/bin/ingest search \"…\"` searches it; README.md says how to point it at your own CRM.")
+    print('      `.venv/bin/ingest search "…"` searches it; README.md says how to point it at your own CRM.')
 
 
 class refresh_counts:  # noqa: N801 - reads as the function it is used as

@@ -265,6 +265,9 @@ class _EmbeddedWriter:
         self._shard.flush()
         self._shard.close()
         self._shard = None
+        # Opening applies the engine's journals and removes them. Done here once, so that what is published
+        # is not written to any more by whoever opens it first, while others read or copy it.
+        _load(self._work).close()
         self._store.finish(self._collection, self._generation, self._work)
         self._work = None
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,6 +100,27 @@ def test_an_open_store_sees_each_commit_of_another(store: EmbeddedStore, tmp_pat
         assert _count(with_readers) == n
         write(store, NAME, 1, make_points([n]))
     with_readers.close()
+
+
+def test_a_revision_that_goes_while_it_is_opened_is_not_read(
+    store: EmbeddedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two commits come between a reader's look at the name and the end of its opening the folder."""
+    load, folder = embedded._load, _live_folder(tmp_path)
+
+    def slow_load(path: Path) -> Any:
+        shard = load(path)
+        if path == folder and folder.exists():
+            monkeypatch.setattr(embedded, "_load", load)
+            write(store, NAME, 1, make_points([10]))
+            write(store, NAME, 1, make_points([11]))
+            assert not folder.exists()
+        return shard
+
+    other = EmbeddedStore(tmp_path)
+    monkeypatch.setattr(embedded, "_load", slow_load)
+    assert _count(other) == 12
+    other.close()
 
 
 def test_few_revisions_are_kept(store: EmbeddedStore, tmp_path: Path) -> None:

@@ -151,3 +151,16 @@ def test_a_reader_is_not_held_up_by_a_writer(ledger: Ledger) -> None:
         upsert(connection, tables.chunked, [_row("a")])
         assert _keys(ledger) == []
     assert _keys(ledger) == [("a", "0" * 32)]
+
+
+@both
+def test_a_writer_is_not_held_up_by_a_reader(ledger: Ledger) -> None:
+    t = tables.chunked
+    with ledger.transaction() as connection:
+        upsert(connection, t, [_row("a"), _row("b")])
+    with ledger.reading() as reader:
+        assert reader.scalar(sa.select(sa.func.count()).select_from(t)) == 2
+        started = time.monotonic()
+        with ledger.transaction() as connection:
+            upsert(connection, t, [_row("c")])
+        assert time.monotonic() - started < 5

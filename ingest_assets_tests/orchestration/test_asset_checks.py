@@ -90,7 +90,7 @@ def test_an_index_that_was_never_built_does_not_answer(empty: Home) -> None:
     with empty.instance() as instance:
         found = evaluate(empty, instance)
         assert not found["search_answers"].passed
-        assert found["search_answers"].description == "Nothing has been published as crm_chunks yet. Run `ingest build`."
+        assert (found["search_answers"].description or "").startswith("Nothing has been published")
         assert found["nothing_parked"].passed
 
 

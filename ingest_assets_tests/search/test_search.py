@@ -131,7 +131,7 @@ def test_a_model_that_did_not_build_the_index_is_refused(bench: ToyBench) -> Non
         with pytest.raises(
             ConfigurationError, match=r"built by the dense model toy:1:16, the settings name toy:2"
         ):
-            _found(bench, "crane", mode)  # type: ignore[arg-type]
+            _found(bench, "crane", mode)
     assert _found(bench, "broken", "sparse") == ["notes/1"]
     bench.refresh()
     assert _found(bench, "The crane is broken", "dense")[0] == "notes/1"

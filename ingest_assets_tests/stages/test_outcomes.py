@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from ingest_assets.model import ConfigurationError, Identity, Outcomes, SourceUnavailableError
@@ -221,3 +226,31 @@ def test_merged_entities_rewrite_points_and_embed_nothing(bench: ToyBench) -> No
     for payload, _, _ in (*before.values(), *after.values()):
         del payload["entity_ids"], payload["digest"]
     assert_same_contents(after, before)
+
+
+BUILD = """
+import sys
+from pathlib import Path
+from ingest_assets.model import Identity, digest_of
+from ingest_assets_tests.engines import local_store
+from ingest_assets_tests.histories import recorded
+from ingest_assets_tests.toy import ToyBench, contents, document
+with ToyBench(Path(sys.argv[1]), store=local_store()) as bench:
+    emails = [f"{c}@acme.org" for c in "abcdefgh"]
+    people = (Identity("person", "N", tuple(emails[n : n + 1 + n % 2])) for n in range(8))
+    bench.toy.put(*(document(f"people/{n}", identity=one) for n, one in enumerate(people)))
+    bench.toy.put(document("notes/1", "A text. " * 40, refs=[f"people/{n}" for n in range(8)]))
+    bench.refresh()
+    print(digest_of(repr(recorded(bench.ledger)), repr(sorted(contents(bench.store).items()))))
+"""
+
+
+def test_nothing_depends_on_the_process_or_on_the_order_of_sets(tmp_path: Path) -> None:
+    digests = set()
+    for seed in ("1", "2", "3"):
+        command = [sys.executable, "-c", BUILD, str(tmp_path / seed)]
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        digests.add(
+            subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+        )
+    assert len(digests) == 1

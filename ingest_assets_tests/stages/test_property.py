@@ -94,5 +94,5 @@ def test_a_crash_at_every_point(
             world.toy.documents = before
         world.check()
         world.close()
-        point += 2 if kind == "server" and rebuild else 1
+        point += 2 if rebuild else 1
     assert point > 10
