@@ -1,7 +1,7 @@
 """The Dagster resource: a workbench made of the settings, kept for a run."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import dagster as dg
@@ -15,25 +15,27 @@ from ingest_assets.workbench import Workbench
 class Ingest(dg.ConfigurableResource[Workbench]):
     """Opens ledger, store and models as the environment names them. `overrides` replaces single settings.
 
-    The steps of a run share one workbench, because they share a process: a model is loaded once.
+    The steps of a run share one workbench, because they share a process: a model is loaded once. They also
+    share the run's lock, so that no other run, and no audit, comes between two of them.
     """
 
     overrides: dict[str, Any] = Field(default_factory=dict)
     _bench: Workbench | None = PrivateAttr(default=None)
+    _held: ExitStack = PrivateAttr(default_factory=ExitStack)
 
     @contextmanager
     def open(self) -> Iterator[Workbench]:
         """The run's workbench. What we understand fails the step with one clear sentence."""
         try:
             if self._bench is None:
-                self._bench = Workbench(load_settings(**self.overrides))
+                self._bench = self._held.enter_context(Workbench(load_settings(**self.overrides)))
+                self._held.enter_context(self._bench.run_lock())
             yield self._bench
         except IngestError as error:
             # Not retried by Dagster: clients retry what is transient, and the next tick tries again.
             raise dg.Failure(description=str(error), allow_retries=False) from error
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
-        """Close what the run opened."""
-        if self._bench is not None:
-            self._bench.close()
-            self._bench = None
+        """Close what the run opened, and let go of its lock."""
+        self._held.close()
+        self._bench = None

@@ -17,6 +17,7 @@ from ingest_assets.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from ingest_assets.chunking import RecordChunker
     from ingest_assets.collection.base import Store
@@ -175,6 +176,10 @@ class Workbench:
             "collection": lambda: self.collection(source),
         }
         return makers[name]()
+
+    def run_lock(self) -> AbstractContextManager[None]:
+        """Be the only run, or audit, on this ledger: a stage's own lock is let go of between two stages."""
+        return self.ledger.lock("run", self.settings.ingest_lock_timeout_s)
 
     def run(
         self, *, rebuild: bool = False, retry_parked: bool = False, progress: Progress | None = None

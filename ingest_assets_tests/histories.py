@@ -229,9 +229,13 @@ class World:
         self._nothing_is_left_over()
 
     def _again(self) -> None:
-        """With nothing changed, nothing is done. (A loss that was mended takes one more look to settle.)"""
+        """With nothing changed, nothing is done.
+
+        After a loss that was mended, or when another model's vectors were dropped, it takes one more look to
+        settle.
+        """
         if any(row[-1] is None for row in dump(self.ledger)["stage"]):
-            assert self.bench.do("collection").moved == 0
+            assert [o.moved for o in self.bench.refresh().values()] == [0] * len(STAGES)
         before, embedded, rendered = dump(self.ledger), self.model.calls, len(self.toy.rendered)
         outcomes = self.bench.refresh()
         assert [o.moved for o in outcomes.values()] == [0] * len(STAGES)

@@ -100,6 +100,8 @@ def run(report: RunReport, as_json: bool) -> None:
 def _verdict(report: RunReport) -> str:
     if not report.success:
         return "The run failed. What was recorded stays, the live index is untouched; run it again to go on."
+    if report.failed_checks:
+        return f"The run ended, but the index is not as it should be: {', '.join(report.failed_checks)}."
     if report.parked:
         return f"Done, but {report.parked} items are parked: `ingest parked` says why."
     return "Done: the index is complete."

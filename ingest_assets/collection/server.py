@@ -70,6 +70,11 @@ def _ours(error: Exception) -> Exception:
         return ItemError(detail)
     if type(error).__module__.startswith("grpc"):
         said = error.details() if hasattr(error, "details") else error  # without, it fills five lines
+        code = error.code().name if hasattr(error, "code") else ""
+        if code in {"UNAUTHENTICATED", "PERMISSION_DENIED"}:
+            return ConfigurationError(f"Qdrant refuses us: {said}. Check QDRANT_API_KEY.")
+        if code in {"INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "OUT_OF_RANGE"}:
+            return ItemError(f"Qdrant answered {code}: {said}")
         return UnavailableError(f"Qdrant does not answer ({said}). Check QDRANT_URL and QDRANT_GRPC_PORT.")
     return error
 

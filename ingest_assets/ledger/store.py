@@ -67,13 +67,13 @@ class Ledger:
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A connection that sees one consistent state, and is only read from."""
-        with self.engine.connect() as connection:
+        with self._explained(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def session(self) -> Iterator[sa.Connection]:
         """A connection to keep for a while: temporary tables live as long as it does."""
-        with self.engine.connect() as connection:
+        with self._explained(), self.engine.connect() as connection:
             yield connection.execution_options(ingest_begin="IMMEDIATE")
 
     @contextmanager
@@ -170,6 +170,16 @@ class Ledger:
             f"{self.name} holds tables that are not an ingest ledger's ({', '.join(sorted(found)[:5])}). "
             "Point INGEST_LEDGER_URL at a database, or a schema, of its own."
         )
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """A database that fails says so in one sentence; an error in our own SQL stays what it is."""
+        try:
+            yield
+        except sa.exc.DatabaseError as error:
+            if isinstance(error, sa.exc.OperationalError) or type(error) is sa.exc.DatabaseError:
+                raise self._failure(error) from error
+            raise
 
     def _failure(self, error: sa.exc.DatabaseError) -> Exception:
         reason = str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__

@@ -131,6 +131,15 @@ sparse_vector = Table(
     Column("weights", LargeBinary, nullable=False),  # float32, little endian
 )
 
+# One row a collection. Numbers of generations are never used again, also not in another store: what is
+# recorded of one store's points must not be believed of another's.
+collection = Table(
+    "collection",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("last_generation", Integer, nullable=False),
+)
+
 generation = Table(
     "generation",
     metadata,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from ingest_assets.collection.base import FILTERABLE, SINCE, UNTIL, Leg, Reader, Scored
@@ -72,6 +72,10 @@ class Searcher:
         """
         started = time.perf_counter()
         _check(query, mode, limit, where)
+        where = {
+            field: [_in_utc(field, value) for value in values] if field in (SINCE, UNTIL) else values
+            for field, values in (where or {}).items()
+        }
         with self._bench.store.reader(self._collection) as reader:
             legs = self._legs(query, mode, reader.generation)
             hits = self._hits(reader, _ranked(reader, legs, limit, where)[:limit]) if legs else []
@@ -146,15 +150,18 @@ def _check(query: str, mode: str, limit: int, where: Mapping[str, Sequence[str]]
     unknown = sorted(set(where or ()) - set(FILTERABLE))
     if unknown:
         raise ConfigurationError(f"Cannot filter by {', '.join(unknown)}. Fields: {', '.join(FILTERABLE)}.")
-    for bound in (SINCE, UNTIL):
-        for value in (where or {}).get(bound, ()):
-            _check_time(bound, value)
+    for field, values in (where or {}).items():
+        for value in values:
+            if not value.isprintable():
+                raise ConfigurationError(f"The value of the filter {field} is no text: {value!r}.")
 
 
-def _check_time(bound: str, value: str) -> None:
+def _in_utc(bound: str, value: str) -> str:
+    """A time as the engines read it; without a zone it is UTC."""
     try:
-        datetime.fromisoformat(value)
-    except ValueError:
+        moment = datetime.fromisoformat(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+    except (ValueError, OverflowError):
         raise ConfigurationError(
             f"{bound}={value} is no date or time. Write it as 2026-01-31 or 2026-01-31T09:30:00Z."
         ) from None

@@ -45,7 +45,10 @@ class Published(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Counts of points. `expected` are those the ledger wants, `present` those the store holds."""
+    """Counts of points. `expected` are those the ledger wants, `present` those the store holds.
+
+    Chunks whose text is parked are not expected; `ingest parked` lists them.
+    """
 
     expected: int
     present: int
@@ -129,7 +132,7 @@ def _compare(session: sa.Connection, published: Published, without_sparse: list[
     wanted: Any = (
         sa.select(_chunk.c.chunk_id, digest.label("digest"))
         .select_from(_chunk.outerjoin(_about, about))
-        .where(_chunk.c.source == published.source)
+        .where(_chunk.c.source == published.source, _chunk.c.text_digest.not_in(_parked(published)))
         .subquery()
     )
     joined = sa.select(
@@ -137,11 +140,39 @@ def _compare(session: sa.Connection, published: Published, without_sparse: list[
         sa.func.count().filter(_found.c.chunk_id.is_(None)),
         sa.func.count().filter(_found.c.digest != wanted.c.digest),
     ).select_from(wanted.outerjoin(_found, _found.c.chunk_id == wanted.c.chunk_id))
+    # A document whose new text is parked keeps its old points.
+    waiting = sa.select(_chunk.c.document_id).where(
+        _chunk.c.source == published.source, _chunk.c.text_digest.in_(_parked(published))
+    )
+    kept = sa.select(_point.c.chunk_id).where(
+        _point.c.collection == published.collection, _point.c.document_id.in_(waiting)
+    )
     orphaned = sa.select(sa.func.count()).where(
-        ~sa.exists().where(_chunk.c.source == published.source, _chunk.c.chunk_id == _found.c.chunk_id)
+        ~sa.exists().where(_chunk.c.source == published.source, _chunk.c.chunk_id == _found.c.chunk_id),
+        _found.c.chunk_id.not_in(kept),
     )
     with session.begin():
         expected, missing, stale = session.execute(joined).one()
         present = session.scalar(sa.select(sa.func.count()).select_from(_found)) or 0
         strangers = session.scalar(orphaned.select_from(_found)) or 0
     return Audit(expected, present, missing, strangers, stale, len(without_sparse))
+
+
+def recorded_points(connection: sa.Connection, published: Published, number: int) -> tuple[int, int]:
+    """How many points a generation has on record, and how many chunks have none and are not parked."""
+    mine = sa.and_(_point.c.collection == published.collection, _point.c.generation == number)
+    recorded = sa.select(sa.func.count()).select_from(_point).where(mine)
+    lacking = sa.select(sa.func.count()).where(
+        _chunk.c.source == published.source,
+        ~sa.exists().where(mine, _point.c.chunk_id == _chunk.c.chunk_id),
+        _chunk.c.text_digest.not_in(_parked(published)),
+    )
+    return connection.scalar(recorded) or 0, connection.scalar(lacking.select_from(_chunk)) or 0
+
+
+def _parked(published: Published) -> sa.Select[Any]:
+    """Digests of the texts that a model refused."""
+    return sa.select(tables.parked.c.item_id).where(
+        tables.parked.c.source == published.source,
+        tables.parked.c.stage.in_(["dense_vectors", "sparse_vectors"]),
+    )

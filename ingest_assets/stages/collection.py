@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from ingest_assets.collection.base import Leg, Payload, Points, Store, Writer
+from ingest_assets.collection.base import Leg, Payload, Points, Reader, Store, Writer
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import pages, temporary_table, upsert
 from ingest_assets.model import IngestError, SparseVectors, digest_of
@@ -22,6 +22,7 @@ from ingest_assets.stages.vectors import model_key
 BATCH = 1_000
 # The digests of a point that was touched and not acknowledged: it matches no chunk.
 UNKNOWN = ""
+ALIKE = 0.99  # cosine from which on two texts are as good as the same
 UPSTREAM = ("chunks", "entities", "dense_vectors", "sparse_vectors")
 
 _chunk, _about, _point = tables.chunk, tables.document_entities, tables.point
@@ -85,6 +86,7 @@ class Collection:
         return connection.scalar(query.filter_by(collection=self.collection, generation=live)) or 0
 
     def steps(self, ledger: Ledger, session: sa.Connection, run: Run) -> Generator[Step]:
+        self._require_upstream(ledger)
         generations = self._generations
         with session.begin():
             live = generations.settle(session)
@@ -109,32 +111,46 @@ class Collection:
             self.store.publish(self.collection, number)
             yield Step(partial(generations.published, number=number))
 
+    def _require_upstream(self, ledger: Ledger) -> None:
+        """An upstream that never ran is not an empty one, and chunks of other settings are not ours."""
+        run = sa.select(tables.stage.c.stage).where(
+            tables.stage.c.source == self.source, tables.stage.c.last_success.is_not(None)
+        )
+        others = sa.select(tables.chunked.c.document_id).where(
+            tables.chunked.c.source == self.source, tables.chunked.c.fingerprint != self.pipeline.chunker
+        )
+        with ledger.reading() as connection:
+            done = set(connection.scalars(run))
+            foreign = connection.execute(others.limit(1)).first()
+        if missing := [f"{self.source}/{name}" for name in UPSTREAM if name not in done]:
+            raise IncompleteError(
+                f"{self.collection}: the ledger {ledger.name} knows of no successful run of "
+                f"{', '.join(missing)}, so it cannot say what belongs into the index. Run `ingest build`, or "
+                "materialize these first. The live index is untouched."
+            )
+        if foreign:
+            raise IncompleteError(
+                f"{self.collection}: some chunks were made by other INGEST_CHUNK_… settings than the present "
+                f"ones. Materialize {self.source}/chunks and what follows it first, or run the whole job. "
+                "The live index is untouched."
+            )
+
     def _verify(self, ledger: Ledger, number: int) -> None:
-        """Refuse to publish a generation that does not hold what the ledger says, or finds nothing."""
+        """Refuse to publish a generation that does not hold what the ledger says, or does not find it."""
         mine = {"collection": self.collection, "generation": number}
         with ledger.reading() as connection:
             recorded = connection.scalar(sa.select(sa.func.count()).select_from(_point).filter_by(**mine))
-            canary = connection.execute(
-                sa.select(_point.c.chunk_id, _dense.c.vector)
-                .join(_chunk, sa.and_(_chunk.c.source == self.source, _chunk.c.chunk_id == _point.c.chunk_id))
-                .join(_dense, _dense.c.text_digest == _chunk.c.text_digest)
-                .where(_dense.c.model == model_key(self.pipeline.dense_model))
-                .filter(_point.c.collection == self.collection, _point.c.generation == number)
-                .limit(1)
-            ).one_or_none()
+            canary = some_point(connection, self, number)
         with self.store.reader(self.collection, number) as reader:
             if (found := reader.count()) != recorded:
                 raise UnfitError(
                     f"{self.collection}: generation {number} holds {found} points, {recorded} were "
                     "acknowledged. It was not published; the live generation stays."
                 )
-            if canary is None:
-                return
-            leg = Leg("dense", dense=np.frombuffer(canary.vector, "<f4"))
-            if not reader.query([leg], limit=1)[0]:
+            if canary is not None and not finds(reader, canary):
                 raise UnfitError(
-                    f"{self.collection}: a search in generation {number} finds nothing. It was not "
-                    "published; the live generation stays."
+                    f"{self.collection}: a search in generation {number} does not find what it holds. It was "
+                    "not published; the live generation stays."
                 )
 
     def with_vectors(self, columns: Sequence[Any]) -> sa.Select[Any]:
@@ -309,9 +325,16 @@ class _Work:
         connection.execute(_point.insert().from_select(names, rows if where is None else rows.where(where)))
 
 
-def some_point(connection: sa.Connection, stage: Collection) -> Points | None:
-    """One recorded point of the live generation, as the ledger has it now; None when there is none."""
-    number = stage.store.live(stage.collection)
+def finds(reader: Reader, sample: Points) -> bool:
+    """Whether a search by a point's own vectors finds it, or its like, by meaning, and something by words."""
+    legs = [Leg("dense", dense=sample.dense[0]), Leg("bm25", sparse=sample.sparse)]
+    dense, sparse = reader.query(legs, limit=10)
+    by_meaning = any(hit.id == sample.ids[0] or hit.score >= ALIKE for hit in dense)
+    return by_meaning and (bool(sparse) or sample.sparse.offsets[-1] == 0)
+
+
+def some_point(connection: sa.Connection, stage: Collection, number: int | None) -> Points | None:
+    """One recorded point of a generation, as the ledger has it now; None when there is none."""
     here = sa.and_(
         _point.c.collection == stage.collection,
         _point.c.generation == number,

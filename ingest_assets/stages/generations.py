@@ -14,7 +14,7 @@ from ingest_assets.model import digest_of
 from ingest_assets.reconcile import Delta
 from ingest_assets.stages.vectors import model_key
 
-_generation, _point = tables.generation, tables.point
+_collection, _generation, _point = tables.collection, tables.generation, tables.point
 _dense, _sparse = tables.dense_vector, tables.sparse_vector
 
 
@@ -82,9 +82,9 @@ class Generations:
         return self._create(session)
 
     def _create(self, session: sa.Connection) -> int:
-        numbers = sa.select(_generation.c.number).filter_by(collection=self.collection)
-        taken = [*self.store.generations(self.collection), *session.scalars(numbers)]
-        number = max(taken, default=0) + 1
+        last = session.scalar(sa.select(_collection.c.last_generation).filter_by(name=self.collection))
+        number = max([*self.store.generations(self.collection), last or 0]) + 1
+        upsert(session, _collection, [{"name": self.collection, "last_generation": number}])
         self.store.create(self.collection, number, self.pipeline.dimension)
         row = {
             "collection": self.collection,

@@ -95,8 +95,9 @@ class CrmSource:
 
 
 def _size(row: Row) -> int:
-    """Bytes of text and other data in a row."""
-    return sum(len(cell) for cell in row if isinstance(cell, bytearray | bytes))
+    """Characters of text, and bytes of other data, in a row."""
+    text = sum(len(cell.decode(errors="replace")) for cell in row if isinstance(cell, bytearray))
+    return text + sum(len(cell) for cell in row if isinstance(cell, bytes))
 
 
 def _refuse(document_id: str, size: int, limit: int) -> NoReturn:

@@ -59,6 +59,8 @@ def write_sample(
     `duplicates` is the share of people and organisations that are another one's second record. Nobody may
     have a file open that is overwritten. Raises ConfigurationError when there is a file already.
     """
+    if path.is_dir():
+        raise ConfigurationError(f"{path} is a folder. Name the file to write.")
     if path.exists() and not overwrite:
         raise ConfigurationError(f"{path} exists. Choose another path, or ask for it to be overwritten.")
     organisations = max(1, round(documents * _ORGANISATIONS))

@@ -38,6 +38,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("source", "document_id", name=op.f("pk_chunked")),
     )
     op.create_table(
+        "collection",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("last_generation", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_collection")),
+    )
+    op.create_table(
         "dense_vector",
         sa.Column("model", sa.String(length=32), nullable=False),
         sa.Column("text_digest", sa.String(length=32), nullable=False),
@@ -155,6 +161,7 @@ def downgrade() -> None:
     op.drop_table("document_entities")
     op.drop_table("document")
     op.drop_table("dense_vector")
+    op.drop_table("collection")
     op.drop_table("chunked")
     op.drop_index(op.f("ix_chunk_text_digest_source"), table_name="chunk")
     op.drop_index(op.f("ix_chunk_source_document_id"), table_name="chunk")
