@@ -179,7 +179,7 @@ class Workbench:
 
     def run_lock(self) -> AbstractContextManager[None]:
         """Be the only run, or audit, on this ledger: a stage's own lock is let go of between two stages."""
-        return self.ledger.lock("run", self.settings.ingest_lock_timeout_s)
+        return self.ledger.lock("all-sources", self.settings.ingest_lock_timeout_s)
 
     def run(
         self, *, rebuild: bool = False, retry_parked: bool = False, progress: Progress | None = None

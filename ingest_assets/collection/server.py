@@ -52,7 +52,7 @@ def _answers(method: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-def _ours(error: Exception) -> Exception:
+def _ours(error: Exception) -> Exception:  # noqa: PLR0911 - a table of what the client may raise
     from qdrant_client.http.exceptions import (
         ResponseHandlingException,
         UnexpectedResponse,

@@ -39,13 +39,22 @@ def test_a_lock_that_another_process_keeps_is_a_clear_failure(built: Home, inges
         said = ingest(impatient, "refresh")
         assert said.status == 1
         assert "crm__records: Another process is refreshing crm and did not finish within 0 s" in said.out
-        audit = ingest_here(impatient, "audit")
-        assert audit.status == 2
-        assert "Another process is refreshing crm" in audit.err
         # Readers never wait.
         assert ingest_here(impatient, "search", "renewal").status == 0
         assert ingest_here(impatient, "status").status == 0
     assert ingest_here(impatient, "refresh").status == 0
+
+
+def test_an_audit_does_not_come_between_two_stages(built: Home, ingest_here: IngestHere) -> None:
+    impatient = built.with_settings(ingest_lock_timeout_s=0)
+    with built.bench() as bench, bench.run_lock():
+        audit = ingest_here(impatient, "audit")
+        assert audit.status == 2
+        assert "Another process is refreshing all-sources" in audit.err
+        said = ingest(impatient, "refresh")
+        assert said.status == 1
+        assert "Another process is refreshing all-sources" in said.out
+    assert ingest_here(impatient, "audit").status == 0
 
 
 def test_search_answers_from_the_old_generation_until_the_new_one_is_complete(

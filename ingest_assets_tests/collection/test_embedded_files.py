@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,6 +33,13 @@ def store(tmp_path: Path) -> Iterator[EmbeddedStore]:
     store.publish(NAME, 1)
     yield store
     store.close()
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    folder = memory_folder()
+    yield folder
+    shutil.rmtree(folder)
 
 
 def _count(store: EmbeddedStore) -> int:
@@ -130,8 +138,6 @@ def test_few_revisions_are_kept(store: EmbeddedStore, tmp_path: Path) -> None:
 
 
 def test_a_lost_folder_is_a_lost_collection(store: EmbeddedStore, tmp_path: Path) -> None:
-    import shutil
-
     shutil.rmtree(_live_folder(tmp_path))
     assert store.live(NAME) is None
 
@@ -145,9 +151,8 @@ def small_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small_graphs")
 @pytest.mark.parametrize("seed", range(3))
-def test_a_published_revision_is_never_written_again(seed: int) -> None:
+def test_a_published_revision_is_never_written_again(home: Path, seed: int) -> None:
     """Its files are shared, as hard links, with the copies that later refreshes write to."""
-    home = memory_folder()
     store, chance = EmbeddedStore(home), random.Random(seed)
     store.create(NAME, 1, WIDE)
     write(store, NAME, 1, make_points(range(4_000), dimension=WIDE))
@@ -179,9 +184,6 @@ def test_a_published_revision_is_never_written_again(seed: int) -> None:
         ]
     assert sum(a == b for a, b in zip(best, ids_of(sorted(held)[:50]), strict=True)) >= 48
     store.close()
-    import shutil
-
-    shutil.rmtree(home)
 
 
 READ = """
@@ -205,9 +207,8 @@ print(len(seen), flush=True)
 """
 
 
-def test_another_process_reads_all_the_while() -> None:
+def test_another_process_reads_all_the_while(home: Path) -> None:
     """Through commits and switches of generation it never sees nothing, nor half of something."""
-    home = memory_folder()
     store = EmbeddedStore(home)
     store.create(NAME, 1, 4)
     write(store, NAME, 1, make_points(range(20), text="colour"))
@@ -236,9 +237,6 @@ def test_another_process_reads_all_the_while() -> None:
     outputs = [reader.communicate(timeout=60)[0] for reader in readers]
     assert [reader.returncode for reader in readers] == [0, 0]
     assert all(int(output) > 3 for output in outputs)
-    import shutil
-
-    shutil.rmtree(home)
 
 
 WRITE = """

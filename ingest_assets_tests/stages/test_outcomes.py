@@ -156,7 +156,7 @@ def test_a_source_that_is_empty_now_empties_the_index(bench: ToyBench) -> None:
     assert [each.removed for each in bench.refresh().values()] == [2, 1, 2, 3, 3, 3]
     assert contents(bench.store) == {}
     left = {name: rows for name, rows in dump(bench.ledger).items() if rows}
-    assert set(left) == {"stage", "generation"}
+    assert set(left) == {"stage", "generation", "collection"}
     assert {row[2] for row in left["stage"]} == {"0" * 32}
 
 

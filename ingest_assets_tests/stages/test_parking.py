@@ -166,7 +166,7 @@ def test_a_collection_without_its_vectors_is_not_published(bench: ToyBench) -> N
     bench.toy.put(document("notes/1", "One."))
     bench.do("records")
     bench.do("chunks")
-    with pytest.raises(IncompleteError, match="Materialize crm/dense_vectors"):
+    with pytest.raises(IncompleteError, match="crm/dense_vectors"):
         bench.do("collection")
     with pytest.raises(NotPublishedError):
         contents(bench.store)
