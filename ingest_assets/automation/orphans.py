@@ -54,7 +54,7 @@ def _gone(tag: str) -> int | None:
     """The id of a process that a tag names, if it ran on this machine and does not run any more."""
     host, _, rest = tag.partition(" ")
     pid, _, noted = rest.partition(" ")
-    if host != socket.gethostname():
+    if host != socket.gethostname() or not pid.isdigit():
         return None
     started = _started(int(pid))
     # Another start time: the number was given to another process since.
