@@ -12,7 +12,6 @@ collection, and without the log any number of processes can read a revision at o
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -24,16 +23,15 @@ from ingest_assets.collection.base import (
     DATETIME_FIELDS,
     DENSE,
     KEYWORD_FIELDS,
-    SINCE,
     SPARSE,
-    UNTIL,
     Filter,
     Leg,
     Payload,
     Points,
     Scored,
 )
-from ingest_assets.collection.files import copy_sparse, replace_text, sync, sync_tree
+from ingest_assets.collection.edge_types import edge_filter, edge_point, edge_query
+from ingest_assets.collection.files import replace_text, sync, sync_tree
 from ingest_assets.model import IngestError, NotPublishedError, UnavailableError
 
 if TYPE_CHECKING:
@@ -51,14 +49,6 @@ OPTIMIZE_EVERY = 50_000
 MAX_SEGMENT_KIB = 98_304
 # Half the default effort at building a graph: recall@10 0.98 instead of 0.99, in 3/5 of the time.
 HNSW_M, HNSW_EF_CONSTRUCT = 16, 64
-# Files of the engine's immutable segments (those with a matrix.dat) that are written once, when the segment
-# is made, and hold most of its bytes: points are deleted from such a segment by flags in other files, and
-# never changed. A test holds that a refresh leaves a published revision's bytes alone.
-_IMMUTABLE = f"vector_storage-{DENSE}/matrix.dat"
-_WRITE_ONCE = re.compile(
-    r"vector_storage-[^/]+/matrix\.dat|vector_index-[^/]+/[^/]+\.(dat|bin|json)|.*/page_\d+\.dat"
-)
-_WRITE_ONCE_MIN_BYTES = 1 << 20
 _OPEN_ATTEMPTS = 3
 
 
@@ -145,7 +135,7 @@ class EmbeddedStore:
     def begin(self, collection: str, generation: int) -> Path:
         """A fresh copy of the generation for its writer."""
         base, work = self.base(collection, generation), self._clean_work(collection, generation)
-        _clone(base, work)
+        clone_shard(base, work)
         return work
 
     def finish(self, collection: str, generation: int, work: Path) -> None:
@@ -245,7 +235,7 @@ class _EmbeddedWriter:
 
         shard = self._open()
         for start in range(0, len(points.ids), UPSERT_BATCH):
-            batch = [_point(points, i) for i in range(start, min(start + UPSERT_BATCH, len(points.ids)))]
+            batch = [edge_point(points, i) for i in range(start, min(start + UPSERT_BATCH, len(points.ids)))]
             shard.update(edge.UpdateOperation.upsert_points(batch))
         self._since_optimized += len(points.ids)
         if self._since_optimized >= OPTIMIZE_EVERY:
@@ -296,9 +286,9 @@ class _EmbeddedReader:
     def query(self, legs: Sequence[Leg], limit: int, where: Filter | None = None) -> list[list[Scored]]:
         import qdrant_edge as edge
 
-        condition = _filter(where)
+        condition = edge_filter(where)
         requests = [
-            edge.QueryRequest(limit=limit, query=_nearest(leg), filter=condition, with_payload=False)
+            edge.QueryRequest(limit=limit, query=edge_query(leg), filter=condition, with_payload=False)
             for leg in legs
         ]
         answers = self._shard.query_batch(edge.QueryBatchRequest(requests))
@@ -390,60 +380,3 @@ def _load_whole(path: Path) -> qdrant_edge.EdgeShard:
         shard.close()
         raise UnavailableError(f"{path} was removed while it was opened.")
     return shard
-
-
-def _point(points: Points, i: int) -> qdrant_edge.Point:
-    import qdrant_edge as edge
-
-    indices, values = points.sparse.row(i)
-    # Lists: the binding reads them twice as fast as arrays.
-    sparse = edge.SparseVector(indices.tolist(), values.tolist())
-    vectors: dict[str, Any] = {DENSE: points.dense[i].tolist(), SPARSE: sparse}
-    return edge.Point(points.ids[i], vectors, points.payloads[i])
-
-
-def _nearest(leg: Leg) -> Any:
-    import qdrant_edge as edge
-
-    if leg.dense is not None:
-        return edge.Query.Nearest(leg.dense.tolist(), using=leg.using)
-    assert leg.sparse is not None
-    indices, values = leg.sparse.row(0)
-    return edge.Query.Nearest(edge.SparseVector(indices.tolist(), values.tolist()), using=leg.using)
-
-
-def _filter(where: Filter | None) -> qdrant_edge.Filter | None:
-    import qdrant_edge as edge
-
-    if not where:
-        return None
-    conditions: list[Any] = [
-        edge.FieldCondition(field, match=edge.MatchAny(list(where[field])))
-        for field in KEYWORD_FIELDS
-        if field in where
-    ]
-    if SINCE in where or UNTIL in where:
-        since, until = max(where.get(SINCE, ()), default=None), min(where.get(UNTIL, ()), default=None)
-        conditions.append(edge.FieldCondition("time", range=edge.RangeDateTime(gte=since, lte=until)))
-    return edge.Filter(must=conditions)
-
-
-def _clone(source: Path, target: Path) -> None:
-    shared = {
-        path
-        for matrix in source.glob(f"segments/*/{_IMMUTABLE}")
-        for path in matrix.parents[1].rglob("*")
-        if _WRITE_ONCE.fullmatch(path.relative_to(matrix.parents[1]).as_posix())
-    }
-    for directory, _, files in os.walk(source):
-        part = Path(directory).relative_to(source)
-        (target / part).mkdir(parents=True, exist_ok=True)
-        for name in files:
-            original, copy = Path(directory) / name, target / part / name
-            if original in shared and original.stat().st_size >= _WRITE_ONCE_MIN_BYTES:
-                try:
-                    os.link(original, copy)
-                    continue
-                except OSError:
-                    pass  # a file system without hard links: copy, which is only slower
-            copy_sparse(original, copy)

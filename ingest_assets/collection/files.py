@@ -1,12 +1,45 @@
-"""Files: copying with holes, syncing a tree, replacing a small file in one step."""
+"""Files: cloning a shard, copying with holes, syncing a tree, replacing a small file in one step."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
+from ingest_assets.collection.base import DENSE
+
 _COPY_BLOCK = 1 << 22
+# Files of the engine's immutable segments (those with a matrix.dat) that are written once, when the segment
+# is made, and hold most of its bytes: points are deleted from such a segment by flags in other files, and
+# never changed. A test holds that a refresh leaves a published revision's bytes alone.
+_IMMUTABLE = f"vector_storage-{DENSE}/matrix.dat"
+_WRITE_ONCE = re.compile(
+    r"vector_storage-[^/]+/matrix\.dat|vector_index-[^/]+/[^/]+\.(dat|bin|json)|.*/page_\d+\.dat"
+)
+_WRITE_ONCE_MIN_BYTES = 1 << 20
+
+
+def clone_shard(source: Path, target: Path) -> None:
+    """Copy a closed shard of the embedded engine; what is written once is linked, not copied."""
+    shared = {
+        path
+        for matrix in source.glob(f"segments/*/{_IMMUTABLE}")
+        for path in matrix.parents[1].rglob("*")
+        if _WRITE_ONCE.fullmatch(path.relative_to(matrix.parents[1]).as_posix())
+    }
+    for directory, _, files in os.walk(source):
+        part = Path(directory).relative_to(source)
+        (target / part).mkdir(parents=True, exist_ok=True)
+        for name in files:
+            original, copy = Path(directory) / name, target / part / name
+            if original in shared and original.stat().st_size >= _WRITE_ONCE_MIN_BYTES:
+                try:
+                    os.link(original, copy)
+                    continue
+                except OSError:
+                    pass  # a file system without hard links: copy, which is only slower
+            copy_sparse(original, copy)
 
 
 def copy_sparse(source: Path, target: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ingest_assets.collection import embedded
+from ingest_assets.collection import embedded, files
 from ingest_assets.collection.base import Leg
 from ingest_assets.collection.embedded import EmbeddedStore
 from ingest_assets_tests.collection.points import dense, ids_of, make_points, sparse_of, write
@@ -146,7 +146,7 @@ def test_a_lost_folder_is_a_lost_collection(store: EmbeddedStore, tmp_path: Path
 def small_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments get a graph, and their large files are linked, from a few points on."""
     monkeypatch.setattr(embedded, "INDEXING_THRESHOLD_KIB", 64)
-    monkeypatch.setattr(embedded, "_WRITE_ONCE_MIN_BYTES", 1 << 10)
+    monkeypatch.setattr(files, "_WRITE_ONCE_MIN_BYTES", 1 << 10)
 
 
 @pytest.mark.usefixtures("small_graphs")
