@@ -31,7 +31,7 @@ from ingest_assets.collection.base import (
     Scored,
 )
 from ingest_assets.collection.edge_types import edge_filter, edge_point, edge_query
-from ingest_assets.collection.files import replace_text, sync, sync_tree
+from ingest_assets.collection.files import clone_shard, replace_text, sync, sync_tree
 from ingest_assets.model import IngestError, NotPublishedError, UnavailableError
 
 if TYPE_CHECKING:
