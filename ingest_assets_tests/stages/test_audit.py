@@ -14,6 +14,7 @@ from ingest_assets.collection.embedded import EmbeddedStore
 from ingest_assets.collection.server import ServerStore
 from ingest_assets.model import NotPublishedError
 from ingest_assets.stages.audit import Audit, accept_observed, audit
+from ingest_assets.stages.collection import IncompleteError
 from ingest_assets.status import source_status, status
 from ingest_assets_tests.collection.points import dense, ids_of, sparse_of
 from ingest_assets_tests.engines import STORES, new_store
@@ -214,3 +215,56 @@ def test_status(bench: ToyBench) -> None:
     assert (crm["documents"], crm["chunks"], crm["points"], crm["parked"]) == (10, 10, 10, 0)
     assert crm["generation"] == 1
     assert crm["fingerprint"] == bench.collection("crm").fingerprint
+
+
+def test_a_repair_with_a_lost_ledger_does_not_empty_the_index(bench: ToyBench, tmp_path: Path) -> None:
+    """An upstream that never ran on a ledger is not an empty one."""
+    before = contents(bench.store)
+    with ToyBench(tmp_path / "new", source=bench.toy, store=bench.store) as new:
+        with pytest.raises(IncompleteError, match="knows of no successful run of crm/chunks"):
+            _repair(new)
+        assert bench.store.live(COLLECTION) == 1
+        assert contents(bench.store) == before
+        new.refresh()
+        assert _audit(new).agrees
+
+
+def test_a_collection_alone_does_not_publish_chunks_of_other_settings(
+    bench: ToyBench, tmp_path: Path
+) -> None:
+    before = contents(bench.store)
+    with ToyBench(tmp_path, source=bench.toy, store=bench.store, ingest_chunk_size=200) as other:
+        with pytest.raises(IncompleteError, match="other INGEST_CHUNK"):
+            other.do("collection")
+        assert contents(bench.store) == before
+        assert bench.store.live(COLLECTION) == 1
+        other.refresh()
+        assert bench.store.live(COLLECTION) == 2
+        assert _audit(other).agrees
+
+
+def test_what_is_recorded_of_one_store_is_not_believed_of_another(bench: ToyBench, tmp_path: Path) -> None:
+    """One ledger, two stores in turn, as when QDRANT_URL is set and unset again."""
+    with ToyBench(tmp_path, source=bench.toy, store=EmbeddedStore(tmp_path / "elsewhere")) as second:
+        second.refresh()
+        bench.toy.put(document("notes/0", "Edited while the other store was in use."))
+        second.refresh()
+        wanted = contents(second.store)
+        assert _audit(second).agrees
+    bench.refresh()
+    assert_same_contents(contents(bench.store), wanted)
+    assert _audit(bench).agrees
+
+
+def test_parked_texts_are_not_expected_and_their_documents_keep_their_points(bench: ToyBench) -> None:
+    bench.model.refuses = lambda text: "unspeakable" in text
+    bench.toy.put(document("notes/0", "Now unspeakable."), document("notes/new", "An unspeakable thing."))
+    bench.refresh()
+    found = _audit(bench)
+    assert found.agrees
+    assert (found.expected, found.present) == (9, 10)
+    _repair(bench)
+    assert _audit(bench) == found
+    bench.model.refuses = lambda _text: False
+    bench.refresh(retry_parked=True)
+    assert _audit(bench) == Audit(11, 11, 0, 0, 0, 0)
