@@ -14,7 +14,7 @@ CHECKS = ("first", "second", "third")
 
 def _asset(name: str, deps: list[str]) -> dg.AssetsDefinition:
     @dg.asset(key=["empty", name], deps=[["empty", dep] for dep in deps], pool="empty")
-    def nothing(config: ReconcileConfig, ingest: Ingest) -> dg.MaterializeResult[None]:  # noqa: ARG001
+    def nothing(config: ReconcileConfig, ingest: Ingest) -> dg.MaterializeResult[None]:  # noqa: ARG001 - as the real one has them
         return dg.MaterializeResult(metadata={"added": 0}, data_version=dg.DataVersion("1"))
 
     return nothing
@@ -23,7 +23,7 @@ def _asset(name: str, deps: list[str]) -> dg.AssetsDefinition:
 @dg.multi_asset_check(
     specs=[dg.AssetCheckSpec(name, asset=["empty", "collection"]) for name in CHECKS], can_subset=True
 )
-def _checks(ingest: Ingest) -> Iterator[dg.AssetCheckResult]:  # noqa: ARG001
+def _checks(ingest: Ingest) -> Iterator[dg.AssetCheckResult]:  # noqa: ARG001 - as the real one has them
     for name in CHECKS:
         yield dg.AssetCheckResult(check_name=name, asset_key=["empty", "collection"], passed=True)
 

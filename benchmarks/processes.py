@@ -46,7 +46,7 @@ def run(folder: Path, arguments: Sequence[str]) -> Finished:
     environment = os.environ | {"PYTHONPATH": repository, "DAGSTER_HOME": str(folder / ".ingest" / "dagster")}
     command = [sys.executable, "-m", *arguments]
     started = time.perf_counter()
-    with subprocess.Popen(command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE) as process:  # noqa: S603
+    with subprocess.Popen(command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE) as process:
         rss, private = _watch(psutil.Process(process.pid), process)
         stdout = process.stdout.read() if process.stdout else ""
     seconds = time.perf_counter() - started

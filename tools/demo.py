@@ -84,7 +84,7 @@ def ingest(*arguments: str, show: bool = True) -> str:
     """Show a command as one would type it, run it, and return what it printed if it is not shown."""
     print(f"$ ingest {shlex.join(arguments)}\n", flush=True)
     command = [sys.executable, "-m", "ingest_assets", *arguments]
-    result = subprocess.run(command, check=False, text=True, stdout=None if show else subprocess.PIPE)  # noqa: S603
+    result = subprocess.run(command, check=False, text=True, stdout=None if show else subprocess.PIPE)
     if result.returncode:
         raise SystemExit(result.returncode)
     return result.stdout or ""

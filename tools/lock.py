@@ -19,7 +19,7 @@ def main() -> None:
         # The runtime's versions are those that were tested.
         constraint = "" if extra else "--constraint requirements-dev.lock"
         arguments = f"-m {COMMAND} {QUIET} {extra} {constraint}".split()
-        result = subprocess.run([sys.executable, *arguments], check=True, capture_output=True, text=True)  # noqa: S603
+        result = subprocess.run([sys.executable, *arguments], check=True, capture_output=True, text=True)
         with open(output, "w", encoding="utf-8") as file:  # noqa: PTH123
             file.write(HEADER + result.stdout)
         print(output, result.stdout.count("=="), "packages")
