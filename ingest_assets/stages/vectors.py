@@ -63,11 +63,11 @@ class _Vectors:
         return digest_of(self.looks_at(connection), str(count_parked(connection, self.source, self.name)))
 
     def total(self, connection: sa.Connection) -> int:
-        texts = sa.select(_chunk.c.text_digest).filter_by(source=self.source).distinct().subquery()
-        here = sa.and_(
-            self.table.c.model == self.fingerprint, self.table.c.text_digest == texts.c.text_digest
+        # From the vectors to the chunks, not the other way round: the index on texts answers each look.
+        used = sa.exists().where(
+            _chunk.c.text_digest == self.table.c.text_digest, _chunk.c.source == self.source
         )
-        query = sa.select(sa.func.count()).select_from(texts.join(self.table, here))
+        query = sa.select(sa.func.count()).where(self.table.c.model == self.fingerprint, used)
         return connection.scalar(query) or 0
 
     def texts(self, ledger: Ledger, run: Run) -> Iterator[Texts]:
