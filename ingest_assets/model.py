@@ -64,10 +64,19 @@ class Identity:
     """What a person's or an organisation's record says about who it is, as the source has it."""
 
     kind: IdentityKind
-    name: str
+    name: str  # in full
     emails: tuple[str, ...] = ()
     phones: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()  # web sites or mail domains, for organisations
+    identifiers: tuple[str, ...] = ()  # numbers that are one's own: national number, VAT number, customer number
+    given_name: str = ""  # where the source keeps the parts of a name apart
+    family_name: str = ""
+    birth_date: str = ""  # in whatever form
+    title: str = ""  # what a person does
+    organisation: str = ""  # a person's employer, by name
+    address: str = ""  # street and number
+    place: str = ""  # town
+    postcode: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,12 @@ class Settings(BaseSettings):
     ingest_chunk_overlap: int = Field(default=0, ge=0)
     ingest_chunk_unit: Literal["characters", "tokens"] = "characters"
 
+    # Who is who
+    ingest_entity_decisions: Path | None = None
+    ingest_entity_labels: Path | None = None
+    ingest_match_memory_mib: int = Field(default=1_024, ge=128, le=1_048_576)
+    ingest_match_threads: int = Field(default=2, ge=1, le=256)
+
     # Freshness
     crm_ingest_sync_interval_min: int = Field(default=60, ge=1, le=1_440)
     crm_sensor_interval_s: int = Field(default=30, ge=5, le=86_400)

@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 
     from ingest_assets.chunking import RecordChunker
     from ingest_assets.collection.base import Store
+    from ingest_assets.entities import Limits
+    from ingest_assets.entities.decisions import Decisions
     from ingest_assets.ledger import Ledger
     from ingest_assets.model import DenseModel, Source, SparseModel
     from ingest_assets.reconcile import Progress, Run, Stage
     from ingest_assets.stages.collection import Collection
 
 SOURCES = ("crm",)
-STAGES = ("records", "entities", "chunks", "dense_vectors", "sparse_vectors", "collection")
+STAGES = ("records", "match_models", "entities", "chunks", "dense_vectors", "sparse_vectors", "collection")
 
 
 def collection_name(source: str) -> str:
@@ -160,16 +162,32 @@ class Workbench:
         )
         return Collection(source, collection_name(source), self.store, pipeline)
 
-    def stage(self, source: str, name: str) -> Stage:
-        """One stage of a source's lineage."""
+    @property
+    def match_limits(self) -> Limits:
+        """What matching may use of the machine."""
+        from ingest_assets.entities import Limits
+
+        s = self.settings
+        return Limits(s.ingest_match_memory_mib, s.ingest_match_threads)
+
+    def decisions(self) -> Decisions:
+        """What people decided about who is who."""
+        from ingest_assets.entities.decisions import load_decisions
+
+        return load_decisions(self.settings.ingest_entity_decisions)
+
+    def stage(self, source: str, name: str, *, retrain: bool = False) -> Stage:
+        """One stage of a source's lineage. `retrain` is for the match models."""
         from ingest_assets.stages.chunks import Chunks
         from ingest_assets.stages.entities import Entities
+        from ingest_assets.stages.match_models import MatchModels
         from ingest_assets.stages.records import Records
         from ingest_assets.stages.vectors import DenseVectors, SparseVectorsStage
 
         makers: dict[str, Callable[[], Stage]] = {
             "records": lambda: Records(self.source(source)),
-            "entities": lambda: Entities(source),
+            "match_models": lambda: MatchModels(source, self.match_limits, retrain),
+            "entities": lambda: Entities(source, self.match_limits, self.decisions),
             "chunks": lambda: Chunks(self.chunker(source)),
             "dense_vectors": lambda: DenseVectors(source, self.dense_model),
             "sparse_vectors": lambda: SparseVectorsStage(source, self.sparse_model),

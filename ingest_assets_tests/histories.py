@@ -6,6 +6,7 @@ A history is a list of operations on a source, with crashes, partial runs, refus
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import strategies as st
 
+from ingest_assets.collection.base import Store
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.model import Document, Identity, SourceUnavailableError
 from ingest_assets.reconcile import Stage, content_of
@@ -27,7 +29,16 @@ from ingest_assets.stages.vectors import model_key
 from ingest_assets.workbench import STAGES
 from ingest_assets_tests.engines import Engines
 from ingest_assets_tests.fuse import Crash, Fuse, FusedStage, FusedStore
-from ingest_assets_tests.toy import COLLECTION, ToyBench, ToyModel, ToySource, contents, document, dump
+from ingest_assets_tests.toy import (
+    COLLECTION,
+    Stored,
+    ToyBench,
+    ToyModel,
+    ToySource,
+    contents,
+    document,
+    dump,
+)
 
 # Documents. Few and small, from few words, so that they collide: equal texts, shared identifiers, reverts.
 KEYS = ["people/1", "people/2", "people/3", "notes/1", "notes/2", "notes/\"é'/\u202e3", "notes/4"]
@@ -47,7 +58,7 @@ _bodies = st.lists(_paragraphs, max_size=4).map("\n\n".join)
 _identities = st.none() | st.builds(
     Identity,
     kind=st.sampled_from(["person", "organisation"]),
-    name=st.just("Somebody"),
+    name=st.sampled_from(["Ada Lovelace", "A. Lovelace", "Lovelace, Ada", "Grace Hopper", "Somebody"]),
     emails=st.lists(st.sampled_from(["a@acme.org", "b@acme.org", "c@beta.net"]), max_size=2).map(tuple),
     phones=st.lists(st.sampled_from(["+31 30 123 4567", "0031301234567"]), max_size=1).map(tuple),
     domains=st.lists(st.sampled_from(["acme.org", "www.beta.net"]), max_size=1).map(tuple),
@@ -260,7 +271,7 @@ class World:
         for table, rows in theirs.items():
             assert ours[table] == rows, table
         self._compare_vectors(ledger)
-        assert_same_contents(contents(self.store), contents(store))
+        assert_same_contents(named_contents(self.store, self.ledger), named_contents(store, ledger))
         for query in ("invoice", "crane letter"):
             assert _found(self.bench, query) == _found(fresh, query)
         self.engines.take_store(store)
@@ -298,15 +309,60 @@ def _known_generations(ledger: Ledger) -> list[int]:
     return sorted(row[1] for row in dump(ledger)["generation"])
 
 
+class _Names:
+    """Entities by their smallest member: which of two ids stayed depends on the history, who is who must not."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        member, about = tables.entity_member, tables.document_entities
+        with ledger.reading() as connection:
+            members = connection.execute(sa.select(member).order_by(member.c.document_id.desc())).all()
+            links = connection.execute(sa.select(about.c.digest, about.c.entity_ids)).all()
+        self._names = {row.entity_id: row.document_id for row in members}
+        self._texts = {row.digest: repr(self.of(json.loads(row.entity_ids))) for row in links}
+
+    def of(self, entities: Sequence[str]) -> list[str]:
+        return sorted(self._names[entity] for entity in entities)
+
+    def of_digest(self, digest: str) -> str:
+        """A digest that ends in that of a list of entities, spelt out."""
+        return digest[:-32] + self._texts[digest[-32:]] if digest[-32:] in self._texts else digest
+
+
 def recorded(ledger: Ledger) -> dict[str, list[tuple[Any, ...]]]:
     """Of the tables that follow from the source, the rows; of the points, those of the live generation."""
     rows = dump(ledger, but=("source", "generation", "last_success"))
+    names = _Names(ledger)
+    member, about, point = tables.entity_member.c, tables.document_entities.c, tables.point.c
     with ledger.reading() as connection:
         live = sa.select(tables.generation.c.number).filter_by(state="live").scalar_subquery()
-        held = sa.select(*(c for c in tables.point.c if c.name != "generation"))
-        points = connection.execute(held.where(tables.point.c.generation == live)).all()
-    names = ("document", "entity_member", "document_entities", "chunked", "chunk")
-    return {name: rows[name] for name in names} | {"point": sorted(tuple(row) for row in points)}
+        points = connection.execute(sa.select(tables.point).where(point.generation == live)).all()
+        members = connection.execute(
+            sa.select(member.document_id, member.document_digest, member.kind, member.entity_id)
+        ).all()
+        links = connection.execute(
+            sa.select(about.document_id, about.document_digest, about.entity_ids)
+        ).all()
+    held = {name: rows[name] for name in ("document", "chunked", "chunk", "match_pair", "match_block")}
+    held["entity_member"] = sorted((*row[:3], *names.of([row[3]])) for row in members)
+    held["document_entities"] = sorted((*row[:2], *names.of(json.loads(row[2]))) for row in links)
+    held["point"] = sorted(
+        (p.chunk_id, p.document_id, p.chunk_digest, names.of_digest(p.entities_digest)) for p in points
+    )
+    return held
+
+
+def named_contents(store: Store, ledger: Ledger) -> Stored:
+    """What the store holds, with entities by name."""
+    names = _Names(ledger)
+    return {
+        key: (
+            payload
+            | {"entity_ids": names.of(payload["entity_ids"]), "digest": names.of_digest(payload["digest"])},
+            dense,
+            sparse,
+        )
+        for key, (payload, dense, sparse) in contents(store).items()
+    }
 
 
 def assert_same_contents(ours: Any, theirs: Any) -> None:

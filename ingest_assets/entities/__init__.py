@@ -1,9 +1,32 @@
 """Who is who: records of people and organisations to canonical entities.
 
-What belongs here: normalising identifiers, matching, and deriving canonical ids. What does not: the
-ledger and Dagster.
+What belongs here: normalising identifiers, matching, clusters and canonical ids. What does not: the
+ledger and Dagster. Importing this package loads neither Splink nor DuckDB.
 """
 
+from ingest_assets.entities.blocking import block_keys, rule_of
 from ingest_assets.entities.exact import Resolution, resolve
+from ingest_assets.entities.features import Features, features_of
+from ingest_assets.entities.matching import Explanation, FieldWeight, Scored, cut_blocks, explain, score
+from ingest_assets.entities.model import MatchModel, default_model
+from ingest_assets.entities.splink_engine import Limits
+from ingest_assets.entities.training import train
 
-__all__ = ["Resolution", "resolve"]
+__all__ = [
+    "Explanation",
+    "Features",
+    "FieldWeight",
+    "Limits",
+    "MatchModel",
+    "Resolution",
+    "Scored",
+    "block_keys",
+    "cut_blocks",
+    "default_model",
+    "explain",
+    "features_of",
+    "resolve",
+    "rule_of",
+    "score",
+    "train",
+]

@@ -38,7 +38,7 @@ class Continued:
     """Who is what from now on, and what that changed."""
 
     entity_of: dict[str, str]  # of every member of the new clusters
-    created: tuple[str, ...]
+    created: tuple[str, ...]  # in the order of their oldest members
     retired: dict[str, str | None]  # id that ends: its successor, None when none of its members is left
     events: tuple[Event, ...]
 
@@ -71,7 +71,9 @@ def continue_ids(
         for entity, number in claims.items()
         if number is None or ids[number] != entity
     }
-    created = tuple(sorted(ids[number] for number in range(len(clusters)) if number not in owners))
+    unclaimed = [number for number in range(len(clusters)) if number not in owners]
+    unclaimed.sort(key=lambda number: (seen[oldest[number]], oldest[number]))
+    created = tuple(ids[number] for number in unclaimed)
     events = _events(entity_of, before, retired, created, dict(zip(ids, oldest, strict=True)))
     return Continued(entity_of, created, retired, tuple(sorted(events, key=_in_order)))
 

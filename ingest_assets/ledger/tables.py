@@ -8,6 +8,8 @@ part in an identity is drawn from a clock or a counter; times are for people to 
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Double,
@@ -67,9 +69,85 @@ entity_member = Table(
     Column("source", String, primary_key=True),
     Column("document_id", String, primary_key=True),
     Column("document_digest", DIGEST, nullable=False),  # of the record as it was resolved
+    Column("identity_digest", DIGEST, nullable=False),  # of what it says about who it is
     Column("entity_id", String(36), nullable=False),
     Column("kind", String, nullable=False),
+    # The order in which records first came, for which is an entity's oldest. Not drawn from a clock, and part
+    # of no identity: it decides which of two ids stays.
+    Column("seen", Integer, nullable=False),
     Index(None, "source", "entity_id"),
+)
+
+# One row a canonical entity, those that ended included: their ids lead to a successor for ever.
+entity = Table(
+    "entity",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("entity_id", String(36), primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("age", Integer, nullable=False),  # the order in which entities were made
+    Column("retired", Boolean, nullable=False),
+    Column("successor", String(36)),  # of a retired one; NULL when none of its members was left
+)
+
+# One row a thing that happened to an entity (see `entities.continuity`), with its reason.
+entity_event = Table(
+    "entity_event",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("at", Double, nullable=False),  # seconds since 1970
+    Column("kind", String, nullable=False),
+    Column("entity_id", String(36), nullable=False),
+    Column("other_id", String(36)),
+    Column("document_id", String),
+    Column("reason", Text, nullable=False),  # JSON
+    Index(None, "source", "entity_id"),
+    Index(None, "source", "other_id"),
+)
+
+# One row a block that a record is in: records that share a block are compared.
+match_block = Table(
+    "match_block",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("block", BigInteger, primary_key=True),  # the first 8 bytes of the digest of its key
+    Column("document_id", String, primary_key=True),
+    Index(None, "source", "document_id"),
+    sqlite_with_rowid=False,
+)
+
+# One row a pair of records whose weight is worth keeping.
+match_pair = Table(
+    "match_pair",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("left", String, primary_key=True),  # the smaller id
+    Column("right", String, primary_key=True),
+    Column("weight", Double, nullable=False),  # bits
+    Index(None, "source", "right"),
+    sqlite_with_rowid=False,
+)
+
+# One row a model that was ever used to match records; the one with the highest number is in use.
+match_model = Table(
+    "match_model",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("kind", String, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("version", DIGEST, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("parameters", Text, nullable=False),  # JSON of entities.MatchModel
+)
+
+# What the pairs and clusters of a source were made with; no row while they are not complete.
+match_state = Table(
+    "match_state",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("scored_with", DIGEST, nullable=False),  # the models
+    Column("decided_with", DIGEST, nullable=False),  # people's decisions
 )
 
 # One row a document: the canonical entities it is about, as its points carry them.

@@ -3,42 +3,59 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 
-from ingest_assets.entities import exact, resolve
+from ingest_assets.entities import Features, Limits
+from ingest_assets.entities.blocking import MAX_BLOCK
+from ingest_assets.entities.clusters import ABSENT, JOIN_AT, MOST
+from ingest_assets.entities.continuity import Event
+from ingest_assets.entities.decisions import Decisions
 from ingest_assets.ledger import Ledger, tables
-from ingest_assets.ledger.store import delete_keys, pages, upsert
-from ingest_assets.model import Identity, digest_of
+from ingest_assets.ledger.store import batched, delete_keys, pages, upsert
+from ingest_assets.model import IdentityKind, digest_of
 from ingest_assets.reconcile import Delta, Run, Step, content_sum
-from ingest_assets.stages.records import identity_of
+from ingest_assets.stages.match_models import KINDS, models_digest, models_in_use
+from ingest_assets.stages.match_rows import MatchRows
+from ingest_assets.stages.resolution import Found, Resolver, in_natural_order
 
 BATCH = 2_000
+ROWS = 20_000  # of blocks and pairs, which are small, a step
+# Bump when the same pairs and decisions give other clusters.
+VERSION = "1"
 
 _document, _member, _about = tables.document, tables.entity_member, tables.document_entities
+_entity, _event, _state = tables.entity, tables.entity_event, tables.match_state
+_block, _pair = tables.match_block, tables.match_pair
 
 
 @dataclass(frozen=True, slots=True)
 class Entities:
     """Keeps `entity_member` and `document_entities` in step with `document`.
 
-    Resolution looks at all records of people and organisations at once, whatever changed; only rows
-    that differ are written. Outcomes count member records.
+    Who is who is worked out before anything is recorded, and then recorded in one transaction, after the
+    links of documents to entities: a run that died before it had looked at every document's links finds the
+    old members, and looks at them all again. Outcomes count member records.
     """
 
     source: str
+    limits: Limits
+    decisions: Callable[[], Decisions] = Decisions
     name: str = "entities"
 
     @property
     def fingerprint(self) -> str:
-        return digest_of("exact-entities", exact.VERSION, str(exact.MAX_SHARED))
+        return digest_of("entities", VERSION, str(MAX_BLOCK), str((JOIN_AT, ABSENT, MOST)))
 
     def looks_at(self, connection: sa.Connection) -> str:
-        return digest_of(self.fingerprint, content_sum(connection, self.source, "records"))
+        models = models_digest(models_in_use(connection, self.source))
+        records = content_sum(connection, self.source, "records")
+        return digest_of(self.fingerprint, records, models, self.decisions().digest)
 
     def content(self, connection: sa.Connection) -> str:
         return content_sum(connection, self.source, self.name)
@@ -49,79 +66,29 @@ class Entities:
 
     def steps(self, ledger: Ledger, _session: sa.Connection, run: Run) -> Generator[Step]:
         with ledger.reading() as connection:
-            recorded = {row.document_id: row for row in connection.execute(self._recorded())}
-            entity_of = {key: row.entity_id for key, row in recorded.items()}
-            resolved = run.rebuild or self._identities_moved(connection)
-            if resolved:
-                entity_of = dict(resolve(self.source, self._identities(connection)).entity_of)
-        # Links before members: while the members on record differ, a run that died before it had looked at
-        # every document's links looks at them all again.
-        moved = any(entity_of.get(key) != row.entity_id for key, row in recorded.items())
-        everything = run.rebuild or moved or len(entity_of) != len(recorded)
+            now = _Now(connection, self)
+            found = now.resolve(rebuild=run.rebuild)
+        entity_of = now.entity_of(found)
+        everything = run.rebuild or entity_of != {key: row.entity_id for key, row in now.recorded.items()}
+        if now.scored_anew and found:
+            yield Step(self._forget)
+            yield from self._blocks_and_pairs(found)
         yield from self._links(ledger, entity_of, everything=everything)
-        if resolved:
-            yield from self._members(ledger, entity_of, recorded)
+        if found or now.edited or now.gone:
+            yield Step(partial(self._record, now=now, found=found))
         yield from self._removals(ledger)
 
-    def _recorded(self) -> sa.Select[Any]:
-        columns = (_member.c.document_id, _member.c.entity_id, _member.c.document_digest)
-        return sa.select(*columns).filter_by(source=self.source)
+    def _forget(self, connection: sa.Connection) -> Delta:
+        """Until all pairs are there again, the next run begins anew."""
+        for table in (_state, _block, _pair):
+            connection.execute(table.delete().where(table.c.source == self.source))
+        return Delta()
 
-    def _identities_moved(self, connection: sa.Connection) -> bool:
-        """Whether some record of a person or organisation is not the one that was resolved."""
-        same = sa.exists().where(
-            _member.c.source == _document.c.source,
-            _member.c.document_id == _document.c.document_id,
-            _member.c.document_digest == _document.c.digest,
-        )
-        records = sa.select(_document.c.document_id).where(
-            _document.c.source == self.source, _document.c.identity.is_not(None)
-        )
-        gone = self._orphans(_member, _document.c.identity.is_not(None))
-        return any(connection.execute(q.limit(1)).first() for q in (records.where(~same), gone))
-
-    def _identities(self, connection: sa.Connection) -> Iterator[tuple[str, Identity]]:
-        query = sa.select(_document.c.document_id, _document.c.identity).where(
-            _document.c.source == self.source, _document.c.identity.is_not(None)
-        )
-        for row in connection.execution_options(yield_per=BATCH).execute(query):
-            yield row.document_id, identity_of(json.loads(row.identity))
-
-    def _members(
-        self, ledger: Ledger, entity_of: Mapping[str, str], recorded: Mapping[str, Any]
-    ) -> Iterator[Step]:
-        query = sa.select(_document.c.document_id, _document.c.digest, _document.c.identity).where(
-            _document.c.source == self.source, _document.c.identity.is_not(None)
-        )
-        for page in pages(ledger, query, _document.c.document_id, BATCH):
-            rows = [self._member_row(row, entity_of) for row in page]
-            differing = [row for row in rows if _differs(row, recorded.get(row["document_id"]))]
-            if differing:
-                yield Step(partial(self._record_members, part=differing, recorded=recorded))
-
-    def _member_row(self, row: Any, entity_of: Mapping[str, str]) -> dict[str, str]:
-        return {
-            "source": self.source,
-            "document_id": row.document_id,
-            "document_digest": row.digest,
-            "entity_id": entity_of[row.document_id],
-            "kind": json.loads(row.identity)["kind"],
-        }
-
-    def _record_members(
-        self, connection: sa.Connection, part: Sequence[Mapping[str, str]], recorded: Mapping[str, Any]
-    ) -> Delta:
-        delta = Delta()
-        for row in part:
-            key, entity, earlier = row["document_id"], row["entity_id"], recorded.get(row["document_id"])
-            if earlier is None:
-                delta.outcomes.added += 1
-                delta.note([f"{key}: {entity}"])
-            elif earlier.entity_id != entity:
-                delta.outcomes.changed += 1
-                delta.note([f"{key}: {earlier.entity_id} -> {entity}"])
-        upsert(connection, _member, part)
-        return delta
+    def _blocks_and_pairs(self, found: Sequence[Found]) -> Iterator[Step]:
+        for part in batched(_block_rows(self.source, found), ROWS):
+            yield Step(partial(_insert, table=_block, rows=part))
+        for part in batched(_pair_rows(self.source, found), ROWS):
+            yield Step(partial(_insert, table=_pair, rows=part))
 
     def _links(self, ledger: Ledger, entity_of: Mapping[str, str], *, everything: bool) -> Iterator[Step]:
         """What each document is about: itself if it is a member, and the members it refers to.
@@ -165,32 +132,221 @@ class Entities:
             delta.add(row["document_id"], row["digest"])
         return delta
 
+    def _record(self, connection: sa.Connection, now: _Now, found: Sequence[Found]) -> Delta:
+        """Members, entities and events; and what was compared, where not all was."""
+        if not now.scored_anew:
+            stale = sorted(set().union(*(f.stale for f in found)))
+            for column in (_block.c.document_id, _pair.c.left, _pair.c.right):
+                delete_keys(connection, column.table, {"source": self.source}, column.name, stale)
+            _insert(connection, _block, _block_rows(self.source, found))
+            _insert(connection, _pair, _pair_rows(self.source, found))
+        state = {"source": self.source, "scored_with": now.models_digest, "decided_with": now.decided_with}
+        upsert(connection, _state, [state])
+        self._record_entities(connection, now, found)
+        return self._record_members(connection, now, found)
+
+    def _record_entities(self, connection: sa.Connection, now: _Now, found: Sequence[Found]) -> None:
+        rows = []
+        for kind, one in zip(KINDS, found, strict=False):
+            for entity in one.created:
+                rows.append(self._entity_row(entity, kind, now.next_age + len(rows), retired=False))
+        upsert(connection, _entity, rows)
+        for entity, successor in ((e, s) for one in found for e, s in one.retired.items()):
+            ended = _entity.update().where(_entity.c.source == self.source, _entity.c.entity_id == entity)
+            connection.execute(ended.values(retired=True, successor=successor))
+        events = [told for one in found for told in one.events]
+        first = (
+            connection.scalar(sa.select(sa.func.max(_event.c.number)).filter_by(source=self.source)) or 0
+        ) + 1
+        at = time.time()
+        _insert(connection, _event, [self._event_row(first + i, at, *told) for i, told in enumerate(events)])
+
+    def _entity_row(self, entity: str, kind: str, age: int, *, retired: bool) -> dict[str, Any]:
+        return {
+            "source": self.source,
+            "entity_id": entity,
+            "kind": kind,
+            "age": age,
+            "retired": retired,
+            "successor": None,
+        }
+
+    def _event_row(self, number: int, at: float, event: Event, reason: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "source": self.source,
+            "number": number,
+            "at": at,
+            **asdict(event),
+            "reason": json.dumps(reason, ensure_ascii=False),
+        }
+
+    def _record_members(self, connection: sa.Connection, now: _Now, found: Sequence[Found]) -> Delta:
+        delta = Delta()
+        delete_keys(connection, _member, {"source": self.source}, "document_id", now.gone)
+        delta.outcomes.removed = len(now.gone)
+        delta.note(f"{key}: removed" for key in sorted(now.gone))
+        rows = []
+        members = {key: now.recorded[key].entity_id for key in now.edited.keys() - now.changed.keys()}
+        for one in found:
+            members |= one.entity_of
+        for key, entity in members.items():
+            row = now.member_row(key, entity)
+            earlier = now.recorded.get(key)
+            if earlier is None:
+                delta.outcomes.added += 1
+                delta.note([f"{key}: {entity}"])
+            elif earlier.entity_id != entity:
+                delta.outcomes.changed += 1
+                delta.note([f"{key}: {earlier.entity_id} -> {entity}"])
+            elif earlier.document_digest == row["document_digest"]:
+                continue
+            rows.append(row)
+        upsert(connection, _member, rows)
+        return delta
+
     def _removals(self, ledger: Ledger) -> Iterator[Step]:
         with ledger.reading() as connection:
-            members = connection.scalars(self._orphans(_member, _document.c.identity.is_not(None))).all()
-            links = connection.execute(self._orphans(_about, sa.true(), _about.c.digest)).all()
-        if members or links:
-            yield Step(partial(self._remove, members=members, links=links))
+            links = connection.execute(orphans(self.source, _about, sa.true(), _about.c.digest)).all()
+        if links:
+            yield Step(partial(self._remove, links=links))
 
-    def _orphans(self, table: sa.Table, kept: sa.ColumnElement[bool], *extra: Any) -> sa.Select[Any]:
-        present = sa.exists().where(
-            _document.c.source == table.c.source, _document.c.document_id == table.c.document_id, kept
-        )
-        return sa.select(table.c.document_id, *extra).where(table.c.source == self.source, ~present)
-
-    def _remove(self, connection: sa.Connection, members: Sequence[str], links: Sequence[Any]) -> Delta:
+    def _remove(self, connection: sa.Connection, links: Sequence[Any]) -> Delta:
         delta = Delta()
-        scope = {"source": self.source}
-        delete_keys(connection, _member, scope, "document_id", members)
-        delete_keys(connection, _about, scope, "document_id", [row.document_id for row in links])
+        keys = [row.document_id for row in links]
+        delete_keys(connection, _about, {"source": self.source}, "document_id", keys)
         for row in links:
             delta.drop(row.document_id, row.digest)
-        delta.outcomes.removed = len(members)
-        delta.note(f"{key}: removed" for key in members)
         return delta
 
 
-def _differs(row: Mapping[str, str], recorded: Any) -> bool:
-    return recorded is None or any(
-        getattr(recorded, name) != row[name] for name in ("entity_id", "document_digest")
+class _Now:
+    """What is recorded, and what of it is not as the records are now."""
+
+    def __init__(self, connection: sa.Connection, stage: Entities) -> None:
+        self._connection, self._stage, source = connection, stage, stage.source
+        self._models = models_in_use(connection, source)
+        self._decisions = stage.decisions()
+        self.models_digest = models_digest(self._models)
+        self.decided_with = digest_of(stage.fingerprint, self._decisions.digest)
+        self.recorded = {row.document_id: row for row in connection.execute(_of(_member, source))}
+        self.edited = {row.document_id: row for row in connection.execute(_edited(source))}
+        # Most edits leave alone who a record is of.
+        self.changed = {key: row for key, row in self.edited.items() if self._identity_moved(row)}
+        orphaned = orphans(source, _member, _document.c.identity.is_not(None))
+        self.gone = set(connection.scalars(orphaned))
+        entities = connection.execute(sa.select(_entity.c.entity_id, _entity.c.age).filter_by(source=source))
+        self._age = dict(entities.tuples().all())
+        self.next_age = max(self._age.values(), default=0) + 1
+        state = connection.execute(_of(_state, source)).one_or_none()
+        self._complete = state is not None and state.scored_with == self.models_digest
+        self._decided = state is not None and state.decided_with == self.decided_with
+        self.scored_anew = False
+        self._seen = {key: row.seen for key, row in self.recorded.items() if key not in self.gone}
+        new = in_natural_order(key for key in self.changed if key not in self._seen)
+        first = max((row.seen for row in self.recorded.values()), default=0) + 1
+        self._seen |= {key: first + i for i, key in enumerate(new)}
+
+    def _identity_moved(self, row: Any) -> bool:
+        recorded = self.recorded.get(row.document_id)
+        return recorded is None or recorded.identity_digest != digest_of(row.identity)
+
+    def resolve(self, *, rebuild: bool) -> list[Found]:
+        """One Found a kind; none when there is nothing to do."""
+        self.scored_anew = rebuild or not self._complete
+        if self.scored_anew:
+            return [self._resolver(kind).everything() for kind in KINDS]
+        found: list[Found] = []
+        if self.changed or self.gone:
+            rows = MatchRows(self._stage.source, self._connection)
+            features = rows.features(self.changed)
+            found = [self._changed(kind, features) for kind in KINDS]
+        if self._decided or not found:
+            return found if self._decided else [self._resolver(kind).decided_anew() for kind in KINDS]
+        # Records and decisions: who a withdrawn decision was about is not known any more.
+        self.scored_anew = True
+        return [self._resolver(kind).everything() for kind in KINDS]
+
+    def _changed(self, kind: IdentityKind, features: Mapping[str, Features]) -> Found:
+        mine = {key: f for key, f in features.items() if f.kind == kind}
+        of_kind = {key for key, row in self.recorded.items() if row.kind == kind}
+        # A record that is of the other kind now is gone from this one.
+        gone = (self.gone & of_kind) | {key for key in features if key in of_kind and key not in mine}
+        return self._resolver(kind).changed(mine, gone)
+
+    def _resolver(self, kind: IdentityKind) -> Resolver:
+        return Resolver(
+            source=self._stage.source,
+            rows=MatchRows(self._stage.source, self._connection),
+            model=self._models[kind],
+            decisions=self._decisions,
+            recorded={key: row.entity_id for key, row in self.recorded.items() if row.kind == kind},
+            seen={**{key: row.seen for key, row in self.recorded.items()}, **self._seen},
+            age=self._age,
+            limits=self._stage.limits,
+        )
+
+    def entity_of(self, found: Iterable[Found]) -> dict[str, str]:
+        """Every member record's entity, once what was found is recorded."""
+        result = {key: row.entity_id for key, row in self.recorded.items() if key not in self.gone}
+        for one in found:
+            result |= one.entity_of
+        return result
+
+    def member_row(self, key: str, entity: str) -> dict[str, Any]:
+        """The row of a record that is a member of `entity` now."""
+        edited, recorded = self.edited.get(key), self.recorded.get(key)
+        return {
+            "source": self._stage.source,
+            "document_id": key,
+            "document_digest": edited.digest if edited else recorded.document_digest,
+            "identity_digest": digest_of(edited.identity) if edited else recorded.identity_digest,
+            "entity_id": entity,
+            "kind": json.loads(edited.identity)["kind"] if edited else recorded.kind,
+            "seen": self._seen[key],
+        }
+
+
+def _of(table: sa.Table, source: str) -> sa.Select[Any]:
+    return sa.select(table).where(table.c.source == source)
+
+
+def _edited(source: str) -> sa.Select[Any]:
+    """Records of people and organisations that are not as they were resolved."""
+    same = sa.exists().where(
+        _member.c.source == _document.c.source,
+        _member.c.document_id == _document.c.document_id,
+        _member.c.document_digest == _document.c.digest,
     )
+    columns = (_document.c.document_id, _document.c.digest, _document.c.identity)
+    return sa.select(*columns).where(_document.c.source == source, _document.c.identity.is_not(None), ~same)
+
+
+def orphans(source: str, table: sa.Table, kept: sa.ColumnElement[bool], *extra: Any) -> sa.Select[Any]:
+    """The ids of rows whose document is not there any more, or is not `kept`."""
+    present = sa.exists().where(
+        _document.c.source == table.c.source, _document.c.document_id == table.c.document_id, kept
+    )
+    return sa.select(table.c.document_id, *extra).where(table.c.source == source, ~present)
+
+
+def _block_rows(source: str, found: Iterable[Found]) -> list[dict[str, Any]]:
+    return [
+        {"source": source, "block": block, "document_id": record}
+        for one in found
+        for record, blocks in one.blocks.items()
+        for block in sorted(blocks)
+    ]
+
+
+def _pair_rows(source: str, found: Iterable[Found]) -> list[dict[str, Any]]:
+    return [
+        {"source": source, "left": left, "right": right, "weight": weight}
+        for one in found
+        for left, right, weight in one.pairs
+    ]
+
+
+def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> Delta:
+    if rows:
+        connection.execute(table.insert(), list(rows))
+    return Delta()

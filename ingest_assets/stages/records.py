@@ -234,5 +234,6 @@ def document_of(row: Any) -> Document:
 
 def identity_of(fields: Mapping[str, Any]) -> Identity:
     """An identity from its JSON form."""
-    lists = {key: tuple(fields[key]) for key in ("emails", "phones", "domains")}
-    return Identity(kind=fields["kind"], name=fields["name"], **lists)
+    return Identity(
+        **{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    )

@@ -44,7 +44,7 @@ def test_each_component_can_be_clustered_alone(
     together = cluster(MEMBERS, pairs, same, different)
     alone = []
     for part in components(MEMBERS, pairs, same):
-        mine = [pair for pair in pairs if pair[0] in part]
+        mine = [pair for pair in pairs if pair[0] in part and pair[1] in part]
         alone += cluster(part, mine, [s for s in same if s[0] in part], different).clusters
     assert sorted(alone) == together.clusters
 

@@ -1,0 +1,84 @@
+"""Which records are compared at all: those that share a block.
+
+A record's blocks are a function of that record alone, so that records which arrive one by one meet the
+same others as when all arrive at once. A block with more than MAX_BLOCK members would make the number of
+pairs grow with its square: it is cut, and reported. Most keys are made of two fields, so that a cut block
+seldom is the only one that two records share.
+
+What belongs here: the keys. What does not: comparing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ingest_assets.entities.features import Features
+from ingest_assets.entities.identifiers import FREE_MAIL
+from ingest_assets.entities.text import sound
+
+MAX_BLOCK = 100
+MIN_MAILBOX = 4  # shorter ones are initials and first names
+
+
+def block_keys(features: Features) -> tuple[str, ...]:
+    """ "rule:value" of every block that the record is in, sorted, each once."""
+    rules = _person_keys if features.kind == "person" else _organisation_keys
+    return tuple(sorted({f"{features.kind}/{rule}:{value}" for rule, value in (*_exact(features), *rules(features))}))
+
+
+def rule_of(key: str) -> str:
+    """A key's rule: "person/email" of "person/email:ada@acme.org"."""
+    return key.partition(":")[0]
+
+
+def _exact(f: Features) -> Iterator[tuple[str, str]]:
+    for rule, values in (("email", f.emails), ("phone", f.phones), ("identifier", f.identifiers)):
+        for value in values:
+            yield rule, value
+
+
+def _person_keys(f: Features) -> Iterator[tuple[str, str]]:
+    names = sorted({name for name in (f.given, f.family) if name})
+    sounds = sorted({sound(name.split()[-1]) for name in names})
+    hosts = sorted({host for email in f.emails if (host := email.partition("@")[2]) not in FREE_MAIL})
+    near = [field for field in (f.postcode, f.place, f.organisation, f.door, *hosts) if field]
+    if f.door and (where := f.postcode or f.place):
+        yield "address", f"{f.door}|{where}"
+    if len(names) == 2:
+        yield "name", " ".join(sorted(" ".join(names).split()))
+        yield "sounds", "|".join(sounds)
+    if f.given and f.family:
+        for form in f.given_forms:
+            yield "form_sound", f"{form}|{sound(f.family.split()[-1])}"
+    for word in sounds:
+        for field in near:
+            yield "sound_near", f"{word}|{field}"
+        if f.birth_date:
+            yield "year_sound", f"{f.birth_date[:4]}|{word}"
+    if f.mailbox and len(f.mailbox) >= MIN_MAILBOX:
+        yield "mailbox", f.mailbox
+    if f.birth_date:
+        for name in names:
+            yield "born_initial", f"{f.birth_date}|{name[0]}"
+        for field in near:
+            yield "born_near", f"{f.birth_date}|{field[:4]}"
+
+
+def _organisation_keys(f: Features) -> Iterator[tuple[str, str]]:
+    for domain in f.domains:
+        yield "domain", domain
+    if f.door:
+        yield "address", f.door
+    words = (f.name or "").split()
+    if not words:
+        return
+    yield "name", " ".join(words)
+    near = f.postcode or f.place
+    for word in set(words):
+        if near and len(word) > 2:
+            yield "word_near", f"{word}|{near}"
+    if len(words) > 1:
+        yield "start", " ".join(words[:2])
+        rarest = sorted(words, key=len, reverse=True)[:2]
+        yield "long_words", " ".join(sorted(rarest))
+    yield "sounds", sound("".join(words))[:6]

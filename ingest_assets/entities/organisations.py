@@ -1,0 +1,85 @@
+"""What is compared of two organisations.
+
+What belongs here: the comparisons and their levels; see `comparisons` for the language. A domain or a
+switchboard is strong evidence and no proof: subsidiaries and branches share them, at other addresses.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ingest_assets.entities.comparisons import (
+    alike,
+    comparison,
+    exact,
+    identifier,
+    missing,
+    otherwise,
+    same,
+    shares,
+    similar,
+    sql,
+)
+
+if TYPE_CHECKING:
+    from splink.internals.comparison_creator import ComparisonCreator
+
+_COMMON = "len(list_intersect(words_l, words_r))"
+_NO_STREET = "(address_l is null or address_r is null)"
+_FEWER = "least(len(words_l), len(words_r))"
+
+
+def comparisons() -> list[ComparisonCreator]:
+    """Name, domain, how to reach them, where they are, their numbers."""
+    return [_name(), _domain(), _reach(), _address(), identifier()]
+
+
+def _name() -> ComparisonCreator:
+    return comparison(
+        "name",
+        missing("name"),
+        (exact("name", frequency=True), 0.6, 0.0005),
+        (sql("the same words", _words_in_common(0.99)), 0.07, 0.0001),
+        (similar("name", 0.94), 0.12, 0.0008),
+        (sql("all words of the shorter name", f"{_FEWER} > 1 and {_COMMON} >= {_FEWER}"), 0.07, 0.0005),
+        (sql("most words", _words_in_common(0.6)), 0.04, 0.0005),
+        (similar("name", 0.85), 0.05, 0.008),
+        (otherwise(), 0.05, 0.9891),
+    )
+
+
+def _words_in_common(share: float) -> str:
+    """SQL: so many of all different words of both names are in both."""
+    return f"{_COMMON} >= {share} * (len(words_l) + len(words_r) - {_COMMON})"
+
+
+def _domain() -> ComparisonCreator:
+    return comparison(
+        "domain",
+        missing("domains"),
+        (sql("web or mail domain", shares("domains")), 0.8, 0.0005),
+        (otherwise(), 0.2, 0.9995),
+    )
+
+
+def _reach() -> ComparisonCreator:
+    return comparison(
+        "reach",
+        missing("phones", "emails"),
+        (sql("telephone number or e-mail address", f"{shares('phones')} or {shares('emails')}"), 0.7, 0.0003),
+        (otherwise(), 0.3, 0.9997),
+    )
+
+
+def _address() -> ComparisonCreator:
+    return comparison(
+        "address",
+        missing("address", "postcode", "place"),
+        (sql("the same address", same("address")), 0.4, 0.0003),
+        (sql("house number and street", same("door")), 0.2, 0.0004),
+        (sql("a similar address", alike("address", 0.93)), 0.07, 0.002),
+        (sql("postcode, and no street to compare", f"{same('postcode')} and {_NO_STREET}"), 0.1, 0.005),
+        (sql("postcode, and another street", same("postcode")), 0.05, 0.01),
+        (exact("place", frequency=True), 0.08, 0.03),
+        (otherwise(), 0.1, 0.9523),
+    )

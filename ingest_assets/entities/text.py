@@ -1,0 +1,235 @@
+"""Names, dates and addresses in the one form in which they can be compared.
+
+What belongs here: pure functions from text to text. A value that says nothing (empty, a placeholder, a
+filler) becomes "", which is evidence neither for nor against anything.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import date
+from functools import lru_cache
+
+# What people type where a field must not stay empty. Compared after folding.
+PLACEHOLDERS = frozenset(
+    """
+    n a|na|none|null|nil|nan|unknown|unknown unknown|not known|not available|not applicable|not provided|
+    no name|noname|no email|test|test test|test user|tester|dummy|example|sample|asdf|qwerty|tbd|tba|todo|
+    x|xx|xxx|xxxx|anonymous|deleted|removed|do not use|undefined|missing|blank|empty|no|inconnu|unbekannt|
+    firstname|lastname|first name|last name
+    """.replace("\n    ", "").strip().split("|")
+)
+HONORIFICS = frozenset(
+    """
+    mr mrs ms miss mx dr prof professor sir lord rev reverend fr hon capt captain maj col lt sgt herr frau mme
+    mlle monsieur madame sr sra srta dhr mevr ing dipl
+    """.split()
+)
+SUFFIXES = frozenset("jr sr ii iii iv phd md esq mba bsc msc llb cpa dds obe cbe".split())
+# Parts of a family name that come before its main part.
+PARTICLES = frozenset(
+    "van von der den de del della di da du la le dos das el al bin ibn ten ter zu zur af av st".split()
+)
+# Alphabets whose letters can be written in Latin ones without making strangers alike. Chinese cannot: many
+# names share one spelling in Latin letters.
+_TRANSLITERATED = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "GEORGIAN")
+_FILLER_DATES = frozenset({"1900-01-01", "1970-01-01", "0001-01-01", "1899-12-30", "2000-01-01", "1901-01-01"})
+_MONTHS = {
+    name: number
+    for number, names in enumerate(
+        "jan january|feb february|mar march|apr april|may|jun june|jul july|aug august|sep sept september|"
+        "oct october|nov november|dec december".split("|"),
+        1,
+    )
+    for name in names.split()
+}
+_STREET_WORDS = {
+    "street": "st", "avenue": "ave", "road": "rd", "boulevard": "blvd", "drive": "dr", "place": "pl",
+    "lane": "ln", "court": "ct", "square": "sq", "highway": "hwy", "north": "n", "south": "s", "east": "e",
+    "west": "w", "suite": "ste", "apartment": "apt", "floor": "fl", "building": "bldg", "crescent": "cres",
+    "circuit": "cct", "strasse": "str", "straße": "str",
+}  # fmt: skip
+# Words of an address that are left out, or written in many ways.
+_STREET_FILLERS = frozenset({*_STREET_WORDS, *_STREET_WORDS.values(), "the", "po", "box", "unit", "no", "number"})
+
+
+def fold(text: str) -> str:
+    """Lower case without accents and punctuation, words one space apart; "" for a placeholder."""
+    folded = _fold(text)
+    return "" if folded in PLACEHOLDERS or _is_filler(folded) else folded
+
+
+def _is_filler(folded: str) -> bool:
+    """One sign over and over, or nothing but zeros."""
+    signs = set(folded.replace(" ", ""))
+    return (len(signs) == 1 and len(folded) > 2) or signs == {"0"}
+
+
+@lru_cache(maxsize=200_000)
+def _fold(text: str) -> str:
+    if text.isascii():
+        plain = text.lower()
+    else:
+        letters = unicodedata.normalize("NFKC", text).casefold()
+        plain = "".join(_plain(letter) for letter in letters)
+    plain = plain.replace("'", "").replace("’", "")
+    return " ".join(re.sub(r"[^\w]+|_", " ", plain).split())
+
+
+@lru_cache(maxsize=5_000)
+def _plain(letter: str) -> str:
+    """A letter in Latin ones where its alphabet allows it; else the letter itself."""
+    from anyascii import anyascii
+
+    if letter.isascii() or not unicodedata.name(letter, "").startswith(_TRANSLITERATED):
+        return letter
+    return anyascii(letter).lower()
+
+
+@lru_cache(maxsize=200_000)
+def person_name(name: str) -> tuple[str, str]:
+    """(given names, family name) of a whole name, folded, without honorifics and suffixes.
+
+    "Family, Given" is understood. One word alone is a family name.
+    """
+    before, comma, after = name.partition(",")
+    if comma and not set(_fold(after).split()) <= SUFFIXES:
+        return given_name(after), family_name(before)
+    words = _without_titles(fold(before).split())
+    if len(words) < 2:
+        return "", " ".join(words)
+    start = len(words) - 1
+    while start > 1 and words[start - 1] in PARTICLES:
+        start -= 1
+    return " ".join(words[:start]), " ".join(words[start:])
+
+
+def given_name(text: str) -> str:
+    """Given names, folded, without honorifics."""
+    return " ".join(_without_titles(fold(text).split()))
+
+
+def family_name(text: str) -> str:
+    """A family name, folded, without suffixes."""
+    return " ".join(_without_titles(fold(text).split()))
+
+
+def _without_titles(words: list[str]) -> list[str]:
+    while len(words) > 1 and words[0] in HONORIFICS:
+        words = words[1:]
+    while len(words) > 1 and words[-1] in SUFFIXES:
+        words = words[:-1]
+    return words
+
+
+@lru_cache(maxsize=50_000)
+def given_forms(given: str) -> tuple[str, ...]:
+    """A given name and the names that it is a short form of, sorted."""
+    first = given.split(" ")[0]
+    return tuple(sorted({first, *_nicknames().canonicals_of(first)})) if first else ()
+
+
+@lru_cache(maxsize=1)
+def _nicknames():  # type: ignore[no-untyped-def]  # noqa: ANN202 - the library's class, imported on first use
+    from nicknames import NickNamer
+
+    return NickNamer()
+
+
+def made_of(mailbox: str, given: str, family: str) -> bool:
+    """Whether the letters of a mailbox are names and initials; a number in it makes it one's own."""
+    letters = re.sub(r"[\W_]+", "", mailbox)
+    if sum(letter.isdigit() for letter in letters) > 1:
+        return False
+    first, last = given.replace(" ", ""), family.replace(" ", "")
+    forms = {a + b for a, b in ((first, last), (first[:1], last), (first, last[:1]), (first[:1], last[:1]))}
+    forms |= {b + a for a, b in ((first, last), (first[:1], last))} | {first, last}
+    return any(_near(letters, form) for form in forms if form)
+
+
+def _near(word: str, form: str) -> bool:
+    from jellyfish import jaro_winkler_similarity
+
+    return word == form or (len(form) > 3 and jaro_winkler_similarity(word, form) > 0.85)  # noqa: PLR2004 - misspelt
+
+
+@lru_cache(maxsize=200_000)
+def sound(word: str) -> str:
+    """How a word sounds, so that its misspellings are alike; the word itself in other scripts."""
+    from jellyfish import metaphone
+
+    return (metaphone(word) or word) if word.isascii() else word
+
+
+@lru_cache(maxsize=100_000)
+def birth_date(text: str) -> str:
+    """ISO 8601; day before month where both readings are possible; "" when it is none, or a filler.
+
+    Dates that no calendar has (a 13th month) are kept: they are misspelt, and still evidence.
+    """
+    text = text.strip().lower().split("t")[0] if re.match(r"\d{4}-\d\d-\d\dt", text.lower()) else text.lower()
+    numbers = re.findall(r"\d+", text)
+    months = [_MONTHS[word] for word in re.findall(r"[a-z]+", text) if word in _MONTHS]
+    parts = _date_parts(numbers[:3] if len(numbers) > 3 else numbers, months)
+    if parts is None:
+        return ""
+    year, month, day = parts
+    iso = f"{year:04d}-{month:02d}-{day:02d}"
+    return "" if iso in _FILLER_DATES or not 1000 <= year <= 2100 else iso
+
+
+def _date_parts(numbers: list[str], months: list[int]) -> tuple[int, int, int] | None:
+    if months and len(numbers) == 2:
+        year, day = (n for n in sorted(numbers, key=len, reverse=True))
+        return int(year), months[0], int(day)
+    if len(numbers) == 1 and len(numbers[0]) == 8:
+        run = numbers[0]
+        return (
+            (int(run[:4]), int(run[4:6]), int(run[6:]))
+            if run[:2] in {"18", "19", "20"}
+            else (int(run[4:]), int(run[2:4]), int(run[:2]))
+        )
+    if len(numbers) != 3:
+        return None
+    first, second, third = numbers
+    if len(first) == 4:
+        return int(first), int(second), int(third)
+    if len(third) != 4:
+        return None  # a year of two digits may be of either century
+    day, month = int(first), int(second)
+    return (int(third), day, month) if month > 12 >= day else (int(third), month, day)
+
+
+@lru_cache(maxsize=200_000)
+def street(text: str) -> str:
+    """An address, folded, its common words in their short form."""
+    return " ".join(_STREET_WORDS.get(word, word) for word in fold(text).split())
+
+
+@lru_cache(maxsize=200_000)
+def door(address: str) -> str:
+    """House number and first word of the street of a normalised address; "" without a number or a word."""
+    words = address.split()
+    number = next((word for word in words if word[0].isdigit()), "")
+    name = next((word for word in words if word != number and word not in _STREET_FILLERS), "")
+    return f"{number} {name}" if number and name else ""
+
+
+@lru_cache(maxsize=100_000)
+def day_number(iso: str) -> int | None:
+    """Days since the year 1 of a date in ISO 8601; None when it is none."""
+    try:
+        return date.fromisoformat(iso).toordinal()
+    except ValueError:
+        return None
+
+
+@lru_cache(maxsize=100_000)
+def organisation_name(text: str) -> str:
+    """An organisation's name, folded, without its legal form."""
+    from cleanco import basename
+
+    name = " ".join(text.replace(".", "").split())
+    folded = fold(basename(name) or name)
+    return folded.removeprefix("the ") if folded.count(" ") > 0 else folded

@@ -1,0 +1,162 @@
+"""Training a matching model from the records themselves, by Splink's expectation maximisation.
+
+What belongs here: when there is enough to learn from, and what of the result is believed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import log2
+from typing import TYPE_CHECKING, Any
+
+from ingest_assets.entities.comparisons import TERM_FREQUENCIES
+from ingest_assets.entities.features import Features
+from ingest_assets.entities.model import Levels, MatchModel, default_model
+from ingest_assets.entities.matching import score
+from ingest_assets.entities.splink_engine import Limits, arrow_table, database, settings_of
+from ingest_assets.model import IdentityKind
+
+if TYPE_CHECKING:
+    from splink import DuckDBAPI
+
+# Fewer records hold too few pairs of one entity to learn from.
+MIN_RECORDS = 500
+# Pairs that a session of maximisation needs, and is given at most.
+MIN_PAIRS, MAX_PAIRS = 50, 1_000_000
+U_PAIRS = 2_000_000
+# Values beyond the most common ones all count as rare.
+MAX_FREQUENCIES = 2_000
+MOST_RARE = 8.0
+DIGITS, DIGITS_OF_SHARES = 6, 7
+PRIOR_ROUNDS = 20
+# Matching pairs a record: bounds on what is believed of the prior.
+LEAST_DUPLICATES, MOST_DUPLICATES = 0.01, 5.0
+# Probabilities beyond these are a sample's accident: no level is impossible.
+LEAST_M, LEAST_U = 1e-3, 1e-6
+# Pairs that agree on all of these are one entity more often than not; each session learns about the
+# comparisons that it does not fix.
+SESSIONS: dict[IdentityKind, tuple[str, ...]] = {
+    "person": (
+        "l.given = r.given and l.family = r.family",
+        "l.birth_date = r.birth_date",
+        "l.emails[1] = r.emails[1]",
+        "l.phones[1] = r.phones[1]",
+        "l.door = r.door and l.place = r.place",
+        "l.identifiers[1] = r.identifiers[1]",
+    ),
+    "organisation": (
+        "l.name = r.name",
+        "l.domains[1] = r.domains[1]",
+        "l.phones[1] = r.phones[1]",
+        "l.door = r.door",
+    ),
+}
+
+
+def train(kind: IdentityKind, records: Sequence[Features], limits: Limits | None = None) -> MatchModel:
+    """A model of the records, in whatever order they come; the default one where they are too few.
+
+    What the data cannot tell (a field that is always empty, a level nobody reaches) stays as in the
+    default model.
+    """
+    base = default_model(kind)
+    mine = sorted((f for f in records if f.kind == kind), key=lambda f: f.id)
+    if len(mine) < MIN_RECORDS:
+        return base
+    frequencies, rare = term_frequencies(kind, mine)
+    model = replace(
+        base,
+        origin="trained",
+        trained_on=len(mine),
+        frequencies={**base.frequencies, **frequencies},
+        rare={**base.rare, **rare},
+    )
+    model = replace(model, levels=_maximised(model, mine, limits or Limits()))
+    return replace(model, prior=_prior(model, mine, limits or Limits()))
+
+
+def _maximised(model: MatchModel, records: Sequence[Features], limits: Limits) -> dict[str, Levels]:
+    """The probabilities of the levels, as far as the data can tell them."""
+    from splink import Linker
+
+    with database(limits) as api:
+        table = api.register(arrow_table(records, model), dataset_display_name="records")
+        linker = Linker(table, settings_of(model, api), log_level=None)
+        linker.training.estimate_u_using_random_sampling(max_pairs=U_PAIRS, seed=1, min_count_per_level=None)
+        rules = [rule for rule in SESSIONS[model.kind] if _pairs(api, table.physical_name, rule) >= MIN_PAIRS]
+        for rule in rules:
+            linker.training.estimate_parameters_using_expectation_maximisation(
+                rule, estimate_without_term_frequencies=True, max_pairs=MAX_PAIRS
+            )
+        found = linker.misc.save_model_to_json()["comparisons"]
+    trained = {
+        comparison["output_column_name"]: [
+            level for level in comparison["comparison_levels"] if not level.get("is_null_level")
+        ]
+        for comparison in found
+    }
+    return {
+        name: _believed(levels, trained[name], believe_m=bool(rules)) for name, levels in model.levels.items()
+    }
+
+
+def _believed(before: Levels, trained: Sequence[Mapping[str, Any]], *, believe_m: bool) -> Levels:
+    """The trained probabilities where they are there and make sense, each list adding up to 1."""
+    ms = [_probability(level.get("m_probability"), m) for level, (m, _) in zip(trained, before, strict=True)]
+    us = [_probability(level.get("u_probability"), u) for level, (_, u) in zip(trained, before, strict=True)]
+    if not believe_m or max(m / u for m, u in zip(ms, us, strict=True)) < 2 or ms[-1] >= us[-1]:  # noqa: PLR2004
+        # No level speaks for a match, or the weakest one does: the sessions found something else than entities.
+        ms = [m for m, _ in before]
+    return tuple(zip(_shares(ms, LEAST_M), _shares(us, LEAST_U), strict=True))
+
+
+def _probability(value: object, otherwise: float) -> float:
+    return float(value) if isinstance(value, int | float) else otherwise  # a text where it was not observed
+
+
+def _shares(values: Sequence[float], least: float) -> list[float]:
+    bounded = [max(value, least) for value in values]
+    total = sum(bounded)
+    return [round(value / total, DIGITS) for value in bounded]
+
+
+def _prior(model: MatchModel, records: Sequence[Features], limits: Limits) -> float:
+    """The share of matching pairs among all pairs, such that the pairs' own probabilities add up to it."""
+    odds_at = log2(model.prior / (1 - model.prior))
+    weights = score(replace(model, threshold=-20.0), records, limits=limits).pairs
+    odds = [2.0 ** (weight - odds_at) for *_, weight in weights]
+    pairs = len(records) * (len(records) - 1) / 2
+    prior = model.prior
+    for _ in range(PRIOR_ROUNDS):
+        prior = sum(prior * o / (prior * o + 1 - prior) for o in odds) / pairs
+        prior = min(max(prior, LEAST_DUPLICATES * len(records) / pairs), MOST_DUPLICATES * len(records) / pairs)
+    return float(f"{prior:.4g}")
+
+
+def term_frequencies(
+    kind: IdentityKind, records: Sequence[Features]
+) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+    """Shares of the common values of each column, and the share that stands for all others.
+
+    How rare a value is counts up to MOST_RARE times the average: beyond it a sample tells little, and a
+    name alone, however rare, shall not be enough.
+    """
+    shares: dict[str, dict[str, float]] = {}
+    rare: dict[str, float] = {}
+    for column in TERM_FREQUENCIES[kind]:
+        counts = Counter(value for f in records if (value := getattr(f, column)) is not None)
+        if not (total := counts.total()):
+            continue
+        alike = sum(n * n for n in counts.values()) / total**2
+        rare[column] = round(max(alike / MOST_RARE, 1 / total), DIGITS_OF_SHARES)
+        common = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MAX_FREQUENCIES]
+        rounded = {value: round(n / total, DIGITS_OF_SHARES) for value, n in sorted(common)}
+        shares[column] = {value: share for value, share in rounded.items() if share > rare[column]}
+    return shares, rare
+
+
+def _pairs(api: DuckDBAPI, table: str, rule: str) -> int:
+    query = f"SELECT count(*) FROM {table} l JOIN {table} r ON l.id < r.id AND {rule}"  # noqa: S608 - our own text
+    return int(api.duckdb_con.execute(query).fetchall()[0][0])

@@ -1,0 +1,103 @@
+"""Look-ups of blocks, pairs and identities in the ledger, for resolving who is who.
+
+What belongs here: queries that are asked with many ids at a time. Nothing is written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from ingest_assets.entities import Features, block_keys, features_of
+from ingest_assets.entities.clusters import Pair
+from ingest_assets.ledger import tables
+from ingest_assets.ledger.store import batched
+from ingest_assets.model import IdentityKind, digest_of
+from ingest_assets.stages.records import identity_of
+
+LOOK_UP = 5_000  # ids a query
+BATCH = 2_000
+
+_document, _block, _pair = tables.document, tables.match_block, tables.match_pair
+
+
+def block_number(key: str) -> int:
+    """A block's key as the ledger has it: the first 8 bytes of its digest."""
+    return int.from_bytes(bytes.fromhex(digest_of(key)[:16]), "big", signed=True)
+
+
+def blocks_of(features: Features) -> set[int]:
+    """The blocks that a record is in."""
+    return {block_number(key) for key in block_keys(features)}
+
+
+@dataclass(frozen=True, slots=True)
+class MatchRows:
+    """One source's rows, as one consistent state has them."""
+
+    source: str
+    connection: sa.Connection
+
+    def features(self, ids: Iterable[str]) -> dict[str, Features]:
+        """Of records by document id; those that are no record of a person or organisation are left out."""
+        wanted = sorted(ids)
+        return {
+            f.id: f
+            for part in batched(wanted, LOOK_UP)
+            for f in self._features(_document.c.document_id.in_(part))
+        }
+
+    def all_features(self, kind: IdentityKind) -> Iterator[Features]:
+        """Of every record of a kind."""
+        return (f for f in self._features(sa.true()) if f.kind == kind)
+
+    def _features(self, where: sa.ColumnElement[bool]) -> Iterator[Features]:
+        query = sa.select(_document.c.document_id, _document.c.identity).where(
+            _document.c.source == self.source, _document.c.identity.is_not(None), where
+        )
+        for row in self.connection.execution_options(yield_per=BATCH).execute(query):
+            yield features_of(row.document_id, identity_of(json.loads(row.identity)))
+
+    def recorded_blocks(self, ids: Iterable[str]) -> dict[str, set[int]]:
+        """The blocks that records are recorded in."""
+        found: dict[str, set[int]] = defaultdict(set)
+        for row in self._look_up(_block, _block.c.document_id, ids):
+            found[row.document_id].add(row.block)
+        return found
+
+    def members(self, blocks: Iterable[int]) -> set[str]:
+        """The records of any of the blocks."""
+        return {row.document_id for row in self._look_up(_block, _block.c.block, blocks)}
+
+    def sizes(self, blocks: Iterable[int]) -> dict[int, int]:
+        """How many records each block has; blocks without any are left out."""
+        sizes: dict[int, int] = {}
+        for part in batched(sorted(blocks), LOOK_UP):
+            query = sa.select(_block.c.block, sa.func.count()).where(
+                _block.c.source == self.source, _block.c.block.in_(part)
+            )
+            sizes |= dict(self.connection.execute(query.group_by(_block.c.block)).tuples().all())
+        return sizes
+
+    def pairs(self, ids: Collection[str] | None = None) -> set[Pair]:
+        """The pairs with one of the records, or all."""
+        if ids is None:
+            query = sa.select(_pair).filter_by(source=self.source)
+            return {(row.left, row.right, row.weight) for row in self.connection.execute(query)}
+        sides = (_pair.c.left, _pair.c.right)
+        return {
+            (row.left, row.right, row.weight) for side in sides for row in self._look_up(_pair, side, ids)
+        }
+
+    def _look_up(
+        self, table: sa.Table, column: sa.ColumnElement[Any], values: Iterable[Any]
+    ) -> Iterator[Any]:
+        for part in batched(sorted(values), LOOK_UP):
+            yield from self.connection.execute(
+                sa.select(table).where(table.c.source == self.source, column.in_(part))
+            )
