@@ -10,7 +10,7 @@ from ingest_assets.assets import source_assets
 from ingest_assets.automation.jobs import jobs
 from ingest_assets.automation.schedules import audit_schedule, refresh_schedule
 from ingest_assets.automation.sensors import change_sensor
-from ingest_assets.checks import collection_checks
+from ingest_assets.checks import source_checks
 from ingest_assets.resources import Ingest
 from ingest_assets.settings import load_settings
 from ingest_assets.workbench import SOURCES
@@ -22,7 +22,7 @@ def build_defs(overrides: dict[str, Any] | None = None) -> dg.Definitions:
     settings = load_settings(**overrides)
     return dg.Definitions(
         assets=[asset for source in SOURCES for asset in source_assets(source)],
-        asset_checks=[check for source in SOURCES for check in collection_checks(source)],
+        asset_checks=[check for source in SOURCES for check in source_checks(source)],
         jobs=jobs(),
         schedules=[refresh_schedule(settings), audit_schedule()],
         sensors=[change_sensor(source, settings) for source in SOURCES],

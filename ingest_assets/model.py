@@ -68,7 +68,9 @@ class Identity:
     emails: tuple[str, ...] = ()
     phones: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()  # web sites or mail domains, for organisations
-    identifiers: tuple[str, ...] = ()  # numbers that are one's own: national number, VAT number, customer number
+    identifiers: tuple[
+        str, ...
+    ] = ()  # numbers that are one's own: national number, VAT number, customer number
     given_name: str = ""  # where the source keeps the parts of a name apart
     family_name: str = ""
     birth_date: str = ""  # in whatever form

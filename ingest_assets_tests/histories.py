@@ -118,7 +118,7 @@ class FusedBench(ToyBench):
 
     fuse: Fuse
 
-    def stage(self, source: str, name: str) -> Stage:
+    def stage(self, source: str, name: str, *, retrain: bool = False) -> Stage:
         return FusedStage(super().stage(source, name), self.fuse)
 
 

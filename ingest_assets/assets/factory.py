@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from ingest_assets.assets.metadata import outcome_metadata
+from ingest_assets.assets.metadata import more_metadata, outcome_metadata
 from ingest_assets.automation.orphans import note_process
 from ingest_assets.reconcile import observer, reconcile
 from ingest_assets.resources import Ingest
@@ -22,6 +22,9 @@ class ReconcileConfig(dg.Config):
     """Look at everything again, whatever is recorded as done. Safe at any time: the result is the same,
     vectors of known texts are not made again, and search answers from the old index until the new one
     is complete. For the collection: build a new generation beside the live one, then switch."""
+
+    retrain: bool = False
+    """For the match models: train them anew. Other models may give other entities."""
 
     retry_parked: bool = False
     """Try items that were refused before once more, though neither they nor the pipeline changed."""
@@ -49,13 +52,22 @@ STAGE_SPECS = (
         "counts as changed when the digest of its columns changes.",
     ),
     StageSpec(
-        "entities",
+        "match_models",
         ("records",),
-        {"python"},
+        {"splink", "duckdb"},
         "1",
+        "One row a model by which records of people, or of organisations, are matched. Trained from the "
+        "records when there is none yet and there are enough of them, else the one that ships; trained "
+        "again only by the job train_match_models.",
+    ),
+    StageSpec(
+        "entities",
+        ("records", "match_models"),
+        {"splink", "duckdb"},
+        "2",
         "One row a person's or organisation's record, with the canonical entity that it belongs to, and "
-        "one row a document with the entities that it is about. Records that share a normalised e-mail "
-        "address, telephone number or web domain are one entity.",
+        "one row a document with the entities that it is about. Records are matched by probability, and "
+        "people's decisions always win. An entity keeps its id while it keeps its oldest record.",
     ),
     StageSpec(
         "chunks",
@@ -118,9 +130,10 @@ def _asset(source: str, spec: StageSpec) -> dg.AssetsDefinition:
                 rebuild=config.rebuild, retry_parked=config.retry_parked, progress=_Progress(context)
             )
             started = time.perf_counter()
-            stage = bench.stage(source, spec.name)
+            stage = bench.stage(source, spec.name, retrain=config.retrain)
             outcomes = reconcile(stage, bench.ledger, run)
             seconds = time.perf_counter() - started
+            metadata = outcome_metadata(outcomes, seconds) | more_metadata(bench, source, spec.name, outcomes)
             if outcomes.parked:
                 context.log.warning(
                     f"{outcomes.parked} items are parked: they are not in the index, or not as they are "
@@ -128,9 +141,7 @@ def _asset(source: str, spec: StageSpec) -> dg.AssetsDefinition:
                 )
             with bench.ledger.reading() as connection:
                 content = stage.content(connection)
-            return dg.MaterializeResult(
-                metadata=outcome_metadata(outcomes, seconds), data_version=dg.DataVersion(content)
-            )
+            return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(content))
 
     return stage_asset
 

@@ -2,15 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
 
+from ingest_assets.entities.pictures import histogram, weights_chart
 from ingest_assets.model import Outcomes
+from ingest_assets.stages.entity_facts import entity_facts
+from ingest_assets.stages.match_models import models_in_use
+from ingest_assets.workbench import Workbench
+
+LISTED = 20
 
 
-def outcome_metadata(outcomes: Outcomes, seconds: float) -> Mapping[str, Any]:
+def more_metadata(bench: Workbench, source: str, stage: str, outcomes: Outcomes) -> dict[str, Any]:
+    """What a stage has to show besides counts; nothing when nothing moved, because pictures cost time."""
+    if not outcomes.moved or stage not in _MORE:
+        return {}
+    return _MORE[stage](bench, source)
+
+
+def picture(svg: str) -> dg.MetadataValue[Any]:
+    """A picture that the UI shows in place."""
+    encoded = b64encode(svg.encode()).decode()
+    return dg.MetadataValue.md(f"![picture](data:image/svg+xml;base64,{encoded})")
+
+
+def _models(bench: Workbench, source: str) -> dict[str, Any]:
+    with bench.ledger.reading() as connection:
+        models = models_in_use(connection, source)
+    metadata: dict[str, Any] = {}
+    for kind, model in models.items():
+        metadata[f"{kind}_version"] = model.version
+        metadata[f"{kind}_trained_on"] = model.trained_on
+        metadata[f"{kind}_weights"] = picture(weights_chart(model))
+    return metadata
+
+
+def _entities(bench: Workbench, source: str) -> dict[str, Any]:
+    facts = entity_facts(bench.ledger, source)
+    metadata: dict[str, Any] = {
+        "entities": facts.entities,
+        "candidate_pairs": sum(facts.candidates.values()),
+        "cut_blocks": len(facts.cut),
+        "cluster_sizes": picture(histogram([*facts.sizes.elements()], "Records an entity", unit="records")),
+        "match_weights": picture(histogram(facts.weights, "Weights of compared pairs", unit="bits")),
+    }
+    rules = [f"| {rule} | {pairs:,} |" for rule, pairs in sorted(facts.candidates.items())]
+    if rules:
+        metadata["candidates_by_rule"] = dg.MetadataValue.md(
+            "\n".join(["| blocking rule | pairs compared in the last run |", "|---|---|", *rules])
+        )
+    if facts.cut:
+        lines = [
+            f"- `{key}`: {size:,} records" for key, size in sorted(facts.cut.items(), key=lambda b: -b[1])
+        ]
+        metadata["cut"] = dg.MetadataValue.md("\n".join(lines[:LISTED]))
+    return metadata
+
+
+_MORE: dict[str, Callable[[Workbench, str], dict[str, Any]]] = {
+    "match_models": _models,
+    "entities": _entities,
+}
+
+
+def outcome_metadata(outcomes: Outcomes, seconds: float) -> dict[str, Any]:
     """Counts by outcome, rate and a sample of what moved."""
     metadata: dict[str, Any] = {
         "added": outcomes.added,

@@ -1,5 +1,18 @@
 """Asset checks: the standing proof that an index is complete, fresh and answers."""
 
-from ingest_assets.checks.collection import AGREES, QUICK, check_keys, collection_checks
+import dagster as dg
 
-__all__ = ["AGREES", "QUICK", "check_keys", "collection_checks"]
+from ingest_assets.checks.collection import AGREES, QUICK, check_keys, collection_checks
+from ingest_assets.checks.entities import entity_check_keys, entity_checks
+
+__all__ = ["AGREES", "check_keys", "quick_check_keys", "source_checks"]
+
+
+def source_checks(source: str) -> list[dg.AssetChecksDefinition]:
+    """All checks of one source."""
+    return [*collection_checks(source), *entity_checks(source)]
+
+
+def quick_check_keys(source: str) -> list[dg.AssetCheckKey]:
+    """What every run can afford."""
+    return [*check_keys(source, *QUICK), *entity_check_keys(source)]

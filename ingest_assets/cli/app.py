@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from ingest_assets.cli import output
+from ingest_assets.cli.entity import entity
+from ingest_assets.cli.options import Json, Source, require_source
 from ingest_assets.model import IngestError
 from ingest_assets.settings import SAMPLE_CRM, Settings, load_settings
 from ingest_assets.workbench import SOURCES, Workbench
@@ -25,9 +27,7 @@ app = typer.Typer(
 )
 sample = typer.Typer(no_args_is_help=True, help="Write sample data to try things on.")
 app.add_typer(sample, name="sample")
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text.")]
-Source = Annotated[str, typer.Option(help=f"Which source: {', '.join(SOURCES)}.")]
+app.add_typer(entity, name="entity")
 
 DONE, FAILED, WRONG, PARKED = 0, 1, 2, 3
 
@@ -53,7 +53,7 @@ def search(
     from ingest_assets.search import Searcher
 
     settings = load_settings()
-    _require_source(source)
+    require_source(source)
     where = _filters(filter_ or [])
     with Workbench(settings) as bench:
         hits = Searcher(bench, source).search(query, mode=mode, limit=limit, where=where)  # type: ignore[arg-type]
@@ -74,7 +74,7 @@ def parked(source: Source = "crm", json: Json = False) -> None:
     """List the items that were refused, with the reason. They are tried again when they change."""
     from ingest_assets.status import parked_items
 
-    _require_source(source)
+    require_source(source)
     with Workbench(load_settings()) as bench:
         output.parked(parked_items(bench.ledger, source), json)
 
@@ -147,7 +147,7 @@ def _run(job: str, source: str | None, *, rebuild: bool, retry_parked: bool, jso
     from ingest_assets.cli.runs import run_job
 
     if source is not None:
-        _require_source(source)
+        require_source(source)
     settings = load_settings()
     _require_configured(settings)
     report = run_job(
@@ -168,11 +168,6 @@ def _require_configured(settings: Settings) -> None:
     with Workbench(settings) as bench:
         for source in SOURCES:
             bench.source(source)
-
-
-def _require_source(source: str) -> None:
-    if source not in SOURCES:
-        raise typer.BadParameter(f"there is no source {source!r}. Sources: {', '.join(SOURCES)}.")
 
 
 def _filters(pairs: list[str]) -> dict[str, list[str]]:

@@ -24,14 +24,14 @@ SNIPPET_CHARS = 300
 def hits(result: Hits, as_json: bool) -> None:
     """The answer to a search."""
     if as_json:
-        return _json(result.to_dict())
-    console = _console()
+        return print_json(result.to_dict())
+    console = console_of()
     for number, hit in enumerate(result.hits, 1):
         console.print(
-            f"[bold]{number}. {_escape(hit.title)}[/bold]  [dim]{_escape(hit.kind)}  {hit.score:.3f}[/dim]"
+            f"[bold]{number}. {escape(hit.title)}[/bold]  [dim]{escape(hit.kind)}  {hit.score:.3f}[/dim]"
         )
-        console.print(f"   [dim]{_escape(hit.uri)}  {hit.time or ''}[/dim]", soft_wrap=True)
-        console.print(f"   {_escape(_snippet(hit.text))}\n")
+        console.print(f"   [dim]{escape(hit.uri)}  {hit.time or ''}[/dim]", soft_wrap=True)
+        console.print(f"   {escape(_snippet(hit.text))}\n")
     found = f"{len(result.hits)} hits" if result.hits else "Nothing found"
     console.print(
         f"[dim]{found} in {result.took_ms:.0f} ms ({result.mode}, {result.collection}, "
@@ -43,56 +43,57 @@ def hits(result: Hits, as_json: bool) -> None:
 def status(result: Mapping[str, Any], as_json: bool) -> None:
     """What the index holds."""
     if as_json:
-        return _json(result)
+        return print_json(result)
     columns = ("documents", "chunks", "points", "parked", "generation", "last_success")
     rows = [[source, *(_cell(values[c]) for c in columns)] for source, values in result["sources"].items()]
-    return _table(("source", *(c.replace("_", " ") for c in columns)), rows)
+    return table(("source", *(c.replace("_", " ") for c in columns)), rows)
 
 
 def parked(items: list[ParkedItem], as_json: bool) -> None:
     """What waits."""
     if as_json:
-        return _json({"parked": [asdict(item) for item in items]})
+        return print_json({"parked": [asdict(item) for item in items]})
     if not items:
-        _console().print("Nothing is parked.")
+        console_of().print("Nothing is parked.")
         return None
     rows = [[i.stage, i.item_id, str(i.attempts), i.last_at, i.error] for i in items]
-    return _table(("stage", "item", "attempts", "last tried", "why"), rows)
+    return table(("stage", "item", "attempts", "last tried", "why"), rows)
 
 
 def audits(results: Mapping[str, Audit], as_json: bool) -> None:
     """Counts by collection."""
     if as_json:
-        return _json({"collections": {name: result.to_dict() for name, result in results.items()}})
+        return print_json({"collections": {name: result.to_dict() for name, result in results.items()}})
     for name, result in results.items():
         counts = result.to_dict()
-        _table(("collection", *(c.replace("_", " ") for c in counts)), [[name, *map(_cell, counts.values())]])
+        table(("collection", *(c.replace("_", " ") for c in counts)), [[name, *map(_cell, counts.values())]])
         verdict = "All points agree." if result.agrees else "It disagrees: `ingest audit --repair` mends it."
-        _console().print(verdict)
+        console_of().print(verdict)
     return None
 
 
 def sample(path: Path, truth: Any, as_json: bool) -> None:
     """What was written."""
     if as_json:
-        return _json({"path": str(path), "truth": str(truth.truth_path), "documents": truth.documents})
-    _console().print(f"Wrote {truth.documents:,} records to {path}, and who is who to {truth.truth_path}.")
+        return print_json({"path": str(path), "truth": str(truth.truth_path), "documents": truth.documents})
+    console_of().print(f"Wrote {truth.documents:,} records to {path}, and who is who to {truth.truth_path}.")
     return None
 
 
 def run(report: RunReport, as_json: bool) -> None:
     """What each asset did, the checks, and one sentence."""
     if as_json:
-        return _json(report.to_dict())
+        return print_json(report.to_dict())
     columns = ("added", "changed", "unchanged", "removed", "parked", "seconds")
     rows = [[asset, *(_cell(counts[c]) for c in columns)] for asset, counts in report.assets.items()]
-    _table(("asset", *columns), rows)
-    console = _console()
+    table(("asset", *columns), rows)
+    console = console_of()
     for name, check in report.checks.items():
-        mark = "[green]passed[/green]" if check["passed"] else "[red]FAILED[/red]"
-        console.print(f"check {name}: {mark}  {_escape(check['description'] or '')}")
+        failed = "[yellow]WARNING[/yellow]" if check["warning"] else "[red]FAILED[/red]"
+        mark = "[green]passed[/green]" if check["passed"] else failed
+        console.print(f"check {name}: {mark}  {escape(check['description'] or '')}")
     for error in report.errors:
-        console.print(f"[red]{_escape(error)}[/red]", soft_wrap=True)
+        console.print(f"[red]{escape(error)}[/red]", soft_wrap=True)
     console.print(_verdict(report))
     return None
 
@@ -107,15 +108,16 @@ def _verdict(report: RunReport) -> str:
     return "Done: the index is complete."
 
 
-def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+def table(header: Iterable[str], rows: Iterable[Iterable[str]], *, right: bool = True) -> None:
+    """A table; all columns but the first hold numbers and stand `right`, unless told otherwise."""
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    shown = Table(box=None, pad_edge=False, header_style="bold")
     for i, title in enumerate(header):
-        table.add_column(title, justify="left" if i == 0 else "right", overflow="fold")
+        shown.add_column(title, justify="right" if right and i else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_escape(cell) for cell in row))
-    _console().print(table)
+        shown.add_row(*(escape(cell) for cell in row))
+    console_of().print(shown)
 
 
 def _cell(value: Any) -> str:
@@ -131,13 +133,15 @@ def _snippet(text: str) -> str:
     return body if len(body) <= SNIPPET_CHARS else body[: SNIPPET_CHARS - 1] + "…"
 
 
-def _escape(text: str) -> str:
-    from rich.markup import escape
+def escape(text: str) -> str:
+    """Text that happens to look like markup, as it is."""
+    from rich.markup import escape as escaped
 
-    return escape(text)
+    return escaped(text)
 
 
-def _console() -> Console:
+def console_of() -> Console:
+    """Standard output."""
     from rich.console import Console
 
     class Quiet(Console):
@@ -148,7 +152,8 @@ def _console() -> Console:
     return Quiet(highlight=False, width=None if sys.stdout.isatty() else 160)
 
 
-def _json(value: Any) -> None:
+def print_json(value: Any) -> None:
+    """One JSON value, readable also where the output's encoding lacks a letter."""
     text = json.dumps(value, ensure_ascii=False, indent=2)
     try:
         text.encode(sys.stdout.encoding)

@@ -36,8 +36,8 @@ class RunReport:
 
     @property
     def failed_checks(self) -> list[str]:
-        """Names of the checks that failed, but for the one that says that something is parked."""
-        failed = [name for name, check in self.checks.items() if not check["passed"]]
+        """Names of the checks that failed, but for warnings and the one that says something is parked."""
+        failed = [name for name, check in self.checks.items() if not (check["passed"] or check["warning"])]
         return [name for name in failed if not name.endswith(f"/{PARKED}")]
 
     def to_dict(self) -> dict[str, Any]:
@@ -134,7 +134,11 @@ def _report(result: dg.ExecuteInProcessResult) -> RunReport:
             name: metadata[name].value for name in COUNTS
         }
     checks = {
-        "/".join([*e.asset_key.path, e.check_name]): {"passed": e.passed, "description": e.description}
+        "/".join([*e.asset_key.path, e.check_name]): {
+            "passed": e.passed,
+            "warning": e.severity == dg.AssetCheckSeverity.WARN,
+            "description": e.description,
+        }
         for e in result.get_asset_check_evaluations()
     }
     return RunReport(result.run_id, result.success, assets, checks, list(_errors(result)))

@@ -23,7 +23,9 @@ MIN_MAILBOX = 4  # shorter ones are initials and first names
 def block_keys(features: Features) -> tuple[str, ...]:
     """ "rule:value" of every block that the record is in, sorted, each once."""
     rules = _person_keys if features.kind == "person" else _organisation_keys
-    return tuple(sorted({f"{features.kind}/{rule}:{value}" for rule, value in (*_exact(features), *rules(features))}))
+    return tuple(
+        sorted({f"{features.kind}/{rule}:{value}" for rule, value in (*_exact(features), *rules(features))})
+    )
 
 
 def rule_of(key: str) -> str:

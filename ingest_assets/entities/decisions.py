@@ -97,7 +97,7 @@ def load_labels(path: Path) -> dict[str, str]:
 
 
 def pair_counts(labels: dict[str, str], entity_of: dict[str, str]) -> tuple[int, int, int]:
-    """(pairs that are rightly one entity, pairs that are one entity, pairs that should be) among the labelled."""
+    """Pairs of labelled records: rightly one entity, one entity at all, and those that should be."""
     both: dict[tuple[str, str], int] = defaultdict(int)
     found: dict[str, int] = defaultdict(int)
     true: dict[str, int] = defaultdict(int)
@@ -113,7 +113,7 @@ def pair_counts(labels: dict[str, str], entity_of: dict[str, str]) -> tuple[int,
 def _require_columns(path: Path, there: Sequence[str]) -> None:
     if missing := [name for name in COLUMNS[:3] if name not in there]:
         raise ConfigurationError(
-            f"INGEST_ENTITY_DECISIONS={path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}. "
+            f"INGEST_ENTITY_DECISIONS={path} lacks {', '.join(missing)}. "
             f"Its first line must be: {','.join(COLUMNS)}"
         )
 

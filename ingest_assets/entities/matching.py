@@ -76,7 +76,9 @@ def score(
     mine = sorted((f for f in records if f.kind == model.kind), key=lambda f: f.id)
     members = [(f.id, key) for f in mine for key in block_keys(f)]
     sizes = Counter(key for _, key in members)
-    too_large = cut_blocks(sizes) if cut is None else {key: sizes[key] for key in sorted(set(cut) & set(sizes))}
+    too_large = (
+        cut_blocks(sizes) if cut is None else {key: sizes[key] for key in sorted(set(cut) & set(sizes))}
+    )
     members = [(record, key) for record, key in members if sizes[key] > 1 and key not in too_large]
     with database(limits or Limits()) as api:
         counts = candidates(api, members, touched)
@@ -84,7 +86,9 @@ def score(
             return Scored([], {}, too_large)
         found = compare(api, model, mine, model.threshold)
         rows = found.as_duckdbpyrelation().project("id_l, id_r, match_weight").fetchall()
-    pairs = sorted((min(left, right), max(left, right), round(weight, PRECISION)) for left, right, weight in rows)
+    pairs = sorted(
+        (min(left, right), max(left, right), round(weight, PRECISION)) for left, right, weight in rows
+    )
     return Scored(pairs, counts, too_large)
 
 

@@ -32,7 +32,9 @@ class MatchModel:
     trained_on: int  # records
     prior: float  # probability that two random records are one entity
     levels: Mapping[str, Levels]  # by comparison, as `comparisons` has them, without the null level
-    frequencies: Mapping[str, Mapping[str, float]]  # share of records with a value, by column; the common ones
+    frequencies: Mapping[
+        str, Mapping[str, float]
+    ]  # share of records with a value, by column; the common ones
     rare: Mapping[str, float]  # the share that stands for every other value
     threshold: float = THRESHOLD
 
@@ -44,15 +46,15 @@ class MatchModel:
     def to_json(self, indent: int | None = None) -> str:
         """Sorted keys, so that equal models give equal text."""
         names = ("kind", "origin", "trained_on", "prior", "levels", "frequencies", "rare", "threshold")
-        return json.dumps({name: getattr(self, name) for name in names}, ensure_ascii=False, sort_keys=True, indent=indent)
+        return json.dumps(
+            {name: getattr(self, name) for name in names}, ensure_ascii=False, sort_keys=True, indent=indent
+        )
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Raises ConfigurationError when it is of other comparisons than the present code's."""
         data: dict[str, Any] = json.loads(text)
-        data["levels"] = {
-            name: tuple((m, u) for m, u in levels) for name, levels in data["levels"].items()
-        }
+        data["levels"] = {name: tuple((m, u) for m, u in levels) for name, levels in data["levels"].items()}
         model = cls(**data)
         if set(model.levels) != set(comparisons.FIELDS[model.kind]):
             raise ConfigurationError(

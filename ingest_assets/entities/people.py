@@ -56,7 +56,11 @@ def _names() -> list[ComparisonCreator]:
             "given",
             missing("given"),
             (exact("given", frequency=True), 0.72, 0.006),
-            (sql("given and family name swapped", _SWAPPED).configure(tf_adjustment_column="given"), 0.02, 0.00003),
+            (
+                sql("given and family name swapped", _SWAPPED).configure(tf_adjustment_column="given"),
+                0.02,
+                0.00003,
+            ),
             (sql("a short form", shares("given_forms")), 0.07, 0.004),
             (sql("an initial", _INITIAL), 0.04, 0.01),
             (similar("given", 0.9), 0.08, 0.004),
@@ -108,7 +112,11 @@ def _reach() -> ComparisonCreator:
         (sql("house number and street", same("door")), 0.08, 0.0005),
         (sql("mailbox at another domain", same("handle")), 0.03, 0.0001),
         (sql("a similar e-mail address", _NEAR_EMAIL), 0.05, 0.0002),
-        (sql("a similar address or mailbox", f"{alike('address', 0.9)} or {alike('handle', 0.9)}"), 0.04, 0.002),
+        (
+            sql("a similar address or mailbox", f"{alike('address', 0.9)} or {alike('handle', 0.9)}"),
+            0.04,
+            0.002,
+        ),
         (otherwise(), 0.2, 0.99712),
     )
 

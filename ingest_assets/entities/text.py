@@ -18,7 +18,9 @@ PLACEHOLDERS = frozenset(
     no name|noname|no email|test|test test|test user|tester|dummy|example|sample|asdf|qwerty|tbd|tba|todo|
     x|xx|xxx|xxxx|anonymous|deleted|removed|do not use|undefined|missing|blank|empty|no|inconnu|unbekannt|
     firstname|lastname|first name|last name
-    """.replace("\n    ", "").strip().split("|")
+    """.replace("\n    ", "")
+    .strip()
+    .split("|")
 )
 HONORIFICS = frozenset(
     """
@@ -34,7 +36,9 @@ PARTICLES = frozenset(
 # Alphabets whose letters can be written in Latin ones without making strangers alike. Chinese cannot: many
 # names share one spelling in Latin letters.
 _TRANSLITERATED = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "GEORGIAN")
-_FILLER_DATES = frozenset({"1900-01-01", "1970-01-01", "0001-01-01", "1899-12-30", "2000-01-01", "1901-01-01"})
+_FILLER_DATES = frozenset(
+    {"1900-01-01", "1970-01-01", "0001-01-01", "1899-12-30", "2000-01-01", "1901-01-01"}
+)
 _MONTHS = {
     name: number
     for number, names in enumerate(
@@ -51,7 +55,9 @@ _STREET_WORDS = {
     "circuit": "cct", "strasse": "str", "straße": "str",
 }  # fmt: skip
 # Words of an address that are left out, or written in many ways.
-_STREET_FILLERS = frozenset({*_STREET_WORDS, *_STREET_WORDS.values(), "the", "po", "box", "unit", "no", "number"})
+_STREET_FILLERS = frozenset(
+    {*_STREET_WORDS, *_STREET_WORDS.values(), "the", "po", "box", "unit", "no", "number"}
+)
 
 
 def fold(text: str) -> str:

@@ -131,7 +131,9 @@ def _prior(model: MatchModel, records: Sequence[Features], limits: Limits) -> fl
     prior = model.prior
     for _ in range(PRIOR_ROUNDS):
         prior = sum(prior * o / (prior * o + 1 - prior) for o in odds) / pairs
-        prior = min(max(prior, LEAST_DUPLICATES * len(records) / pairs), MOST_DUPLICATES * len(records) / pairs)
+        prior = min(
+            max(prior, LEAST_DUPLICATES * len(records) / pairs), MOST_DUPLICATES * len(records) / pairs
+        )
     return float(f"{prior:.4g}")
 
 

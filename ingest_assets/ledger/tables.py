@@ -148,6 +148,7 @@ match_state = Table(
     Column("source", String, primary_key=True),
     Column("scored_with", DIGEST, nullable=False),  # the models
     Column("decided_with", DIGEST, nullable=False),  # people's decisions
+    Column("candidates", Text, nullable=False),  # JSON {blocking rule: pairs compared in the last run}
 )
 
 # One row a document: the canonical entities it is about, as its points carry them.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -140,13 +141,19 @@ class Entities:
                 delete_keys(connection, column.table, {"source": self.source}, column.name, stale)
             _insert(connection, _block, _block_rows(self.source, found))
             _insert(connection, _pair, _pair_rows(self.source, found))
-        state = {"source": self.source, "scored_with": now.models_digest, "decided_with": now.decided_with}
+        compared: Counter[str] = sum((Counter(one.candidates) for one in found), Counter())
+        state = {
+            "source": self.source,
+            "scored_with": now.models_digest,
+            "decided_with": now.decided_with,
+            "candidates": json.dumps(compared, sort_keys=True),
+        }
         upsert(connection, _state, [state])
         self._record_entities(connection, now, found)
         return self._record_members(connection, now, found)
 
     def _record_entities(self, connection: sa.Connection, now: _Now, found: Sequence[Found]) -> None:
-        rows = []
+        rows: list[dict[str, Any]] = []
         for kind, one in zip(KINDS, found, strict=False):
             for entity in one.created:
                 rows.append(self._entity_row(entity, kind, now.next_age + len(rows), retired=False))
@@ -294,7 +301,8 @@ class _Now:
 
     def member_row(self, key: str, entity: str) -> dict[str, Any]:
         """The row of a record that is a member of `entity` now."""
-        edited, recorded = self.edited.get(key), self.recorded.get(key)
+        edited = self.edited.get(key)
+        recorded: Any = self.recorded.get(key)
         return {
             "source": self._stage.source,
             "document_id": key,

@@ -234,6 +234,7 @@ def document_of(row: Any) -> Document:
 
 def identity_of(fields: Mapping[str, Any]) -> Identity:
     """An identity from its JSON form."""
-    return Identity(
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
-    )
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+    }
+    return Identity(**values)

@@ -217,7 +217,7 @@ class _Reasons:
 
 
 def in_natural_order(ids: Iterable[str]) -> list[str]:
-    """ "people/2" before "people/10"."""
+    """Sorted, with "people/2" before "people/10"."""
     return sorted(
         ids,
         key=lambda name: [(part.zfill(20) if part.isdigit() else part) for part in re.split(r"(\d+)", name)],

@@ -16,7 +16,8 @@ from ingest_assets_tests.built import ROOT, Home
 
 GRAPH: dict[str, dict[str, Any]] = {
     "crm/records": {"deps": [], "kinds": {"sqlite"}},
-    "crm/entities": {"deps": ["crm/records"], "kinds": {"python"}},
+    "crm/match_models": {"deps": ["crm/records"], "kinds": {"splink", "duckdb"}},
+    "crm/entities": {"deps": ["crm/match_models", "crm/records"], "kinds": {"splink", "duckdb"}},
     "crm/chunks": {"deps": ["crm/records"], "kinds": {"python"}},
     "crm/dense_vectors": {"deps": ["crm/chunks"], "kinds": {"fastembed"}},
     "crm/sparse_vectors": {"deps": ["crm/chunks"], "kinds": {"fastembed"}},
@@ -25,12 +26,20 @@ GRAPH: dict[str, dict[str, Any]] = {
         "kinds": {"qdrant"},
     },
 }
-QUICK = {"complete", "nothing_parked", "search_answers"}
+OF_ENTITIES = {
+    "every_record_has_an_entity",
+    "no_giant_entity",
+    "decisions_agree",
+    "models_fit",
+    "labels_agree",
+}
+QUICK = {"complete", "nothing_parked", "search_answers"} | OF_ENTITIES
 CHECKS = QUICK | {"agrees_with_ledger"}
 # Job: its assets, its checks. What reads every point is no part of a refresh.
 JOBS: dict[str, tuple[set[str], set[str]]] = {
     "build_search_index": (set(GRAPH), CHECKS),
     "refresh_search_index": (set(GRAPH), QUICK),
+    "train_match_models": (set(GRAPH), QUICK),
     "audit_search_index": (set(), {"agrees_with_ledger"}),
 }
 HEAVY = ("qdrant_client", "qdrant_edge", "fastembed", "onnxruntime", "pandas", "tokenizers", "httpx")
@@ -59,7 +68,10 @@ def test_the_checks(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     keys = graph.asset_check_keys
     assert {key.name for key in keys} == CHECKS
-    assert {key.asset_key for key in keys} == {dg.AssetKey(["crm", "collection"])}
+    of_entities = {key.name for key in keys if key.asset_key == dg.AssetKey(["crm", "entities"])}
+    assert of_entities == OF_ENTITIES
+    others = {key.asset_key for key in keys if key.name not in OF_ENTITIES}
+    assert others == {dg.AssetKey(["crm", "collection"])}
     specs = [
         spec
         for checks in definitions.asset_checks or []

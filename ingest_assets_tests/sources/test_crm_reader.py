@@ -57,7 +57,11 @@ def test_the_default_schema(tmp_path: Path) -> None:
         refs=("organisations/1", "people/1", "people/2"),
     )
     assert found["people/1"].identity == Identity(
-        "person", "Ada Berg", emails=("ada@nordwind.example",), phones=("+49 1",)
+        "person",
+        "Ada Berg",
+        emails=("ada@nordwind.example",),
+        phones=("+49 1",),
+        organisation="Nordwind GmbH",
     )
     assert found["people/2"].context == ()
     assert found["people/2"].refs == ()

@@ -74,6 +74,20 @@ class RefMapping(_Table):
         return self
 
 
+IDENTITY_COLUMNS = ("emails", "phones", "domains", "identifiers")
+IDENTITY_TEMPLATES = (
+    "name",
+    "given_name",
+    "family_name",
+    "birth_date",
+    "title",
+    "organisation",
+    "address",
+    "place",
+    "postcode",
+)
+
+
 class IdentityMapping(_Table):
     """What a row says about who a person or an organisation is."""
 
@@ -82,6 +96,21 @@ class IdentityMapping(_Table):
     emails: Names = ()
     phones: Names = ()
     domains: Names = ()
+    identifiers: Names = ()
+    given_name: TemplateText = ""
+    family_name: TemplateText = ""
+    birth_date: TemplateText = ""
+    title: TemplateText = ""
+    organisation: TemplateText = ""
+    address: TemplateText = ""
+    place: TemplateText = ""
+    postcode: TemplateText = ""
+
+    def templates(self) -> Iterator[tuple[str, str]]:
+        """(key, template) of those that are there."""
+        for key in IDENTITY_TEMPLATES:
+            if text := getattr(self, key):
+                yield key, text
 
 
 class DocumentMapping(_Table):
@@ -119,7 +148,7 @@ class DocumentMapping(_Table):
         yield from (("kind", self.kind), ("title", self.title), ("uri", self.uri), ("body", self.body))
         yield from ((f"header.{label}", text) for label, text in self.header.items())
         if self.identity:
-            yield "identity.name", self.identity.name
+            yield from ((f"identity.{key}", text) for key, text in self.identity.templates())
 
     def text_columns(self) -> dict[str, str]:
         """Lower-case names of the columns shown as text -> the first key in the file that uses them."""
@@ -128,7 +157,7 @@ class DocumentMapping(_Table):
             for column in sorted(Template.parse(text).columns):
                 used.setdefault(column, where)
         if self.identity:
-            for what in ("emails", "phones", "domains"):
+            for what in IDENTITY_COLUMNS:
                 for column in getattr(self.identity, what):
                     used.setdefault(column.lower(), f"identity.{what}")
         return used

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ingest_assets.model import Document, Identity, ItemError
 from ingest_assets.sources.crm.extract import Extract, Row, referred_keys
+from ingest_assets.sources.crm.mapping import IDENTITY_COLUMNS
 from ingest_assets.sources.crm.template import Template
 from ingest_assets.sources.crm.text import Cell, clean, is_text, iso_time, key_part, spell
 
@@ -33,7 +35,9 @@ class Renderer:
         self._uri = Template.parse(entry.uri) if entry.uri else None
         self._body = Template.parse(entry.body)
         self._header = [(label, Template.parse(text)) for label, text in entry.header.items()]
-        self._name = Template.parse(entry.identity.name) if entry.identity else None
+        self._identity_parts = (
+            {key: Template.parse(text) for key, text in entry.identity.templates()} if entry.identity else {}
+        )
         self._ref_columns = [
             (ref.to, [self._position[column.lower()] for column in ref.columns])
             for ref in entry.refs
@@ -76,17 +80,12 @@ class Renderer:
     def _identity(self, values: Mapping[str, str]) -> Identity | None:
         """None when the row says nothing about who it is."""
         mapped = self._entry.identity
-        if mapped is None or self._name is None:
+        if mapped is None:
             return None
-        identity = Identity(
-            kind=mapped.kind,
-            name=_one_line(self._name.fill(values)),
-            emails=_filled(values, mapped.emails),
-            phones=_filled(values, mapped.phones),
-            domains=_filled(values, mapped.domains),
-        )
-        said = identity.name or identity.emails or identity.phones or identity.domains
-        return identity if said else None
+        texts = {key: _one_line(template.fill(values)) for key, template in self._identity_parts.items()}
+        lists = {key: _filled(values, getattr(mapped, key)) for key in IDENTITY_COLUMNS}
+        said: dict[str, Any] = {key: value for key, value in {**texts, **lists}.items() if value}
+        return Identity(**{"kind": mapped.kind, "name": "", **said}) if said else None
 
 
 def _ref(to: str, key: Iterable[Cell]) -> Iterable[str]:

@@ -78,6 +78,7 @@ def upgrade() -> None:
         sa.Column("source", sa.String(), nullable=False),
         sa.Column("scored_with", sa.String(length=32), nullable=False),
         sa.Column("decided_with", sa.String(length=32), nullable=False),
+        sa.Column("candidates", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("source", name=op.f("pk_match_state")),
     )
     op.execute("DELETE FROM entity_member")

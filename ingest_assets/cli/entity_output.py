@@ -1,0 +1,124 @@
+"""What `ingest entity` prints: text for people, JSON for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ingest_assets.cli.output import console_of, escape, print_json, table
+
+if TYPE_CHECKING:
+    from ingest_assets.directory import EntityView, Happened, NameHit, Why
+    from ingest_assets.entities import FieldWeight
+
+
+MEAN = (
+    "Whole groups of records are joined by the mean weight between them: one strong pair may not be enough, "
+    "nor one weak pair too little."
+)
+LEAST_BITS = 0.05  # evidence that rounds to nothing is left out
+LISTED = 3
+
+
+def view(found: EntityView, as_json: bool) -> None:
+    """An entity in full."""
+    if as_json:
+        return print_json(asdict(found))
+    console = console_of()
+    name = found.golden["name"][0].value if "name" in found.golden else "(no name)"
+    console.print(f"[bold]{escape(name)}[/bold]  [dim]{found.kind} {found.entity_id}[/dim]")
+    if found.asked in found.earlier_ids:
+        console.print(f"{found.asked} is an earlier id of it.")
+    console.print("\n[bold]Best values[/bold]")
+    rows = [
+        [field.replace("_", " "), value.value, _shortened(value.records)]
+        for field, values in found.golden.items()
+        for value in values
+    ]
+    table(("field", "value", "from"), rows, right=False)
+    console.print("\n[bold]Records[/bold]")
+    table(("record", "title", "at"), [[m.document_id, m.title, m.uri] for m in found.members], right=False)
+    if found.links:
+        console.print(
+            "\n[bold]What links them[/bold], the weakest first; weights are bits: 10 are 1,000 to 1"
+        )
+    for link in found.links:
+        console.print(
+            f"{escape(link.left)} - {escape(link.right)}: {link.weight:+.1f}  {_evidence(link.fields)}"
+        )
+    for decision in found.decisions:
+        console.print(f"Decided: {escape(_decided(decision))}")
+    console.print("\n[bold]History[/bold], the newest first")
+    for event in found.history:
+        console.print(f"[dim]{event.at}[/dim]  {escape(_told(event))}", soft_wrap=True)
+    return None
+
+
+def why(found: Why, as_json: bool) -> None:
+    """The evidence about two records."""
+    if as_json:
+        return print_json(asdict(found) | {"same": found.same})
+    console = console_of()
+    verdict = (
+        f"one entity, {found.entities[0]}" if found.same else f"two entities, {' and '.join(found.entities)}"
+    )
+    console.print(f"{escape(found.left)} and {escape(found.right)} are {verdict}.")
+    for decision in found.decisions:
+        console.print(f"Decided: {escape(_decided(decision))}")
+    rows = [["before anything is compared", "", "", "", f"{found.prior:+.1f}"]]
+    rows += [
+        [f.field.replace("_", " "), f.left, f.right, f.level, f"{f.weight + f.frequency:+.1f}"]
+        for f in found.fields
+    ]
+    rows.append(["together", "", "", "", f"{found.weight:+.1f}"])
+    table(("field", found.left, found.right, "level", "bits"), rows, right=False)
+    console.print(f"[dim]{MEAN}[/dim]", soft_wrap=True)
+    return None
+
+
+def names(name: str, hits: Sequence[NameHit], as_json: bool) -> None:
+    """Whom a name was found in."""
+    if as_json:
+        return print_json({"name": name, "entities": [asdict(hit) for hit in hits]})
+    if not hits:
+        console_of().print(f"Nobody by the name of {escape(name)}.")
+        return None
+    rows = [[hit.name, hit.kind, str(hit.records), hit.entity_id] for hit in hits]
+    return table(("name", "kind", "records", "entity"), rows, right=False)
+
+
+def _evidence(fields: Sequence[FieldWeight]) -> str:
+    said = [f for f in fields if abs(f.weight + f.frequency) >= LEAST_BITS]
+    said.sort(key=lambda f: -abs(f.weight + f.frequency))
+    return escape(
+        ", ".join(f"{f.field.replace('_', ' ')} {f.weight + f.frequency:+.1f} ({f.level})" for f in said)
+    )
+
+
+def _decided(decision: Any) -> str:
+    who = f", says {decision.who}" if decision.who else ""
+    reason = f": {decision.why}" if decision.why else ""
+    return f"{decision.left} and {decision.right} are {decision.verdict}{who}{reason}"
+
+
+def _told(event: Happened) -> str:
+    sentence = {
+        "create": f"{event.entity_id} began with {event.document_id}",
+        "merge": f"{event.other_id} became part of {event.entity_id}",
+        "split": f"{event.entity_id} was split off from {event.other_id}",
+        "move": f"{event.document_id} moved from {event.other_id} to {event.entity_id}",
+        "retire": f"{event.entity_id} ended",
+        "join": f"{event.document_id} joined",
+        "leave": f"{event.document_id} left",
+    }[event.kind]
+    reasons = [f"{left} - {right} {weight:+.1f}" for left, right, weight in event.reason.get("pairs", ())]
+    reasons += event.reason.get("decisions", ())
+    if because := event.reason.get("because"):
+        reasons.append(because)
+    return f"{sentence} ({'; '.join(reasons)})" if reasons else sentence
+
+
+def _shortened(records: Sequence[str]) -> str:
+    more = len(records) - LISTED
+    return ", ".join(records[:LISTED]) + (f" and {more} more" if more > 0 else "")

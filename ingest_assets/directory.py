@@ -1,0 +1,299 @@
+"""Who is who, as the ledger has it: entities with members, links and history. Read only.
+
+What belongs here: looking up, and explaining. What does not: deciding (see `stages.resolution`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from ingest_assets.entities import Explanation, FieldWeight, MatchModel, explain, features_of
+from ingest_assets.entities.clusters import Pair, weakest_links
+from ingest_assets.entities.continuity import successor
+from ingest_assets.entities.decisions import Decision, Decisions
+from ingest_assets.entities.golden import Value, golden_record
+from ingest_assets.entities.text import fold
+from ingest_assets.ledger import Ledger, tables
+from ingest_assets.model import ConfigurationError, Identity
+from ingest_assets.stages.match_models import models_in_use
+from ingest_assets.stages.match_rows import MatchRows
+from ingest_assets.stages.records import identity_of
+
+EXPLAINED = 5  # links that are explained field by field: each takes about a fifth of a second
+HISTORY = 50
+
+_document, _member, _entity = tables.document, tables.entity_member, tables.entity
+_event = tables.entity_event
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One record of an entity."""
+
+    document_id: str
+    title: str
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What says that two members are one. `fields` is empty where there are more links than are explained."""
+
+    left: str
+    right: str
+    weight: float  # bits
+    fields: tuple[FieldWeight, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """One event of an entity's history."""
+
+    at: str
+    kind: str
+    entity_id: str
+    other_id: str | None
+    document_id: str | None
+    reason: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class EntityView:
+    """An entity as it is now. `asked` may be an older id of it."""
+
+    asked: str
+    entity_id: str
+    kind: str
+    earlier_ids: tuple[str, ...]
+    golden: dict[str, list[Value]]
+    members: tuple[Member, ...]
+    links: tuple[Link, ...]  # the fewest that hold all members together, the weakest first
+    decisions: tuple[Decision, ...]
+    history: tuple[Happened, ...]  # the newest first
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Whether two records are one entity, and what says so."""
+
+    left: str
+    right: str
+    entities: tuple[str, str]
+    decisions: tuple[Decision, ...]
+    weight: float
+    prior: float
+    fields: tuple[FieldWeight, ...]
+
+    @property
+    def same(self) -> bool:
+        return self.entities[0] == self.entities[1]
+
+
+@dataclass(frozen=True, slots=True)
+class NameHit:
+    """An entity that a name was found in."""
+
+    entity_id: str
+    kind: str
+    name: str
+    records: int
+
+
+def living_id(connection: sa.Connection, source: str, entity_id: str) -> str | None:
+    """The entity that an id stands for now: itself, or what it was merged into; None when nothing is left.
+
+    An id that was never given to anybody is returned as it is.
+    """
+    query = sa.select(_entity.c.successor, _entity.c.retired)
+    passed: dict[str, str | None] = {}
+    current: str | None = entity_id
+    while current is not None and current not in passed:
+        row = connection.execute(query.filter_by(source=source, entity_id=current)).one_or_none()
+        if row is None or not row.retired:
+            break
+        passed[current] = row.successor
+        current = row.successor
+    return successor(entity_id, passed)
+
+
+def view(ledger: Ledger, source: str, asked: str, decisions: Decisions) -> EntityView:
+    """An entity by its id, an earlier id of it, or one of its records.
+
+    Raises ConfigurationError when there is none, or none any more.
+    """
+    with ledger.reading() as connection:
+        entity_id = _require_entity(connection, source, asked)
+        rows = _members(connection, source, entity_id)
+        ids = [row.document_id for row in rows]
+        pairs = MatchRows(source, connection).pairs(ids)
+        history, earlier = _history(connection, source, entity_id)
+        model = models_in_use(connection, source)[rows[0].entity_kind]
+    identities = [(row.document_id, identity_of(json.loads(row.identity))) for row in rows]
+    tree = weakest_links(ids, pairs, len(ids))
+    return EntityView(
+        asked=asked,
+        entity_id=entity_id,
+        kind=rows[0].entity_kind,
+        earlier_ids=earlier,
+        golden=golden_record(identities),
+        members=tuple(Member(row.document_id, row.title, row.uri) for row in rows),
+        links=tuple(
+            _link(pair, model, dict(identities), explained=i < EXPLAINED) for i, pair in enumerate(tree)
+        ),
+        decisions=tuple(decisions.about(ids)),
+        history=history,
+    )
+
+
+def why(ledger: Ledger, source: str, left: str, right: str, decisions: Decisions) -> Why:
+    """Why two records, or the two records of two entities that are most alike, are one or are not.
+
+    Raises ConfigurationError when one is not there, or one is a person and the other an organisation.
+    """
+    with ledger.reading() as connection:
+        sides = [_records(connection, source, asked) for asked in (left, right)]
+        a, b = _most_alike(connection, source, *sides)
+        if a.entity_kind != b.entity_kind:
+            raise ConfigurationError(
+                f"{left} and {right} are of two kinds ({a.entity_kind}, {b.entity_kind}): never one entity."
+            )
+        model = models_in_use(connection, source)[a.entity_kind]
+    explanation = _explained(model, a.document_id, _identity(a), b.document_id, _identity(b))
+    both = {a.document_id, b.document_id}
+    return Why(
+        left=a.document_id,
+        right=b.document_id,
+        entities=(a.entity_id, b.entity_id),
+        decisions=tuple(d for d in decisions.made if both & {d.left, d.right}),
+        weight=explanation.weight,
+        prior=round(explanation.prior, 6),
+        fields=explanation.fields,
+    )
+
+
+def find(ledger: Ledger, source: str, name: str, limit: int) -> list[NameHit]:
+    """Entities with a record whose name has every word of `name`, or begins with it; the closest first."""
+    from jellyfish import jaro_winkler_similarity
+
+    words = fold(name).split()
+    if not words:
+        raise ConfigurationError("The name is empty: say whom to look for.")
+    best: dict[str, tuple[float, str, str]] = {}
+    records: dict[str, int] = {}
+    with ledger.reading() as connection:
+        for row in connection.execution_options(yield_per=5_000).execute(_all_members(source)):
+            records[row.entity_id] = records.get(row.entity_id, 0) + 1
+            found = json.loads(row.identity)["name"]
+            folded = fold(found)
+            if all(any(part.startswith(word) for part in folded.split()) for word in words):
+                likeness = jaro_winkler_similarity(" ".join(words), folded)
+                best[row.entity_id] = max(best.get(row.entity_id, (0.0, "", "")), (likeness, found, row.kind))
+    ranked = sorted(best.items(), key=lambda item: (-item[1][0], item[1][1], item[0]))[:limit]
+    return [NameHit(entity, kind, name, records[entity]) for entity, (_, name, kind) in ranked]
+
+
+def _all_members(source: str) -> sa.Select[Any]:
+    here = sa.and_(_document.c.source == _member.c.source, _document.c.document_id == _member.c.document_id)
+    columns = (_member.c.entity_id, _member.c.kind, _document.c.identity)
+    return sa.select(*columns).join(_document, here).where(_member.c.source == source)
+
+
+def _members(connection: sa.Connection, source: str, entity_id: str) -> Sequence[Any]:
+    """An entity's records, the oldest first."""
+    here = sa.and_(_document.c.source == _member.c.source, _document.c.document_id == _member.c.document_id)
+    query = (
+        sa.select(_document, _member.c.entity_id, _member.c.kind.label("entity_kind"))
+        .join(_member, here)
+        .where(
+            _member.c.source == source, _member.c.entity_id == entity_id, _document.c.identity.is_not(None)
+        )
+    )
+    return connection.execute(query.order_by(_member.c.seen)).all()
+
+
+def _require_entity(connection: sa.Connection, source: str, asked: str) -> str:
+    of_record = sa.select(_member.c.entity_id).filter_by(source=source, document_id=asked)
+    entity_id = connection.scalar(of_record) or living_id(connection, source, asked)
+    if entity_id is None:
+        raise ConfigurationError(f"Nothing is left of the entity {asked}: its records were deleted.")
+    if connection.scalar(
+        sa.select(_member.c.entity_id).filter_by(source=source, entity_id=entity_id).limit(1)
+    ):
+        return entity_id
+    raise ConfigurationError(
+        f"There is no entity, and no record of a person or organisation, {asked!r} in {source}. "
+        "`ingest entity search NAME` finds one."
+    )
+
+
+def _records(connection: sa.Connection, source: str, asked: str) -> Sequence[Any]:
+    members = _members(connection, source, _require_entity(connection, source, asked))
+    return [row for row in members if row.document_id == asked] or members
+
+
+def _most_alike(
+    connection: sa.Connection, source: str, left: Sequence[Any], right: Sequence[Any]
+) -> tuple[Any, Any]:
+    """Of two lists of records the two with the highest weight; the oldest ones where none is recorded."""
+    a, b = ({row.document_id: row for row in side} for side in (left, right))
+    pairs = MatchRows(source, connection).pairs(a)
+    ranked = sorted(pairs, key=lambda pair: (-pair[2], pair))
+    for one, other, _ in ranked:
+        if one in a and other in b:
+            return a[one], b[other]
+        if other in a and one in b:
+            return a[other], b[one]
+    second = next((row for row in right if row.document_id != left[0].document_id), None)
+    if second is None:
+        raise ConfigurationError(f"{left[0].document_id} is one record: there is nothing to compare it with.")
+    return left[0], second
+
+
+def _identity(row: Any) -> Identity:
+    return identity_of(json.loads(row.identity))
+
+
+def _explained(model: MatchModel, left: str, one: Identity, right: str, other: Identity) -> Explanation:
+    return explain(model, features_of(left, one), features_of(right, other))
+
+
+def _link(pair: Pair, model: MatchModel, identities: dict[str, Identity], *, explained: bool) -> Link:
+    left, right, weight = pair
+    if not explained:
+        return Link(left, right, weight)
+    fields = _explained(model, left, identities[left], right, identities[right]).fields
+    return Link(left, right, weight, fields)
+
+
+def _history(
+    connection: sa.Connection, source: str, entity_id: str
+) -> tuple[tuple[Happened, ...], tuple[str, ...]]:
+    """What happened to an entity and to those that became part of it; and their ids."""
+    earlier: set[str] = set()
+    frontier = {entity_id}
+    while frontier:
+        into = sa.select(_entity.c.entity_id).where(
+            _entity.c.source == source, _entity.c.successor.in_(sorted(frontier))
+        )
+        frontier = set(connection.scalars(into)) - earlier
+        earlier |= frontier
+    ids = sorted({entity_id, *earlier})
+    query = sa.select(_event).where(
+        _event.c.source == source, sa.or_(_event.c.entity_id.in_(ids), _event.c.other_id.in_(ids))
+    )
+    rows = connection.execute(query.order_by(_event.c.number.desc()).limit(HISTORY))
+    happened = tuple(
+        Happened(_when(r.at), r.kind, r.entity_id, r.other_id, r.document_id, json.loads(r.reason))
+        for r in rows
+    )
+    return happened, tuple(sorted(earlier))
+
+
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
