@@ -119,7 +119,7 @@ class FusedBench(ToyBench):
     fuse: Fuse
 
     def stage(self, source: str, name: str, *, retrain: bool = False) -> Stage:
-        return FusedStage(super().stage(source, name), self.fuse)
+        return FusedStage(super().stage(source, name, retrain=retrain), self.fuse)
 
 
 @dataclass
@@ -310,7 +310,7 @@ def _known_generations(ledger: Ledger) -> list[int]:
 
 
 class _Names:
-    """Entities by their smallest member: which of two ids stayed depends on the history, who is who must not."""
+    """Entities by their smallest member: which of two ids stayed depends on the history, who is who not."""
 
     def __init__(self, ledger: Ledger) -> None:
         member, about = tables.entity_member, tables.document_entities

@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.entity_sets import load
 from ingest_assets.entities.comparisons import PRIOR, TERM_FREQUENCIES, settings
 from ingest_assets.entities.features import features_of
-from ingest_assets.entities.model import Levels, MatchModel
+from ingest_assets.entities.model import JOIN_AT, Levels, MatchModel
 from ingest_assets.entities.training import term_frequencies
 from ingest_assets.model import IdentityKind
 
@@ -49,18 +49,30 @@ def made(kind: IdentityKind) -> MatchModel:
     shares, _ = term_frequencies(kind, records)
     columns = TERM_FREQUENCIES[kind]
     common = {
-        column: {v: s for v, s in shares.get(column, {}).items() if s > average[column] * COMMON} for column in columns
+        column: {v: s for v, s in shares.get(column, {}).items() if s > average[column] * COMMON}
+        for column in columns
     }
-    return MatchModel(kind, "default", 0, PRIOR, levels, common, {column: average[column] for column in columns})
+    return MatchModel(
+        kind,
+        "default",
+        0,
+        PRIOR,
+        levels,
+        common,
+        {column: average[column] for column in columns},
+        JOIN_AT[kind],
+    )
 
 
 def _written(kind: IdentityKind) -> tuple[dict[str, Levels], dict[str, float]]:
-    """m and u as the settings have them; and u of the columns whose frequencies count."""
+    """The m and u as the settings have them; and u of the columns whose frequencies count."""
     levels: dict[str, Levels] = {}
     average: dict[str, float] = {}
     for comparison in settings(kind).create_settings_dict("duckdb")["comparisons"]:
         said = [level for level in comparison["comparison_levels"] if not level.get("is_null_level")]
-        levels[comparison["output_column_name"]] = tuple((x["m_probability"], x["u_probability"]) for x in said)
+        levels[comparison["output_column_name"]] = tuple(
+            (x["m_probability"], x["u_probability"]) for x in said
+        )
         for level in said:
             if column := level.get("tf_adjustment_column"):
                 average[column] = level["u_probability"]

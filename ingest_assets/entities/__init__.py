@@ -5,7 +5,6 @@ ledger and Dagster. Importing this package loads neither Splink nor DuckDB.
 """
 
 from ingest_assets.entities.blocking import block_keys, rule_of
-from ingest_assets.entities.exact import Resolution, resolve
 from ingest_assets.entities.features import Features, features_of
 from ingest_assets.entities.matching import Explanation, FieldWeight, Scored, cut_blocks, explain, score
 from ingest_assets.entities.model import MatchModel, default_model
@@ -18,14 +17,12 @@ __all__ = [
     "FieldWeight",
     "Limits",
     "MatchModel",
-    "Resolution",
     "Scored",
     "block_keys",
     "cut_blocks",
     "default_model",
     "explain",
     "features_of",
-    "resolve",
     "rule_of",
     "score",
     "train",

@@ -17,11 +17,12 @@ from ingest_assets.entities.identifiers import FREE_MAIL
 from ingest_assets.entities.text import sound
 
 MAX_BLOCK = 100
+MIN_WORD = 3  # shorter ones are "of" and "the"
 MIN_MAILBOX = 4  # shorter ones are initials and first names
 
 
 def block_keys(features: Features) -> tuple[str, ...]:
-    """ "rule:value" of every block that the record is in, sorted, each once."""
+    """The blocks that the record is in, each "rule:value", sorted, each once."""
     rules = _person_keys if features.kind == "person" else _organisation_keys
     return tuple(
         sorted({f"{features.kind}/{rule}:{value}" for rule, value in (*_exact(features), *rules(features))})
@@ -46,24 +47,31 @@ def _person_keys(f: Features) -> Iterator[tuple[str, str]]:
     near = [field for field in (f.postcode, f.place, f.organisation, f.door, *hosts) if field]
     if f.door and (where := f.postcode or f.place):
         yield "address", f"{f.door}|{where}"
-    if len(names) == 2:
-        yield "name", " ".join(sorted(" ".join(names).split()))
-        yield "sounds", "|".join(sounds)
-    if f.given and f.family:
-        for form in f.given_forms:
-            yield "form_sound", f"{form}|{sound(f.family.split()[-1])}"
+    if f.mailbox and len(f.mailbox) >= MIN_MAILBOX:
+        yield "mailbox", f.mailbox
+    yield from _full_name_keys(f, sounds)
     for word in sounds:
         for field in near:
             yield "sound_near", f"{word}|{field}"
-        if f.birth_date:
-            yield "year_sound", f"{f.birth_date[:4]}|{word}"
-    if f.mailbox and len(f.mailbox) >= MIN_MAILBOX:
-        yield "mailbox", f.mailbox
     if f.birth_date:
-        for name in names:
-            yield "born_initial", f"{f.birth_date}|{name[0]}"
-        for field in near:
-            yield "born_near", f"{f.birth_date}|{field[:4]}"
+        yield from _birth_keys(f.birth_date, names, sounds, near)
+
+
+def _full_name_keys(f: Features, sounds: list[str]) -> Iterator[tuple[str, str]]:
+    if f.given and f.family:
+        yield "name", " ".join(sorted(f"{f.given} {f.family}".split()))
+        yield "sounds", "|".join(sounds)
+        for form in f.given_forms:
+            yield "form_sound", f"{form}|{sound(f.family.split()[-1])}"
+
+
+def _birth_keys(date: str, names: list[str], sounds: list[str], near: list[str]) -> Iterator[tuple[str, str]]:
+    for word in sounds:
+        yield "year_sound", f"{date[:4]}|{word}"
+    for name in names:
+        yield "born_initial", f"{date}|{name[0]}"
+    for field in near:
+        yield "born_near", f"{date}|{field[:4]}"
 
 
 def _organisation_keys(f: Features) -> Iterator[tuple[str, str]]:
@@ -77,7 +85,7 @@ def _organisation_keys(f: Features) -> Iterator[tuple[str, str]]:
     yield "name", " ".join(words)
     near = f.postcode or f.place
     for word in set(words):
-        if near and len(word) > 2:
+        if near and len(word) >= MIN_WORD:
             yield "word_near", f"{word}|{near}"
     if len(words) > 1:
         yield "start", " ".join(words[:2])

@@ -1,6 +1,6 @@
 """From scored pairs to clusters: average linkage, with decisions that always hold.
 
-Two clusters are joined while the mean weight between their members is at least JOIN_AT. The mean is what
+Two clusters are joined while the mean weight between their members is at least `join_at`. The mean is what
 keeps strangers apart: one strong link between two large clusters does not outweigh all the pairs that do not
 match, where following links from record to record would glue them. Within a connected component everything
 is decided by that component alone, so that clustering only what changed gives what clustering all gives; and
@@ -16,10 +16,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-# Bits. Below 0, because records that are worth comparing at all match more often than the prior of two
-# random ones says; on labelled data the best of the values that leave precision alone.
-JOIN_AT = -2.0
-# A pair that was not compared, or weighs less than what is kept, counts as this.
+# Bits. A pair that was not compared, or weighs less than this, counts as this.
 ABSENT = -5.0
 # No pair counts for more: a shared address must not outweigh any number of names that differ.
 MOST = 10.0
@@ -52,8 +49,10 @@ def cluster(
     pairs: Iterable[Pair],
     same: Iterable[tuple[str, str]] = (),
     different: Iterable[tuple[str, str]] = (),
+    *,
+    join_at: float,
 ) -> Clustering:
-    """Clusters of the members. The order of members, pairs and decisions does not matter.
+    """Clusters of the members, by weights in bits. The order of members, pairs and decisions does not matter.
 
     `same` and `different` are decisions: they come before all evidence. Where those that say "same" join what
     one says is different, that one and the whole group so joined are set aside: which of them is wrong cannot
@@ -63,22 +62,22 @@ def cluster(
     same = {_ordered(a, b) for a, b in same if a in known and b in known and a != b}
     different = {_ordered(a, b) for a, b in different if a in known and b in known and a != b}
     group, contradictions, apart = _decided(known, same, different)
-    work = _Agglomeration(group, pairs, apart)
+    work = _Agglomeration(group, pairs, apart, join_at)
     work.run()
     clusters = sorted(tuple(sorted(found)) for found in work.members.values())
     return Clustering(clusters, sorted(work.refused), contradictions)
 
 
 def components(
-    members: Iterable[str], pairs: Iterable[Pair], same: Iterable[tuple[str, str]] = ()
+    members: Iterable[str], pairs: Iterable[Pair], same: Iterable[tuple[str, str]] = (), *, join_at: float
 ) -> list[tuple[str, ...]]:
     """The members that a chain of decisions, or of pairs that could join two clusters, connects; sorted.
 
-    A mean reaches JOIN_AT only where some pair does, so that nothing outside a component bears on it.
+    A mean reaches `join_at` only where some pair does, so that nothing outside a component bears on it.
     """
     root = _Roots(members)
     for left, right, weight in pairs:
-        if weight >= JOIN_AT:
+        if weight >= join_at:
             root.join(left, right)
     for left, right in same:
         root.join(left, right)
@@ -162,8 +161,13 @@ class _Agglomeration:
     """
 
     def __init__(
-        self, group: Mapping[str, str], pairs: Iterable[Pair], apart: Iterable[tuple[str, str]]
+        self,
+        group: Mapping[str, str],
+        pairs: Iterable[Pair],
+        apart: Iterable[tuple[str, str]],
+        join_at: float,
     ) -> None:
+        self.least = join_at * _UNIT
         self.members: dict[str, list[str]] = defaultdict(list)
         for member, name in group.items():
             self.members[name].append(member)
@@ -198,7 +202,7 @@ class _Agglomeration:
 
     def _item(self, a: str, b: str) -> tuple[float, str, str] | None:
         mean = self._mean(a, b)
-        return (-mean, a, b) if mean >= JOIN_AT * _UNIT else None
+        return (-mean, a, b) if mean >= self.least else None
 
     def _mean(self, a: str, b: str) -> float:
         total, known = self.between[a][b]

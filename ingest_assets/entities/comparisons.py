@@ -9,7 +9,7 @@ do). Levels are Splink's own, or SQL that its backends understand alike.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ingest_assets.model import IdentityKind
 
@@ -70,7 +70,7 @@ def comparison(name: str, *levels: Level) -> ComparisonCreator:
     """One comparison of (level, m, u); m and u are None in the level of missing values."""
     from splink.comparison_library import CustomComparison
 
-    configured = [
+    configured: list[ComparisonLevelCreator | dict[str, Any]] = [
         level if m is None else level.configure(m_probability=m, u_probability=u) for level, m, u in levels
     ]
     return CustomComparison(output_column_name=name, comparison_levels=configured)
@@ -97,9 +97,12 @@ def exact(column: str, *, frequency: bool = False) -> ComparisonLevelCreator:
     return level.configure(tf_adjustment_column=column) if frequency else level
 
 
+CLOSE = 0.9  # Jaro-Winkler similarity that is called similar; below, somewhat
+
+
 def similar(column: str, threshold: float) -> ComparisonLevelCreator:
     """By Jaro and Winkler."""
-    label = f"a similar {column}" if threshold >= 0.9 else f"a somewhat similar {column}"  # noqa: PLR2004 - names only
+    label = f"a similar {column}" if threshold >= CLOSE else f"a somewhat similar {column}"
     return sql(label, alike(column, threshold))
 
 

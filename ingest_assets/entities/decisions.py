@@ -83,13 +83,13 @@ def load_decisions(path: Path | None) -> Decisions:
 
 
 def load_labels(path: Path) -> dict[str, str]:
-    """Labels, "record,entity" a line: who is truly who. Raises ConfigurationError."""
+    """Labels, "id,cluster" a line: which records are truly one. Raises ConfigurationError."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
-            if not {"record", "entity"} <= set(rows.fieldnames or ()):
-                raise ConfigurationError(f"INGEST_ENTITY_LABELS={path} needs the columns record and entity.")
-            return {row["record"]: row["entity"] for row in rows}
+            if not {"id", "cluster"} <= set(rows.fieldnames or ()):
+                raise ConfigurationError(f"INGEST_ENTITY_LABELS={path} needs the columns id and cluster.")
+            return {row["id"]: row["cluster"] for row in rows}
     except OSError as error:
         raise ConfigurationError(f"INGEST_ENTITY_LABELS={path} cannot be read: {error.strerror}.") from error
     except (UnicodeDecodeError, csv.Error) as error:

@@ -9,15 +9,39 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ingest_assets.entities import identifiers, text
+from ingest_assets.entities import dates, identifiers, text
 from ingest_assets.model import Identity, IdentityKind
 
 # Bump when the same identity gives another row or other keys.
 VERSION = "1"
+SHORTEST = 3  # of a mailbox that tells whose it is
 # Mailboxes that several people read.
 _ROLES = frozenset(
-    "info sales contact office admin hello mail support service team enquiries accounts billing hr jobs "
-    "marketing press webmaster post reception help no-reply noreply".split()
+    [
+        "info",
+        "sales",
+        "contact",
+        "office",
+        "admin",
+        "hello",
+        "mail",
+        "support",
+        "service",
+        "team",
+        "enquiries",
+        "accounts",
+        "billing",
+        "hr",
+        "jobs",
+        "marketing",
+        "press",
+        "webmaster",
+        "post",
+        "reception",
+        "help",
+        "no-reply",
+        "noreply",
+    ]
 )
 
 
@@ -58,7 +82,7 @@ def features_of(record_id: str, identity: Identity) -> Features:
     person = identity.kind == "person"
     given, family = _names(identity) if person else ("", "")
     name = " ".join(filter(None, (given, family))) if person else text.organisation_name(identity.name)
-    born, address = text.birth_date(identity.birth_date), text.street(identity.address)
+    born, address = dates.birth_date(identity.birth_date), text.street(identity.address)
     emails = _each(map(identifiers.email, identity.emails))
     mailbox = next(filter(None, map(_mailbox, emails)), None)
     return Features(
@@ -98,4 +122,4 @@ def _each(values: Iterable[str | None]) -> tuple[str, ...]:
 
 def _mailbox(email: str) -> str | None:
     local = email.partition("@")[0].partition("+")[0]
-    return None if local in _ROLES or len(local) < 3 else local
+    return None if local in _ROLES or len(local) < SHORTEST else local

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ingest_assets.entities import identifiers, text
+from ingest_assets.entities import dates, identifiers, text
 from ingest_assets.model import Identity
 
 
@@ -38,7 +38,7 @@ _SINGLE: Mapping[str, Callable[[str], str]] = {
     "name": lambda name: " ".join(sorted(text.fold(name).split())),
     "given_name": text.given_name,
     "family_name": text.family_name,
-    "birth_date": text.birth_date,
+    "birth_date": dates.birth_date,
     "title": text.fold,
     "organisation": text.organisation_name,
     "address": text.street,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from math import log2
 
 from ingest_assets.entities.blocking import MAX_BLOCK, block_keys
+from ingest_assets.entities.clusters import ABSENT
 from ingest_assets.entities.comparisons import FIELDS
 from ingest_assets.entities.features import Features
 from ingest_assets.entities.model import MatchModel
@@ -23,7 +24,7 @@ PRECISION = 6  # decimals of a weight that count
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Pairs at or above the model's threshold, left < right, sorted; and how they were found."""
+    """Pairs whose weight counts for clusters, left < right, sorted; and how they were found."""
 
     pairs: list[tuple[str, str, float]]
     candidates: Mapping[str, int]  # pairs compared, by blocking rule; each under the first rule that finds it
@@ -67,11 +68,13 @@ def score(
     touched: Collection[str] | None = None,
     cut: Collection[str] | None = None,
     limits: Limits | None = None,
+    least: float = ABSENT,
 ) -> Scored:
     """Compare the records that share a block; with `touched`, only pairs with one of those.
 
     `cut` are the blocks not to be used, where the records given are not all there are; by default they are
-    found here. Records of another kind than the model's are left out. Ids must differ.
+    found here. Records of another kind than the model's are left out. Ids must differ. Pairs of less than
+    `least` bits are left out: for clusters they count as if they had not been compared.
     """
     mine = sorted((f for f in records if f.kind == model.kind), key=lambda f: f.id)
     members = [(f.id, key) for f in mine for key in block_keys(f)]
@@ -80,11 +83,13 @@ def score(
         cut_blocks(sizes) if cut is None else {key: sizes[key] for key in sorted(set(cut) & set(sizes))}
     )
     members = [(record, key) for record, key in members if sizes[key] > 1 and key not in too_large]
+    if not members:
+        return Scored([], {}, too_large)
     with database(limits or Limits()) as api:
         counts = candidates(api, members, touched)
         if not counts:
             return Scored([], {}, too_large)
-        found = compare(api, model, mine, model.threshold)
+        found = compare(api, model, mine, least)
         rows = found.as_duckdbpyrelation().project("id_l, id_r, match_weight").fetchall()
     pairs = sorted(
         (min(left, right), max(left, right), round(weight, PRECISION)) for left, right, weight in rows

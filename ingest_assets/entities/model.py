@@ -16,11 +16,12 @@ from typing import Any, Literal, Self
 from ingest_assets.entities import comparisons, features
 from ingest_assets.model import ConfigurationError, IdentityKind, digest_of
 
-# Two records are linked from this match weight on, in bits: 2^THRESHOLD to 1 that they are one entity. Links are
-# followed from record to record, so that a wrong one costs more than a missing one.
-THRESHOLD = 3.0
+# Bits of mean weight from which two clusters are joined. Below 0 for people: records that are worth comparing
+# at all match more often than the prior of two random ones says. Sites of one organisation share its name and
+# telephone number. Both are the best on labelled data of those that keep precision (docs/performance.md).
+JOIN_AT: dict[IdentityKind, float] = {"person": -2.5, "organisation": 1.0}
 
-Levels = tuple[tuple[float | None, float | None], ...]  # (m, u) from the strongest level to the weakest
+Levels = tuple[tuple[float, float], ...]  # (m, u) from the strongest level to the weakest
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class MatchModel:
         str, Mapping[str, float]
     ]  # share of records with a value, by column; the common ones
     rare: Mapping[str, float]  # the share that stands for every other value
-    threshold: float = THRESHOLD
+    join_at: float  # bits of mean weight from which two clusters are joined
 
     @property
     def version(self) -> str:
@@ -45,7 +46,7 @@ class MatchModel:
 
     def to_json(self, indent: int | None = None) -> str:
         """Sorted keys, so that equal models give equal text."""
-        names = ("kind", "origin", "trained_on", "prior", "levels", "frequencies", "rare", "threshold")
+        names = ("kind", "origin", "trained_on", "prior", "levels", "frequencies", "rare", "join_at")
         return json.dumps(
             {name: getattr(self, name) for name in names}, ensure_ascii=False, sort_keys=True, indent=indent
         )
@@ -58,7 +59,7 @@ class MatchModel:
         model = cls(**data)
         if set(model.levels) != set(comparisons.FIELDS[model.kind]):
             raise ConfigurationError(
-                f"The stored matching model of kind {model.kind} was trained by another version. Train it anew: "
+                f"The stored matching model of kind {model.kind} is of another version. Train it anew: "
                 "run the job train_match_models."
             )
         return model
@@ -66,5 +67,5 @@ class MatchModel:
 
 @lru_cache(maxsize=2)
 def default_model(kind: IdentityKind) -> MatchModel:
-    """The model that holds until there is enough data to train one. Made by `tools/make_match_defaults.py`."""
+    """The model that holds until there is data to train one. Made by `tools/make_match_defaults.py`."""
     return MatchModel.from_json(files(__package__).joinpath(f"defaults/{kind}.json").read_text("utf-8"))

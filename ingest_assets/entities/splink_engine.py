@@ -83,7 +83,7 @@ def candidates(
 
 
 def compare(api: DuckDBAPI, model: MatchModel, records: Sequence[Features], threshold: float | None) -> Any:
-    """Splink's result for the table `pairs`, of the pairs from the threshold on; without one, with all details."""
+    """Splink's result for the table `pairs`, from the threshold on; without one, of all, with details."""
     from splink import Linker
 
     table = api.register(arrow_table(records, model), dataset_display_name="records")

@@ -1,4 +1,4 @@
-"""Names, dates and addresses in the one form in which they can be compared.
+"""Names and addresses in the one form in which they can be compared.
 
 What belongs here: pure functions from text to text. A value that says nothing (empty, a placeholder, a
 filler) becomes "", which is evidence neither for nor against anything.
@@ -10,6 +10,10 @@ import re
 import unicodedata
 from datetime import date
 from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nicknames import NickNamer
 
 # What people type where a field must not stay empty. Compared after folding.
 PLACEHOLDERS = frozenset(
@@ -23,31 +27,97 @@ PLACEHOLDERS = frozenset(
     .split("|")
 )
 HONORIFICS = frozenset(
-    """
-    mr mrs ms miss mx dr prof professor sir lord rev reverend fr hon capt captain maj col lt sgt herr frau mme
-    mlle monsieur madame sr sra srta dhr mevr ing dipl
-    """.split()
+    [
+        "mr",
+        "mrs",
+        "ms",
+        "miss",
+        "mx",
+        "dr",
+        "prof",
+        "professor",
+        "sir",
+        "lord",
+        "rev",
+        "reverend",
+        "fr",
+        "hon",
+        "capt",
+        "captain",
+        "maj",
+        "col",
+        "lt",
+        "sgt",
+        "herr",
+        "frau",
+        "mme",
+        "mlle",
+        "monsieur",
+        "madame",
+        "sr",
+        "sra",
+        "srta",
+        "dhr",
+        "mevr",
+        "ing",
+        "dipl",
+    ]
 )
-SUFFIXES = frozenset("jr sr ii iii iv phd md esq mba bsc msc llb cpa dds obe cbe".split())
+SUFFIXES = frozenset(
+    [
+        "jr",
+        "sr",
+        "ii",
+        "iii",
+        "iv",
+        "phd",
+        "md",
+        "esq",
+        "mba",
+        "bsc",
+        "msc",
+        "llb",
+        "cpa",
+        "dds",
+        "obe",
+        "cbe",
+    ]
+)
+FILLER = 3  # the same sign so often is no value
 # Parts of a family name that come before its main part.
 PARTICLES = frozenset(
-    "van von der den de del della di da du la le dos das el al bin ibn ten ter zu zur af av st".split()
+    [
+        "van",
+        "von",
+        "der",
+        "den",
+        "de",
+        "del",
+        "della",
+        "di",
+        "da",
+        "du",
+        "la",
+        "le",
+        "dos",
+        "das",
+        "el",
+        "al",
+        "bin",
+        "ibn",
+        "ten",
+        "ter",
+        "zu",
+        "zur",
+        "af",
+        "av",
+        "st",
+    ]
 )
+LONG, ALIKE = 4, 0.85  # from which length and Jaro-Winkler similarity on a mailbox is made of a name
 # Alphabets whose letters can be written in Latin ones without making strangers alike. Chinese cannot: many
 # names share one spelling in Latin letters.
 _TRANSLITERATED = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "GEORGIAN")
-_FILLER_DATES = frozenset(
-    {"1900-01-01", "1970-01-01", "0001-01-01", "1899-12-30", "2000-01-01", "1901-01-01"}
-)
-_MONTHS = {
-    name: number
-    for number, names in enumerate(
-        "jan january|feb february|mar march|apr april|may|jun june|jul july|aug august|sep sept september|"
-        "oct october|nov november|dec december".split("|"),
-        1,
-    )
-    for name in names.split()
-}
 _STREET_WORDS = {
     "street": "st", "avenue": "ave", "road": "rd", "boulevard": "blvd", "drive": "dr", "place": "pl",
     "lane": "ln", "court": "ct", "square": "sq", "highway": "hwy", "north": "n", "south": "s", "east": "e",
@@ -69,7 +139,7 @@ def fold(text: str) -> str:
 def _is_filler(folded: str) -> bool:
     """One sign over and over, or nothing but zeros."""
     signs = set(folded.replace(" ", ""))
-    return (len(signs) == 1 and len(folded) > 2) or signs == {"0"}
+    return (len(signs) == 1 and len(folded) >= FILLER) or signs == {"0"}
 
 
 @lru_cache(maxsize=200_000)
@@ -79,7 +149,7 @@ def _fold(text: str) -> str:
     else:
         letters = unicodedata.normalize("NFKC", text).casefold()
         plain = "".join(_plain(letter) for letter in letters)
-    plain = plain.replace("'", "").replace("’", "")
+    plain = plain.replace("'", "").replace("\u2019", "")
     return " ".join(re.sub(r"[^\w]+|_", " ", plain).split())
 
 
@@ -103,7 +173,7 @@ def person_name(name: str) -> tuple[str, str]:
     if comma and not set(_fold(after).split()) <= SUFFIXES:
         return given_name(after), family_name(before)
     words = _without_titles(fold(before).split())
-    if len(words) < 2:
+    if not words[1:]:
         return "", " ".join(words)
     start = len(words) - 1
     while start > 1 and words[start - 1] in PARTICLES:
@@ -132,12 +202,12 @@ def _without_titles(words: list[str]) -> list[str]:
 @lru_cache(maxsize=50_000)
 def given_forms(given: str) -> tuple[str, ...]:
     """A given name and the names that it is a short form of, sorted."""
-    first = given.split(" ")[0]
+    first = given.split(" ", maxsplit=1)[0]
     return tuple(sorted({first, *_nicknames().canonicals_of(first)})) if first else ()
 
 
 @lru_cache(maxsize=1)
-def _nicknames():  # type: ignore[no-untyped-def]  # noqa: ANN202 - the library's class, imported on first use
+def _nicknames() -> NickNamer:
     from nicknames import NickNamer
 
     return NickNamer()
@@ -157,7 +227,7 @@ def made_of(mailbox: str, given: str, family: str) -> bool:
 def _near(word: str, form: str) -> bool:
     from jellyfish import jaro_winkler_similarity
 
-    return word == form or (len(form) > 3 and jaro_winkler_similarity(word, form) > 0.85)  # noqa: PLR2004 - misspelt
+    return word == form or (len(form) >= LONG and jaro_winkler_similarity(word, form) > ALIKE)
 
 
 @lru_cache(maxsize=200_000)
@@ -166,45 +236,6 @@ def sound(word: str) -> str:
     from jellyfish import metaphone
 
     return (metaphone(word) or word) if word.isascii() else word
-
-
-@lru_cache(maxsize=100_000)
-def birth_date(text: str) -> str:
-    """ISO 8601; day before month where both readings are possible; "" when it is none, or a filler.
-
-    Dates that no calendar has (a 13th month) are kept: they are misspelt, and still evidence.
-    """
-    text = text.strip().lower().split("t")[0] if re.match(r"\d{4}-\d\d-\d\dt", text.lower()) else text.lower()
-    numbers = re.findall(r"\d+", text)
-    months = [_MONTHS[word] for word in re.findall(r"[a-z]+", text) if word in _MONTHS]
-    parts = _date_parts(numbers[:3] if len(numbers) > 3 else numbers, months)
-    if parts is None:
-        return ""
-    year, month, day = parts
-    iso = f"{year:04d}-{month:02d}-{day:02d}"
-    return "" if iso in _FILLER_DATES or not 1000 <= year <= 2100 else iso
-
-
-def _date_parts(numbers: list[str], months: list[int]) -> tuple[int, int, int] | None:
-    if months and len(numbers) == 2:
-        year, day = (n for n in sorted(numbers, key=len, reverse=True))
-        return int(year), months[0], int(day)
-    if len(numbers) == 1 and len(numbers[0]) == 8:
-        run = numbers[0]
-        return (
-            (int(run[:4]), int(run[4:6]), int(run[6:]))
-            if run[:2] in {"18", "19", "20"}
-            else (int(run[4:]), int(run[2:4]), int(run[:2]))
-        )
-    if len(numbers) != 3:
-        return None
-    first, second, third = numbers
-    if len(first) == 4:
-        return int(first), int(second), int(third)
-    if len(third) != 4:
-        return None  # a year of two digits may be of either century
-    day, month = int(first), int(second)
-    return (int(third), day, month) if month > 12 >= day else (int(third), month, day)
 
 
 @lru_cache(maxsize=200_000)

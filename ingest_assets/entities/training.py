@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ingest_assets.entities.comparisons import TERM_FREQUENCIES
 from ingest_assets.entities.features import Features
-from ingest_assets.entities.model import Levels, MatchModel, default_model
 from ingest_assets.entities.matching import score
+from ingest_assets.entities.model import Levels, MatchModel, default_model
 from ingest_assets.entities.splink_engine import Limits, arrow_table, database, settings_of
 from ingest_assets.model import IdentityKind
 
@@ -31,6 +31,8 @@ MAX_FREQUENCIES = 2_000
 MOST_RARE = 8.0
 DIGITS, DIGITS_OF_SHARES = 6, 7
 PRIOR_ROUNDS = 20
+TELLING = 2.0  # times as likely among matches: the least that the best level of a comparison must be
+LEAST_BITS = -20.0  # pairs that say nothing about the prior
 # Matching pairs a record: bounds on what is believed of the prior.
 LEAST_DUPLICATES, MOST_DUPLICATES = 0.01, 5.0
 # Probabilities beyond these are a sample's accident: no level is impossible.
@@ -106,8 +108,8 @@ def _believed(before: Levels, trained: Sequence[Mapping[str, Any]], *, believe_m
     """The trained probabilities where they are there and make sense, each list adding up to 1."""
     ms = [_probability(level.get("m_probability"), m) for level, (m, _) in zip(trained, before, strict=True)]
     us = [_probability(level.get("u_probability"), u) for level, (_, u) in zip(trained, before, strict=True)]
-    if not believe_m or max(m / u for m, u in zip(ms, us, strict=True)) < 2 or ms[-1] >= us[-1]:  # noqa: PLR2004
-        # No level speaks for a match, or the weakest one does: the sessions found something else than entities.
+    if not believe_m or max(m / u for m, u in zip(ms, us, strict=True)) < TELLING or ms[-1] >= us[-1]:
+        # No level speaks for a match, or the weakest one does: something else than entities was found.
         ms = [m for m, _ in before]
     return tuple(zip(_shares(ms, LEAST_M), _shares(us, LEAST_U), strict=True))
 
@@ -125,7 +127,7 @@ def _shares(values: Sequence[float], least: float) -> list[float]:
 def _prior(model: MatchModel, records: Sequence[Features], limits: Limits) -> float:
     """The share of matching pairs among all pairs, such that the pairs' own probabilities add up to it."""
     odds_at = log2(model.prior / (1 - model.prior))
-    weights = score(replace(model, threshold=-20.0), records, limits=limits).pairs
+    weights = score(model, records, limits=limits, least=LEAST_BITS).pairs
     odds = [2.0 ** (weight - odds_at) for *_, weight in weights]
     pairs = len(records) * (len(records) - 1) / 2
     prior = model.prior
@@ -160,5 +162,5 @@ def term_frequencies(
 
 
 def _pairs(api: DuckDBAPI, table: str, rule: str) -> int:
-    query = f"SELECT count(*) FROM {table} l JOIN {table} r ON l.id < r.id AND {rule}"  # noqa: S608 - our own text
+    query = f"SELECT count(*) FROM {table} l JOIN {table} r ON l.id < r.id AND {rule}"
     return int(api.duckdb_con.execute(query).fetchall()[0][0])

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from ingest_assets.entities import Features, Limits
 from ingest_assets.entities.blocking import MAX_BLOCK
-from ingest_assets.entities.clusters import ABSENT, JOIN_AT, MOST
+from ingest_assets.entities.clusters import ABSENT, MOST
 from ingest_assets.entities.continuity import Event
 from ingest_assets.entities.decisions import Decisions
 from ingest_assets.ledger import Ledger, tables
@@ -51,7 +51,7 @@ class Entities:
 
     @property
     def fingerprint(self) -> str:
-        return digest_of("entities", VERSION, str(MAX_BLOCK), str((JOIN_AT, ABSENT, MOST)))
+        return digest_of("entities", VERSION, str(MAX_BLOCK), str((ABSENT, MOST)))
 
     def looks_at(self, connection: sa.Connection) -> str:
         models = models_digest(models_in_use(connection, self.source))

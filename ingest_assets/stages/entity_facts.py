@@ -132,4 +132,4 @@ def records_by_kind(connection: sa.Connection, source: str) -> dict[IdentityKind
 def contradictions(decisions: Decisions) -> list[Contradiction]:
     """Decisions that cannot hold together."""
     named = {record for decision in decisions.made for record in (decision.left, decision.right)}
-    return cluster(named, (), decisions.same, decisions.different).contradictions
+    return cluster(named, (), decisions.same, decisions.different, join_at=0).contradictions

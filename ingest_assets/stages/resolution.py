@@ -18,7 +18,7 @@ from typing import Any
 
 from ingest_assets.entities import Features, Limits, MatchModel, block_keys, score
 from ingest_assets.entities.blocking import MAX_BLOCK
-from ingest_assets.entities.clusters import JOIN_AT, Contradiction, Pair, cluster
+from ingest_assets.entities.clusters import Contradiction, Pair, cluster
 from ingest_assets.entities.continuity import Event, continue_ids
 from ingest_assets.entities.decisions import Decisions
 from ingest_assets.entities.ids import entity_id
@@ -125,7 +125,10 @@ class Resolver:
         for record, entity in self.recorded.items():
             members[entity].append(record)
         linked = defaultdict(set)
-        for left, right in (*self.decisions.same, *(p[:2] for p in found.pairs if p[2] >= JOIN_AT)):
+        for left, right in (
+            *self.decisions.same,
+            *(p[:2] for p in found.pairs if p[2] >= self.model.join_at),
+        ):
             linked[left].add(right)
             linked[right].add(left)
         frontier = seeds | {m for record in gone for m in members[self.recorded[record]]}
@@ -136,7 +139,7 @@ class Resolver:
             reached = {m for record in frontier for m in linked[record]}
             reached |= {m for record in frontier for m in members.get(self.recorded.get(record, ""), ())}
             for left, right, weight in self.rows.pairs(frontier - found.stale):
-                if weight >= JOIN_AT and left not in found.stale and right not in found.stale:
+                if weight >= self.model.join_at and left not in found.stale and right not in found.stale:
                     reached |= {left, right}
             frontier = reached
         return area
@@ -144,7 +147,9 @@ class Resolver:
     def _clustered(
         self, found: Found, area: set[str], pairs: Collection[Pair], gone: Collection[str] = ()
     ) -> Found:
-        clustering = cluster(area, pairs, self.decisions.same, self.decisions.different)
+        clustering = cluster(
+            area, pairs, self.decisions.same, self.decisions.different, join_at=self.model.join_at
+        )
         concerned = {self.recorded[record] for record in (*area, *gone) if record in self.recorded}
         before = {record: entity for record, entity in self.recorded.items() if entity in concerned}
         taken = set(self.age)

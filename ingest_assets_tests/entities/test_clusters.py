@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from itertools import combinations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest_assets.entities.clusters import ABSENT, JOIN_AT, Pair, cluster, components, weakest_links
+from ingest_assets.entities.clusters import ABSENT, Pair, components, weakest_links
+from ingest_assets.entities.clusters import cluster as cluster_at
+
+JOIN_AT = -2.0
+cluster = partial(cluster_at, join_at=JOIN_AT)
 
 MEMBERS = [f"people/{n}" for n in range(9)]
 _pair = st.sampled_from(list(combinations(MEMBERS, 2)))
@@ -43,7 +48,7 @@ def test_each_component_can_be_clustered_alone(
 ) -> None:
     together = cluster(MEMBERS, pairs, same, different)
     alone = []
-    for part in components(MEMBERS, pairs, same):
+    for part in components(MEMBERS, pairs, same, join_at=JOIN_AT):
         mine = [pair for pair in pairs if pair[0] in part and pair[1] in part]
         alone += cluster(part, mine, [s for s in same if s[0] in part], different).clusters
     assert sorted(alone) == together.clusters
@@ -60,7 +65,7 @@ def test_decisions_hold_unless_they_contradict_each_other(
         assert (a, b) in aside or _together(found.clusters, a, b)
     for a, b in different:
         assert (a, b) in aside or not _together(found.clusters, a, b)
-    by_decision = components(MEMBERS, [], same)
+    by_decision = components(MEMBERS, [], same, join_at=JOIN_AT)
     assert bool(found.contradictions) == any(_together(by_decision, a, b) for a, b in different)
 
 
