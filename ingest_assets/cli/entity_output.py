@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MEAN = (
     "Whole groups of records are joined by the mean weight between them: one strong pair may not be enough, "
-    "nor one weak pair too little."
+    "nor one weak pair too little. Two people of whom only the names are known are never joined."
 )
 LEAST_BITS = 0.05  # evidence that rounds to nothing is left out
 LISTED = 3

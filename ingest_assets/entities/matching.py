@@ -19,6 +19,14 @@ from ingest_assets.entities.features import Features
 from ingest_assets.entities.model import MatchModel
 from ingest_assets.entities.splink_engine import Limits, candidates, compare, database, labels
 
+BESIDES_NAMES = {
+    "birth": ("birth_date",),
+    "reach": ("emails", "phones", "address"),
+    "place": ("place", "postcode"),
+    "identifier": ("identifiers",),
+    "organisation": ("organisation",),
+    "title": ("title",),
+}
 PRECISION = 6  # decimals of a weight that count
 
 
@@ -91,10 +99,24 @@ def score(
             return Scored([], {}, too_large)
         found = compare(api, model, mine, least)
         rows = found.as_duckdbpyrelation().project("id_l, id_r, match_weight").fetchall()
+    known = {f.id: _told(f) for f in mine}
     pairs = sorted(
-        (min(left, right), max(left, right), round(weight, PRECISION)) for left, right, weight in rows
+        (min(left, right), max(left, right), round(weight, PRECISION))
+        for left, right, weight in rows
+        if known[left] & known[right]
     )
     return Scored(pairs, counts, too_large)
+
+
+def _told(record: Features) -> set[str]:
+    """The kinds of evidence that a record can give besides a name.
+
+    Two people of whom only the names are known are not taken for one, however rare the name seems: how many
+    bear it is known of the records, and not of the world. (An organisation's name is its own.)
+    """
+    if record.kind == "organisation":
+        return {"name"}
+    return {kind for kind, columns in BESIDES_NAMES.items() if any(getattr(record, c) for c in columns)}
 
 
 def explain(model: MatchModel, left: Features, right: Features) -> Explanation:

@@ -102,14 +102,21 @@ class Entities:
             _document.c.digest.label("content"),
             _document.c.refs,
             _about.c.digest,
+            _about.c.document_digest.label("linked"),
         )
         query = sa.select(*columns).outerjoin(_about, here).where(_document.c.source == self.source)
         if not everything:
             moved = sa.or_(_about.c.document_id.is_(None), _about.c.document_digest != _document.c.digest)
             query = query.where(moved)
         for page in pages(ledger, query, _document.c.document_id, BATCH):
-            rows = [(self._link_row(row, entity_of), row.digest) for row in page]
-            yield Step(partial(self._record_links, part=rows))
+            rows = [(self._link_row(row, entity_of), row) for row in page]
+            differing = [
+                (link, row.digest)
+                for link, row in rows
+                if link["digest"] != row.digest or row.content != row.linked
+            ]
+            if differing:
+                yield Step(partial(self._record_links, part=differing))
 
     def _link_row(self, row: Any, entity_of: Mapping[str, str]) -> dict[str, str]:
         about = [row.document_id, *json.loads(row.refs)]
@@ -278,7 +285,7 @@ class _Now:
         of_kind = {key for key, row in self.recorded.items() if row.kind == kind}
         # A record that is of the other kind now is gone from this one.
         gone = (self.gone & of_kind) | {key for key in features if key in of_kind and key not in mine}
-        return self._resolver(kind).changed(mine, gone)
+        return self._resolver(kind).changed(mine, gone) if mine or gone else Found()
 
     def _resolver(self, kind: IdentityKind) -> Resolver:
         return Resolver(

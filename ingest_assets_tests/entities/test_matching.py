@@ -1,0 +1,215 @@
+"""Matching: what may never glue strangers, what finds the same person, and what a weight depends on."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import pytest
+
+from benchmarks.entities import _figures
+from benchmarks.entity_sets import load
+from ingest_assets.entities import (
+    Features,
+    MatchModel,
+    block_keys,
+    cut_blocks,
+    default_model,
+    explain,
+    features_of,
+    score,
+    train,
+)
+from ingest_assets.entities.blocking import MAX_BLOCK
+from ingest_assets.entities.clusters import cluster
+from ingest_assets.model import Identity
+from ingest_assets_tests.shared import shared_dir
+
+MODEL = default_model("person")
+ORGANISATIONS = default_model("organisation")
+
+
+PHONE = ("+31301234567",)
+HOME: dict[str, object] = {"phones": PHONE, "address": "Dam 1", "place": "Utrecht"}
+
+
+def person(name: str = "", *emails: str, **fields: object) -> Identity:
+    return Identity("person", name, emails=emails, **fields)  # type: ignore[arg-type]
+
+
+def together(*identities: Identity, model: MatchModel = MODEL) -> list[list[int]]:
+    """The places of those that are one entity, of entities of several."""
+    records = [features_of(f"r{n:03d}", one) for n, one in enumerate(identities)]
+    found = cluster([f.id for f in records], score(model, records).pairs, join_at=model.join_at).clusters
+    return [[int(member[1:]) for member in one] for one in found if len(one) > 1]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (person("Ada Lovelace", "ada@engine.org"), person("ada lovelace", "ADA@engine.org")),
+        (person("Dr. Robert Fitzgibbon", "rf@home.net"), person("Bob Fitzgibbon", "rf@home.net")),
+        (
+            person("Fitzgibbon, Robert", phones=("+31 30 1234567",)),
+            person("R. Fitzgibbon", phones=("0031301234567",)),
+        ),
+        (person("Иван Петровский", "ivan@petrov.ru"), person("Ivan Petrovskiy", "ivan@petrov.ru")),
+        (
+            person("李伟", "wei@li.cn", birth_date="1980-03-12"),
+            person("李伟", "wei@li.cn", birth_date="12.3.1980"),
+        ),
+        (
+            person(given_name="Grace", family_name="Hoppersmith", birth_date="1906-12-09", place="Kiel"),
+            person(given_name="Hoppersmith", family_name="Grace", birth_date="9 Dec 1906", place="Kiel"),
+        ),
+        (person("Anna Kowalczykowa", title="CTO", organisation="Solwell Aviation"),
+         person("Anna Kowalczykowa", title="CTO", organisation="Solwell Aviation Ltd.")),
+    ],
+)  # fmt: skip
+def test_the_same_person(one: Identity, other: Identity) -> None:
+    assert together(one, other) == [[0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (person(), person()),
+        (
+            person("n/a", "test@test.com", phones=("0000000",)),
+            person("N/A", "test@test.com", phones=("0000000",)),
+        ),
+        (person("John Smith"), person("John Smith")),
+        (person("Ada Lovelace", phones=PHONE), person("Bo Lund", phones=PHONE)),
+        (person("Ada Lovelace", "info@acme.org"), person("Kurt Weiland", "info@acme.org")),
+        (  # a couple: one house, one telephone, one mailbox
+            person("Jan Dijkstra", "dijkstra@home.nl", **HOME),
+            person("Heleen Dijkstra", "dijkstra@home.nl", **HOME),
+        ),
+        (  # father and son
+            person("Peter Brandt", birth_date="1950-01-02", address="Kirchweg 4", place="Kiel"),
+            person("Paul Brandt", birth_date="1984-07-19", address="Kirchweg 4", place="Kiel"),
+        ),
+        (person("王芳", organisation="n/a"), person("王伟", organisation="n/a")),
+        (person("محمد علي"), person("علي حسن")),
+    ],
+)  # fmt: skip
+def test_strangers(one: Identity, other: Identity) -> None:
+    assert together(one, other) == []
+
+
+def test_an_address_that_five_hundred_share_glues_nobody() -> None:
+    rng = random.Random(1)
+    letters = "abcdefghijklmnoprstuvwz"
+    people = [
+        person(f"{''.join(rng.sample(letters, 6))} {''.join(rng.sample(letters, 8))}", "all@acme.org")
+        for _ in range(500)
+    ]
+    records = [features_of(f"r{n:03d}", one) for n, one in enumerate(people)]
+    assert score(MODEL, records).cut == {"person/email:all@acme.org": 500}
+    assert together(*people) == []
+
+
+def test_organisations_by_name_and_domain() -> None:
+    def organisation(name: str, *domains: str, place: str = "") -> Identity:
+        return Identity("organisation", name, domains=domains, place=place)
+
+    found = together(
+        organisation("Alwick Paper GmbH", "alwick-paper.se", place="Kiel"),
+        organisation("ALWICK PAPER", "www.alwick-paper.se"),
+        organisation("Almont Medical Inc.", "almont.com"),
+        organisation("Almont Mining", "almont-mining.com"),
+        organisation("n/a", "gmail.com"),
+        organisation("unknown", "gmail.com"),
+        model=ORGANISATIONS,
+    )
+    assert found == [[0, 1]]
+
+
+def test_a_person_and_an_organisation_are_never_compared() -> None:
+    both = [
+        Identity("person", "Virgin", ("info@virgin.com",)),
+        Identity("organisation", "Virgin", ("info@virgin.com",)),
+    ]
+    keys = [set(block_keys(features_of(str(n), one))) for n, one in enumerate(both)]
+    assert not keys[0] & keys[1]
+
+
+def _crowd(count: int, seed: int = 1) -> list[Features]:
+    """People of few names, so that many are compared."""
+    rng = random.Random(seed)
+    given, family = (
+        ["Ada", "Grace", "Bob", "Robert", "Heike"],
+        ["Berg", "Lund", "Dijkstra", "Okafor", "Petrov"],
+    )
+    return [
+        features_of(
+            f"r{n:04d}",
+            person(
+                f"{rng.choice(given)} {rng.choice(family)}",
+                f"mail{rng.randrange(count // 2)}@acme.org",
+                place=rng.choice(["Kiel", "Utrecht", ""]),
+                birth_date=f"19{rng.randrange(50, 99)}-0{rng.randrange(1, 9)}-1{rng.randrange(9)}",
+            ),
+        )
+        for n in range(count)
+    ]
+
+
+def test_a_weight_depends_on_its_two_records_alone() -> None:
+    records = _crowd(400)
+    among_all = score(MODEL, records).pairs
+    by_id = {f.id: f for f in records}
+    for left, right, weight in random.Random(2).sample(among_all, 5):
+        assert score(MODEL, [by_id[right], by_id[left]]).pairs == [(left, right, weight)]
+        assert explain(MODEL, by_id[left], by_id[right]).weight == pytest.approx(weight, abs=2e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_comparing_what_was_touched_gives_what_comparing_all_gives(seed: int) -> None:
+    records = _crowd(500, seed)
+    everything = score(MODEL, records)
+    touched = {f.id for f in random.Random(seed).sample(records, 7)}
+    keys = {key for f in records if f.id in touched for key in block_keys(f)} - set(everything.cut)
+    near = [f for f in records if f.id in touched or keys & set(block_keys(f))]
+    part = score(MODEL, near, touched=touched, cut=set(everything.cut))
+    assert part.pairs == [pair for pair in everything.pairs if touched & set(pair[:2])]
+    assert len(part.pairs) > len(touched) / 2
+
+
+def test_blocks_beyond_the_bound_are_cut() -> None:
+    assert cut_blocks({"a": MAX_BLOCK, "b": MAX_BLOCK + 1}) == {"b": MAX_BLOCK + 1}
+
+
+def test_few_records_keep_the_model_that_ships() -> None:
+    assert train("person", _crowd(50)) == MODEL
+
+
+def test_a_model_is_its_json() -> None:
+    assert MatchModel.from_json(MODEL.to_json()) == MODEL
+    assert MatchModel.from_json(MODEL.to_json()).version == MODEL.version
+
+
+@pytest.fixture(scope="module")
+def labelled() -> tuple[Sequence[Features], dict[str, str]]:
+    shared_dir("data", "people", "fake_1000.csv")
+    data = load("fake_1000")
+    return [features_of(key, one) for key, one in data.identities.items()], dict(data.truth)
+
+
+def test_training_does_not_depend_on_the_order(labelled: tuple[Sequence[Features], dict[str, str]]) -> None:
+    records = list(labelled[0])
+    first = train("person", records)
+    random.Random(3).shuffle(records)
+    assert train("person", records) == first
+    assert first.origin == "trained"
+    assert first.trained_on == len(records)
+
+
+def test_the_quality_on_labelled_people(labelled: tuple[Sequence[Features], dict[str, str]]) -> None:
+    records, truth = labelled
+    model = train("person", records)
+    found = cluster(truth, score(model, records).pairs, join_at=model.join_at).clusters
+    precision, recall, f1 = _figures(truth, (), found)["clusters"]
+    assert precision > 0.98
+    assert recall > 0.9
+    assert f1 > 0.95
