@@ -70,7 +70,8 @@ class Resolver:
 
     def decided_anew(self) -> Found:
         """Cluster all records again by the weights on record: decisions changed, and nothing else."""
-        return self._clustered(Found(), set(self.recorded), self.rows.pairs())
+        mine = [pair for pair in self.rows.pairs() if pair[0] in self.recorded and pair[1] in self.recorded]
+        return self._clustered(Found(), set(self.recorded), mine)
 
     def changed(self, changed: Mapping[str, Features], gone: Collection[str]) -> Found:
         """Compare what changed with its neighbours, and cluster what that touches."""

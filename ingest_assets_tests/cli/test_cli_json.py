@@ -17,7 +17,7 @@ from ingest_assets_tests.fixtures_built import IngestHere
 from ingest_assets_tests.orchestration.test_asset_checks import tamper
 
 COUNTS = {"added", "changed", "unchanged", "removed", "parked", "seconds"}
-STAGES = {"records", "entities", "chunks", "dense_vectors", "sparse_vectors", "collection"}
+STAGES = {"records", "match_models", "entities", "chunks", "dense_vectors", "sparse_vectors", "collection"}
 
 
 def parsed(said: Said, status: int = 0) -> Any:

@@ -1,0 +1,207 @@
+"""Who is who in the ledger: any order of arrival gives the same clusters, ids stay, decisions hold."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from ingest_assets.directory import find, living_id, view, why
+from ingest_assets.entities import blocking
+from ingest_assets.entities.decisions import Decisions, load_decisions
+from ingest_assets.ledger import tables
+from ingest_assets.model import ConfigurationError, Document, Identity
+from ingest_assets.search import Searcher
+from ingest_assets.stages import resolution
+from ingest_assets_tests.toy import ToyBench, document
+
+
+def _record(number: int, name: str, *emails: str, kind: str = "person", place: str = "") -> Document:
+    identity = Identity(kind, name, emails=emails, place=place)  # type: ignore[arg-type]
+    return document(f"people/{number}", f"About {name}.", title=name, identity=identity)
+
+
+ADA, ADAM = _record(1, "Ada Lovelace", "ada@engine.org"), _record(2, "Adam Ant", "adam@ants.org")
+ADA_TOO = _record(3, "A. Lovelace", "ada@engine.org")
+
+
+def entities(bench: ToyBench) -> dict[str, str]:
+    member = tables.entity_member
+    with bench.ledger.reading() as connection:
+        query = sa.select(member.c.document_id, member.c.entity_id)
+        return dict(connection.execute(query).tuples().all())
+
+
+def clusters(bench: ToyBench) -> set[frozenset[str]]:
+    found = defaultdict(set)
+    for record, entity in entities(bench).items():
+        found[entity].add(record)
+    return {frozenset(records) for records in found.values()}
+
+
+def events(bench: ToyBench) -> list[tuple[str, str, str | None, str | None]]:
+    event = tables.entity_event
+    with bench.ledger.reading() as connection:
+        query = sa.select(event.c.kind, event.c.entity_id, event.c.other_id, event.c.document_id)
+        return [tuple(row) for row in connection.execute(query.order_by(event.c.number))]
+
+
+def resolve(bench: ToyBench) -> None:
+    for stage in ("records", "match_models", "entities"):
+        bench.do(stage)
+
+
+def decide(bench: ToyBench, *lines: str) -> None:
+    path = bench.settings.ingest_home / "decisions.csv"
+    path.write_text("\n".join(["left,right,verdict,who,why", *lines]) + "\n", encoding="utf-8")
+    bench.settings = bench.settings.model_copy(update={"ingest_entity_decisions": path})
+
+
+def _crowd(rng: random.Random, count: int) -> list[Document]:
+    given, family = ["Ada", "Grace", "Bob", "Robert"], ["Berg", "Lund", "Okafor"]
+    return [
+        _record(
+            n,
+            f"{rng.choice(given)} {rng.choice(family)}",
+            f"m{rng.randrange(count // 2)}@acme.org",
+            kind="person" if rng.random() < 0.9 else "organisation",
+            place=rng.choice(["Kiel", ""]),
+        )
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_order_of_arrival_gives_the_clusters_of_all_at_once(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So few that blocks are cut, and come below the bound again when records go.
+    for module in (blocking, resolution):
+        monkeypatch.setattr(module, "MAX_BLOCK", 6)
+    monkeypatch.setattr("ingest_assets.entities.matching.MAX_BLOCK", 6)
+    rng = random.Random(seed)
+    records = _crowd(rng, 60)
+    gone = rng.sample(records, 12)
+    with ToyBench(tmp_path / "steps") as steps, ToyBench(tmp_path / "once") as once:
+        arriving = rng.sample(records, len(records))
+        cuts = sorted(rng.sample(range(1, 60), 4))
+        for start, stop in pairwise([0, *cuts, 60]):
+            steps.toy.put(*arriving[start:stop])
+            # An edit that is taken back later.
+            steps.toy.put(replace(arriving[start], identity=Identity("person", "Somebody Else")))
+            resolve(steps)
+            steps.toy.put(arriving[start])
+        for record in gone:
+            del steps.toy.documents[record.id]
+        resolve(steps)
+        once.toy.put(*(record for record in records if record not in gone))
+        resolve(once)
+        assert clusters(steps) == clusters(once)
+        assert any(len(found) > 1 for found in clusters(once))
+
+
+def test_an_id_stays_through_an_edit_and_a_merge_leads_to_the_older_one(tmp_path: Path) -> None:
+    with ToyBench(tmp_path) as bench:
+        bench.toy.put(ADA, ADAM, _record(3, "A. Lovelace", "al@home.net"))
+        bench.refresh()
+        first = entities(bench)
+        assert len(set(first.values())) == 3
+        bench.toy.put(_record(1, "Ada King Lovelace", "ada@engine.org"))
+        bench.refresh()
+        assert entities(bench) == first
+        assert len(events(bench)) == 3
+        bench.toy.put(_record(3, "A. Lovelace", "al@home.net", "ada@engine.org"))
+        calls = bench.model.calls
+        bench.refresh()
+        assert bench.model.calls == calls
+        assert entities(bench) == first | {"people/3": first["people/1"]}
+        assert events(bench)[3:] == [("merge", first["people/1"], first["people/3"], None)]
+        with bench.ledger.reading() as connection:
+            assert living_id(connection, "crm", first["people/3"]) == first["people/1"]
+        for asked in (first["people/1"], first["people/3"]):
+            hits = Searcher(bench, "crm").search("about", where={"entity_ids": [asked]}).hits
+            assert {hit.document_id for hit in hits} == {"people/1", "people/3"}
+        # Apart again: the older id stays with the oldest record, the other gets one that nobody had.
+        bench.toy.put(_record(3, "A. Lovelace", "al@home.net"))
+        bench.refresh()
+        again = entities(bench)
+        assert again["people/1"] == first["people/1"]
+        assert again["people/3"] not in first.values()
+        assert events(bench)[4:] == [("split", again["people/3"], first["people/1"], None)]
+
+
+def test_a_deleted_record_leaves_and_the_last_one_ends_its_entity(tmp_path: Path) -> None:
+    with ToyBench(tmp_path) as bench:
+        bench.toy.put(ADA, ADAM, ADA_TOO)
+        resolve(bench)
+        first = entities(bench)
+        del bench.toy.documents["people/1"], bench.toy.documents["people/2"]
+        resolve(bench)
+        assert entities(bench) == {"people/3": first["people/3"]}
+        assert set(events(bench)[2:]) == {
+            ("leave", first["people/3"], None, "people/1"),
+            ("retire", first["people/2"], None, None),
+        }
+        with pytest.raises(ConfigurationError, match="Nothing is left of the entity"):
+            view(bench.ledger, "crm", first["people/2"], Decisions())
+
+
+def test_decisions_win_and_survive_retraining(tmp_path: Path) -> None:
+    with ToyBench(tmp_path) as bench:
+        bench.toy.put(ADA, ADAM, ADA_TOO)
+        decide(bench, "people/1,people/3,different,Ada,my namesake", "people/1,people/2,same,Ada,")
+        resolve(bench)
+        wanted = {frozenset({"people/1", "people/2"}), frozenset({"people/3"})}
+        assert clusters(bench) == wanted
+        bench.do("entities", rebuild=True)
+        assert clusters(bench) == wanted
+        decide(bench, "people/1,people/2,same,Ada,")
+        resolve(bench)
+        assert frozenset({"people/2"}) not in clusters(bench)
+        decide(bench)
+        resolve(bench)
+        assert clusters(bench) == {frozenset({"people/1", "people/3"}), frozenset({"people/2"})}
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("left,right\na,b\n", "lacks verdict"),
+        ("left,right,verdict\na,b,maybe\n", "line 2: needs two different document ids and the verdict"),
+        ("left,right,verdict\na,a,same\n", "line 2"),
+        (None, "cannot be read: No such file"),
+    ],
+)
+def test_a_wrong_file_of_decisions(tmp_path: Path, text: str | None, complaint: str) -> None:
+    path = tmp_path / "decisions.csv"
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=complaint):
+        load_decisions(path)
+
+
+def test_an_entity_is_shown_explained_and_found(tmp_path: Path) -> None:
+    with ToyBench(tmp_path) as bench:
+        bench.toy.put(ADA, ADAM, ADA_TOO)
+        resolve(bench)
+        shown = view(bench.ledger, "crm", "people/3", Decisions())
+        assert [member.document_id for member in shown.members] == ["people/1", "people/3"]
+        assert shown.golden["name"][0].value == "Ada Lovelace"
+        assert shown.golden["emails"][0].records == ("people/3", "people/1")
+        [link] = shown.links
+        reason = why(bench.ledger, "crm", "people/1", "people/3", Decisions())
+        assert reason.same
+        assert reason.weight == pytest.approx(link.weight, abs=1e-5)
+        total = reason.prior + sum(field.weight + field.frequency for field in reason.fields)
+        assert total == pytest.approx(reason.weight, abs=1e-5)
+        assert not why(bench.ledger, "crm", "people/1", "people/2", Decisions()).same
+        [hit] = find(bench.ledger, "crm", "lovel", 5)
+        assert (hit.entity_id, hit.name, hit.records) == (shown.entity_id, "A. Lovelace", 2)
+        assert find(bench.ledger, "crm", "nobody", 5) == []
+        with pytest.raises(ConfigurationError, match="There is no entity"):
+            view(bench.ledger, "crm", "people/9", Decisions())
