@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.entity_sets import load
 from ingest_assets.entities.comparisons import PRIOR, TERM_FREQUENCIES, settings
 from ingest_assets.entities.features import features_of
-from ingest_assets.entities.model import JOIN_AT, Levels, MatchModel
+from ingest_assets.entities.model import JOIN_AT_UNTRAINED, Levels, MatchModel
 from ingest_assets.entities.training import term_frequencies
 from ingest_assets.model import IdentityKind
 
@@ -60,7 +60,7 @@ def made(kind: IdentityKind) -> MatchModel:
         levels,
         common,
         {column: average[column] for column in columns},
-        JOIN_AT[kind],
+        JOIN_AT_UNTRAINED,
     )
 
 

@@ -47,6 +47,9 @@ FREE_MAIL = frozenset(
 PLACEHOLDERS = frozenset(["n/a", "na", "none", "null", "unknown", "test", "-", "--", "tbd", "x", "xxx"])
 _EMAIL = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+\.[^@\s<>,;]+")
 MIN_PHONE_DIGITS = 7
+KEYBOARD = "12345678901234567890 09876543210987654321"  # nobody's number
+# Addresses that nobody reads: whoever has one in a record has none.
+NO_REPLY = frozenset(["noreply", "no-reply", "donotreply", "do-not-reply", "no.reply"])
 
 
 def email(value: str) -> str | None:
@@ -56,7 +59,11 @@ def email(value: str) -> str | None:
         return None
     address = found.group().removeprefix("mailto:").strip(".()[]'\"")
     local, _, host = address.partition("@")
-    if local in PLACEHOLDERS or host.split(".")[0] in {"test", "example", "none", "invalid"}:
+    if (
+        local in PLACEHOLDERS
+        or local in NO_REPLY
+        or host.split(".")[0] in {"test", "example", "none", "invalid"}
+    ):
         return None
     return address
 
@@ -67,7 +74,7 @@ def phone(value: str) -> str | None:
     import phonenumbers
 
     digits = re.sub(r"\D", "", re.split(r"(?i)\s*(?:x|ext\.?)\s*\d+$", value.strip())[0])
-    if len(digits) < MIN_PHONE_DIGITS or len(set(digits)) == 1:
+    if len(digits) < MIN_PHONE_DIGITS or len(set(digits)) == 1 or digits in KEYBOARD:
         return None
     written = re.sub(r"^[^\d+]+", "", value)
     if written.startswith("00"):

@@ -16,10 +16,13 @@ from typing import Any, Literal, Self
 from ingest_assets.entities import comparisons, features
 from ingest_assets.model import ConfigurationError, IdentityKind, digest_of
 
-# Bits of mean weight from which two clusters are joined. Below 0 for people: records that are worth comparing
-# at all match more often than the prior of two random ones says. Sites of one organisation share its name and
-# telephone number. Both are the best on labelled data of those that keep precision (docs/performance.md).
-JOIN_AT: dict[IdentityKind, float] = {"person": -2.5, "organisation": 1.0}
+# Bits of mean weight from which two clusters are joined, by models that were trained. Below 0 for people:
+# records that are worth comparing at all match more often than the prior of two random ones says. Sites of
+# one organisation share its name and telephone number. Both are the best on labelled data of those that
+# keep precision (docs/performance.md).
+JOIN_AT: dict[IdentityKind, float] = {"person": -2.0, "organisation": 1.0}
+# A model that was not trained does not know how often records here agree by chance: it must be surer.
+JOIN_AT_UNTRAINED = 1.0
 
 Levels = tuple[tuple[float, float], ...]  # (m, u) from the strongest level to the weakest
 

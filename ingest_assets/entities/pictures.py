@@ -73,7 +73,7 @@ def _bins(values: Sequence[float]) -> list[tuple[str, int]]:
     if all(float(value).is_integer() for value in values) and high - low < BINS:
         whole = [int(value) for value in values]
         return [(str(n), whole.count(n)) for n in range(int(low), int(high) + 1)]
-    width = (high - low) / BINS
+    width = (high - low) / BINS or 1.0  # all values may be one
     counts = [0] * BINS
     for value in values:
         counts[min(int((value - low) / width), BINS - 1)] += 1

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from ingest_assets.entities.comparisons import TERM_FREQUENCIES
 from ingest_assets.entities.features import Features
 from ingest_assets.entities.matching import score
-from ingest_assets.entities.model import Levels, MatchModel, default_model
+from ingest_assets.entities.model import JOIN_AT, Levels, MatchModel, default_model
 from ingest_assets.entities.splink_engine import Limits, arrow_table, database, settings_of
 from ingest_assets.model import IdentityKind
 
 if TYPE_CHECKING:
-    from splink import DuckDBAPI
+    from splink import DuckDBAPI, Linker
 
 # Fewer records hold too few pairs of one entity to learn from.
 MIN_RECORDS = 500
@@ -71,6 +71,7 @@ def train(kind: IdentityKind, records: Sequence[Features], limits: Limits | None
     model = replace(
         base,
         origin="trained",
+        join_at=JOIN_AT[kind],
         trained_on=len(mine),
         frequencies={**base.frequencies, **frequencies},
         rare={**base.rare, **rare},
@@ -81,18 +82,17 @@ def train(kind: IdentityKind, records: Sequence[Features], limits: Limits | None
 
 def _maximised(model: MatchModel, records: Sequence[Features], limits: Limits) -> dict[str, Levels]:
     """The probabilities of the levels, as far as the data can tell them."""
-    from splink import Linker
-
-    with database(limits) as api:
-        table = api.register(arrow_table(records, model), dataset_display_name="records")
-        linker = Linker(table, settings_of(model, api), log_level=None)
-        linker.training.estimate_u_using_random_sampling(max_pairs=U_PAIRS, seed=1, min_count_per_level=None)
-        rules = [rule for rule in SESSIONS[model.kind] if _pairs(api, table.physical_name, rule) >= MIN_PAIRS]
-        for rule in rules:
-            linker.training.estimate_parameters_using_expectation_maximisation(
-                rule, estimate_without_term_frequencies=True, max_pairs=MAX_PAIRS
-            )
-        found = linker.misc.save_model_to_json()["comparisons"]
+    rules = list(SESSIONS[model.kind])
+    while True:
+        with database(limits) as api:
+            linker, table = _sampled(model, records, api)
+            rules = [rule for rule in rules if _pairs(api, table, rule) >= MIN_PAIRS]
+            broken = _first_broken(linker, rules)
+            if broken is None:
+                found = linker.misc.save_model_to_json()["comparisons"]
+                break
+        # Splink's linker cannot be used on after a session broke off.
+        rules.remove(broken)
     trained = {
         comparison["output_column_name"]: [
             level for level in comparison["comparison_levels"] if not level.get("is_null_level")
@@ -102,6 +102,28 @@ def _maximised(model: MatchModel, records: Sequence[Features], limits: Limits) -
     return {
         name: _believed(levels, trained[name], believe_m=bool(rules)) for name, levels in model.levels.items()
     }
+
+
+def _sampled(model: MatchModel, records: Sequence[Features], api: DuckDBAPI) -> tuple[Linker, str]:
+    """A linker that knows how often random pairs reach each level, and the name of its table."""
+    from splink import Linker
+
+    table = api.register(arrow_table(records, model), dataset_display_name="records")
+    linker = Linker(table, settings_of(model, api), log_level=None)
+    linker.training.estimate_u_using_random_sampling(max_pairs=U_PAIRS, seed=1, min_count_per_level=None)
+    return linker, table.physical_name
+
+
+def _first_broken(linker: Linker, rules: Sequence[str]) -> str | None:
+    """Run the sessions; the first one in which a probability got too small for a number, if there is one."""
+    for rule in rules:
+        try:
+            linker.training.estimate_parameters_using_expectation_maximisation(
+                rule, estimate_without_term_frequencies=True, max_pairs=MAX_PAIRS
+            )
+        except ValueError:
+            return rule
+    return None
 
 
 def _believed(before: Levels, trained: Sequence[Mapping[str, Any]], *, believe_m: bool) -> Levels:

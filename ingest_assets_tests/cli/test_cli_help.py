@@ -34,6 +34,9 @@ def test_the_commands() -> None:
         "refresh",
         "build",
         "sample crm",
+        "entity show",
+        "entity why",
+        "entity search",
     }
 
 
