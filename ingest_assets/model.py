@@ -7,7 +7,7 @@ environment, opens a file or imports another module of ours.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, Self
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 Float32Array = NDArray[np.float32]
 IdentityKind = Literal["person", "organisation"]
+# Field: value, of a payload. A source of its own has fields of its own: a language, a symbol, a line.
+Attributes = Mapping[str, str | int]
 
 
 class IngestError(Exception):
@@ -94,6 +96,7 @@ class Document:
     body: str
     refs: tuple[str, ...] = ()  # ids of the documents (people, organisations) that it is about
     identity: Identity | None = None
+    attributes: Attributes = field(default_factory=dict)  # what its chunks' points carry besides
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,7 @@ class Chunk:
     start: int  # offsets into the document's body, in characters, end exclusive
     end: int
     text: str  # what is embedded and shown: the header lines, then the piece of the body
+    attributes: Attributes = field(default_factory=dict)  # what its point carries besides, not embedded
 
 
 @dataclass(frozen=True, slots=True)
