@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from ingest_assets.definitions import build_defs
 from ingest_assets.ledger import tables
+from ingest_assets.workbench import STAGES
 from ingest_assets_tests.built import Home
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -28,7 +29,7 @@ def run(
 ) -> dg.ExecuteInProcessResult:
     """A job, as the UI's launchpad runs it. Raises nothing when a step fails."""
     definition = build_defs(home.overrides).resolve_job_def(job)
-    ops = {"ops": {f"crm__{stage}": {"config": dict(config)} for stage in _STAGES}} if config else {}
+    ops = {"ops": {f"crm__{stage}": {"config": dict(config)} for stage in STAGES}} if config else {}
     return definition.execute_in_process(
         instance=instance, run_config=_base(definition) | QUIET | ops, raise_on_error=False
     )
@@ -43,9 +44,6 @@ def materialize(
     return definition.execute_in_process(
         instance=instance, run_config=QUIET | ops, raise_on_error=False, asset_selection=[key_of(asset)]
     )
-
-
-_STAGES = ("records", "entities", "chunks", "dense_vectors", "sparse_vectors", "collection")
 
 
 def _base(definition: dg.JobDefinition) -> dict[str, Any]:
@@ -70,7 +68,7 @@ def counts_of(result: dg.ExecuteInProcessResult) -> dict[str, tuple[int, ...]]:
 def data_versions(instance: dg.DagsterInstance) -> dict[str, str]:
     """Asset name to the data version that the UI compares."""
     found = {}
-    for stage in _STAGES:
+    for stage in STAGES:
         event = instance.get_latest_materialization_event(key_of(stage))
         assert event is not None
         assert event.asset_materialization is not None
