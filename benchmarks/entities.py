@@ -10,22 +10,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
-import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from benchmarks.entity_baseline import documented
+from benchmarks.entity_people import many, timed
 from benchmarks.entity_sets import FIELDS, LAYOUTS, LabelledSet, load, load_file
-from ingest_assets.entities import Features, block_keys, default_model, features_of, score, train
+from ingest_assets.entities import Features, default_model, features_of, score, train
 from ingest_assets.entities.clusters import cluster
-from ingest_assets.model import Identity
 
-T = TypeVar("T")
-TOUCHED = 100
-COLUMNS = ("set", "method", "pairs P", "R", "F1", "clusters P", "R", "F1", "train s", "match s")
+MEASURES = ("links", "pairs", "clusters")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -55,10 +51,16 @@ def main(arguments: Sequence[str]) -> None:
     if options.json:
         print(json.dumps(results, indent=2))
         return
-    print(("{:15} {:10}" + "{:>11}" * 8).format(*COLUMNS))
+    titles = [title for measure in MEASURES for title in (f"{measure} P", "R", "F1")]
+    print(
+        ("{:15} {:10}" + "{:>11}{:>7}{:>7}" * 3 + "{:>9}{:>9}").format(
+            "set", "method", *titles, "train s", "match s"
+        )
+    )
     for row in results:
-        figures = [*row["pairs"], *row["clusters"], row["train_s"], row["match_s"]]
-        print(("{:15} {:10}" + "{:>11.3f}" * 8).format(row["set"], row["method"], *figures))
+        figures = [figure for measure in MEASURES for figure in row[measure]]
+        line = "{:15} {:10}" + "{:>11.3f}{:>7.3f}{:>7.3f}" * 3 + "{:>9.1f}{:>9.1f}"
+        print(line.format(row["set"], row["method"], *figures, row["train_s"], row["match_s"]))
 
 
 def _sets(options: argparse.Namespace) -> Iterable[LabelledSet]:
@@ -78,15 +80,15 @@ def _sets(options: argparse.Namespace) -> Iterable[LabelledSet]:
 def measured(data: LabelledSet, *, with_default: bool) -> list[dict[str, Any]]:
     """Ours, with a model trained on these records; with the one that ships; and plain Splink."""
     records = [features_of(key, identity) for key, identity in data.identities.items()]
-    model, train_s = _timed(lambda: train(data.kind, records))
+    model, train_s = timed(lambda: train(data.kind, records))
     rows = [_ours(data, records, "trained", model, train_s)]
     if with_default:
         rows.append(_ours(data, records, "as shipped", default_model(data.kind), 0.0))
-    baseline, seconds = _timed(lambda: documented(data))
+    baseline, seconds = timed(lambda: documented(data))
     if baseline is not None:
         # Splink's own way: connected components of the pairs from its threshold on.
         linked = cluster(data.truth, [(a, b, 0.0) for a, b, _ in baseline], join_at=-1e9).clusters
-        figures = _figures(data.truth, [(a, b) for a, b, _ in baseline], linked)
+        figures = figures_of(data.truth, [(a, b) for a, b, _ in baseline], linked)
         rows.append({"set": data.name, "method": "Splink", **figures, "train_s": seconds, "match_s": 0.0})
     return rows
 
@@ -94,13 +96,13 @@ def measured(data: LabelledSet, *, with_default: bool) -> list[dict[str, Any]]:
 def _ours(
     data: LabelledSet, records: Sequence[Features], method: str, model: Any, train_s: float
 ) -> dict[str, Any]:
-    scored, score_s = _timed(lambda: score(model, records))
-    found, cluster_s = _timed(lambda: cluster(data.truth, scored.pairs, join_at=model.join_at).clusters)
+    scored, score_s = timed(lambda: score(model, records))
+    found, cluster_s = timed(lambda: cluster(data.truth, scored.pairs, join_at=model.join_at).clusters)
     pairs = [(a, b) for a, b, weight in scored.pairs if weight >= model.join_at]
     return {
         "set": data.name,
         "method": method,
-        **_figures(data.truth, pairs, found),
+        **figures_of(data.truth, pairs, found),
         "train_s": train_s,
         "match_s": score_s + cluster_s,
         "candidates": dict(scored.candidates),
@@ -108,10 +110,14 @@ def _ours(
     }
 
 
-def _figures(
+def figures_of(
     truth: Mapping[str, str], pairs: Iterable[tuple[str, str]], clusters: Iterable[Sequence[str]]
 ) -> dict[str, Any]:
-    """Precision, recall and F1 of the pairs that are linked, and of all pairs within a cluster."""
+    """Precision, recall and F1 of the pairs that are linked, all pairs within a cluster, and whole clusters.
+
+    A cluster is right when it holds all records of one entity and no other; records alone do not count.
+    """
+    clusters = list(clusters)
     wanted = _pairs_in(Counter(truth.values()).values())
     linked = Counter(truth[a] == truth[b] for a, b in pairs)
     both = Counter((number, truth[member]) for number, found in enumerate(clusters) for member in found)
@@ -119,9 +125,19 @@ def _figures(
     for (number, _), members in both.items():
         sizes[number] += members
     return {
-        "pairs": _prf(linked[True], linked.total(), wanted),
-        "clusters": _prf(_pairs_in(both.values()), _pairs_in(sizes.values()), wanted),
+        "links": _prf(linked[True], linked.total(), wanted),
+        "pairs": _prf(_pairs_in(both.values()), _pairs_in(sizes.values()), wanted),
+        "clusters": _whole(truth, clusters),
     }
+
+
+def _whole(truth: Mapping[str, str], clusters: Iterable[Sequence[str]]) -> tuple[float, float, float]:
+    true: dict[str, set[str]] = defaultdict(set)
+    for record, entity in truth.items():
+        true[entity].add(record)
+    wanted = {frozenset(records) for records in true.values() if len(records) > 1}
+    found = {frozenset(records) for records in clusters if len(records) > 1}
+    return _prf(len(wanted & found), len(found), len(wanted))
 
 
 def _pairs_in(sizes: Iterable[int]) -> int:
@@ -132,57 +148,3 @@ def _prf(right: int, found: int, wanted: int) -> tuple[float, float, float]:
     precision, recall = right / found if found else 1.0, right / wanted if wanted else 1.0
     both = precision + recall
     return precision, recall, 2 * precision * recall / both if both else 0.0
-
-
-def many(people: int) -> dict[str, Any]:
-    """Seconds of training, of matching all, and of matching 100 that changed with their neighbours."""
-    identities = _crowd(people)
-    records, features_s = _timed(lambda: [features_of(key, one) for key, one in identities])
-    model, train_s = _timed(lambda: train("person", records))
-    scored, score_s = _timed(lambda: score(model, records))
-    _, cluster_s = _timed(lambda: cluster([f.id for f in records], scored.pairs, join_at=model.join_at))
-    touched = {f.id for f in records[:: max(people // TOUCHED, 1)]}
-    keys = {key for f in records if f.id in touched for key in block_keys(f)} - set(scored.cut)
-    near = [f for f in records if not keys.isdisjoint(block_keys(f))]
-    _, refresh_s = _timed(lambda: score(model, near, touched=touched, cut=set(scored.cut)))
-    return {
-        "people": len(records),
-        "features_s": features_s,
-        "train_s": train_s,
-        "score_s": score_s,
-        "cluster_s": cluster_s,
-        "score_100_changed_s": refresh_s,
-        "neighbours": len(near),
-        "candidate_pairs": sum(scored.candidates.values()),
-        "kept_pairs": len(scored.pairs),
-        "cut_blocks": dict(scored.cut),
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-    }
-
-
-def _crowd(people: int) -> list[tuple[str, Identity]]:
-    """The labelled 20,000 over and over, in each round with names of other people."""
-    data = load("fake_20000")
-    rows = list(data.identities.values())
-    crowd = []
-    for number in range(people):
-        around, at = divmod(number, len(rows))
-        one = rows[at]
-        if around:
-            turned = "".join(
-                chr((ord(c) - 97 + around) % 26 + 97) if c.islower() else c for c in one.family_name
-            )
-            emails = tuple(f"{around}{email}" for email in one.emails)
-            one = Identity(
-                "person", f"{one.given_name} {turned}", emails, given_name=one.given_name, family_name=turned,
-                birth_date=one.birth_date[:2] + f"{(int(one.birth_date[2:4] or 0) + 7 * around) % 100:02d}"
-                + one.birth_date[4:], place=one.place,
-            )  # fmt: skip
-        crowd.append((f"{number:07d}", one))
-    return crowd
-
-
-def _timed(work: Callable[[], T]) -> tuple[T, float]:
-    started = time.perf_counter()
-    result = work()
-    return result, round(time.perf_counter() - started, 3)

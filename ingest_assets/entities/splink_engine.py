@@ -15,6 +15,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from ingest_assets.entities.arrow import lists, numbers, strings
 from ingest_assets.entities.comparisons import TERM_FREQUENCIES, settings
 from ingest_assets.entities.features import COLUMNS, LISTS, NUMBERS, Features
 from ingest_assets.entities.model import MatchModel
@@ -61,15 +64,15 @@ def candidates(
     import pyarrow as pa
 
     run = api.duckdb_con.execute
-    ids, keys = ([member[i] for member in members] for i in (0, 1))
-    given = pa.table({"id": pa.array(ids, pa.string()), "key": pa.array(keys, pa.string())})
-    api.duckdb_con.register("given_members", given)
+    given = [strings([member[i] for member in members]) for i in (0, 1)]
+    api.duckdb_con.register("given_members", pa.Table.from_arrays(given, ["id", "key"]))
     run("CREATE TEMP TABLE member AS SELECT id, key, split_part(key, ':', 1) AS rule FROM given_members")
     sides = "SELECT l.rule, l.id AS l, r.id AS r FROM member l JOIN member r ON l.key = r.key"
     if touched is None:
         found = f"{sides} AND l.id < r.id"
     else:
-        api.duckdb_con.register("given_chosen", pa.table({"id": pa.array(sorted(touched), pa.string())}))
+        chosen = pa.Table.from_arrays([strings(sorted(touched))], ["id"])
+        api.duckdb_con.register("given_chosen", chosen)
         run("CREATE TEMP TABLE chosen AS SELECT * FROM member WHERE id IN (SELECT id FROM given_chosen)")
         found = (
             "SELECT l.rule, least(l.id, r.id) AS l, greatest(l.id, r.id) AS r "
@@ -87,7 +90,9 @@ def compare(api: DuckDBAPI, model: MatchModel, records: Sequence[Features], thre
     from splink import Linker
 
     table = api.register(arrow_table(records, model), dataset_display_name="records")
-    linker = Linker(table, settings_of(model, api, details=threshold is None), log_level=None)
+    found = settings_of(model, api, details=threshold is None)
+    # The settings are ours and not a user's: checking them takes as long as comparing a few records.
+    linker = Linker(table, found, validate_settings=False, log_level=None)
     linker.table_management.register_blocked_pairs_for_predict(api.register("pairs"))
     return linker.inference.predict(threshold_match_weight=threshold, warning_mode="never")
 
@@ -120,20 +125,15 @@ def arrow_table(records: Iterable[Features], model: MatchModel) -> pa.Table:
     import pyarrow as pa
 
     rows = sorted(records, key=lambda f: f.id)
-    columns: dict[str, Any] = {}
-    for name in COLUMNS:
-        values = [getattr(f, name) or None for f in rows]
-        columns[name] = pa.array(values, _arrow_type(name))
+    columns = {name: _column(name, [getattr(f, name) for f in rows]) for name in COLUMNS}
     for name in TERM_FREQUENCIES[model.kind]:
         shares, rare = model.frequencies[name], model.rare[name]
         found = [None if (v := getattr(f, name)) is None else shares.get(v, rare) for f in rows]
-        columns[f"tf_{name}"] = pa.array(found, pa.float64())
-    return pa.table(columns)
+        columns[f"tf_{name}"] = numbers(found, np.float64)
+    return pa.Table.from_arrays(list(columns.values()), list(columns))
 
 
-def _arrow_type(column: str) -> pa.DataType:
-    import pyarrow as pa
-
-    if column in NUMBERS:
-        return pa.int64()
-    return pa.list_(pa.string()) if column in LISTS else pa.string()
+def _column(name: str, values: Sequence[Any]) -> pa.Array:
+    if name in NUMBERS:
+        return numbers(values, np.int64)
+    return lists(values) if name in LISTS else strings(values)

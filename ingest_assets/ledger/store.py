@@ -313,6 +313,17 @@ def pages(
         after = getattr(page[-1], key.key or "")
 
 
+def holds_one_of(
+    ledger: Ledger, column: sa.ColumnElement[str], values: Iterable[str]
+) -> sa.ColumnElement[bool]:
+    """SQL: the JSON list of texts in a column has one of the values."""
+    if ledger.is_sqlite:
+        each: Any = sa.func.json_each(column).table_valued("value")
+    else:
+        each = sa.func.json_array_elements_text(sa.cast(column, sa.JSON)).table_valued("value")
+    return sa.exists().select_from(each).where(each.c.value.in_(sorted(values)))
+
+
 def batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     """Slices of at most `size`, in order."""
     for start in range(0, len(items), size):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -18,7 +18,7 @@ from ingest_assets.entities.clusters import ABSENT, MOST
 from ingest_assets.entities.continuity import Event
 from ingest_assets.entities.decisions import Decisions
 from ingest_assets.ledger import Ledger, tables
-from ingest_assets.ledger.store import batched, delete_keys, pages, upsert
+from ingest_assets.ledger.store import batched, delete_keys, holds_one_of, pages, upsert
 from ingest_assets.model import IdentityKind, digest_of
 from ingest_assets.reconcile import Delta, Run, Step, content_sum
 from ingest_assets.stages.match_models import KINDS, models_digest, models_in_use
@@ -70,11 +70,11 @@ class Entities:
             now = _Now(connection, self)
             found = now.resolve(rebuild=run.rebuild)
         entity_of = now.entity_of(found)
-        everything = run.rebuild or entity_of != {key: row.entity_id for key, row in now.recorded.items()}
+        moved = {key for key, entity in entity_of.items() if now.recorded_entity(key) != entity} | now.gone
         if now.scored_anew and found:
             yield Step(self._forget)
             yield from self._blocks_and_pairs(found)
-        yield from self._links(ledger, entity_of, everything=everything)
+        yield from self._links(ledger, entity_of, None if run.rebuild else moved)
         if found or now.edited or now.gone:
             yield Step(partial(self._record, now=now, found=found))
         yield from self._removals(ledger)
@@ -91,10 +91,13 @@ class Entities:
         for part in batched(_pair_rows(self.source, found), ROWS):
             yield Step(partial(_insert, table=_pair, rows=part))
 
-    def _links(self, ledger: Ledger, entity_of: Mapping[str, str], *, everything: bool) -> Iterator[Step]:
+    def _links(
+        self, ledger: Ledger, entity_of: Mapping[str, str], moved: Collection[str] | None
+    ) -> Iterator[Step]:
         """What each document is about: itself if it is a member, and the members it refers to.
 
-        When no member moved, only documents that changed can be about anything else.
+        Only documents that changed, and those about a record that `moved`, can be about anything else;
+        without `moved`, all are looked at.
         """
         here = sa.and_(_about.c.source == _document.c.source, _about.c.document_id == _document.c.document_id)
         columns = (
@@ -105,9 +108,10 @@ class Entities:
             _about.c.document_digest.label("linked"),
         )
         query = sa.select(*columns).outerjoin(_about, here).where(_document.c.source == self.source)
-        if not everything:
-            moved = sa.or_(_about.c.document_id.is_(None), _about.c.document_digest != _document.c.digest)
-            query = query.where(moved)
+        if moved is not None and len(moved) <= BATCH:
+            edited = sa.or_(_about.c.document_id.is_(None), _about.c.document_digest != _document.c.digest)
+            about = sa.or_(_document.c.document_id.in_(moved), holds_one_of(ledger, _document.c.refs, moved))
+            query = query.where(sa.or_(edited, about) if moved else edited)
         for page in pages(ledger, query, _document.c.document_id, BATCH):
             rows = [(self._link_row(row, entity_of), row) for row in page]
             differing = [
@@ -298,6 +302,11 @@ class _Now:
             age=self._age,
             limits=self._stage.limits,
         )
+
+    def recorded_entity(self, key: str) -> str | None:
+        """The entity that a record is recorded as a member of."""
+        row = self.recorded.get(key)
+        return None if row is None else row.entity_id
 
     def entity_of(self, found: Iterable[Found]) -> dict[str, str]:
         """Every member record's entity, once what was found is recorded."""
