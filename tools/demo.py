@@ -6,6 +6,7 @@ Works on the sample CRM in INGEST_HOME only: it refuses to run where the setting
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 from ingest_assets.model import IngestError
 from ingest_assets.settings import SAMPLE_CRM, load_settings
 from ingest_assets.sources.crm.sample import edit_sample
+from tools import demo_people as people
 
 DOCUMENTS, SEED = 2_000, 7
 QUESTION = "they may cancel because the new price is too high"
@@ -34,30 +36,58 @@ def main() -> None:
 
     say("1. A sample CRM: people, organisations, e-mails, meetings, calls, notes, opportunities.")
     ingest("sample", "crm", "--documents", str(DOCUMENTS), "--seed", str(SEED), "--overwrite")
+    first, second = people.second_card(crm)
+    print(f"And {first.name} ({first.document_id}) is entered a second time, as {second.document_id}.")
 
-    say("2. Build the search index: a job of six assets, run through Dagster.")
+    say("2. Build the search index: a job of seven assets, run through Dagster.")
+    print("The sample comes with its truth: who is who. A check compares it with what was found.")
+    os.environ["INGEST_ENTITY_LABELS"] = str(crm.with_name(f"{crm.name}.truth.csv"))
     ingest("build")
 
     say("3. Search it: by meaning, by words, and by both.")
     for mode in ("dense", "sparse", "hybrid"):
         ingest("search", QUESTION, "--mode", mode, "--limit", "2")
 
-    say("4. Somebody works in the CRM: 4 records are edited, 2 deleted, 2 added.")
-    touched = edit_sample(crm, SEED, changes=4, deletes=2, inserts=2)
-    print(textwrap.fill(f"Documents that differ now: {', '.join(touched)}.", 110))
+    say("4. Who is who: records that are one person, and why.")
+    ingest("entity", "show", people.double(crm).document_id)
+    print(f"\n{first.name} is still two: of the second card only the name is known, and namesakes exist.")
+    ingest("entity", "search", first.name)
+    ids = [entity_of(person) for person in (first, second)]
 
-    say("5. Refresh: only those move. All else is counted as unchanged, and nothing else is embedded.")
+    say("5. Somebody works in the CRM: 4 records are edited, 2 deleted, 2 added.")
+    touched = set(edit_sample(crm, SEED, changes=4, deletes=2, inserts=2))
+    people.promote(crm, first)
+    people.fill_in(crm, first, second)
+    touched |= {first.document_id, second.document_id}
+    print(f"{first.name} is promoted, and the second card gets the address and telephone of the first.")
+    print(textwrap.fill(f"Documents that differ now: {', '.join(sorted(touched))}.", 110))
+
+    say("6. Refresh: only those move. All else is counted as unchanged, and nothing else is embedded.")
     counts = refresh_counts(ingest("refresh", "--json", show=False))
     print(counts.table)
     if counts.moved != len(touched):
         raise IngestError(f"{len(touched)} documents differ, but {counts.moved} moved.")
     print(f"\n{len(touched)} documents differ and {counts.moved} moved.")
 
-    say("6. Audit: every point of the index against what should be there.")
+    say(f"7. {first.name} is one now: the id stayed through the edit, and the second card's leads to it.")
+    if {entity_of(first), entity_of(second)} != {ids[0]}:
+        raise IngestError(f"{first.document_id} and {second.document_id} should be the entity {ids[0]}.")
+    ingest("entity", "show", ids[1])
+    ingest("entity", "why", first.document_id, second.document_id)
+    print("\nThe id that ended still finds its documents, and those of the whole person:")
+    ingest("search", "trade fair", "--filter", f"entity_ids={ids[1]}", "--limit", "2")
+
+    say("8. Audit: every point of the index against what should be there.")
     ingest("audit")
     ingest("status")
     print("\nNext: `make dev` opens the Dagster UI on this very state.")
     print('      `.venv/bin/ingest search "…"` searches it; README.md says how to point it at your own CRM.')
+
+
+def entity_of(person: people.Person) -> str:
+    """The id of the entity that a record belongs to."""
+    shown = json.loads(ingest("entity", "show", person.document_id, "--json", show=False, told=False))
+    return str(shown["entity_id"])
 
 
 class refresh_counts:  # noqa: N801 - reads as the function it is used as
@@ -80,9 +110,10 @@ def say(sentence: str) -> None:
     print(f"\n\033[1m{sentence}\033[0m" if sys.stdout.isatty() else f"\n{sentence}", flush=True)
 
 
-def ingest(*arguments: str, show: bool = True) -> str:
+def ingest(*arguments: str, show: bool = True, told: bool = True) -> str:
     """Show a command as one would type it, run it, and return what it printed if it is not shown."""
-    print(f"$ ingest {shlex.join(arguments)}\n", flush=True)
+    if told:
+        print(f"\n$ ingest {shlex.join(arguments)}\n", flush=True)
     command = [sys.executable, "-m", "ingest_assets", *arguments]
     result = subprocess.run(command, check=False, text=True, stdout=None if show else subprocess.PIPE)
     if result.returncode:

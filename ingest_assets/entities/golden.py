@@ -74,14 +74,18 @@ def _ranked(values: Iterable[tuple[str, str]], normal: Callable[[str], str]) -> 
         if key := normal(value):
             spelt.setdefault(key, []).append((value.strip(), place, document))
     ranked = sorted(
-        spelt.values(), key=lambda same: (len({d for *_, d in same}), *_best(same)[:2]), reverse=True
+        spelt.values(), key=lambda same: (len({d for *_, d in same}), *_best(same)[:3]), reverse=True
     )
     return [_value(same) for same in ranked]
 
 
-def _best(same: Sequence[tuple[str, int, str]]) -> tuple[int, int, str, str]:
-    # "Ada Lovelace" rather than "Lovelace, Ada", and either rather than "A. Lovelace".
-    return max((len(value) - 2 * value.count(","), place, value, document) for value, place, document in same)
+def _best(same: Sequence[tuple[str, int, str]]) -> tuple[bool, int, int, str, str]:
+    # "Ada Lovelace" rather than "Lovelace, Ada", either rather than "A. Lovelace", and all of them rather
+    # than "ADA LOVELACE".
+    return max(
+        (not value.isupper(), len(value) - 2 * value.count(","), place, value, document)
+        for value, place, document in same
+    )
 
 
 def _value(same: Sequence[tuple[str, int, str]]) -> Value:

@@ -172,9 +172,12 @@ def person_name(name: str) -> tuple[str, str]:
     before, comma, after = name.partition(",")
     if comma and not set(_fold(after).split()) <= SUFFIXES:
         return given_name(after), family_name(before)
-    words = _without_titles(fold(before).split())
+    if not fold(before) or not any(map(fold, before.split())):
+        return "", ""  # "N/A N/A" is none either
+    # Word by word, so that "Fontaine-Charpentier" stays one of them.
+    words = _without_titles([word for part in before.split() if (word := _fold(part))])
     if not words[1:]:
-        return "", " ".join(words)
+        return "", fold(" ".join(words))
     start = len(words) - 1
     while start > 1 and words[start - 1] in PARTICLES:
         start -= 1
