@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MIN_RECORDS = 500
 # Pairs that a session of maximisation needs, and is given at most.
 MIN_PAIRS, MAX_PAIRS = 50, 1_000_000
-U_PAIRS = 2_000_000
+U_PAIRS = 500_000
 # Values beyond the most common ones all count as rare.
 MAX_FREQUENCIES = 2_000
 MOST_RARE = 8.0
@@ -110,7 +110,10 @@ def _sampled(model: MatchModel, records: Sequence[Features], api: DuckDBAPI) -> 
 
     table = api.register(arrow_table(records, model), dataset_display_name="records")
     linker = Linker(table, settings_of(model, api), log_level=None)
-    linker.training.estimate_u_using_random_sampling(max_pairs=U_PAIRS, seed=1, min_count_per_level=None)
+    # In one chunk, because none is left out: chunks are for stopping early.
+    linker.training.estimate_u_using_random_sampling(
+        max_pairs=U_PAIRS, seed=1, min_count_per_level=None, num_chunks=1
+    )
     return linker, table.physical_name
 
 
