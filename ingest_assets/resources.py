@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
+from ingest_assets.collector import leave_out_what_is_there, look_at_all
 from ingest_assets.model import IngestError
 from ingest_assets.settings import load_settings
 from ingest_assets.workbench import Workbench
@@ -28,6 +29,8 @@ class Ingest(dg.ConfigurableResource[Workbench]):
         """The run's workbench. What we understand fails the step with one clear sentence."""
         try:
             if self._bench is None:
+                leave_out_what_is_there()
+                self._held.callback(look_at_all)
                 self._bench = self._held.enter_context(Workbench(load_settings(**self.overrides)))
                 self._held.enter_context(self._bench.run_lock())
             yield self._bench

@@ -13,6 +13,7 @@ import typer
 from ingest_assets.cli import output
 from ingest_assets.cli.entity import entity
 from ingest_assets.cli.options import Json, Source, require_source
+from ingest_assets.collector import collect_seldom
 from ingest_assets.model import IngestError
 from ingest_assets.settings import SAMPLE_CRM, Settings, load_settings
 from ingest_assets.workbench import SOURCES, Workbench
@@ -182,6 +183,7 @@ def _filters(pairs: list[str]) -> dict[str, list[str]]:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line. What we understand is one sentence on standard error and status 2."""
+    collect_seldom()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # What the terminal's or a file's encoding lacks is shown as an escape.

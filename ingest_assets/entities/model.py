@@ -7,7 +7,7 @@ Splink (see `splink_engine`).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -44,8 +44,8 @@ class MatchModel:
 
     @property
     def version(self) -> str:
-        """Digest of the parameters and of the code that applies them."""
-        return digest_of(features.VERSION, comparisons.VERSION, self.to_json())
+        """Digest of the parameters."""
+        return digest_of(self.to_json())
 
     def to_json(self, indent: int | None = None) -> str:
         """Sorted keys, so that equal models give equal text."""
@@ -66,6 +66,11 @@ class MatchModel:
                 "run the job train_match_models."
             )
         return model
+
+
+def scoring_digest(versions: Iterable[str]) -> str:
+    """Digest of models, by their versions, and of the code that applies them: equal ones, equal scores."""
+    return digest_of(features.VERSION, comparisons.VERSION, *versions)
 
 
 @lru_cache(maxsize=2)

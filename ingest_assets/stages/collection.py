@@ -153,12 +153,12 @@ class Collection:
                     "not published; the live generation stays."
                 )
 
-    def with_vectors(self, columns: Sequence[Any]) -> sa.Select[Any]:
+    def with_vectors(self, columns: Sequence[Any], rows: sa.FromClause = _chunk) -> sa.Select[Any]:
         """A query of the source's chunks, each with its vectors of this pipeline, where they are there."""
         d, s = model_key(self.pipeline.dense_model), model_key(self.pipeline.sparse_model)
         return (
             sa.select(*columns)
-            .select_from(_chunk)
+            .select_from(rows)
             .outerjoin(_dense, sa.and_(_dense.c.model == d, _dense.c.text_digest == _chunk.c.text_digest))
             .outerjoin(_sparse, sa.and_(_sparse.c.model == s, _sparse.c.text_digest == _chunk.c.text_digest))
             .where(_chunk.c.source == self.source)
@@ -180,19 +180,15 @@ class Collection:
             entities.label("entities_digest"),
             _point.c.chunk_digest.label("had"),
         ]
-        query = (
-            self.with_vectors(columns)
-            .outerjoin(_about, about)
-            .outerjoin(_point, here)
-            .where(
-                _dense.c.text_digest.is_not(None),
-                _sparse.c.text_digest.is_not(None),
-                sa.or_(
-                    _point.c.chunk_id.is_(None),
-                    _point.c.chunk_digest != _chunk.c.digest,
-                    _point.c.entities_digest != entities,
-                ),
-            )
+        # Vectors last: they are looked up for chunks that differ only.
+        query = self.with_vectors(columns, _chunk.outerjoin(_about, about).outerjoin(_point, here)).where(
+            _dense.c.text_digest.is_not(None),
+            _sparse.c.text_digest.is_not(None),
+            sa.or_(
+                _point.c.chunk_id.is_(None),
+                _point.c.chunk_digest != _chunk.c.digest,
+                _point.c.entities_digest != entities,
+            ),
         )
         yield from pages(ledger, query, _chunk.c.chunk_id, BATCH)
 

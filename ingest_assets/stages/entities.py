@@ -54,7 +54,7 @@ class Entities:
         return digest_of("entities", VERSION, str(MAX_BLOCK), str((ABSENT, MOST)))
 
     def looks_at(self, connection: sa.Connection) -> str:
-        models = models_digest(models_in_use(connection, self.source))
+        models = models_digest(connection, self.source)
         records = content_sum(connection, self.source, "records")
         return digest_of(self.fingerprint, records, models, self.decisions().digest)
 
@@ -242,9 +242,8 @@ class _Now:
 
     def __init__(self, connection: sa.Connection, stage: Entities) -> None:
         self._connection, self._stage, source = connection, stage, stage.source
-        self._models = models_in_use(connection, source)
         self._decisions = stage.decisions()
-        self.models_digest = models_digest(self._models)
+        self.models_digest = models_digest(connection, source)
         self.decided_with = digest_of(stage.fingerprint, self._decisions.digest)
         self.recorded = {row.document_id: row for row in connection.execute(_of(_member, source))}
         self.edited = {row.document_id: row for row in connection.execute(_edited(source))}
@@ -295,7 +294,7 @@ class _Now:
         return Resolver(
             source=self._stage.source,
             rows=MatchRows(self._stage.source, self._connection),
-            model=self._models[kind],
+            model=models_in_use(self._connection, self._stage.source)[kind],
             decisions=self._decisions,
             recorded={key: row.entity_id for key, row in self.recorded.items() if row.kind == kind},
             seen={**{key: row.seen for key, row in self.recorded.items()}, **self._seen},

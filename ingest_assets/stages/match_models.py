@@ -11,7 +11,15 @@ from typing import Any, get_args
 
 import sqlalchemy as sa
 
-from ingest_assets.entities import Features, Limits, MatchModel, default_model, features_of, train
+from ingest_assets.entities import (
+    Features,
+    Limits,
+    MatchModel,
+    default_model,
+    features_of,
+    scoring_digest,
+    train,
+)
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.model import IdentityKind, digest_of
 from ingest_assets.reconcile import Delta, Run, Step
@@ -44,7 +52,7 @@ class MatchModels:
         return None if self.retrain else self.fingerprint
 
     def content(self, connection: sa.Connection) -> str:
-        return models_digest(models_in_use(connection, self.source))
+        return models_digest(connection, self.source)
 
     def total(self, connection: sa.Connection) -> int:
         query = sa.select(sa.func.count(sa.distinct(_model.c.kind))).filter_by(source=self.source)
@@ -109,6 +117,8 @@ def models_in_use(connection: sa.Connection, source: str) -> dict[IdentityKind, 
     }
 
 
-def models_digest(models: dict[IdentityKind, MatchModel]) -> str:
-    """Equal digests, equal scores."""
-    return digest_of(*(models[kind].version for kind in sorted(models)))
+def models_digest(connection: sa.Connection, source: str) -> str:
+    """Equal digests, equal scores. Reads no model."""
+    query = sa.select(_model.c.kind, _model.c.version).filter_by(source=source).order_by(_model.c.number)
+    recorded = dict(connection.execute(query).tuples().all())
+    return scoring_digest(recorded.get(kind) or default_model(kind).version for kind in sorted(KINDS))
