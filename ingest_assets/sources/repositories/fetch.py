@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +48,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a remote has, and what the mirror holds of it now. `tip` is None when there is no commit at all."""
+    """What a remote has, and what the mirror holds of it now. `tip` is None when there is no commit."""
 
     refs: Refs
     tip: str | None
@@ -130,7 +130,7 @@ class _Exchange:
         )  # fmt: skip
 
     def result(self, objects: Objects, check: Callable[[], None]) -> Fetched:
-        refs = refs_of(dict(self._answer.refs), dict(self._answer.symrefs or {}))
+        refs = refs_of(self._answer.refs.items(), dict(self._answer.symrefs or {}).get(b"HEAD"))
         tip = refs.tip(self._ref)
         new = {oid.decode() for oid in self._answer.new_shallow or ()}
         old = {oid.decode() for oid in self._answer.new_unshallow or ()}
@@ -148,7 +148,7 @@ class _Exchange:
     def _wanted(self, raw: dict[Any, Any], depth: int | None = None) -> list[Any]:  # noqa: ARG002
         from dulwich.objects import ObjectID
 
-        tip = refs_of(raw, {}).tip(self._ref)
+        tip = refs_of(raw.items(), None).tip(self._ref)
         if tip is None or (tip in self._held.tips and not (self._full and self._held.shallow)):
             return []
         self._asked = True
@@ -180,5 +180,3 @@ def advise(error: UnavailableError, ref: str | None) -> UnavailableError | Confi
             "name a branch or a tag instead."
         )
     return error
-
-

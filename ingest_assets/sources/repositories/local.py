@@ -1,7 +1,7 @@
-"""A git repository on this machine, found and judged without opening it as one: no git program, no git library.
+"""A git repository on this machine, found and judged without a git program or library opening it.
 
 A repository's own files can point elsewhere (a .git file, a linked worktree, borrowed objects, links). Each
-such place must be in an allowed folder too. Its configuration is only looked at for the format of its objects.
+such place must be in an allowed folder too. Of its configuration only the format of its objects is looked at.
 
 What belongs here: where a repository's parts are. What does not: its objects and its refs (objects, mirror).
 """
@@ -80,7 +80,9 @@ def _require_plain(common: Path, roots: tuple[Path, ...]) -> None:
     _require_own_objects(common / "objects", roots, _MAX_BORROWED)
     config = common / "config"
     if _is_file(config) and _OTHER_FORMAT.search(_start_of(config, _MAX_CONFIG)):
-        raise ConfigurationError("The repository keeps its objects as SHA-256 or its refs as reftable: not supported.")
+        raise ConfigurationError(
+            "The repository keeps its objects as SHA-256 or its refs as reftable: not supported."
+        )
 
 
 def _require_own_objects(objects: Path, roots: tuple[Path, ...], depth: int) -> None:
@@ -89,7 +91,9 @@ def _require_own_objects(objects: Path, roots: tuple[Path, ...], depth: int) -> 
     if not os.path.lexists(alternates):
         return
     if depth == 0 or not _is_file(alternates):
-        raise ConfigurationError("The repository borrows objects (objects/info/alternates) in too many steps.")
+        raise ConfigurationError(
+            "The repository borrows objects (objects/info/alternates) in too many steps."
+        )
     for line in _start_of(alternates, _MAX_CONFIG).splitlines():
         if line and not line.startswith(b"#"):
             _require_own_objects(inside_roots(objects / os.fsdecode(line), roots), roots, depth - 1)

@@ -1,4 +1,4 @@
-"""What of a repository is on this machine: a bare mirror that is fetched into, or a local repository in place.
+"""What of a repository is on this machine: a bare mirror that is fetched into, or a local one in place.
 
 A mirror is a folder of objects and a small file that says which commit each ref stood for when it was last
 fetched. That file is replaced in one step, after all that the commit needs is there and on disk. So a crash
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from ingest_assets.model import SourceUnavailableError, UnavailableError
 from ingest_assets.sources.repositories.consolidate import consolidate
-from ingest_assets.sources.repositories.fetch import FetchLimits, Fetched, Held, advise, fetch_into
+from ingest_assets.sources.repositories.fetch import Fetched, FetchLimits, Held, advise, fetch_into
 from ingest_assets.sources.repositories.local import GitFolder, git_folder
 from ingest_assets.sources.repositories.objects import Objects
 from ingest_assets.sources.repositories.origin import Origin, checked_ref
@@ -52,10 +52,12 @@ def remote_heads(origin: Origin, policy: Policy, timeout_s: float = 10.0) -> Ref
     """
     if origin.path is not None:
         return local_refs(_local_folder(origin, policy))
+    from dulwich.refs import Ref
+
     assert origin.url is not None
     with Budget(f"Looking at {origin.id}", timeout_s, _MAX_REFS_BYTES) as budget, conversation(budget):
         answer = client(origin.url, policy, budget).get_refs("", ref_prefix=list(PREFIXES))
-        return refs_of(dict(answer.refs), dict(answer.symrefs or {}))
+        return refs_of(answer.refs.items(), dict(answer.symrefs or {}).get(Ref(b"HEAD")))
 
 
 class Mirror:
@@ -155,7 +157,9 @@ class Mirror:
         state = self._state() | {ref or "HEAD": head}
         shallow = sorted(fetched.shallow & {known.commit for known in state.values()})
         _replace(self.folder / "shallow", "".join(f"{oid}\n" for oid in shallow))
-        _replace(self.folder / _STATE, json.dumps({name: asdict(known) for name, known in state.items()}, indent=1))
+        _replace(
+            self.folder / _STATE, json.dumps({name: asdict(known) for name, known in state.items()}, indent=1)
+        )
         if fetched.received and len(list((self.folder / "objects/pack").glob("*.idx"))) > _MAX_PACKS:
             tips = {known.tip for known in state.values() if known.tip}
             consolidate(self.folder / "objects", tips, history=not self.shallow)
@@ -207,7 +211,9 @@ class Mirror:
                 if not (self.folder / name).exists():
                     _replace(self.folder / name, text)
         except OSError as error:
-            raise UnavailableError(f"The mirror of {self.origin.id} cannot be written: {error.strerror}.") from error
+            raise UnavailableError(
+                f"The mirror of {self.origin.id} cannot be written: {error.strerror}."
+            ) from error
 
     def _discard(self) -> None:
         """First out of the way, in one step, then away: half a mirror is never taken for one."""
@@ -227,9 +233,13 @@ class Mirror:
             with lock.acquire(timeout=self.limits.seconds):
                 yield
         except Timeout as error:
-            raise UnavailableError(f"{self.origin.id} is being fetched by another process. Try again.") from error
+            raise UnavailableError(
+                f"{self.origin.id} is being fetched by another process. Try again."
+            ) from error
         except OSError as error:
-            raise UnavailableError(f"The mirror of {self.origin.id} cannot be written: {error.strerror}.") from error
+            raise UnavailableError(
+                f"The mirror of {self.origin.id} cannot be written: {error.strerror}."
+            ) from error
 
 
 def _local_folder(origin: Origin, policy: Policy) -> GitFolder:

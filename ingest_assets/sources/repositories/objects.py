@@ -125,7 +125,9 @@ class Objects:
         from dulwich.pack import write_pack_from_container
 
         with _damage(oids[0] if oids else ""):
-            write_pack_from_container(out, self._store, [(ObjectID(oid.encode()), None) for oid in oids], SHA1)
+            write_pack_from_container(
+                out, self._store, [(ObjectID(oid.encode()), None) for oid in oids], SHA1
+            )
         out.flush()
 
     def _bounded(self, oid: str, limit: int) -> tuple[int, bytes]:
@@ -177,10 +179,12 @@ def _damage(oid: str) -> Iterator[None]:
         yield
     except (KeyError, FileNotFoundError, PackFileDisappeared) as error:
         raise MissingObjectError(
-            f"The repository lacks the object {oid[:12]}: it is a partial clone, damaged, or just being changed."
+            f"The repository lacks the object {oid[:12]}: it is partial, damaged, or being changed."
         ) from error
     except (
         ApplyDeltaError, ChecksumMismatch, AssertionError, IndexError, OSError, ValueError, EOFError,
         struct.error, zlib.error,
     ) as error:  # fmt: skip
-        raise SourceUnavailableError(f"The object {oid[:12]} cannot be read: the repository is damaged.") from error
+        raise SourceUnavailableError(
+            f"The object {oid[:12]} cannot be read: the repository is damaged."
+        ) from error

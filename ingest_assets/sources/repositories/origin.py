@@ -25,7 +25,9 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(::|://|:)")
 _SCP = re.compile(r"[^/\\:]+:(?!//)")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
-_SEGMENT = re.compile(r"[^\x00-\x20\x7f-\x9f/\\:?#\[\]<>\"'`|*^{}%]+( [^\x00-\x20\x7f-\x9f/\\:?#\[\]<>\"'`|*^{}%]+)*\Z")
+_SEGMENT = re.compile(
+    r"[^\x00-\x20\x7f-\x9f/\\:?#\[\]<>\"'`|*^{}%]+( [^\x00-\x20\x7f-\x9f/\\:?#\[\]<>\"'`|*^{}%]+)*\Z"
+)
 _REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|\Z)|\.\Z|/\Z")
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _CASELESS = frozenset({"github.com", "gitlab.com", "bitbucket.org", "codeberg.org"})
@@ -63,7 +65,9 @@ def parse_origin(given: str, policy: Policy) -> Origin:
     Raises ConfigurationError, in one sentence, for whatever the policy does not allow.
     """
     if len(given) > MAX_INPUT:
-        raise ConfigurationError(f"The repository is given by {len(given):,} characters; {MAX_INPUT:,} are allowed.")
+        raise ConfigurationError(
+            f"The repository is given by {len(given):,} characters; {MAX_INPUT:,} are allowed."
+        )
     if _CONTROLS.search(given):
         raise ConfigurationError("The repository's URL or path holds a control character.")
     given = given.strip()
@@ -128,7 +132,7 @@ def _segments(path: str) -> list[str]:
     segments = _without_escapes(path).strip("/").split("/")
     if any(not _SEGMENT.match(segment) or segment in (".", "..") for segment in segments):
         raise ConfigurationError(
-            'The path of the repository\'s URL is empty, holds "." or "..", or characters that are not allowed.'
+            'The path of the repository\'s URL is empty, holds "." or "..", or what is not allowed in it.'
         )
     return segments
 
@@ -136,10 +140,14 @@ def _segments(path: str) -> list[str]:
 def _without_escapes(path: str) -> str:
     """Percent-decoded once; what is encoded twice, or encodes a separator or a dot, has something to hide."""
     if re.search("%(2[ef]|5c|25|00)", path, re.IGNORECASE):
-        raise ConfigurationError("The path of the repository's URL holds an encoded dot, slash or percent sign.")
+        raise ConfigurationError(
+            "The path of the repository's URL holds an encoded dot, slash or percent sign."
+        )
     decoded = unquote(path, errors="surrogateescape")
     if "%" in decoded or not _encodable(decoded) or _CONTROLS.search(decoded):
-        raise ConfigurationError("The path of the repository's URL is not encoded as UTF-8, or encoded twice.")
+        raise ConfigurationError(
+            "The path of the repository's URL is not encoded as UTF-8, or encoded twice."
+        )
     return decoded
 
 
@@ -169,7 +177,9 @@ def _local(given: str, policy: Policy) -> Origin:
     if not policy.local_roots:
         raise ConfigurationError("Local repositories are not allowed: no folder for them is set.")
     if not path.is_absolute():
-        raise ConfigurationError("The path of a local repository must be absolute (or the URL begin with https://).")
+        raise ConfigurationError(
+            "The path of a local repository must be absolute (or the URL begin with https://)."
+        )
     if ".." in re.split(r"[\\/]", given) or re.search("%(25)*(2e|2f|5c)", given, re.IGNORECASE):
         raise ConfigurationError('The path of a local repository may not hold "..", encoded or not.')
     real = inside_roots(path, policy.local_roots)

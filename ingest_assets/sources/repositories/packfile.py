@@ -26,7 +26,7 @@ _STEP = 1 << 16
 _HEADER, _TRAILER = 12, 20
 _MAX_VARINT = 10  # bytes: more than 64 bits are no size
 _DELTA_START = 2 * _MAX_VARINT
-# All objects together, as a multiple of the limit for the pack: histories of text reach about 70 to 1 at worst.
+# All objects together, as a multiple of the limit for the pack: histories of text reach about 70 to 1.
 _MAX_EXPANSION = 100
 _MIN_ENTRY = 9  # bytes: a header and an empty zlib stream
 
@@ -42,7 +42,7 @@ class Entry:
 
 
 def declared_size(pack: mmap.mmap, offset: int) -> int:
-    """Bytes of the object whose entry begins at `offset`, by its header or by the first bytes of its delta."""
+    """Bytes of the object whose entry begins at `offset`, by its header or the first bytes of its delta."""
     kind, size, at = _header(pack, offset)
     if kind not in (_OFS_DELTA, _REF_DELTA):
         return size
@@ -68,7 +68,7 @@ def scan(pack: mmap.mmap, max_bytes: int, check: Callable[[], None]) -> Iterator
         total += entry.size
         if total > max_bytes * _MAX_EXPANSION:
             raise ConfigurationError(
-                f"The repository's objects inflate to more than {max_bytes * _MAX_EXPANSION:,} bytes: refused."
+                f"The repository's objects inflate to over {max_bytes * _MAX_EXPANSION:,} bytes: refused."
             )
         yield entry
     if at != len(pack) - _TRAILER or hashlib.sha1(pack[:at], usedforsecurity=False).digest() != pack[at:]:
@@ -76,7 +76,10 @@ def scan(pack: mmap.mmap, max_bytes: int, check: Callable[[], None]) -> Iterator
 
 
 def index_pack(
-    path: Path, max_bytes: int, check: Callable[[], None], known: Callable[[bytes], tuple[int, bytes]] | None = None
+    path: Path,
+    max_bytes: int,
+    check: Callable[[], None],
+    known: Callable[[bytes], tuple[int, bytes]] | None = None,
 ) -> Path | None:
     """Check the pack at `path`, write its index, and move both to their names beside it. None when empty.
 

@@ -47,7 +47,7 @@ class Policy:
     def __post_init__(self) -> None:
         if strange := sorted(self.protocols - FETCHABLE):
             raise ConfigurationError(
-                f"Repositories cannot be fetched by {', '.join(strange)}: only https, http and file are known."
+                f"Repositories cannot be fetched by {', '.join(strange)}: only https, http and file can be."
             )
         if relative := [str(root) for root in self.local_roots if not root.is_absolute()]:
             raise ConfigurationError(f"Folders for local repositories must be absolute: {relative[0]!r}.")
@@ -62,7 +62,9 @@ class Policy:
     def require_host(self, host: str) -> None:
         """Raises ConfigurationError for a host that is not listed, or is itself a private address or name."""
         if self.hosts is not None and not any(_matches(host, pattern) for pattern in self.hosts):
-            raise ConfigurationError(f"Repositories may not be fetched from {host}: it is not an allowed host.")
+            raise ConfigurationError(
+                f"Repositories may not be fetched from {host}: it is not an allowed host."
+            )
         if self.allow_private_addresses:
             return
         address = _literal(host)
@@ -122,7 +124,9 @@ def checked_host(host: str) -> str:
     if len(name) > _MAX_HOST or not _HOST.match(name):
         raise ConfigurationError("The repository's URL has no host, or one that is not a host name.")
     if _NUMERIC_LABEL.match(name.rsplit(".", 1)[-1]) and not _DOTTED_QUAD.match(name):
-        raise ConfigurationError("The host of the repository's URL is a number: write an address as 192.0.2.1.")
+        raise ConfigurationError(
+            "The host of the repository's URL is a number: write an address as 192.0.2.1."
+        )
     return name
 
 

@@ -6,7 +6,7 @@ What belongs here: names to ids. What does not: objects, and how the refs were c
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +48,9 @@ class Refs:
             if name in self.ids:
                 return self.ids[name]
         if ref is None:
-            raise ConfigurationError("The repository's HEAD names a branch that does not exist: give a branch.")
+            raise ConfigurationError(
+                "The repository's HEAD names a branch that does not exist: give a branch."
+            )
         raise ConfigurationError(f"The repository has no branch or tag {ref!r} (any more).")
 
     def commit(self, ref: str | None) -> str | None:
@@ -63,17 +65,17 @@ class Refs:
         return digest_of("refs", ref, self.commit(ref))
 
 
-def refs_of(raw: Mapping[bytes, bytes | None], symrefs: Mapping[bytes, bytes]) -> Refs:
-    """From what a server told. Names and ids that cannot be git's are left out."""
-    if len(raw) > MAX_REFS:
+def refs_of(raw: Iterable[tuple[bytes, bytes | None]], head: bytes | None) -> Refs:
+    """From what a server told: its refs, and what its HEAD points to. What cannot be git's is left out."""
+    pairs = list(raw)
+    if len(pairs) > MAX_REFS:
         raise ConfigurationError(f"The repository has more than {MAX_REFS:,} branches and tags: refused.")
     ids = {}
-    for name, value in raw.items():
+    for name, value in pairs:
         oid = value.decode("ascii", "replace") if value else ""
         if name.startswith(PREFIXES) and is_commit(oid) and oid.strip("0"):
             ids[name.decode("utf-8", "replace")] = oid
-    target = symrefs.get(b"HEAD")
-    return Refs(ids, target.decode("utf-8", "replace") if target else None)
+    return Refs(ids, head.decode("utf-8", "replace") if head else None)
 
 
 def local_refs(folder: GitFolder) -> Refs:
@@ -85,15 +87,17 @@ def local_refs(folder: GitFolder) -> Refs:
 
     container = DiskRefsContainer(folder.common, folder.head)
     try:
-        # dulwich passes over a folder that it may not list, and no refs would look like an emptied repository.
+        # dulwich passes over a folder that it may not list, and no refs would look like no commits.
         for name in ("refs", "refs/heads"):
             if (folder.common / name).exists():
                 os.listdir(folder.common / name)  # noqa: PTH208  # only whether it can be
         found = container.as_dict()
         target = container.get_symrefs().get(Ref(b"HEAD"))
     except (OSError, ValueError, KeyError, AssertionError, SymrefLoop) as error:
-        raise SourceUnavailableError(f"The refs of the repository {Path(folder.common).name} are damaged.") from error
-    return refs_of(dict(found), {b"HEAD": target} if target else {})
+        raise SourceUnavailableError(
+            f"The refs of the repository {Path(folder.common).name} are damaged."
+        ) from error
+    return refs_of(found.items(), target)
 
 
 def _names(ref: str | None) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Git over https, with every connection, redirect, byte and second under our own rules.
 
-The protocol is dulwich's. The connections are ours: a name is resolved once, all its addresses are judged, and
-the connection goes to one of those, so neither a redirect nor a second answer of the name's server leads
+The protocol is dulwich's. The connections are ours: a name is resolved once, all its addresses are judged,
+and the connection goes to one of those, so neither a redirect nor a second answer of the name's server leads
 anywhere else. No proxy, credential helper or configuration of the machine is used.
 
 What belongs here: HTTP. What does not: which refs are wanted, and what becomes of a pack (mirror).
@@ -149,7 +149,9 @@ class _Requests:
         self._budget = budget
         self._pool = _pool(policy, budget)
 
-    def send(self, url: str, headers: dict[str, str], body: bytes | None) -> tuple[Any, Callable[[int], bytes]]:
+    def send(
+        self, url: str, headers: dict[str, str], body: bytes | None
+    ) -> tuple[Any, Callable[[int], bytes]]:
         """The response, with what dulwich wants to know of it, and how to read it."""
         target, response = url, self._once(url, headers, body)
         for _ in range(_MAX_REDIRECTS):
@@ -201,12 +203,14 @@ class _Requests:
             raise UnavailableError(f"The server answered HTTP {response.status}.")
         kind = response.headers.get("Content-Type", "")
         if first and not kind.startswith("application/x-git-"):
-            raise ConfigurationError("There is no git repository at the URL, or its server speaks only an old protocol.")
+            raise ConfigurationError(
+                "There is no git repository at the URL, or its server speaks only an old protocol."
+            )
         if response.headers.get("Content-Encoding", "identity") != "identity":
             raise UnavailableError("The server compressed its answer though it was told not to.")
 
     def _reader(self, response: BaseHTTPResponse) -> Callable[[int], bytes]:
-        """Exactly as many bytes as asked for, or fewer at the end. Each piece that comes is counted at once."""
+        """Exactly as many bytes as asked for, or fewer at the end. Each piece is counted as it comes."""
         pending = bytearray()
 
         def read(size: int) -> bytes:
