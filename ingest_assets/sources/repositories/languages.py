@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import io
 import re
-from pathlib import PurePosixPath
+from functools import lru_cache
+from posixpath import basename, splitext
 
 # Tags of identify's, the first that a file has decides. Tags that are not here are of data (CSV, SVG, keys,
 # patches), or of settings that only a tool reads: nobody looks for a passage in those.
@@ -74,7 +75,7 @@ def language_of(path: str, content: bytes) -> str | None:
 
     It depends on the path and on the first 16 KiB of the content alone, never on other files.
     """
-    head, suffix = content[:_HEAD], PurePosixPath(path).suffix.lower()
+    head, suffix = content[:_HEAD], splitext(path)[1].lower()
     if suffix in (".h", ".hh", ".hpp", ".m", ".ts"):
         return _shared(suffix, head)
     tags = _tags(path)
@@ -87,9 +88,14 @@ def language_of(path: str, content: bytes) -> str | None:
 
 
 def _tags(path: str) -> frozenset[str]:
+    return _tags_of_name(basename(path))
+
+
+@lru_cache(maxsize=4_096)  # of a file it is asked twice, and __init__.py a thousand times
+def _tags_of_name(name: str) -> frozenset[str]:
     from identify.identify import tags_from_filename
 
-    return frozenset(tags_from_filename(PurePosixPath(path).name))
+    return frozenset(tags_from_filename(name))
 
 
 def _named(tags: frozenset[str]) -> str | None:
@@ -128,7 +134,7 @@ def _by_interpreter(head: bytes) -> str | None:
         command = parse_shebang(io.BytesIO(head))
     except ValueError:
         return None
-    name = PurePosixPath(command[0]).name if command else ""
+    name = basename(command[0]) if command else ""
     while name and name not in INTERPRETERS:  # python3.11, then python3
         name = name.rpartition(".")[0]
     return _named(frozenset(INTERPRETERS.get(name, ())))
@@ -136,7 +142,7 @@ def _by_interpreter(head: bytes) -> str | None:
 
 def _plain(path: str, tags: frozenset[str], suffix: str) -> str | None:
     """Text of a kind that is only known as text, or has no extension at all (OWNERS, NEWS)."""
-    name = PurePosixPath(path).name
+    name = basename(path)
     if suffix in _NOT_PROSE:
         return None
     return "Text" if tags == {"text"} or (not tags and "." not in name) else None
