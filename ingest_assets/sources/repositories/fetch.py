@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from dulwich.object_store import ObjectStoreGraphWalker
 
 _FULL_DEPTH = 0x7FFFFFFF  # what git sends for "all of it, and it is no longer shallow"
-_OVERHEAD = 2 << 20  # bytes that a conversation may have besides its pack: refs, progress
 _FOLDER, _SUBMODULE, _KIND = 0o040000, 0o160000, 0o170000
 
 
@@ -76,7 +75,7 @@ def fetch_into(
     handle, name = tempfile.mkstemp(prefix="tmp-", suffix=".pack", dir=objects / "pack")
     path = Path(name)
     try:
-        with Budget(f"Fetching {origin.id}", limits.seconds, limits.repository_bytes + _OVERHEAD) as budget:
+        with Budget(f"Fetching {origin.id}", limits.seconds, limits.repository_bytes) as budget:
             with os.fdopen(handle, "wb") as out, Objects(objects) as present, conversation(budget):
                 exchange = _Exchange(present, ref, held, full=full)
                 exchange.run(client(origin.url, policy, budget), out)

@@ -59,6 +59,10 @@ def scan(pack: mmap.mmap, max_bytes: int, check: Callable[[], None]) -> Iterator
     """
     if len(pack) < _HEADER + _TRAILER or pack[:4] != b"PACK" or pack[4:8] not in (b"\0\0\0\2", b"\0\0\0\3"):
         raise UnavailableError("The server sent something that is not a pack of git objects.")
+    if len(pack) > max_bytes:
+        raise ConfigurationError(
+            f"The repository's objects have {len(pack):,} bytes, and {max_bytes:,} are allowed for it."
+        )
     count, total, at = int.from_bytes(pack[8:12]), 0, _HEADER
     if count * _MIN_ENTRY > len(pack):
         raise UnavailableError("The server sent a pack that is cut short.")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _CONNECT_S = 10.0
 _STALL_S = 30.0  # between two bytes
 _MAX_REDIRECTS = 3
+_OVERHEAD = 2 << 20  # bytes that a conversation may have besides its pack: refs, progress
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PORTS = {"https": 443, "http": 80}
 _NOT_THERE = frozenset({401, 403, 404, 410})
@@ -72,7 +73,7 @@ class Budget:
 
     def count(self, size: int) -> None:
         self._received += size
-        if self._received > self._max_bytes:
+        if self._received > self._max_bytes + _OVERHEAD:
             raise ConfigurationError(
                 f"{self._what} was given up: more than {self._max_bytes:,} bytes came, "
                 "and the limit for a repository allows no more."
@@ -192,6 +193,7 @@ class _Requests:
         )  # fmt: skip
 
     def _require_git(self, response: BaseHTTPResponse, *, first: bool) -> None:
+        self._budget.check()  # a connection that was cut looks like the end of the headers
         if response.status in _NOT_THERE:
             raise ConfigurationError(
                 f"The server has no such repository, or it is private (HTTP {response.status}): "
@@ -216,9 +218,9 @@ class _Requests:
         def read(size: int) -> bytes:
             while len(pending) < size:
                 piece = response.read1(1 << 16)
+                self._budget.count(len(piece))
                 if not piece:
                     break
-                self._budget.count(len(piece))
                 pending.extend(piece)
             taken = bytes(pending[:size])
             del pending[:size]

@@ -64,9 +64,19 @@ class GitServer:
         answer: Application = self.misbehave or self._git
         return answer(environ, start)
 
-    def git(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        answer: Application = self._git
-        return answer(environ, start)
+    def git(self, environ: dict[str, Any], start: Callable[..., Any]) -> bytes:
+        """Begin git's answer by `start`, without its length, and return the rest for a test to send, or not."""
+        begun: list[Any] = []
+        body = bytearray()
+
+        def begin(line: str, headers: list[tuple[str, str]], *_: object) -> Callable[[bytes], None]:
+            begun[:] = [line, [(k, v) for k, v in headers if k.lower() != "content-length"]]
+            return body.extend
+
+        for piece in self._git(environ, begin):
+            body.extend(piece)
+        start(*begun)
+        return bytes(body)
 
     @property
     def port(self) -> int:

@@ -44,7 +44,9 @@ class TestRepo:
 
     def tree(self, entries: list[tuple[bytes, int, ObjectID]]) -> ObjectID:
         """A tree whose entries may be anything, in any order, twice."""
-        raw = b"".join(b"%o %s\0%s" % (mode, name, bytes.fromhex(oid.decode())) for name, mode, oid in entries)
+        raw = b"".join(
+            b"%o %s\0%s" % (mode, name, bytes.fromhex(oid.decode())) for name, mode, oid in entries
+        )
         return self._add(Tree.from_string(raw))
 
     def tree_of(self, files: Files) -> ObjectID:
