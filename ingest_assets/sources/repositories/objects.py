@@ -9,6 +9,7 @@ What belongs here: content, kind and size of an object. What does not: which com
 from __future__ import annotations
 
 import mmap
+import os
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -45,6 +46,7 @@ class Objects:
         self._packs: list[Pack] = []
         self._maps: dict[Path, mmap.mmap] = {}
         self._open = ExitStack()
+        self._borrowed: list[Objects] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -136,18 +138,26 @@ class Objects:
         return self.read(oid)
 
     def _packed_size(self, raw: bytes) -> int | None:
-        for attempt in range(2):
-            for pack in self._packs:
-                try:
-                    offset = pack.index.object_offset(raw)  # type: ignore[arg-type]  # a NewType of bytes
-                except KeyError:
-                    continue
+        found = self._size_in(self._packs, raw)
+        if found is None:
+            packs = self._store.packs  # lists the folder: only when an object was not found
+            if packs != self._packs:
+                self._packs = packs
+                found = self._size_in(packs, raw)
+        return found
+
+    def _size_in(self, packs: Sequence[Pack], raw: bytes) -> int | None:
+        from dulwich.objects import RawObjectID
+        from dulwich.pack import PackFileDisappeared
+
+        for pack in packs:
+            try:
+                offset = pack.index.object_offset(RawObjectID(raw))
                 return declared_size(self._map(Path(pack.data.path)), offset)
-            if attempt == 0:
-                known = len(self._packs)
-                self._packs = self._store.packs  # lists the folder: only when an object was not found
-                if len(self._packs) == known:
-                    return None
+            except KeyError:
+                continue
+            except PackFileDisappeared:
+                return None  # packs were put together: the object is in a new one
         return None
 
     def _map(self, path: Path) -> mmap.mmap:
@@ -157,16 +167,24 @@ class Objects:
         return self._maps[path]
 
     def _unpacked_size(self, oid: str) -> int:
-        """Of an object in a file of its own, or else in a borrowed folder."""
+        """Of an object in a file of its own, or else in a borrowed folder. Raises KeyError."""
         try:
             with (self._folder / oid[:2] / oid[2:]).open("rb") as file:
                 start = zlib.decompressobj().decompress(file.read(4_096), _LOOSE_HEADER)
         except FileNotFoundError:
-            from dulwich.objects import ObjectID
-
-            _, content = self._store.get_raw(ObjectID(oid.encode()))
-            return len(content)
+            return self._borrowed_size(oid)
         return int(start.partition(b"\0")[0].split(b" ")[1])
+
+    def _borrowed_size(self, oid: str) -> int:
+        if self._borrowed is None:
+            paths = [Path(os.fspath(store.path)) for store in self._store.alternates]  # type: ignore[attr-defined]
+            self._borrowed = [self._open.enter_context(Objects(path)) for path in paths]
+        for objects in self._borrowed:
+            try:
+                return objects.size(oid)
+            except MissingObjectError:
+                continue
+        raise KeyError(oid)
 
 
 @contextmanager

@@ -11,7 +11,14 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 
-from ingest_assets.model import Document, SourceItem, SourceUnavailableError, UnavailableError, digest_of
+from ingest_assets.model import (
+    Document,
+    IngestError,
+    SourceItem,
+    SourceUnavailableError,
+    UnavailableError,
+    digest_of,
+)
 from ingest_assets.sources.repositories.content import decode, is_generated, is_text
 from ingest_assets.sources.repositories.ignore import checked
 from ingest_assets.sources.repositories.languages import is_binary_name, language_of
@@ -58,11 +65,11 @@ class RepositorySource:
     def signature(self) -> str | None:
         """Differs when the commit, a limit, a pattern or the version does. Never touches the network.
 
-        None when the repository has not been fetched yet, or is not there.
+        None when the repository has not been fetched yet, or it or the ref is not there: reading says why.
         """
         try:
             head = self.mirror.head(self.ref)
-        except UnavailableError:
+        except IngestError:
             return None
         limits = (self.limits.file_bytes, self.limits.total_bytes, self.limits.files, self.limits.depth)
         settings = [

@@ -15,7 +15,9 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urljoin, urlsplit
 
@@ -50,6 +52,7 @@ class Budget:
         self._max_bytes = max_bytes
         self._received = 0
         self._sockets: list[socket.socket] = []
+        self._closing = ExitStack()
         self._timer = threading.Timer(seconds, self._cut)
         self._timer.daemon = True
 
@@ -59,6 +62,7 @@ class Budget:
 
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
+        self._closing.close()
         for kept in self._sockets:
             kept.close()
 
@@ -82,6 +86,10 @@ class Budget:
 
     def watch(self, connection: socket.socket) -> None:
         self._sockets.append(connection.dup())  # TLS takes the socket itself over
+        self.check()  # in case time was up before there was anything to cut
+
+    def at_end(self, close: Callable[[], None]) -> None:
+        self._closing.callback(close)
 
     def _cut(self) -> None:
         for kept in self._sockets:
@@ -263,20 +271,26 @@ def _pool(policy: Policy, budget: Budget) -> PoolManager:
     class SecurePool(HTTPSConnectionPool):
         ConnectionCls = Secure
 
-    manager = PoolManager(ssl_context=_tls(policy))
+    manager = PoolManager(ssl_context=_tls(policy.ca_file) if "https" in policy.protocols else None)
     manager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+    budget.at_end(manager.clear)
     return manager
 
 
-def _tls(policy: Policy) -> ssl.SSLContext:
-    if policy.ca_file is None:
-        import httpx
-
-        return httpx.create_ssl_context()  # the well-known certificates come with it
+def _tls(ca_file: Path | None) -> ssl.SSLContext:
+    if ca_file is None:
+        return _well_known()
     try:
-        return ssl.create_default_context(cafile=policy.ca_file)
+        return ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(f"The file of trusted certificates cannot be read: {error}.") from error
+
+
+@cache  # reading them takes longer than asking for refs
+def _well_known() -> ssl.SSLContext:
+    import httpx
+
+    return httpx.create_ssl_context()  # the well-known certificates come with it
 
 
 def _reason(error: Exception) -> str:

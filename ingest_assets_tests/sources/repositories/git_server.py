@@ -65,7 +65,7 @@ class GitServer:
         return answer(environ, start)
 
     def git(self, environ: dict[str, Any], start: Callable[..., Any]) -> bytes:
-        """Begin git's answer by `start`, without its length, and return the rest for a test to send, or not."""
+        """Begin git's answer by `start`, without its length, and return the rest for a test to send."""
         begun: list[Any] = []
         body = bytearray()
 

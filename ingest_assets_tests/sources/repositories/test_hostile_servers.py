@@ -1,4 +1,4 @@
-"""Servers that are slow, break off, lie, redirect, or send too much: a clear error in time, and nothing kept."""
+"""Servers that are slow, break off, lie, redirect or send too much: an error in time, and nothing kept."""
 
 from __future__ import annotations
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from ingest_assets.model import ConfigurationError, SourceUnavailableError, UnavailableError
+from ingest_assets.sources.repositories.consolidate import consolidate
 from ingest_assets.sources.repositories.mirror import Mirror, remote_heads
 from ingest_assets.sources.repositories.origin import parse_origin
+from ingest_assets.sources.repositories.policy import Policy
 from ingest_assets.sources.repositories.source import RepositorySource
 from ingest_assets_tests.sources.repositories.conftest import MakeMirror
 from ingest_assets_tests.sources.repositories.git_server import LOOPBACK, GitServer
@@ -94,7 +96,7 @@ def test_a_dangling_head_beside_other_branches_is_an_error(repo: TestRepo, mirro
 
 
 def test_a_removed_or_unreachable_remote_is_never_an_empty_one(
-    repo: TestRepo, server: GitServer, mirror: MakeMirror, tmp_path: Path
+    repo: TestRepo, mirror: MakeMirror, tmp_path: Path
 ) -> None:
     repo.commit(ONE)
     one = mirror()
@@ -181,6 +183,20 @@ def test_many_fetches_leave_few_packs(repo: TestRepo, mirror: MakeMirror) -> Non
     assert _bodies(one) == ONE | {"n.md": b"22"}
 
 
+def test_a_reader_goes_on_while_packs_are_put_together(repo: TestRepo, mirror: MakeMirror) -> None:
+    one = mirror()
+    for i in range(3):
+        commit = repo.commit(ONE | {"n.md": str(i).encode()})
+        one.fetch()
+    with one.objects() as objects:
+        tree = objects.tree_of(commit)
+        consolidate(one.folder / "objects", [commit], history=False)
+        assert len(list((one.folder / "objects" / "pack").glob("*.pack"))) == 1
+        read = {name: objects.read(oid)[1] for name, _, oid in objects.read_tree(tree) if name != b"src"}
+        assert read == {b"a.py": b"a = 1\n", b"n.md": b"2"}
+    assert _bodies(one) == ONE | {"n.md": b"2"}
+
+
 def test_from_shallow_to_full_and_back(repo: TestRepo, mirror: MakeMirror) -> None:
     first = repo.commit(ONE)
     second = repo.commit(TWO)
@@ -223,9 +239,7 @@ def test_removing_a_mirror_leaves_nothing(repo: TestRepo, mirror: MakeMirror) ->
         one.head()
 
 
-def test_what_a_repository_says_of_itself_is_never_executed(
-    repo: TestRepo, mirror: MakeMirror, tmp_path: Path
-) -> None:
+def test_what_a_repository_says_of_itself_is_never_executed(repo: TestRepo, tmp_path: Path) -> None:
     touched = tmp_path / "touched"
     hostile = f"touch {touched}"
     repo.commit(
@@ -244,9 +258,10 @@ def test_what_a_repository_says_of_itself_is_never_executed(
     config = repo.path / "config"
     config.write_text(
         config.read_text() + f'[core]\n\tfsmonitor = "{hostile}"\n\thooksPath = hooks\n'
-        f'[filter "evil"]\n\tsmudge = "{hostile}"\n\trequired = true\n[includeIf "gitdir:/"]\n\tpath = /dev/zero\n'
+        f'[filter "evil"]\n\tsmudge = "{hostile}"\n\trequired = true\n'
+        '[includeIf "gitdir:/"]\n\tpath = /dev/zero\n'
     )
-    policy = LOOPBACK.__class__(local_roots=(tmp_path,))
+    policy = Policy(local_roots=(tmp_path,))
     local = Mirror(parse_origin(str(repo.path), policy), tmp_path / "workspace", policy)
     assert _bodies(local)["a.py"] == b"a = 1\n"
     assert not touched.exists()
