@@ -1,0 +1,148 @@
+"""The language of a file, by its name and its first bytes, spelled as GitHub spells it.
+
+Names, extensions and interpreters come from `identify`, which pre-commit keeps. What is here is how its tags
+are called, and the few extensions that several languages share.
+
+What belongs here: languages. What does not: whether a file holds text at all (content).
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from functools import lru_cache
+from posixpath import basename, splitext
+
+# Tags of identify's, the first that a file has decides. Tags that are not here are of data (CSV, SVG, keys,
+# patches), or of settings that only a tool reads: nobody looks for a passage in those.
+_NAMES = {
+    "jupyter": "Jupyter Notebook", "pyi": "Python", "python": "Python", "cython": "Cython", "tsx": "TSX",
+    "ts": "TypeScript", "jsx": "JavaScript", "javascript": "JavaScript", "coffee": "CoffeeScript",
+    "vue": "Vue", "svelte": "Svelte", "astro": "Astro", "go": "Go", "go-mod": "Go Module", "rust": "Rust",
+    "java": "Java", "kotlin": "Kotlin", "scala": "Scala", "groovy": "Groovy", "clojure": "Clojure",
+    "clojurescript": "Clojure", "objective-c++": "Objective-C++", "objective-c": "Objective-C",
+    "cuda": "Cuda", "metal": "Metal", "c++": "C++", "ino": "C++", "c": "C", "c#": "C#", "c#script": "C#",
+    "f#": "F#", "f#script": "F#", "vb": "Visual Basic .NET", "ruby": "Ruby", "php": "PHP", "swift": "Swift",
+    "dart": "Dart", "bats": "Shell", "bash": "Shell", "zsh": "Shell", "sh": "Shell", "ksh": "Shell",
+    "shell": "Shell", "pkgbuild": "Shell", "fish": "fish", "nushell": "Nushell", "powershell": "PowerShell",
+    "batch": "Batchfile", "awk": "Awk", "perl": "Perl", "lua": "Lua", "luau": "Luau", "r": "R",
+    "julia": "Julia", "elixir": "Elixir", "erlang": "Erlang", "gleam": "Gleam", "haskell": "Haskell",
+    "elm": "Elm", "purescript": "PureScript", "ocaml": "OCaml", "nim": "Nim", "zig": "Zig",
+    "crystal": "Crystal", "fortran": "Fortran", "pascal": "Pascal", "asm": "Assembly", "verilog": "Verilog",
+    "system-verilog": "SystemVerilog", "vhdl": "VHDL", "solidity": "Solidity", "vala": "Vala",
+    "vim": "Vim Script", "scheme": "Scheme", "lean": "Lean", "gdscript": "GDScript", "hlsl": "HLSL",
+    "qml": "QML", "sql": "SQL", "graphql": "GraphQL", "proto": "Protocol Buffer", "thrift": "Thrift",
+    "prisma": "Prisma", "yang": "YANG", "avro-schema": "JSON", "xquery": "XQuery", "robot": "RobotFramework",
+    "gherkin": "Gherkin", "erb": "HTML+ERB", "jinja": "Jinja", "handlebars": "Handlebars",
+    "mustache": "Mustache", "twig": "Twig", "liquid": "Liquid", "pug": "Pug", "gotmpl": "Go Template",
+    "html": "HTML", "xhtml": "HTML", "css": "CSS", "scss": "SCSS", "sass": "Sass", "less": "Less",
+    "stylus": "Stylus", "dockerfile": "Dockerfile", "makefile": "Makefile", "cmake": "CMake",
+    "meson": "Meson", "bazel": "Starlark", "tiltfile": "Starlark", "bitbake": "BitBake", "terraform": "HCL",
+    "hcl": "HCL", "nix": "Nix", "cue": "CUE", "jsonnet": "Jsonnet", "puppet": "Puppet", "jenkins": "Groovy",
+    "spec": "RPM Spec", "json5": "JSON5", "jsonld": "JSONLD", "json": "JSON", "yaml": "YAML", "toml": "TOML",
+    "ini": "INI", "java-properties": "Java Properties", "xml": "XML", "dtd": "XML", "mdx": "MDX",
+    "markdown": "Markdown", "myst": "Markdown", "quarto": "Markdown", "rst": "reStructuredText",
+    "asciidoc": "AsciiDoc", "literate-haskell": "Literate Haskell", "tex": "TeX", "plantuml": "PlantUML",
+    "plain-text": "Text",
+}  # fmt: skip
+# Extensions that identify does not know.
+_EXTENSIONS = {
+    ".mts": "TypeScript", ".cts": "TypeScript", ".el": "Emacs Lisp", ".lisp": "Common Lisp", ".org": "Org",
+    ".pl6": "Raku", ".ipp": "C++", ".tpp": "C++", ".ixx": "C++", ".cppm": "C++", ".psql": "SQL",
+    ".pgsql": "SQL",
+}  # fmt: skip
+_DATA = frozenset({"image", "audio", "video", "font", "archive", "map", "dotenv", "pofile", "xliff", "resx"})
+_NOT_PROSE = frozenset({".log", ".out", ".lst", ".dat"})
+# In a header, what C++ has and C has not, at the beginning of a line or as a word of its own.
+_CPP = re.compile(
+    rb"^\s*(?:template\s*<|namespace\b|using\s+\w|class\s+\w|(?:public|private|protected)\s*:"
+    rb"|#\s*include\s*<(?:\w+|bits/.*)>)|\bstd::|\bconstexpr\b|\bvirtual\s+~?\w|\bstatic_cast<|\boperator\s*[=+<(\[]",
+    re.MULTILINE,
+)
+_OBJECTIVE_C = re.compile(
+    rb"^\s*(?:@(?:interface|protocol|implementation|class|import|end)\b|#\s*import\b)", re.MULTILINE
+)
+_HEAD = 1 << 14  # bytes: enough for what decides, and cheap for a file of a megabyte
+
+
+def is_binary_name(path: str) -> bool:
+    """Whether a name says, without a look inside, that a file holds no text: a picture, an archive."""
+    return "binary" in _tags(path)
+
+
+def language_of(path: str, content: bytes) -> str | None:
+    """The language of a text file; "Text" for prose of no format; None for what is not worth searching.
+
+    It depends on the path and on the first 16 KiB of the content alone, never on other files.
+    """
+    head, suffix = content[:_HEAD], splitext(path)[1].lower()
+    if suffix in (".h", ".hh", ".hpp", ".m", ".ts"):
+        return _shared(suffix, head)
+    tags = _tags(path)
+    if tags & _DATA:
+        return None
+    named = _named(tags) or _EXTENSIONS.get(suffix)
+    if named is not None and not (named == "Text" and head.startswith(b"#!")):
+        return named
+    return _by_interpreter(head) or _plain(path, tags, suffix)
+
+
+def _tags(path: str) -> frozenset[str]:
+    return _tags_of_name(basename(path))
+
+
+@lru_cache(maxsize=4_096)  # of a file it is asked twice, and __init__.py a thousand times
+def _tags_of_name(name: str) -> frozenset[str]:
+    from identify.identify import tags_from_filename
+
+    return frozenset(tags_from_filename(name))
+
+
+def _named(tags: frozenset[str]) -> str | None:
+    return next((name for tag, name in _NAMES.items() if tag in tags), None)
+
+
+def _shared(suffix: str, head: bytes) -> str:
+    """Of the extensions that several languages have, by what only one of them can hold."""
+    if suffix == ".ts":  # a translation of Qt's is XML
+        return (
+            "XML"
+            if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<?xml", b"<!DOCTYPE"))
+            else "TypeScript"
+        )
+    if suffix == ".m":
+        return (
+            "Objective-C"
+            if _OBJECTIVE_C.search(head) or re.search(rb"^\s*#\s*include\b", head, re.MULTILINE)
+            else "MATLAB"
+        )
+    if suffix != ".h":
+        return "C++"
+    if _OBJECTIVE_C.search(head):
+        return "Objective-C"
+    return "C++" if _CPP.search(head) else "C"
+
+
+def _by_interpreter(head: bytes) -> str | None:
+    """By the first line of a script, "#!/usr/bin/env python3"."""
+    from identify.identify import parse_shebang
+    from identify.interpreters import INTERPRETERS
+
+    if not head.startswith(b"#!"):
+        return None
+    try:
+        command = parse_shebang(io.BytesIO(head))
+    except ValueError:
+        return None
+    name = basename(command[0]) if command else ""
+    while name and name not in INTERPRETERS:  # python3.11, then python3
+        name = name.rpartition(".")[0]
+    return _named(frozenset(INTERPRETERS.get(name, ())))
+
+
+def _plain(path: str, tags: frozenset[str], suffix: str) -> str | None:
+    """Text of a kind that is only known as text, or has no extension at all (OWNERS, NEWS)."""
+    name = basename(path)
+    if suffix in _NOT_PROSE:
+        return None
+    return "Text" if tags == {"text"} or (not tags and "." not in name) else None

@@ -1,0 +1,201 @@
+"""A repository as a user gives it, a URL or a local path, checked and given a stable id.
+
+What belongs here: spelling, refusals and links. What does not: connecting, and reading a repository.
+A refusal never repeats the input: it may hold a password.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+from ingest_assets.model import ConfigurationError
+from ingest_assets.sources.repositories.local import git_folder, inside_roots
+from ingest_assets.sources.repositories.policy import Policy, checked_host
+
+MAX_INPUT = 2_000  # characters
+MAX_REF = 250
+_MAX_ID = 200
+_PORTS = {"https": 443, "http": 80}
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(::|://|:)")
+_SCP = re.compile(r"[^/\\:]+:(?!//)")
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_SEGMENT = re.compile(
+    r"[^\x00-\x20\x7f-\x9f/\\:?#\[\]<>\"'`|*^{}%]+( [^\x00-\x20\x7f-\x9f/\\:?#\[\]<>\"'`|*^{}%]+)*\Z"
+)
+_REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|\Z)|\.\Z|/\Z")
+_COMMIT = re.compile(r"[0-9a-f]{40}\Z")
+_CASELESS = frozenset({"github.com", "gitlab.com", "bitbucket.org", "codeberg.org"})
+# Where a host shows a file: what stands between the repository and the ref. Others get a link without one.
+_BLOB = {"github.com": "blob", "gitlab.com": "-/blob", "bitbucket.org": "src"}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A repository that may be read. Exactly one of `url` and `path` is there.
+
+    `id` is stable, readable and safe as a partition key: "github.com/owner/name", "local/name-1f3a9c20".
+    """
+
+    id: str
+    name: str
+    url: str | None = None  # without credentials, query and fragment
+    path: Path | None = None  # absolute, links resolved: the folder that the user gave
+    web: str | None = None  # where a browser finds it
+
+    def link(self, path: str, ref: str | None) -> str:
+        """Where a person can look at a file. Never by commit, so that an unchanged file keeps its link."""
+        if self.web is None:
+            return f"repository:{quote(self.id)}/{quote(path)}"
+        blob = _BLOB.get(self.web.split("/")[2])
+        if blob is None:
+            return f"{self.web}#{quote(path)}"
+        return f"{self.web}/{blob}/{quote(_short(ref) if ref else 'HEAD')}/{quote(path)}"
+
+
+def parse_origin(given: str, policy: Policy) -> Origin:
+    """The Origin of a git URL or of the absolute path of a local repository.
+
+    Looks nothing up on the network; names are resolved, and their addresses judged, at each connection.
+    Raises ConfigurationError, in one sentence, for whatever the policy does not allow.
+    """
+    if len(given) > MAX_INPUT:
+        raise ConfigurationError(
+            f"The repository is given by {len(given):,} characters; {MAX_INPUT:,} are allowed."
+        )
+    if _CONTROLS.search(given):
+        raise ConfigurationError("The repository's URL or path holds a control character.")
+    given = given.strip()
+    if not given:
+        raise ConfigurationError("The repository's URL or path is empty.")
+    if given.startswith("-"):
+        raise ConfigurationError("A repository's URL or path may not begin with a hyphen.")
+    if os.name == "nt" and _DRIVE.match(given):
+        return _local(given, policy)
+    scheme = _SCHEME.match(given)
+    if scheme and scheme[2] == "::":
+        raise ConfigurationError("Repositories may not be fetched through a remote helper (a URL with ::).")
+    if scheme and scheme[2] == "://":
+        return _from_url(given, scheme[1].lower(), policy)
+    if _SCP.match(given):
+        raise ConfigurationError(
+            "Repositories may not be fetched by ssh (user@host:path): give the https URL instead."
+        )
+    return _local(given, policy)
+
+
+def checked_ref(ref: str | None) -> str | None:
+    """A branch, tag, full ref or commit (40 hexadecimal digits) by git's rules; None stands for HEAD."""
+    if ref is None or not ref.strip() or ref == "HEAD":
+        return None
+    if len(ref) > MAX_REF:
+        raise ConfigurationError(f"The ref has {len(ref):,} characters; {MAX_REF} are allowed.")
+    if ref.startswith(("-", "/", ".")) or _REF_FORBIDDEN.search(ref) or not _encodable(ref):
+        raise ConfigurationError("The ref is not the name of a branch, a tag or a commit.")
+    return ref
+
+
+def is_commit(ref: str) -> bool:
+    return _COMMIT.match(ref) is not None
+
+
+def _from_url(given: str, scheme: str, policy: Policy) -> Origin:
+    try:
+        parts = urlsplit(given)
+        port, host = parts.port, parts.hostname or ""
+    except ValueError:
+        raise ConfigurationError("The repository's URL cannot be read: check its host and port.") from None
+    if "@" in parts.netloc:
+        raise ConfigurationError(
+            "The repository's URL holds credentials: leave them out, and set a token for the host instead."
+        )
+    policy.require_protocol(scheme)
+    if scheme == "file":
+        if host not in ("", "localhost"):
+            raise ConfigurationError("A file: URL may not name a host.")
+        return _local(_without_escapes(parts.path), policy)
+    if parts.query or parts.fragment or given.endswith(("?", "#")):
+        raise ConfigurationError("The repository's URL may have no query and no fragment.")
+    if port == 0:
+        raise ConfigurationError("The repository's URL has no valid port.")
+    host = checked_host(host)
+    policy.require_host(host)
+    return _remote(scheme, host, port or _PORTS[scheme], _segments(parts.path))
+
+
+def _segments(path: str) -> list[str]:
+    segments = _without_escapes(path).strip("/").split("/")
+    if any(not _SEGMENT.match(segment) or segment in (".", "..") for segment in segments):
+        raise ConfigurationError(
+            'The path of the repository\'s URL is empty, holds "." or "..", or what is not allowed in it.'
+        )
+    return segments
+
+
+def _without_escapes(path: str) -> str:
+    """Percent-decoded once; what is encoded twice, or encodes a separator or a dot, has something to hide."""
+    if re.search("%(2[ef]|5c|25|00)", path, re.IGNORECASE):
+        raise ConfigurationError(
+            "The path of the repository's URL holds an encoded dot, slash or percent sign."
+        )
+    decoded = unquote(path, errors="surrogateescape")
+    if "%" in decoded or not _encodable(decoded) or _CONTROLS.search(decoded):
+        raise ConfigurationError(
+            "The path of the repository's URL is not encoded as UTF-8, or encoded twice."
+        )
+    return decoded
+
+
+def _remote(scheme: str, host: str, port: int, segments: list[str]) -> Origin:
+    shown = f"[{host}]" if ":" in host else host
+    authority = shown if port == _PORTS[scheme] else f"{shown}:{port}"
+    path = "/".join(segments)
+    bare = path[: -len(".git")] if path.endswith(".git") and not path.endswith("/.git") else path
+    readable = bare.lower() if host in _CASELESS else bare
+    prefix = "" if scheme == "https" else f"{scheme}:"
+    return Origin(
+        id=_bounded(f"{prefix}{authority}/{readable}"),
+        name=bare,
+        url=f"{scheme}://{authority}/{quote(path)}",
+        web=f"{scheme}://{authority}/{quote(bare)}",
+    )
+
+
+def _bounded(text: str) -> str:
+    if len(text) <= _MAX_ID:
+        return text
+    return f"{text[: _MAX_ID - 17]}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _local(given: str, policy: Policy) -> Origin:
+    path = Path(given)
+    if not policy.local_roots:
+        raise ConfigurationError("Local repositories are not allowed: no folder for them is set.")
+    if not path.is_absolute():
+        raise ConfigurationError(
+            "The path of a local repository must be absolute (or the URL begin with https://)."
+        )
+    if ".." in re.split(r"[\\/]", given) or re.search("%(25)*(2e|2f|5c)", given, re.IGNORECASE):
+        raise ConfigurationError('The path of a local repository may not hold "..", encoded or not.')
+    real = inside_roots(path, policy.local_roots)
+    git_folder(real, policy.local_roots)  # says why, when it is none
+    digest = hashlib.sha256(os.fsencode(os.path.normcase(real))).hexdigest()[:8]
+    readable = re.sub(r"[^\w.-]+", "_", real.name.removesuffix(".git"))[:100].strip("._-") or "repository"
+    return Origin(id=f"local/{readable}-{digest}", name=real.name, path=real)
+
+
+def _short(ref: str) -> str:
+    return ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

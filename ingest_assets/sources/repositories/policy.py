@@ -1,0 +1,166 @@
+"""What may be fetched: protocols, hosts, addresses, local folders. Nothing is allowed that is not listed.
+
+What belongs here: the allow-list, and whether a host or an address is on it. What does not: how a user spells
+a repository (origin) and the connection itself (transport).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ingest_assets.model import ConfigurationError, UnavailableError
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+FETCHABLE = frozenset({"https", "http", "file"})
+_LOCAL_NAMES = re.compile(r"(^|\.)(localhost|local|internal|localdomain|lan|home\.arpa)\Z")
+_HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.(?!-)[a-z0-9_-]{1,63})*\Z")
+# inet_aton takes 2130706433, 0x7f000001, 0177.1 and 127.1 for addresses, so a resolver may as well.
+_NUMERIC_LABEL = re.compile(r"(0x[0-9a-f]*|[0-9]+)\Z")
+_DOTTED_QUAD = re.compile(r"(0|[1-9][0-9]{0,2})(\.(0|[1-9][0-9]{0,2})){3}\Z")
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_MAX_HOST = 253
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What may be fetched. The defaults allow public hosts over https, and no local folder.
+
+    `protocols` are some of https, http and file. `hosts`, when given, are the only ones; "*.example.com"
+    stands for every name below example.com. `local_roots` are the folders that a local repository may be
+    in. `tokens` are sent to their host (and port, where one is named), over https only.
+    """
+
+    protocols: frozenset[str] = frozenset({"https"})
+    hosts: frozenset[str] | None = None
+    allow_private_addresses: bool = False
+    local_roots: tuple[Path, ...] = ()
+    ca_file: Path | None = None  # certificates to trust instead of the well-known ones
+    tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if strange := sorted(self.protocols - FETCHABLE):
+            raise ConfigurationError(
+                f"Repositories cannot be fetched by {', '.join(strange)}: only https, http and file can be."
+            )
+        if relative := [str(root) for root in self.local_roots if not root.is_absolute()]:
+            raise ConfigurationError(f"Folders for local repositories must be absolute: {relative[0]!r}.")
+
+    def require_protocol(self, protocol: str) -> None:
+        if protocol not in self.protocols:
+            allowed = ", ".join(sorted(self.protocols)) or "none"
+            raise ConfigurationError(
+                f"Repositories may not be fetched by {protocol[:20]} (allowed: {allowed})."
+            )
+
+    def require_host(self, host: str) -> None:
+        """Raises ConfigurationError for a host that is not listed, or is itself a private address or name."""
+        if self.hosts is not None and not any(_matches(host, pattern) for pattern in self.hosts):
+            raise ConfigurationError(
+                f"Repositories may not be fetched from {host}: it is not an allowed host."
+            )
+        if self.allow_private_addresses:
+            return
+        address = _literal(host)
+        if address is not None:
+            self.require_address(host, address)
+        elif _LOCAL_NAMES.search(host):
+            raise ConfigurationError(f"Repositories may not be fetched from {host}: it is a private name.")
+
+    def require_address(self, host: str, address: IPAddress) -> None:
+        if not self.allow_private_addresses and not is_public(address):
+            raise ConfigurationError(
+                f"Repositories may not be fetched from {host}: its address is private or reserved."
+            )
+
+    def resolve(self, host: str, port: int, timeout_s: float) -> list[str]:
+        """The addresses to connect to. One forbidden address among them forbids the host.
+
+        Raises ConfigurationError then, and UnavailableError when the name is not known or the resolver
+        does not answer in `timeout_s`.
+        """
+        self.require_host(host)
+        found = _look_up(host, port, timeout_s)
+        for text in found:
+            self.require_address(host, ipaddress.ip_address(text.partition("%")[0]))
+        return found
+
+    def token_for(self, host: str, port: int, protocol: str) -> str | None:
+        if protocol != "https":
+            return None
+        return self.tokens.get(f"{host}:{port}") or (self.tokens.get(host) if port == 443 else None)  # noqa: PLR2004
+
+
+def is_public(address: IPAddress) -> bool:
+    """Whether an address is one of the open internet. Addresses that wrap another are judged by both."""
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if address in _NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(inner)
+        if address.is_site_local or address.teredo is not None:
+            return False
+    return address.is_global and not address.is_multicast
+
+
+def checked_host(host: str) -> str:
+    """A host as it is compared, without brackets. Raises ConfigurationError when it is not written as one."""
+    if ":" in host:
+        try:
+            return str(ipaddress.IPv6Address(host))
+        except ValueError:
+            raise ConfigurationError("The host of the repository's URL is not an IPv6 address.") from None
+    try:
+        name = host.rstrip(".").lower() if host.isascii() else host.rstrip(".").encode("idna").decode()
+    except UnicodeError:
+        name = ""
+    if len(name) > _MAX_HOST or not _HOST.match(name):
+        raise ConfigurationError("The repository's URL has no host, or one that is not a host name.")
+    if _NUMERIC_LABEL.match(name.rsplit(".", 1)[-1]) and not _DOTTED_QUAD.match(name):
+        raise ConfigurationError(
+            "The host of the repository's URL is a number: write an address as 192.0.2.1."
+        )
+    return name
+
+
+def _literal(host: str) -> IPAddress | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _matches(host: str, pattern: str) -> bool:
+    if pattern.startswith("*."):
+        return host.endswith(pattern[1:].lower())
+    return host == pattern.lower()
+
+
+def _look_up(host: str, port: int, timeout_s: float) -> list[str]:
+    """Addresses of a host, by a thread, because a resolver cannot be told how long to try."""
+    found: list[str] = []
+    failed: list[OSError] = []
+
+    def look() -> None:
+        try:
+            answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            failed.append(error)
+        else:
+            found.extend(dict.fromkeys(str(answer[4][0]) for answer in answers))
+
+    thread = threading.Thread(target=look, daemon=True, name="look up a host")
+    thread.start()
+    thread.join(timeout_s)
+    if failed:
+        raise UnavailableError(f"The host {host} is not known: {failed[0].strerror or failed[0]}.")
+    if not found:
+        raise UnavailableError(f"The address of {host} could not be looked up in {timeout_s:.0f} s.")
+    return list(found)

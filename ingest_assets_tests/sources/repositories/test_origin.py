@@ -1,0 +1,318 @@
+"""What a user may give for a repository, what it becomes, and what is refused in one clear sentence."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest_assets.model import ConfigurationError, UnavailableError
+from ingest_assets.sources.repositories.mirror import Mirror, remote_heads
+from ingest_assets.sources.repositories.origin import Origin, checked_ref, parse_origin
+from ingest_assets.sources.repositories.policy import Policy, is_public
+from ingest_assets.sources.repositories.source import RepositorySource
+from ingest_assets_tests.sources.repositories.repos import TestRepo, bodies
+
+OPEN = Policy()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected_id", "url"),
+    [
+        ("https://github.com/Owner/Name", "github.com/owner/name", "https://github.com/Owner/Name"),
+        ("https://github.com/Owner/Name.git", "github.com/owner/name", "https://github.com/Owner/Name.git"),
+        ("HTTPS://GitHub.com:443/Owner/Name/", "github.com/owner/name", "https://github.com/Owner/Name"),
+        ("  https://gitlab.com/a/b/c  ", "gitlab.com/a/b/c", "https://gitlab.com/a/b/c"),
+        ("https://git.example.org:8443/A/b", "git.example.org:8443/A/b", "https://git.example.org:8443/A/b"),
+        (
+            "https://git.example.org/My%20Team/x",
+            "git.example.org/My Team/x",
+            "https://git.example.org/My%20Team/x",
+        ),
+        ("https://git.example.org./x", "git.example.org/x", "https://git.example.org/x"),
+        ("https://8.8.8.8/x", "8.8.8.8/x", "https://8.8.8.8/x"),
+        (
+            "https://bücher.example.org/x",
+            "xn--bcher-kva.example.org/x",
+            "https://xn--bcher-kva.example.org/x",
+        ),
+    ],
+)
+def test_urls(given: str, expected_id: str, url: str) -> None:
+    origin = parse_origin(given, OPEN)
+    assert (origin.id, origin.url, origin.path) == (expected_id, url, None)
+
+
+REFUSED = [
+    ("", "empty"),
+    ("http://github.com/a/b", "by http"),
+    ("ssh://git@github.com/a/b", "credentials"),
+    ("ssh://github.com/a/b", "by ssh"),
+    ("git://github.com/a/b", "by git"),
+    ("git@github.com:a/b.git", "by ssh"),
+    ("github.com:a/b.git", "by ssh"),
+    ("ext::sh -c touch% /tmp/x", "remote helper"),
+    ("fd::17/foo", "remote helper"),
+    ("file:///etc", "by file"),
+    ("--upload-pack=touch /tmp/x", "begin with a hyphen"),
+    ("javascript://x/y", "by javascript"),
+    ("https://user:s3cret@github.com/a/b", "credentials"),
+    ("https://s3cret@github.com/a/b", "credentials"),
+    ("https://github.com/a/b?token=s3cret", "no query"),
+    ("https://github.com/a/b#s3cret", "no fragment"),
+    ("https://github.com", "path"),
+    ("https:///a/b", "no host"),
+    ("https://github.com/a/../b", "path"),
+    ("https://github.com/a/%2e%2e/b", "encoded dot"),
+    ("https://github.com/a/%252e%252e/b", "encoded"),
+    ("https://github.com/a%2fb", "encoded"),
+    ("https://github.com/a%00b", "encoded"),
+    ("https://github.com/a%0ab", "encoded"),
+    ("https://github.com/a\\b", "path"),
+    ("https://github.com/a\0b", "control"),
+    ("https://github.com/a\nb", "control"),
+    ("https://github.com:99999/a/b", "host and port"),
+    ("https://github.com:0/a/b", "port"),
+    ("https://[::1/a", "cannot be read"),
+    ("https://-x.example.org/a", "no host"),
+    ("https://ex ample.org/a", "no host"),
+    ("https://git%68ub.com/a/b", "no host"),
+    ("https://github.com/" + "a" * 5_000, "5,0"),
+    ("https://localhost/a", "private name"),
+    ("https://x.localhost/a", "private name"),
+    ("https://git.corp.internal/a", "private name"),
+    ("https://127.0.0.1/a", "private or reserved"),
+    ("https://127.1/a", "is a number"),
+    ("https://2130706433/a", "is a number"),
+    ("https://0x7f000001/a", "is a number"),
+    ("https://0177.0.0.1/a", "is a number"),
+    ("https://10.0.0.8/a", "private or reserved"),
+    ("https://169.254.169.254/latest", "private or reserved"),
+    ("https://100.64.0.1/a", "private or reserved"),
+    ("https://0.0.0.0/a", "private or reserved"),
+    ("https://[::1]/a", "private or reserved"),
+    ("https://[::ffff:127.0.0.1]/a", "private or reserved"),
+    ("https://[::ffff:a9fe:a9fe]/a", "private or reserved"),
+    ("https://[fd00::1]/a", "private or reserved"),
+    ("https://[fe80::1]/a", "private or reserved"),
+    ("https://[64:ff9b::7f00:1]/a", "private or reserved"),
+    ("https://[2002:7f00:1::]/a", "private or reserved"),
+    ("/etc", "no folder for them is set"),
+    ("relative/path", "no folder for them is set"),
+]
+
+
+@pytest.mark.parametrize(("given", "words"), REFUSED)
+def test_what_is_refused(given: str, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        parse_origin(given, OPEN)
+    message = str(caught.value)
+    assert "s3cret" not in message
+    assert message.endswith(".")
+    assert len(message) < 200
+    assert "\n" not in message
+
+
+@given(st.text(max_size=60).map(lambda text: "https://" + text) | st.text(max_size=60))
+def test_whatever_is_given_is_an_origin_or_a_refusal(given: str) -> None:
+    try:
+        origin = parse_origin(given, OPEN)
+    except ConfigurationError:
+        return
+    assert origin.url is not None
+    assert parse_origin(origin.url, OPEN) == origin
+    assert origin.id.isprintable()
+    assert ".." not in origin.id.split("/")
+
+
+def test_hosts_may_be_listed() -> None:
+    policy = Policy(hosts=frozenset({"github.com", "*.example.org"}))
+    parse_origin("https://github.com/a/b", policy)
+    parse_origin("https://git.example.org/a", policy)
+    for host in ("example.org", "github.com.evil.net", "evilgithub.com", "evilexample.org"):
+        with pytest.raises(ConfigurationError, match="not an allowed host"):
+            parse_origin(f"https://{host}/a", policy)
+
+
+def test_only_what_can_be_fetched_may_be_allowed() -> None:
+    with pytest.raises(ConfigurationError, match="by ssh"):
+        Policy(protocols=frozenset({"https", "ssh"}))
+    with pytest.raises(ConfigurationError, match="must be absolute"):
+        Policy(local_roots=(Path("here"),))
+
+
+def test_a_long_path_has_a_short_id() -> None:
+    one, other = (parse_origin(f"https://example.org/{'a' * 300}{x}", OPEN).id for x in "12")
+    assert len(one) == len(other) == 200
+    assert one != other
+
+
+def test_a_name_is_judged_by_every_address_it_has() -> None:
+    origin = Origin(id="x", name="x", url="https://localhost:1/x")
+    with pytest.raises(ConfigurationError, match="private name"):
+        remote_heads(origin, Policy())
+    with pytest.raises(UnavailableError, match="not known"):
+        Policy().resolve("no-such-host.invalid", 443, 5)
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("8.8.8.8", True), ("2606:4700::1111", True), ("::ffff:8.8.8.8", True),
+        ("192.168.1.1", False), ("172.16.0.1", False), ("224.0.0.1", False), ("255.255.255.255", False),
+        ("198.18.0.1", False), ("192.0.2.1", False), ("::", False), ("ff02::1", False), ("fec0::1", False),
+        ("2001:db8::1", False), ("64:ff9b::a00:1", False), ("64:ff9b::808:808", True),
+    ],
+)  # fmt: skip
+def test_public_addresses(address: str, public: bool) -> None:
+    assert is_public(ipaddress.ip_address(address)) is public
+
+
+@pytest.mark.parametrize("ref", [None, "", "HEAD"])
+def test_no_ref_is_the_default_branch(ref: str | None) -> None:
+    assert checked_ref(ref) is None
+
+
+@pytest.mark.parametrize(
+    "ref", ["main", "v1.0", "feature/x", "refs/tags/v1", "a" * 40, "später", "a@b", "x#1"]
+)
+def test_refs(ref: str) -> None:
+    assert checked_ref(ref) == ref
+
+
+@pytest.mark.parametrize(
+    "ref",
+    [
+        "--upload-pack=touch /tmp/x", "-x", "a..b", "a b", "a\0b", "a\nb", "/a", "a/", "a//b", ".a", "a/.b",
+        "a.lock", "a.lock/b", "a.", "a@{1}", "a~1", "a^", "a:b", "a?", "a*", "a[", "a\\b",
+        "x" * 5_000, "\ud800",
+    ],
+)  # fmt: skip
+def test_refs_that_are_refused(ref: str) -> None:
+    with pytest.raises(ConfigurationError, match="ref"):
+        checked_ref(ref)
+
+
+@pytest.mark.parametrize(
+    ("url", "ref", "link"),
+    [
+        ("https://github.com/a/b.git", None, "https://github.com/a/b/blob/HEAD/src/x%20y.py"),
+        ("https://github.com/a/b", "v1", "https://github.com/a/b/blob/v1/src/x%20y.py"),
+        ("https://github.com/a/b", "refs/heads/f/x", "https://github.com/a/b/blob/f/x/src/x%20y.py"),
+        ("https://gitlab.com/a/b", None, "https://gitlab.com/a/b/-/blob/HEAD/src/x%20y.py"),
+        ("https://bitbucket.org/a/b", None, "https://bitbucket.org/a/b/src/HEAD/src/x%20y.py"),
+        ("https://git.example.org/a/b.git", None, "https://git.example.org/a/b#src/x%20y.py"),
+    ],
+)
+def test_links(url: str, ref: str | None, link: str) -> None:
+    assert parse_origin(url, OPEN).link("src/x y.py", ref) == link
+
+
+def _policy(root: Path) -> Policy:
+    return Policy(local_roots=(root,), protocols=frozenset({"https", "file"}))
+
+
+def test_local_repositories(tmp_path: Path) -> None:
+    with TestRepo(tmp_path / "my repo.git") as repo:
+        repo.commit({"a.py": b""})
+    origin = parse_origin(str(tmp_path / "my repo.git"), _policy(tmp_path))
+    assert origin.id.startswith("local/my_repo-")
+    assert origin.path == tmp_path / "my repo.git"
+    assert origin.link("a b.py", None) == f"repository:{origin.id}/a%20b.py"
+    assert parse_origin((tmp_path / "my repo.git").as_uri(), _policy(tmp_path)) == origin
+    assert parse_origin(f"{tmp_path}/./my repo.git/", _policy(tmp_path)) == origin
+    (tmp_path / "link").symlink_to("my repo.git")
+    assert parse_origin(str(tmp_path / "link"), _policy(tmp_path)) == origin  # one repository, one id
+
+
+def test_local_paths_that_are_refused(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    with TestRepo(root / "repo") as repo:
+        repo.commit({"a.py": b""})
+    with TestRepo(tmp_path / "outside") as other:
+        other.commit({"a.py": b""})
+    (root / "plain").mkdir()
+    (root / "file").write_text("x")
+    (root / "out").symlink_to(tmp_path / "outside")
+    (root / "loop").symlink_to("loop")
+    os.mkfifo(root / "pipe")
+    (root / "piped").mkdir()
+    os.mkfifo(root / "piped" / "HEAD")
+    cases = {
+        "repo": "must be absolute",
+        "./repo": "must be absolute",
+        f"{root}/../root/repo": r'"\.\."',
+        f"{root}/%2e%2e/root/repo": r'"\.\."',
+        f"{root}/%252e%252e/root/repo": r'"\.\."',
+        f"{root}/repo%2f..": r'"\.\."',
+        f"{root}/plain": "a plain folder is not one",
+        f"{root}/file": "not a folder",
+        f"{root}/missing": "No such file",
+        f"{root}/out": "outside the folders",
+        f"{root}/loop": "cannot be opened",
+        f"{root}/pipe": "not a folder",
+        f"{root}/piped": "a plain folder is not one",
+        "/dev/zero": "outside the folders",
+        str(tmp_path / "outside"): "outside the folders",
+        f"{root}/re\0po": "control character",
+        f"{root}/{'x' * 300}": "cannot be opened",
+        f"file://host{root}/repo": "may not name a host",
+        f"file://{root}/%2e%2e/root/repo": "encoded dot",
+    }
+    for path, words in cases.items():
+        with pytest.raises(ConfigurationError, match=words):
+            parse_origin(path, _policy(root))
+
+
+def test_a_repository_may_not_lead_out_of_the_allowed_folders(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    with TestRepo(tmp_path / "secret") as secret:
+        secret.commit({"secret.py": b"secret = 1\n"})
+    for name, part, target in [
+        ("objects-link", "objects", tmp_path / "secret" / "objects"),
+        ("refs-link", "refs", tmp_path / "secret" / "refs"),
+    ]:
+        with TestRepo(root / name):
+            pass
+        (root / name / part).rename(root / name / f"{part}.own")
+        (root / name / part).symlink_to(target)
+    with TestRepo(root / "borrower"):
+        pass
+    (root / "borrower" / "objects" / "info" / "alternates").write_text(f"{tmp_path / 'secret' / 'objects'}\n")
+    (root / "pointer").mkdir()
+    (root / "pointer" / ".git").write_text(f"gitdir: {tmp_path / 'secret'}\n")
+    (root / "worktree").mkdir()
+    (root / "worktree" / "HEAD").write_text("ref: refs/heads/main\n")
+    (root / "worktree" / "commondir").write_text("../../secret\n")
+    for name in ("objects-link", "refs-link", "borrower", "pointer", "worktree"):
+        with pytest.raises(ConfigurationError, match="outside the folders"):
+            parse_origin(str(root / name), _policy(root))
+
+
+def test_a_worktree_and_borrowed_objects_within_the_folders(tmp_path: Path) -> None:
+    with TestRepo(tmp_path / "main.git") as repo:
+        commit = repo.commit({"a.py": b"a = 1\n"})
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / ".git").write_text("gitdir: ../main.git\n")
+    policy = _policy(tmp_path)
+    assert Mirror(parse_origin(str(tmp_path / "tree"), policy), tmp_path, policy).fetch().commit == commit
+    with TestRepo(tmp_path / "shared.git"):
+        pass
+    (tmp_path / "shared.git" / "objects" / "info" / "alternates").write_text("../../main.git/objects\n")
+    (tmp_path / "shared.git" / "refs" / "heads" / "main").write_text(f"{commit}\n")
+    mirror = Mirror(parse_origin(str(tmp_path / "shared.git"), policy), tmp_path, policy)
+    assert mirror.fetch("main").commit == commit
+    assert bodies(RepositorySource("x", mirror, ref="main")) == {"a.py": b"a = 1\n"}
+
+
+def test_formats_that_are_not_supported_are_said_to_be(tmp_path: Path) -> None:
+    with TestRepo(tmp_path / "new"):
+        pass
+    config = tmp_path / "new" / "config"
+    config.write_text(config.read_text() + "[extensions]\n\tobjectFormat = sha256\n")
+    with pytest.raises(ConfigurationError, match="SHA-256"):
+        parse_origin(str(tmp_path / "new"), _policy(tmp_path))
