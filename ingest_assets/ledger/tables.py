@@ -60,6 +60,7 @@ document = Table(
     Column("body", Text, nullable=False),
     Column("refs", Text, nullable=False),  # JSON [document id, ...]
     Column("identity", Text),  # JSON of model.Identity
+    Column("attributes", Text, nullable=False, server_default="{}"),  # JSON {field: value}
 )
 
 # One row a member record: which canonical entity it belongs to.
@@ -188,6 +189,7 @@ chunk = Table(
     Column("uri", Text, nullable=False),
     Column("time", String),
     Column("text", Text, nullable=False),
+    Column("attributes", Text, nullable=False, server_default="{}"),  # JSON {field: value} of its payload
     Index(None, "source", "document_id"),
     Index(None, "text_digest", "source"),
 )
@@ -208,6 +210,17 @@ sparse_vector = Table(
     Column("text_digest", DIGEST, primary_key=True),
     Column("indices", LargeBinary, nullable=False),  # uint32, little endian, ascending
     Column("weights", LargeBinary, nullable=False),  # float32, little endian
+)
+
+# One row a repository that is kept in step. Its documents are those of the source "repositories/<id>".
+repository = Table(
+    "repository",
+    metadata,
+    Column("id", String, primary_key=True),  # sources.repositories.Origin.id
+    Column("location", Text, nullable=False),  # the URL, without credentials, or the path
+    Column("ref", String),  # branch, tag or commit; NULL for the default branch
+    Column("added_at", Double, nullable=False),  # seconds since 1970
+    Column("removed", Boolean, nullable=False),  # its documents are to go; then the row goes
 )
 
 # One row a collection. Numbers of generations are never used again, also not in another store: what is
