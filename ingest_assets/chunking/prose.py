@@ -67,7 +67,7 @@ def split(text: str, budget: Budget) -> list[Piece]:
     if budget.unit == "characters" and len(text) <= budget.size:
         return [Piece(0, 0, len(text))]
     units = _units(text, budget)
-    sizes = _measure(budget)([unit for _, unit in units])
+    sizes = measure(budget)([unit for _, unit in units])
     pieces: list[Piece] = []
     first, filled = 0, 0
     for i, ((_, unit), size) in enumerate(zip(units, sizes, strict=True)):
@@ -107,7 +107,7 @@ def _units(text: str, budget: Budget) -> list[tuple[int, str]]:
         splitter = TextSplitter.from_huggingface_tokenizer(_tokenizer(budget.tokenizer), capacity, trim=False)
     else:
         splitter = TextSplitter(capacity, trim=False)
-    measure = _measure(budget)
+    measure = measure(budget)
     units: list[tuple[int, str]] = []
     for start, stop in _segments(text, budget.size * SEGMENT_BUDGETS):
         segment = text[start:stop]
@@ -162,7 +162,7 @@ def _cut_in_word(text: str, low: int, high: int) -> int:
     return low + int((hashes * np.uint32(CUT_PRIME)).argmin())
 
 
-def _measure(budget: Budget) -> Measure:
+def measure(budget: Budget) -> Measure:
     if budget.tokenizer is None:
         return lambda units: [len(unit) for unit in units]
     tokenizer = _tokenizer(budget.tokenizer)
