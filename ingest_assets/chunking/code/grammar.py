@@ -69,6 +69,7 @@ class Grammar:
     wraps: frozenset[str] = frozenset()  # stand around one symbol: an export, a template, decorators
     opens: frozenset[str] = frozenset()  # hold symbols without being one: #ifdef, extern "C", a list
     leads: frozenset[str] = frozenset({"comment"})  # belong to what follows: comments, attributes
+    ends: frozenset[str] = frozenset()  # close what is before them, as a bracket does
     bodies: frozenset[str] = frozenset()  # hold members where no field "body" does
     function: str = "language"  # of the wheel's module
     separator: str = "."
@@ -107,6 +108,8 @@ def parts(grammar: Grammar, language: Language) -> dict[int, Part]:
             table[number] = WRAP
         elif kind in grammar.opens:
             table[number] = OPEN
+        elif kind in grammar.ends:
+            table[number] = PUNCTUATION
         elif kind in grammar.leads:
             table[number] = LEAD
         else:

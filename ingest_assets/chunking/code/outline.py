@@ -170,8 +170,10 @@ class Outline:
         if kind is None or (kind in VALUES and owner.kind != "module"):
             return False
         name, qualifier = name_of(node, rule, self.grammar, owner.qualifier)
-        if not name and kind in VALUES:
-            return False
+        if not name:
+            if kind in VALUES:
+                return False
+            name = owner.name
         if kind == "function" and (owner.kind in TYPES or "::" in name):
             kind = "method"
         name, qualifier = name.replace("::", "."), qualifier.replace("::", ".")
@@ -207,4 +209,6 @@ class Outline:
                 lead = -1
             elif lead < 0 and self.data.count(b"\n", symbol.start, child.start_byte):
                 lead = child.start_byte
+        if lead >= 0:
+            symbol.stop = lead
         self.visit(body.children or [body], symbol, depth + 1, lead)

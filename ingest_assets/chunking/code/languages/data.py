@@ -26,6 +26,7 @@ HTML = Grammar(
         "script_element": Rule("module", name=("start_tag",)),
         "style_element": Rule("module", name=("start_tag",)),
     },
+    ends=frozenset({"end_tag"}),
     separator=" ",
 )
 
