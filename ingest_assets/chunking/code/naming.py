@@ -45,7 +45,7 @@ _BEFORE_SIGNATURE = frozenset(
 _OWNER = re.compile(r"(\w+)(?:\[[^\]]*\])?\W*$")
 
 
-def kind_of(node: Node, rule: Rule) -> SymbolKind | None:
+def kind_of(node: Node, rule: Rule, data: bytes) -> SymbolKind | None:
     """The kind of symbol that a node is; None when it is none."""
     inner = _inner(node, rule)
     kind = rule.kind
@@ -61,12 +61,14 @@ def kind_of(node: Node, rule: Rule) -> SymbolKind | None:
     if rule.words:
         name = inner.child_by_field_name("name")
         end = name.start_byte if name is not None else inner.end_byte
-        text = (inner.text or b"")[: end - inner.start_byte].decode("utf-8", "replace")
-        kind = next((rule.words[word] for word in text.split() if word in rule.words), kind)
+        words = data[inner.start_byte : end].decode("utf-8", "ignore").split()
+        kind = next((rule.words[word] for word in words if word in rule.words), kind)
     return kind
 
 
-def name_of(node: Node, rule: Rule, grammar: Grammar, qualifier: str) -> tuple[str, str]:
+def name_of(
+    node: Node, rule: Rule, grammar: Grammar, qualifier: str, data: bytes
+) -> tuple[str, str]:
     """(qualified name, what its members' names begin with); the first is empty when there is no name."""
     inner = _inner(node, rule)
     own = _first(inner, rule.name)
@@ -75,9 +77,9 @@ def name_of(node: Node, rule: Rule, grammar: Grammar, qualifier: str) -> tuple[s
         if within is None:
             break
         own = within
-    name = _text(own)
+    name = _text(own, data)
     if rule.owner:
-        receiver = _OWNER.search(_text(inner.child_by_field_name(rule.owner)))
+        receiver = _OWNER.search(_text(inner.child_by_field_name(rule.owner), data))
         if receiver:
             name = f"{receiver.group(1)}{grammar.separator}{name}"
     if not name:
@@ -88,7 +90,7 @@ def name_of(node: Node, rule: Rule, grammar: Grammar, qualifier: str) -> tuple[s
         before = inner.child_by_field_name(rule.prefix)
         within = _within(before) if before is not None else None
         if before is not None:
-            shown = f"{_text(within or before)} for {name}"
+            shown = f"{_text(within or before, data)} for {name}"
     return (prefix + shown)[-MAX_NAME:], (prefix + name)[-MAX_NAME:]
 
 
@@ -146,8 +148,9 @@ def _within(node: Node) -> Node | None:
     return _first(node, (step,))
 
 
-def _text(node: Node | None) -> str:
-    if node is None or node.text is None:
+def _text(node: Node | None, data: bytes) -> str:
+    # Not node.text: of a tree that was read block by block it is very slow.
+    if node is None:
         return ""
-    text = node.text[: 4 * MAX_NAME].decode("utf-8", "ignore")
+    text = data[node.start_byte : min(node.end_byte, node.start_byte + 4 * MAX_NAME)].decode("utf-8", "ignore")
     return " ".join(text.split()).strip("\"'")[:MAX_NAME]

@@ -166,10 +166,10 @@ class Outline:
 
     def _symbol(self, outer: Node, node: Node, rule: Rule, at: int, owner: Symbol, depth: int) -> bool:
         """Take a node for the symbol that its rule says; False when it is none here."""
-        kind = kind_of(node, rule)
+        kind = kind_of(node, rule, self.data)
         if kind is None or (kind in VALUES and owner.kind != "module"):
             return False
-        name, qualifier = name_of(node, rule, self.grammar, owner.qualifier)
+        name, qualifier = name_of(node, rule, self.grammar, owner.qualifier, self.data)
         if not name:
             if kind in VALUES:
                 return False
