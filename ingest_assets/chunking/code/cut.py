@@ -158,7 +158,7 @@ def _extents(file: File, budget: Budget, pieces: Sequence[Piece]) -> Iterator[Ex
             yield Extent(piece, start, stop, size)
             continue
         # A piece that fits but for the brackets after it.
-        head = start + len(file.text[start:stop].rstrip(_CLOSING))
+        head = start + len(file.text[start:stop].rstrip(_CLOSING).rstrip())
         if start < head < stop and _size(file, budget, start, head) <= budget.size:
             yield Extent(piece, start, head, _size(file, budget, start, head))
             piece = Piece(piece.start, piece.owner, piece.depth)

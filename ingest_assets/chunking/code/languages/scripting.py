@@ -27,13 +27,12 @@ _METHODS: dict[str, SymbolKind] = {
     "function_expression": "method",
     "generator_function": "method",
 }
-_JAVASCRIPT = {
+_SCRIPT = {
     "class_declaration": Rule("class"),
     "class": Rule("class"),
     "function_declaration": Rule("function"),
     "generator_function_declaration": Rule("function"),
     "method_definition": Rule("method"),
-    "field_definition": Rule(None, name=("property",), by="value", kinds=_METHODS),
     "lexical_declaration": Rule("const", inner="variable_declarator", by="value", kinds=_FUNCTIONS),
     "variable_declaration": Rule("const", inner="variable_declarator", by="value", kinds=_FUNCTIONS),
     "assignment_expression": Rule(None, name=("left",), by="right", kinds=_FUNCTIONS),
@@ -41,14 +40,14 @@ _JAVASCRIPT = {
 }
 JAVASCRIPT = Grammar(
     "tree-sitter-javascript",
-    _JAVASCRIPT,
+    {**_SCRIPT, "field_definition": Rule(None, name=("property",), by="value", kinds=_METHODS)},
     wraps=frozenset({"export_statement", "expression_statement"}),
     leads=frozenset({"comment", "decorator"}),
 )
 TYPESCRIPT = Grammar(
     "tree-sitter-typescript",
     {
-        **_JAVASCRIPT,
+        **_SCRIPT,
         "public_field_definition": Rule(None, by="value", kinds=_METHODS),
         "abstract_class_declaration": Rule("class"),
         "interface_declaration": Rule("interface"),
