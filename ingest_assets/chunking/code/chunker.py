@@ -16,6 +16,7 @@ from ingest_assets.model import Chunk, Document, digest_of
 # Bump when the same file gives other chunks.
 VERSION = "1"
 
+
 @dataclass(frozen=True, slots=True)
 class CodeChunker:
     """Cuts the files of one source.

@@ -62,10 +62,7 @@ class File:
 
     def size(self, start: int, stop: int) -> int:
         """Of the text between two bytes, in the budget's unit."""
-        start, stop = self.characters[start], self.characters[stop]
-        if self.budget.unit == "characters":
-            return stop - start
-        return measure(self.budget)([self.text[start:stop]])[0]
+        return _size(self, self.budget, self.characters[start], self.characters[stop])
 
     def signature(self, symbol: Symbol) -> str:
         """The line that a symbol is declared in, indented as in the file; shortened if need be."""
@@ -161,9 +158,9 @@ def _extents(file: File, budget: Budget, pieces: Sequence[Piece]) -> Iterator[Ex
         head = start + len(file.text[start:stop].rstrip(_CLOSING).rstrip())
         if start < head < stop and _size(file, budget, start, head) <= budget.size:
             yield Extent(piece, start, head, _size(file, budget, start, head))
-            piece = Piece(piece.start, piece.owner, piece.depth)
-            start = head
-        yield from _split(file, budget, piece, start, stop)
+            yield from _split(file, budget, Piece(piece.start, piece.owner, piece.depth), head, stop)
+        else:
+            yield from _split(file, budget, piece, start, stop)
 
 
 def _split(file: File, budget: Budget, piece: Piece, start: int, stop: int) -> Iterator[Extent]:

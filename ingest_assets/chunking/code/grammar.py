@@ -87,7 +87,7 @@ class Grammar:
 # The part that a type of node plays, as the outline asks for it.
 PLAIN, PUNCTUATION, LEAD, WRAP, OPEN = range(5)
 Part = int | Rule
-# The words at which a long statement may be cut; others, such as "end" or "#endif", close what is before them.
+# The words at which a long statement may be cut. Others, such as "end" and "#endif", close what is before.
 BRANCHES = frozenset(
     {"case", "catch", "default", "elif", "else", "elsif", "ensure", "except", "finally", "rescue", "when"}
 )

@@ -66,9 +66,7 @@ def kind_of(node: Node, rule: Rule, data: bytes) -> SymbolKind | None:
     return kind
 
 
-def name_of(
-    node: Node, rule: Rule, grammar: Grammar, qualifier: str, data: bytes
-) -> tuple[str, str]:
+def name_of(node: Node, rule: Rule, grammar: Grammar, qualifier: str, data: bytes) -> tuple[str, str]:
     """(qualified name, what its members' names begin with); the first is empty when there is no name."""
     inner = _inner(node, rule)
     own = _first(inner, rule.name)
@@ -152,5 +150,7 @@ def _text(node: Node | None, data: bytes) -> str:
     # Not node.text: of a tree that was read block by block it is very slow.
     if node is None:
         return ""
-    text = data[node.start_byte : min(node.end_byte, node.start_byte + 4 * MAX_NAME)].decode("utf-8", "ignore")
+    text = data[node.start_byte : min(node.end_byte, node.start_byte + 4 * MAX_NAME)].decode(
+        "utf-8", "ignore"
+    )
     return " ".join(text.split()).strip("\"'")[:MAX_NAME]

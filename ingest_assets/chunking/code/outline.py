@@ -39,6 +39,8 @@ MID_LINE = 1_000
 MAX_INDENT = 400
 # A definition of more line breaks than that has a chunk of its own.
 SHORT_LINES = 1
+# A key, an element or a rule of a style sheet has one from this share of the budget on.
+LARGE_SHARE = 3
 
 
 @dataclass(slots=True, eq=False)
@@ -105,25 +107,25 @@ class Outline:
             if part == PUNCTUATION:
                 done = end
             elif part == LEAD:
-                if lead >= 0 and lead_end >= 0 and self._apart(lead_end, start):
-                    self.add(lead, owner, depth)
-                    lead = start
-                elif lead < 0 and not (done >= 0 and b"\n" not in data[done:start]):
-                    lead = start
-                if lead >= 0:
+                trails = lead < 0 <= done and b"\n" not in data[done:start]
+                if not trails:
+                    lead = self._begin(lead, lead_end, start, owner, depth)
                     lead_end = end
             else:
-                at = start
-                if lead >= 0:
-                    if lead_end >= 0 and self._apart(lead_end, start):
-                        self.add(lead, owner, depth)
-                    else:
-                        at = lead
-                    lead = lead_end = -1
-                self._item(node, part, at, owner, depth)
+                self._item(node, part, self._begin(lead, lead_end, start, owner, depth), owner, depth)
+                lead = lead_end = -1
                 done = end
         if lead >= 0:
             self.add(lead, owner, depth)
+
+    def _begin(self, lead: int, lead_end: int, start: int, owner: Symbol, depth: int) -> int:
+        """Where something begins: at the comments before it, unless there is a blank line between."""
+        if lead < 0:
+            return start
+        if lead_end >= 0 and self._apart(lead_end, start):
+            self.add(lead, owner, depth)
+            return start
+        return lead
 
     def _apart(self, end: int, start: int) -> bool:
         """Whether there is a blank line between a comment and what follows."""
@@ -190,7 +192,8 @@ class Outline:
         piece = self.add(at, owner, depth)
         if piece is not None:
             piece.symbol = symbol
-            piece.alone = size > self.small or (kind in DEFINITIONS and lines > SHORT_LINES)
+            limit = self.budget // LARGE_SHARE if kind == "module" else self.small
+            piece.alone = size > limit or (kind in DEFINITIONS and lines > SHORT_LINES)
         return True
 
     def _open(self, node: Node, body: Node | None, at: int, symbol: Symbol, depth: int) -> None:

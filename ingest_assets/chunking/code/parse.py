@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 # step, as the parser reports it, is about two bytes of code.
 BLOCK = 4_096
 # Beyond this many times its own size, and these many bytes and steps, a file is given up.
-FREE_READS, READS_A_BYTE = 1_000_000, 30
-FREE_STEPS, STEPS_A_BYTE = 200_000, 12
+FREE_READS, READS_A_BYTE = 2_000_000, 10
+FREE_STEPS, STEPS_A_BYTE = 200_000, 5
 STEPS_A_REPORT = 100
 # The YAML scanner writes past its buffer at 256 open blocks (tree-sitter-yaml 0.7.2); nobody writes 100.
 MAX_YAML_BLOCKS = 100
+# For each tag the HTML scanner goes through all that are open, which no step counts.
+MAX_HTML_OPEN = 20_000
 _YAML_OPENING = re.compile(rb"^[ \t]*(?:[-?:][ \t]+)*", re.MULTILINE)
 
 
@@ -60,6 +62,8 @@ def parse(data: bytes, language: Language) -> Tree | None:
     from tree_sitter import Parser
 
     if language == load("YAML").language and _yaml_blocks(data) > MAX_YAML_BLOCKS:
+        return None
+    if language == load("HTML").language and data.count(b"<") - 2 * data.count(b"</") > MAX_HTML_OPEN:
         return None
     reads = FREE_READS + READS_A_BYTE * len(data)
     steps = FREE_STEPS + STEPS_A_BYTE * len(data)

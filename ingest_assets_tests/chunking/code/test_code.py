@@ -14,9 +14,7 @@ from ingest_assets.chunking.code.parse import load
 from ingest_assets.embedding.bundled import TOKENIZER
 from ingest_assets.model import Chunk, Document
 from ingest_assets_tests.chunking.code.samples import SAMPLES
-from ingest_assets_tests.chunking.code.samples_data import DATA_SAMPLES
 
-ALL = SAMPLES | DATA_SAMPLES
 KINDS = set(SymbolKind.__args__)  # type: ignore[attr-defined]
 
 
@@ -71,7 +69,7 @@ def symbols(chunks: list[Chunk]) -> set[tuple[str, str]]:
 
 
 def test_every_language_has_a_sample() -> None:
-    assert set(ALL) == set(LANGUAGES)
+    assert set(SAMPLES) == set(LANGUAGES)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -87,17 +85,17 @@ def test_the_tables_name_what_the_grammars_know(language: str) -> None:
         assert rule.inner is None or rule.inner in kinds
 
 
-@pytest.mark.parametrize("language", ALL)
+@pytest.mark.parametrize("language", SAMPLES)
 @pytest.mark.parametrize("size", [20, 60, 150, 1_000])
 def test_samples_are_covered_once(language: str, size: int) -> None:
-    body, _ = ALL[language]
+    body, _ = SAMPLES[language]
     check(body, cut(body, language, size), size)
     assert cut(body, language, size) == cut(body, language, size)
 
 
-@pytest.mark.parametrize("language", ALL)
+@pytest.mark.parametrize("language", SAMPLES)
 def test_samples_have_the_symbols_that_a_reader_sees(language: str) -> None:
-    body, expected = ALL[language]
+    body, expected = SAMPLES[language]
     # With the larger budget small values are merged, with the smaller one they are not.
     found = set[tuple[str, str]]().union(*(symbols(cut(body, language, size)) for size in (1_000, 60, 30)))
     assert set(expected) <= found
@@ -128,7 +126,9 @@ def test_a_chunk_is_a_symbol_with_what_stands_before_it() -> None:
 
 
 def test_scopes_are_repeated_outermost_first() -> None:
-    text = next(c.text for c in cut(SAMPLES["C++"][0], "C++") if c.attributes["symbol_name"] == "harbour.Crane.lift")
+    text = next(
+        c.text for c in cut(SAMPLES["C++"][0], "C++") if c.attributes["symbol_name"] == "harbour.Crane.lift"
+    )
     assert text.splitlines()[:3] == [
         "namespace harbour",
         "template <typename T> class Crane : public Base",
@@ -137,7 +137,8 @@ def test_scopes_are_repeated_outermost_first() -> None:
 
 
 def test_small_neighbours_are_merged_and_others_are_not() -> None:
-    body = "import os\nimport sys\n\nA = 1\nB = 2\n\ndef one(): return 1\ndef two(): return 2\n\n\ndef long():\n    x = 1\n    return x\n"
+    body = "import os\nimport sys\n\nA = 1\nB = 2\n\ndef one(): return 1\ndef two(): return 2\n"
+    body += "\n\ndef long():\n    x = 1\n    return x\n"
     chunks = cut(body, "Python")
     assert [c.attributes["symbol_name"] for c in chunks] == ["one, two", "long"]
     assert chunks[0].attributes["symbol_kind"] == "function"
@@ -200,7 +201,7 @@ def test_a_budget_of_tokens() -> None:
     from ingest_assets.chunking.prose import measure
 
     budget = Budget(60, 0, "tokens", TOKENIZER)
-    for language, (body, _) in ALL.items():
+    for language, (body, _) in SAMPLES.items():
         chunks = CodeChunker("code", budget).chunks(file(body, language))
         assert "".join("".join(body[c.start : c.end].split()) for c in chunks) == "".join(body.split())
         assert max(measure(budget)([body[c.start : c.end] for c in chunks])) <= 66, language

@@ -13,7 +13,9 @@ PYTHON = Grammar(
         "type_alias_statement": Rule("type_alias", name=("left",)),
     },
     wraps=frozenset({"decorated_definition", "expression_statement"}),
-    opens=frozenset({"if_statement", "try_statement", "else_clause", "except_clause", "finally_clause", "block"}),
+    opens=frozenset(
+        {"if_statement", "try_statement", "else_clause", "except_clause", "finally_clause", "block"}
+    ),
 )
 
 _FUNCTIONS: dict[str, SymbolKind] = {

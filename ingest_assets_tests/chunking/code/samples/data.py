@@ -1,10 +1,10 @@
-"""As `samples`: scripts, markup and data."""
+"""Of shells, markup and data."""
 
 from __future__ import annotations
 
-DATA_SAMPLES: dict[str, tuple[str, list[tuple[str, str]]]] = {}
+SAMPLES: dict[str, tuple[str, list[tuple[str, str]]]] = {}
 
-DATA_SAMPLES["Shell"] = (
+SAMPLES["Shell"] = (
     """#!/usr/bin/env bash
 set -euo pipefail
 
@@ -34,7 +34,7 @@ EOF
     [("const", "LIMIT"), ("function", "lift"), ("function", "turn")],
 )
 
-DATA_SAMPLES["SQL"] = (
+SAMPLES["SQL"] = (
     """-- Where ships lie.
 CREATE TABLE harbour.berths (
     id INTEGER PRIMARY KEY,
@@ -57,7 +57,7 @@ SELECT name, count(*) FROM harbour.berths GROUP BY name;
     [("struct", "harbour.berths"), ("struct", "deep"), ("function", "distance")],
 )
 
-DATA_SAMPLES["HTML"] = (
+SAMPLES["HTML"] = (
     """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -83,7 +83,7 @@ DATA_SAMPLES["HTML"] = (
     [],
 )
 
-DATA_SAMPLES["CSS"] = (
+SAMPLES["CSS"] = (
     """@import url("base.css");
 
 :root {
@@ -111,7 +111,7 @@ DATA_SAMPLES["CSS"] = (
     [],
 )
 
-DATA_SAMPLES["JSON"] = (
+SAMPLES["JSON"] = (
     """{
   "name": "harbour",
   "version": "1.2.0",
@@ -125,7 +125,7 @@ DATA_SAMPLES["JSON"] = (
     [],
 )
 
-DATA_SAMPLES["YAML"] = (
+SAMPLES["YAML"] = (
     """# What runs where.
 version: "3"
 services:
@@ -144,7 +144,7 @@ berths: [left, right]
     [],
 )
 
-DATA_SAMPLES["TOML"] = (
+SAMPLES["TOML"] = (
     """# What is built.
 title = "harbour"
 
@@ -164,7 +164,7 @@ name = "right"
     [],
 )
 
-DATA_SAMPLES["Markdown"] = (
+SAMPLES["Markdown"] = (
     """---
 title: Harbour
 ---
