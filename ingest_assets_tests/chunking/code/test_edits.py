@@ -249,6 +249,7 @@ HOSTILE: dict[str, Callable[[int], str]] = {
     "comments opened": lambda n: "/*" * (n // 2),
     "zeros": lambda n: "\0" * n,
     "tags": lambda n: "<a>" * (n // 3),
+    "odd spaces": lambda n: "\u2028" * (n // 3),
     "lone surrogates": lambda n: "\ud800x = 1\n" * (n // 7),
 }
 
@@ -272,3 +273,4 @@ def test_a_file_that_is_too_much_work_is_given_up() -> None:
     assert parse(b"/*" * 20_000, load("Kotlin").language) is None
     assert parse(b"- " * 5_000, load("YAML").language) is None
     assert parse(b"<a>" * 30_000, load("HTML").language) is None
+    assert parse(b"a<" * 50_000, load("Java").language) is None
