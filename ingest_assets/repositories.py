@@ -23,8 +23,9 @@ from ingest_assets.model import ConfigurationError, SourceItem, digest_of
 if TYPE_CHECKING:
     from ingest_assets.settings import Settings
     from ingest_assets.sources.repositories.fetch import FetchLimits
-    from ingest_assets.sources.repositories.mirror import Mirror, Refs
+    from ingest_assets.sources.repositories.mirror import Mirror
     from ingest_assets.sources.repositories.policy import Policy
+    from ingest_assets.sources.repositories.refs import Refs
     from ingest_assets.sources.repositories.source import RepositorySource
     from ingest_assets.sources.repositories.tree import TreeLimits
 
@@ -87,11 +88,26 @@ class Repositories:
             connection.execute(_repository.update().where(here).values(removed=True))
         return Repository(found.id, found.location, found.ref, removed=True)
 
-    def forget(self, repository_id: str) -> None:
-        """Its documents are gone: so are its mirror, its stage and its row."""
-        found = self.get(repository_id)
-        if not found.removed:
-            raise ConfigurationError(f"The repository {repository_id} is still wanted: remove it first.")
+    def forget_emptied(self) -> list[str]:
+        """Have those on their way out go whose documents are gone, mirror and all. Returns their ids."""
+        leaving = [repository for repository in self.all() if repository.removed]
+        emptied = [repository for repository in leaving if not self.files(repository.id)]
+        for repository in emptied:
+            self._forget(repository)
+        return [repository.id for repository in emptied]
+
+    def files(self, repository_id: str) -> int:
+        """How many of its files are documents."""
+        documents = tables.document
+        query = sa.select(sa.func.count()).where(
+            documents.c.source == REPOSITORIES.name,
+            documents.c.document_id > f"{repository_id}/",
+            documents.c.document_id < f"{repository_id}0",
+        )
+        with self._ledger.reading() as connection:
+            return connection.scalar(query) or 0
+
+    def _forget(self, found: Repository) -> None:
         self._mirror(found).remove()
         name = f"{REPOSITORIES.documents}:{found.id}"
         with self._ledger.transaction() as connection:

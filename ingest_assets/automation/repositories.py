@@ -34,7 +34,7 @@ def heads_sensor(settings: Settings) -> dg.SensorDefinition:
         job_name=INDEX,
         minimum_interval_seconds=settings.crm_sensor_interval_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Indexes a repository soon after a push. An untouched one costs a question to its remote.",
+        description="Indexes a repository soon after a push; an untouched one costs its remote a question.",
     )
     def repository_heads_sensor(context: dg.SensorEvaluationContext, ingest: Ingest) -> dg.SensorResult:
         with Workbench(load_settings(**ingest.overrides)) as bench:
@@ -63,7 +63,8 @@ def _looked_at(
     context: dg.SensorEvaluationContext, bench: Workbench, repositories: Sequence[Repository]
 ) -> tuple[list[dg.RunRequest], list[str], str | None]:
     """Runs to request, what is to be said of the others, and the repository to begin with next time."""
-    requests, said = [], []
+    requests: list[dg.RunRequest] = []
+    said: list[str] = []
     busy = busy_partitions(context.instance)
     until = time.monotonic() + TICK_BUDGET_S
     for repository in repositories:
@@ -131,6 +132,4 @@ def repositories_schedule(settings: Settings) -> dg.ScheduleDefinition:
 
 
 def _request(repository: Repository, by: str, run_key: str | None) -> dg.RunRequest:
-    return dg.RunRequest(
-        run_key=run_key, partition_key=repository.id, tags={"ingest/started_by": by}
-    )
+    return dg.RunRequest(run_key=run_key, partition_key=repository.id, tags={"ingest/started_by": by})

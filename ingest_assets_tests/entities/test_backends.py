@@ -116,7 +116,7 @@ def _postgres_api(engine: sa.Engine) -> Any:
 def _write(engine: sa.Engine, model: MatchModel, records: list[Features]) -> None:
     """The records, and the share of each of their values that may be common."""
     types = {**dict.fromkeys(LISTS, "text[]"), **dict.fromkeys(NUMBERS, "bigint")}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {name: (list(v) if isinstance(v := getattr(f, name), tuple) else v) or None for name in COLUMNS}
         for f in records
     ]
