@@ -23,7 +23,6 @@ _AROUND: dict[str, str | None] = {
     "variable_declaration": None,
     "atx_heading": "heading_content",
     "setext_heading": "heading_content",
-    "start_tag": "tag_name",
 }
 _MAX_AROUND = 12
 # Stand before a symbol's own words.

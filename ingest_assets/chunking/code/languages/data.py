@@ -19,16 +19,8 @@ SQL = Grammar(
     leads=frozenset({"comment", "marginalia"}),
 )
 
-HTML = Grammar(
-    "tree-sitter-html",
-    {
-        "element": Rule("module", name=("start_tag",)),
-        "script_element": Rule("module", name=("start_tag",)),
-        "style_element": Rule("module", name=("start_tag",)),
-    },
-    ends=frozenset({"end_tag"}),
-    separator=" ",
-)
+# An element is no symbol: most have no name, and a page of nested ones would be cut to crumbs.
+HTML = Grammar("tree-sitter-html", {}, ends=frozenset({"end_tag"}))
 
 CSS = Grammar(
     "tree-sitter-css",
