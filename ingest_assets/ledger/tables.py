@@ -355,7 +355,7 @@ indexing_job_counter = Table(
     Column("last_number", Integer, nullable=False),
 )
 
-# One row a launcher of jobs: when it last looked for pending ones. A job that waits can tell that nobody looks.
+# One row a launcher of jobs: when it last looked for pending ones, so that a job can tell that nobody does.
 indexing_job_launcher = Table(
     "indexing_job_launcher",
     metadata,
