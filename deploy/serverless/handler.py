@@ -23,7 +23,6 @@ repository (100 MiB by default), which it empties after each call. Platforms bou
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import logging
 import tempfile
@@ -87,8 +86,8 @@ class Handler:
         by_gateway = _is_gateway(event)
         events: list[Event] = []
         try:
-            ends = self.clock() + self._time_left(context)
-            message = self._run(_request(event, context), ends, events)
+            seconds = self._time_left(context)
+            message = self._run(_request(event, context), seconds, events)
             status = HTTPStatus.OK if message is None else HTTPStatus.BAD_GATEWAY
         except ConfigurationError as error:
             status, message = HTTPStatus.BAD_REQUEST, str(error)
@@ -112,15 +111,16 @@ class Handler:
         left: float = remaining() / 1000
         return min(self.timeout_s, left - min(ANSWER_S, left / 10))
 
-    def _run(self, request: Request, ends: float, events: list[Event]) -> str | None:
+    def _run(self, request: Request, seconds: float, events: list[Event]) -> str | None:
         """Fill `events`; why it failed, or None. Raises IngestError before there are events."""
+        ends = self.clock() + seconds
         origin = parse_origin(request.repo_url, self.policy)
         ref = checked_ref(request.git_ref)
         url = origin.url or str(origin.path)
 
         def check() -> None:
             if self.clock() >= ends:
-                raise UnavailableError(f"The time is up: the repository took over {self.timeout_s:g} s.")
+                raise UnavailableError(f"The time is up: the repository takes over {seconds:.0f} s.")
 
         check()
         with tempfile.TemporaryDirectory(prefix="ingest-") as workspace:
@@ -183,7 +183,7 @@ def _body(event: Mapping[str, Any]) -> Any:
         return _parsed(body)
     try:
         return _parsed(base64.b64decode(body, validate=True))
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one
         raise ConfigurationError("The body is not base64, though the event says so.") from None
 
 
