@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import RLock
@@ -38,8 +39,11 @@ _VERBS: dict[Phase, str] = {
     "embed": "Chunks embedded",
     "write": "Chunks written",
 }
-# An update waits for others for so long, and is then left out.
-PATIENCE_S = 0.05
+# An update waits for others for so long, is then left out, and is tried again after this while.
+PATIENCE_S = 0.008
+RETRY_S = 0.25
+# Others write for a moment now and then; when so many updates in a row are left out, something is wrong.
+LOST_IN_A_ROW = 5
 _MESSAGE_CHARS = 500
 _log = logging.getLogger(__name__)
 
@@ -92,6 +96,7 @@ class JobProgress:
         self._begun: set[Phase] = set()
         self._written_at = self._looked_at = clock()
         self._stop: str | None = None  # why the job is to stop
+        self._failed: Counter[str] = Counter()  # how often in a row
         self._complained: set[str] = set()
         self._lock = RLock()
 
@@ -144,8 +149,9 @@ class JobProgress:
         counts.chunks_created = max(counts.chunks_created, chunks or 0)
 
     def _write(self) -> None:
-        self._written_at = self._clock()  # also when it fails: it is tried again in an interval, not at once
-        self._swallow("record the progress", self._record)
+        self._written_at = self._clock()
+        if not self._swallow("record the progress", self._record, complain_at=LOST_IN_A_ROW):
+            self._written_at -= max(0.0, self._update_interval_s - RETRY_S)
         listener = self._listener
         if listener is not None:
             counts = self._counts
@@ -201,13 +207,17 @@ class JobProgress:
         elif row.cancel_requested_at is not None:
             self._stop = "The job was cancelled."
 
-    def _swallow(self, what: str, call: Callable[[], None]) -> None:
+    def _swallow(self, what: str, call: Callable[[], None], *, complain_at: int = 1) -> bool:
         try:
             call()
         # Whatever it is: a job of an hour does not die of a listener, or of a ledger that is locked for a
         # moment. Said once, because it may be so for long, and comes with every update.
         except Exception as error:  # noqa: BLE001
-            if what not in self._complained:
+            self._failed[what] += 1
+            if self._failed[what] == complain_at and what not in self._complained:
                 self._complained.add(what)
                 reason = str(error) if isinstance(error, IngestError) else f"{type(error).__name__}: {error}"
                 _log.warning("Could not %s of job %s, and go on: %s", what, self.job_id, reason)
+            return False
+        self._failed[what] = 0
+        return True

@@ -93,7 +93,6 @@ class Ledger:
             if not self.is_sqlite:
                 with connection.begin():
                     connection.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds}")
-                    connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
                     yield connection
                 return
             # Of the connection, which goes back to the pool, so it is set back.

@@ -157,16 +157,17 @@ def test_a_locked_ledger_breaks_nothing(ledger: Ledger, job: str, caplog: pytest
     with caplog.at_level(logging.WARNING), ledger.transaction() as other:
         other.execute(tables.indexing_jobs.update().values(connection_id="x"))
         began = time.monotonic()
-        for done in range(3):
+        for done in range(8):
             clock.now += 6
             progress.report("scan", done)
             progress.check_cancelled()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 1
     assert [record.message.split(",")[0] for record in caplog.records] == [
         f"Could not record the progress of job {job}"
     ]
-    progress.flush()
-    assert queue.status_of(ledger, job)["progress_message"] == "Files scanned: 2."
+    clock.now += 0.25  # it is tried again soon
+    progress.report("scan", 9)
+    assert queue.status_of(ledger, job)["progress_message"] == "Files scanned: 9."
     if ledger.is_sqlite:  # other writers are as patient as before
         with ledger.reading() as connection:
             assert connection.exec_driver_sql("pragma busy_timeout").scalar() == BUSY_TIMEOUT_S * 1_000
@@ -176,8 +177,9 @@ def test_a_ledger_that_is_gone_breaks_nothing(ledger: Ledger, job: str) -> None:
     progress = JobProgress(ledger, job, cancel_interval_s=0)
     with ledger.transaction() as connection:
         connection.exec_driver_sql("drop table indexing_jobs")
-    progress.report("embed", 1, 2)
-    progress.check_cancelled()
+    for _ in range(2):
+        progress.report("embed", 1, 2)
+        progress.check_cancelled()
 
 
 def test_a_listener_is_told_and_may_fail(ledger: Ledger, job: str, caplog: pytest.LogCaptureFixture) -> None:
