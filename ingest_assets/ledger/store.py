@@ -21,7 +21,7 @@ from ingest_assets.model import ConfigurationError, UnavailableError, digest_of
 
 T = TypeVar("T")
 
-HEAD = "0003"  # the newest revision in migrations/versions; a test holds the two together
+HEAD = "0004"  # the newest revision in migrations/versions; a test holds the two together
 BUSY_TIMEOUT_S = 30
 LOCK_POLL_S = 0.2
 # SQLite allows 32,766 bound values a statement, Postgres 65,535.
@@ -81,6 +81,28 @@ class Ledger:
         """A connection in one writing transaction, committed at the end."""
         with self.session() as connection, connection.begin():
             yield connection
+
+    @contextmanager
+    def brief_transaction(self, timeout_s: float) -> Iterator[sa.Connection]:
+        """A writing transaction that is not worth a wait: of progress, which is written again soon.
+
+        Raises UnavailableError when others keep the database, or a row, for longer than `timeout_s`.
+        """
+        milliseconds = max(1, int(timeout_s * 1000))
+        with self.session() as connection:
+            if not self.is_sqlite:
+                with connection.begin():
+                    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds}")
+                    yield connection
+                return
+            # Of the connection, which goes back to the pool, so it is set back.
+            driver: Any = connection.connection
+            driver.execute(f"PRAGMA busy_timeout = {milliseconds}")
+            try:
+                with connection.begin():
+                    yield connection
+            finally:
+                driver.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
 
     @contextmanager
     def lock(self, name: str, timeout_s: float) -> Iterator[None]:
@@ -268,6 +290,16 @@ def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[st
     else:
         statement = statement.on_conflict_do_nothing(index_elements=keys)
     connection.execute(statement, [dict(row) for row in rows])
+
+
+def count_up(connection: sa.Connection, counter: sa.Column[int], key: Mapping[str, Any]) -> int:
+    """Add one to a counter, the first number being 1. Others who count it up wait for this transaction."""
+    insert: Any = sqlite_insert if connection.dialect.name == "sqlite" else postgres_insert
+    statement = insert(counter.table).values({**key, counter.name: 1})
+    more = {counter.name: counter + 1}
+    connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=more))
+    number: int = connection.execute(sa.select(counter).filter_by(**key)).scalar_one()
+    return number
 
 
 def delete_keys(connection: sa.Connection, table: sa.Table, scope: Mapping[str, Any], column: str,

@@ -20,6 +20,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 metadata = MetaData(
@@ -273,4 +274,91 @@ parked = Table(
     Column("attempts", Integer, nullable=False),
     Column("first_at", Double, nullable=False),
     Column("last_at", Double, nullable=False),
+)
+
+# One row an indexing job that somebody started. Times are seconds since 1970, NULL until it is so.
+indexing_jobs = Table(
+    "indexing_jobs",
+    metadata,
+    Column("id", String(36), primary_key=True),  # UUIDv5 of (repository, project, number)
+    Column("repository_id", String, nullable=False),
+    Column("repo_path", Text, nullable=False),  # the URL, without credentials, or the absolute path
+    Column("repo_name", Text, nullable=False),
+    Column("project_id", String, nullable=False),
+    Column("git_ref", Text),  # branch, tag or commit; NULL for the default branch
+    Column("force_reindex", Boolean, nullable=False),
+    Column("status", String, nullable=False),
+    Column("progress_percentage", Integer, nullable=False),
+    Column("progress_message", Text, nullable=False),
+    Column("files_scanned", Integer, nullable=False),
+    Column("files_indexed", Integer, nullable=False),
+    Column("chunks_created", Integer, nullable=False),
+    Column("error_message", Text),
+    Column("error_type", String),
+    Column("error_traceback", Text),
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("completed_at", Double),  # when it ended, however it ended
+    Column("cancelled_at", Double),
+    Column("cancel_requested_at", Double),
+    Column("updated_at", Double, nullable=False),
+    Column("metadata", Text, nullable=False),  # JSON object, the starter's own
+    Column("worker_task_id", String),  # the run that works on it
+    Column("connection_id", String),  # of the client that started it
+    Column("event_count", Integer, nullable=False),  # the sequence of the next event
+    Column("tally", Text),  # JSON of jobs.events.Tally, of the events so far
+    CheckConstraint("status in ('pending', 'running', 'completed', 'failed', 'cancelled')", name="status"),
+    CheckConstraint("progress_percentage between 0 and 100", name="progress_percentage"),
+    # The conditions are spelled as the queries spell them: SQLite takes a partial index only then.
+    Index(
+        "ix_indexing_jobs_pending",
+        "created_at",
+        sqlite_where=text("status = 'pending'"),
+        postgresql_where=text("status = 'pending'"),
+    ),
+    Index(
+        "ix_indexing_jobs_running",
+        "started_at",
+        sqlite_where=text("status = 'running'"),
+        postgresql_where=text("status = 'running'"),
+    ),
+    Index(
+        "ix_indexing_jobs_active",
+        "repository_id",
+        sqlite_where=text("status in ('pending', 'running')"),
+        postgresql_where=text("status in ('pending', 'running')"),
+    ),
+    Index(
+        "ix_indexing_jobs_finished",
+        "completed_at",
+        sqlite_where=text("status in ('completed', 'failed', 'cancelled')"),
+        postgresql_where=text("status in ('completed', 'failed', 'cancelled')"),
+    ),
+    Index("ix_indexing_jobs_created_at", "created_at"),  # the list of all
+)
+
+# One row an event of a job, in order and without gaps.
+indexing_job_events = Table(
+    "indexing_job_events",
+    metadata,
+    Column("job_id", String(36), primary_key=True),
+    Column("sequence", Integer, primary_key=True, autoincrement=False),  # from 0 within its job
+    Column("event", Text, nullable=False),  # JSON of jobs.events.Event
+    Column("at", Double, nullable=False),
+)
+
+# One row a repository: how many jobs it ever had, so that no id of a job that was forgotten comes again.
+indexing_job_counter = Table(
+    "indexing_job_counter",
+    metadata,
+    Column("repository_id", String, primary_key=True),
+    Column("last_number", Integer, nullable=False),
+)
+
+# One row a launcher of jobs: when it last looked for pending ones, so that a job can tell that nobody does.
+indexing_job_launcher = Table(
+    "indexing_job_launcher",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("looked_at", Double, nullable=False),
 )

@@ -1,0 +1,205 @@
+"""A repository's chunks from a serverless function: one call, one repository, no state, no database.
+
+    from deploy.serverless.handler import handler
+
+    handler({"repo_url": "https://github.com/owner/name", "git_ref": "main"})
+    {"status": "success", "summary": {"status": "success", "files_detected": 40, ...}, "events": [...]}
+
+    handler({"repo_url": "https://github.com/owner/gone"})
+    {"status": "error", "message": "...", "events": [...]}
+
+It takes calls as platforms make them: AWS Lambda's `handler(event, context)`; an API gateway's event, with
+the input in its body (base64 or not) or its query, which is answered as a gateway expects; and RunPod's
+`{"id": ..., "input": {...}}`. It never raises.
+
+Deploying: install the project (`pip install .`) and this folder into the image, and name
+`deploy.serverless.handler.handler` as the function; for RunPod, `runpod.serverless.start({"handler":
+handler})`. Public hosts over https may be fetched, nothing else; make a `Handler` with another `Policy` for
+tokens, an allow-list of hosts, or other limits. It needs a writable temporary folder with room for the
+repository (100 MiB by default), which it empties after each call. Platforms bound their answers (Lambda:
+6 MB, chunks' texts included): larger repositories are for the HTTP stream or a background job.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ingest_assets.chunking.prose import Budget
+from ingest_assets.chunking.records import RecordChunker
+from ingest_assets.jobs.events import NAMESPACE, Context, Event, summary_of
+from ingest_assets.jobs.ingest import Chunker, failure_in, ingest_events, stream
+from ingest_assets.model import ConfigurationError, IngestError, UnavailableError, digest_of
+from ingest_assets.sources.repositories.fetch import FetchLimits
+from ingest_assets.sources.repositories.mirror import Mirror
+from ingest_assets.sources.repositories.origin import Origin, checked_ref, parse_origin
+from ingest_assets.sources.repositories.policy import Policy
+from ingest_assets.sources.repositories.source import RepositorySource
+from ingest_assets.sources.repositories.tree import TreeLimits
+
+TIMEOUT_S = 300.0
+# Of the time that the platform leaves: for the answer itself to be written and sent.
+ANSWER_S = 2.0
+CHUNK_CHARS = 1_000  # as INGEST_CHUNK_SIZE is by default
+MAX_BODY = 65_536  # characters of a body; the input is two short texts
+EXAMPLE = 'send {"repo_url": "https://github.com/owner/name", "git_ref": "main"}.'
+_log = logging.getLogger(__name__)
+
+Response = dict[str, Any]
+
+
+def code_chunker(origin: Origin) -> Chunker:
+    """What files are cut with. Chunks have the ids that they have in the index."""
+    return RecordChunker(f"repositories/{origin.id}", Budget(CHUNK_CHARS))
+
+
+class Request(NamedTuple):
+    """What a call asks for."""
+
+    repo_url: str
+    git_ref: str | None
+    id: str  # the platform's, or ""
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A function for a platform to call, with its bounds."""
+
+    policy: Policy = field(default_factory=Policy)
+    fetch_limits: FetchLimits = field(default_factory=FetchLimits)
+    tree_limits: TreeLimits = field(default_factory=TreeLimits)
+    timeout_s: float = TIMEOUT_S
+    chunker: Callable[[Origin], Chunker] = code_chunker
+    clock: Callable[[], float] = time.monotonic
+
+    def __call__(self, event: Any, context: Any = None) -> Response:
+        """Never raises: whatever happens is an answer of status "error"."""
+        by_gateway = _is_gateway(event)
+        events: list[Event] = []
+        try:
+            seconds = self._time_left(context)
+            message = self._run(_request(event, context), seconds, events)
+            status = HTTPStatus.OK if message is None else HTTPStatus.BAD_GATEWAY
+        except ConfigurationError as error:
+            status, message = HTTPStatus.BAD_REQUEST, str(error)
+        except IngestError as error:
+            status, message = HTTPStatus.BAD_GATEWAY, str(error)
+        # The platform would retry a function that raises, and bill for it; what it was is in the log only.
+        except Exception as error:  # noqa: BLE001
+            _log.exception("A call failed in a way that was not foreseen.")
+            status, message = HTTPStatus.INTERNAL_SERVER_ERROR, f"Unexpected {type(error).__name__}."
+        if message is None:
+            answer: Response = {"status": "success", "summary": summary_of(events[-1:]), "events": events}
+        else:
+            answer = {"status": "error", "message": message, "events": events}
+        return _gateway_answer(status, answer) if by_gateway else answer
+
+    def _time_left(self, context: Any) -> float:
+        """Seconds for the work: ours, or what the platform leaves, where that is less."""
+        remaining = getattr(context, "get_remaining_time_in_millis", None)
+        if not callable(remaining):
+            return self.timeout_s
+        left: float = remaining() / 1000
+        return min(self.timeout_s, left - min(ANSWER_S, left / 10))
+
+    def _run(self, request: Request, seconds: float, events: list[Event]) -> str | None:
+        """Fill `events`; why it failed, or None. Raises IngestError before there are events."""
+        ends = self.clock() + seconds
+        origin = parse_origin(request.repo_url, self.policy)
+        ref = checked_ref(request.git_ref)
+        url = origin.url or str(origin.path)
+
+        def check() -> None:
+            if self.clock() >= ends:
+                raise UnavailableError(f"The time is up: the repository takes over {seconds:.0f} s.")
+
+        check()
+        with tempfile.TemporaryDirectory(prefix="ingest-") as workspace:
+            limits = replace(self.fetch_limits, seconds=min(self.fetch_limits.seconds, ends - self.clock()))
+            mirror = Mirror(origin, Path(workspace), self.policy, limits)
+            mirror.fetch(ref)
+            check()
+            left = min(self.tree_limits.seconds, ends - self.clock())
+            source = RepositorySource(
+                f"repositories/{origin.id}", mirror, ref=ref, limits=replace(self.tree_limits, seconds=left)
+            )
+            drafts = ingest_events(source, self.chunker(origin), repo_url=url, git_ref=ref, check=check)
+            anchor = digest_of("serverless", request.id, url, ref)
+            context = Context(job_id=str(uuid.uuid5(NAMESPACE, anchor)), repo_url=url, git_ref=ref)
+            for event in stream(drafts, context):
+                events.append(event)  # noqa: PERF402  # one by one: those before a failure are kept
+        return failure_in(events)
+
+
+handler = Handler()
+
+
+def _request(event: Any, context: Any) -> Request:
+    """Raises ConfigurationError for what is no request."""
+    outer = event
+    if _is_gateway(event):
+        event = _body(event) or event.get("queryStringParameters")
+    if isinstance(event, str | bytes):
+        event = _parsed(event)
+    inner = event.get("input", event) if isinstance(event, Mapping) else event
+    if not isinstance(inner, Mapping):
+        raise ConfigurationError(f"The input is not an object: {EXAMPLE}")
+    url, ref = inner.get("repo_url"), inner.get("git_ref")
+    if not isinstance(url, str) or not url:
+        raise ConfigurationError(f'The input has no "repo_url": {EXAMPLE}')
+    if ref is not None and not isinstance(ref, str):
+        raise ConfigurationError(f'"git_ref" is not a text: {EXAMPLE}')
+    given = getattr(context, "aws_request_id", None) or (
+        outer.get("id") if isinstance(outer, Mapping) else None
+    )
+    return Request(url, ref, str(given or ""))
+
+
+def _is_gateway(event: Any) -> bool:
+    """Whether an HTTP request came through an API gateway, of either version, or a function's URL."""
+    return (
+        isinstance(event, Mapping)
+        and "repo_url" not in event
+        and ("requestContext" in event or "httpMethod" in event or "body" in event)
+    )
+
+
+def _body(event: Mapping[str, Any]) -> Any:
+    body = event.get("body")
+    if not body or isinstance(body, Mapping):
+        return body
+    if not isinstance(body, str) or len(body) > MAX_BODY:
+        raise ConfigurationError(f"The body is no text of up to {MAX_BODY:,} characters.")
+    if not event.get("isBase64Encoded"):
+        return _parsed(body)
+    try:
+        return _parsed(base64.b64decode(body, validate=True))
+    except ValueError:  # binascii.Error is one
+        raise ConfigurationError("The body is not base64, though the event says so.") from None
+
+
+def _parsed(text: str | bytes) -> Any:
+    if len(text) > MAX_BODY:
+        raise ConfigurationError(f"The input has over {MAX_BODY:,} characters.")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise ConfigurationError("The input is not JSON.") from None
+
+
+def _gateway_answer(status: HTTPStatus, answer: Response) -> Response:
+    return {
+        "statusCode": int(status),
+        "headers": {"content-type": "application/json"},
+        "isBase64Encoded": False,
+        "body": json.dumps(answer),
+    }

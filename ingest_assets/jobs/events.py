@@ -1,0 +1,221 @@
+"""The events of a job, as their readers get them: one envelope, five types.
+
+    ingest.started.v1, ingest.file_detected.v1, ingest.file_skipped.v1, ingest.chunk_created.v1,
+    ingest.completed.v1
+
+Every file is detected once; one that is passed over is then skipped. A completed event is a job's last.
+
+What belongs here: what events say, and counting them. What does not: where they are kept (event_log).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, NamedTuple, NotRequired, TypedDict
+
+from ingest_assets.model import ConfigurationError, digest_of
+
+STARTED: Final = "ingest.started.v1"
+FILE_DETECTED: Final = "ingest.file_detected.v1"
+FILE_SKIPPED: Final = "ingest.file_skipped.v1"
+CHUNK_CREATED: Final = "ingest.chunk_created.v1"
+COMPLETED: Final = "ingest.completed.v1"
+
+EventType = Literal[
+    "ingest.started.v1",
+    "ingest.file_detected.v1",
+    "ingest.file_skipped.v1",
+    "ingest.chunk_created.v1",
+    "ingest.completed.v1",
+]
+Result = Literal["success", "failed"]
+SkipReason = Literal["binary", "too_large", "unsupported_language", "ignore_pattern", "parse_error"]
+# The language of a file that is skipped before it is known: readers rely on a text being there.
+UNKNOWN_LANGUAGE = "unknown"
+META = {"producer": "ingest-assets", "schema": "1"}
+# The namespace of all ids of jobs and events (UUIDv5): a constant of the product.
+NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:ingest-assets:job")
+
+
+class Context(TypedDict):
+    """Which job an event is of."""
+
+    job_id: str
+    repo_url: str
+    git_ref: str | None
+
+
+class Event(TypedDict):
+    """An event in its envelope. `status` is on completed events only."""
+
+    event_id: str
+    event_type: EventType
+    timestamp: str  # ISO 8601, UTC
+    sequence: int  # from 0 within its job, without gaps
+    context: Context
+    meta: dict[str, str]
+    payload: dict[str, Any]
+    status: NotRequired[Result]
+
+
+class Summary(TypedDict):
+    """What a job came to."""
+
+    status: Result
+    files_detected: int
+    files_processed: int
+    files_skipped: int
+    chunks_created: int
+    duration_ms: int
+    language_breakdown: dict[str, int]
+
+
+class Draft(NamedTuple):
+    """An event before it has its place."""
+
+    event_type: EventType
+    payload: dict[str, Any]
+    status: Result | None = None
+
+
+def started(repo_url: str, git_ref: str | None, commit_sha: str | None) -> Draft:
+    """`commit_sha` is None for a repository that has no commit."""
+    return Draft(STARTED, {"repo_url": repo_url, "git_ref": git_ref, "commit_sha": commit_sha})
+
+
+def file_detected(file_path: str, language: str = UNKNOWN_LANGUAGE, size_bytes: int = 0) -> Draft:
+    payload = {"file_path": file_path, "language": language, "size_bytes": size_bytes}
+    return Draft(FILE_DETECTED, payload)
+
+
+def file_skipped(file_path: str, reason: SkipReason) -> Draft:
+    """To follow the file's own detected event."""
+    return Draft(FILE_SKIPPED, {"file_path": file_path, "reason": reason})
+
+
+def chunk_created(
+    chunk_id: str,
+    file_path: str,
+    language: str,
+    byte_range: tuple[int, int],
+    symbol: tuple[str, str],
+    content: str,
+) -> Draft:
+    """`byte_range` is (start, end) in the file, end exclusive; `symbol` is (kind, name)."""
+    payload = {
+        "chunk_id": chunk_id,
+        "file_path": file_path,
+        "language": language,
+        "byte_range": {"start": byte_range[0], "end": byte_range[1]},
+        "symbol_kind": symbol[0],
+        "symbol_name": symbol[1],
+        "content": content,
+    }
+    return Draft(CHUNK_CREATED, payload)
+
+
+def completed(tally: Tally, duration_ms: int, error: str | None = None) -> Draft:
+    """`error` is the reason of a failure, a cancellation included; None for a success."""
+    payload = {
+        "files_detected": tally.files_detected,
+        "files_processed": tally.files_processed,
+        "files_skipped": tally.files_skipped,
+        "chunks_created": tally.chunks_created,
+        "duration_ms": max(0, duration_ms),
+        "language_breakdown": dict(sorted(tally.languages.items())),
+        "error": error,
+    }
+    return Draft(COMPLETED, payload, "success" if error is None else "failed")
+
+
+@dataclass(slots=True)
+class Tally:
+    """The counts of a job, kept while its events come, in order."""
+
+    files_detected: int = 0
+    files_skipped: int = 0
+    chunks_created: int = 0
+    languages: Counter[str] = field(default_factory=Counter)  # of the files that were not skipped
+    last: tuple[str, str] = ("", "")  # (path, language) of the file that was last detected
+
+    @property
+    def files_processed(self) -> int:
+        return self.files_detected - self.files_skipped
+
+    def count(self, draft: Draft) -> None:
+        payload = draft.payload
+        if draft.event_type == FILE_DETECTED:
+            self.files_detected += 1
+            self.last = (payload["file_path"], payload["language"])
+            if payload["language"] != UNKNOWN_LANGUAGE:
+                self.languages[payload["language"]] += 1
+        elif draft.event_type == FILE_SKIPPED:
+            self.files_skipped += 1
+            path, language = self.last
+            if path == payload["file_path"] and self.languages[language] > 0:
+                self.languages[language] -= 1
+            self.languages += Counter()  # without those of which none is left
+        elif draft.event_type == CHUNK_CREATED:
+            self.chunks_created += 1
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "files_detected": self.files_detected,
+            "files_skipped": self.files_skipped,
+            "chunks_created": self.chunks_created,
+            "languages": self.languages,
+            "last": self.last,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Tally:
+        path, language = value["last"]
+        return cls(
+            value["files_detected"],
+            value["files_skipped"],
+            value["chunks_created"],
+            Counter(value["languages"]),
+            (path, language),
+        )
+
+
+def seal(draft: Draft, context: Context, sequence: int, at: float) -> Event:
+    """A draft in its envelope. The id follows from the job and the sequence."""
+    event = Event(
+        event_id=str(uuid.uuid5(NAMESPACE, digest_of("event", context["job_id"], str(sequence)))),
+        event_type=draft.event_type,
+        timestamp=iso(at),
+        sequence=sequence,
+        context=context,
+        meta=META,
+        payload=draft.payload,
+    )
+    if draft.status is not None:
+        event["status"] = draft.status
+    return event
+
+
+def summary_of(events: Iterable[Event]) -> Summary:
+    """What the completed event of a job says. Raises ConfigurationError when it is not among the events."""
+    for event in events:
+        if event["event_type"] == COMPLETED:
+            payload = event["payload"]
+            return Summary(
+                status=event.get("status", "failed"),
+                files_detected=payload["files_detected"],
+                files_processed=payload["files_processed"],
+                files_skipped=payload["files_skipped"],
+                chunks_created=payload["chunks_created"],
+                duration_ms=payload["duration_ms"],
+                language_breakdown=payload["language_breakdown"],
+            )
+    raise ConfigurationError("The job has not ended yet: there is no summary of it.")
+
+
+def iso(at: float) -> str:
+    """Seconds since 1970 as people and other programs read them: 2025-01-31T12:00:00.123Z."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

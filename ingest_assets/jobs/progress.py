@@ -1,0 +1,223 @@
+"""How far a running job is, written seldom; and whether it is to stop, looked up seldom.
+
+Neither ever breaks the work: a ledger that is locked, or gone for a moment, and a listener that fails cost an
+update, which the next one makes up for. Whoever runs the job calls `report` and `check_cancelled` between
+batches, as often as it likes.
+
+What belongs here: a worker's view of its own row while it runs. What does not: how a job ends (workers).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import RLock
+from typing import Any, Literal, NamedTuple
+
+import sqlalchemy as sa
+
+from ingest_assets.jobs.errors import JobCancelledError
+from ingest_assets.jobs.rows import RUNNING, checked_id, clean
+from ingest_assets.ledger import Ledger, tables
+from ingest_assets.model import IngestError
+
+Phase = Literal["scan", "chunk", "embed", "write"]
+
+# From where to where a phase moves the percentage. Only the settlement of the job says 100.
+BANDS: dict[Phase, tuple[int, int]] = {
+    "scan": (0, 10),
+    "chunk": (10, 50),
+    "embed": (50, 90),
+    "write": (95, 99),
+}
+_VERBS: dict[Phase, str] = {
+    "scan": "Files scanned",
+    "chunk": "Files chunked",
+    "embed": "Chunks embedded",
+    "write": "Chunks written",
+}
+# An update waits for others for so long, is then left out, and is tried again after this while.
+PATIENCE_S = 0.008
+RETRY_S = 0.25
+# Others write for a moment now and then; when so many updates in a row are left out, something is wrong.
+LOST_IN_A_ROW = 5
+_MESSAGE_CHARS = 500
+_log = logging.getLogger(__name__)
+
+
+class Update(NamedTuple):
+    """What a listener is told."""
+
+    job_id: str
+    percentage: int
+    message: str
+    files_scanned: int
+    files_indexed: int
+    chunks_created: int
+
+
+@dataclass(slots=True)
+class _Counts:
+    files_scanned: int = 0
+    files_indexed: int = 0
+    chunks_created: int = 0
+
+
+class JobProgress:
+    """The progress of one running job. Safe to share between threads.
+
+    An update is written when a phase begins, and else every `update_interval_s`. Whether the job is to stop
+    is looked up with every update that is written, and by `check_cancelled` every `cancel_interval_s`: a job
+    that calls both stops within the shorter of the two, and the batch that it is in.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        job_id: str,
+        *,
+        update_interval_s: float = 2.0,
+        cancel_interval_s: float = 5.0,
+        listener: Callable[[Update], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.job_id = checked_id(job_id)
+        self.percentage = 0
+        self.message = ""
+        self._ledger = ledger
+        self._update_interval_s = update_interval_s
+        self._cancel_interval_s = cancel_interval_s
+        self._listener = listener
+        self._clock = clock
+        self._counts = _Counts()
+        self._begun: set[Phase] = set()
+        self._written_at = self._looked_at = clock()
+        self._stop: str | None = None  # why the job is to stop
+        self._failed: Counter[str] = Counter()  # how often in a row
+        self._complained: set[str] = set()
+        self._lock = RLock()
+
+    def report(
+        self,
+        phase: Phase,
+        done: int,
+        total: int | None = None,
+        *,
+        files_scanned: int | None = None,
+        files_indexed: int | None = None,
+        chunks_created: int | None = None,
+        message: str | None = None,
+    ) -> None:
+        """`done` of `total` of the phase, where a total is known; counts, where they are. Never raises."""
+        with self._lock:
+            self._count(files_scanned, files_indexed, chunks_created)
+            low, high = BANDS[phase]
+            share = min(1.0, max(0.0, done / total)) if total else 0.0
+            # Never back: two threads may report out of order, a phase may find that it has more to do.
+            self.percentage = max(self.percentage, int(low + (high - low) * share))
+            of = f" of {total:,}" if total else ""
+            self.message = clean(message or f"{_VERBS[phase]}: {done:,}{of}.", _MESSAGE_CHARS)
+            begins = phase not in self._begun
+            self._begun.add(phase)
+            if begins or self._clock() - self._written_at >= self._update_interval_s:
+                self._write()
+
+    def scanned(self, files: int) -> None:
+        """All files are known: 10 %."""
+        self.report("scan", 1, 1, files_scanned=files, message=f"Files scanned: {files:,}.")
+
+    def flush(self) -> None:
+        """Write what was reported last, now. Never raises."""
+        with self._lock:
+            self._write()
+
+    def check_cancelled(self) -> None:
+        """Raises JobCancelledError when the job is to stop: cancelled, timed out, or settled otherwise."""
+        with self._lock:
+            if self._stop is None and self._clock() - self._looked_at >= self._cancel_interval_s:
+                self._swallow("see whether the job is to stop", self._look)
+            if self._stop is not None:
+                raise JobCancelledError(self._stop)
+
+    def _count(self, scanned: int | None, indexed: int | None, chunks: int | None) -> None:
+        counts = self._counts
+        counts.files_scanned = max(counts.files_scanned, scanned or 0)
+        counts.files_indexed = max(counts.files_indexed, indexed or 0)
+        counts.chunks_created = max(counts.chunks_created, chunks or 0)
+
+    def _write(self) -> None:
+        self._written_at = self._clock()
+        if not self._swallow("record the progress", self._record, complain_at=LOST_IN_A_ROW):
+            self._written_at -= max(0.0, self._update_interval_s - RETRY_S)
+        listener = self._listener
+        if listener is not None:
+            counts = self._counts
+            update = Update(
+                self.job_id,
+                self.percentage,
+                self.message,
+                counts.files_scanned,
+                counts.files_indexed,
+                counts.chunks_created,
+            )
+            self._swallow("tell a listener", lambda: listener(update))
+
+    def _record(self) -> None:
+        t = tables.indexing_jobs
+        later = sa.case(
+            (t.c.progress_percentage > self.percentage, t.c.progress_percentage), else_=self.percentage
+        )
+        update = (
+            t.update()
+            .where(t.c.id == self.job_id, sa.text(RUNNING))
+            .values(
+                progress_percentage=later,
+                progress_message=self.message,
+                files_scanned=self._counts.files_scanned,
+                files_indexed=self._counts.files_indexed,
+                chunks_created=self._counts.chunks_created,
+                updated_at=time.time(),
+            )
+        )
+        with self._ledger.brief_transaction(PATIENCE_S) as connection:
+            connection.execute(update)
+            row = self._row(connection)
+        self._judge(row)
+
+    def _look(self) -> None:
+        self._looked_at = self._clock()
+        with self._ledger.reading() as connection:
+            row = self._row(connection)
+        self._judge(row)
+
+    def _row(self, connection: sa.Connection) -> Any:
+        t = tables.indexing_jobs
+        query = sa.select(t.c.status, t.c.cancel_requested_at).where(t.c.id == self.job_id)
+        return connection.execute(query).one_or_none()
+
+    def _judge(self, row: Any) -> None:
+        self._looked_at = self._clock()
+        if row is None:
+            self._stop = "The job is not there any more."
+        elif row.status != "running":
+            self._stop = f"The job is {row.status}: somebody else settled it."
+        elif row.cancel_requested_at is not None:
+            self._stop = "The job was cancelled."
+
+    def _swallow(self, what: str, call: Callable[[], None], *, complain_at: int = 1) -> bool:
+        try:
+            call()
+        # Whatever it is: a job of an hour does not die of a listener, or of a ledger that is locked for a
+        # moment. Said once, because it may be so for long, and comes with every update.
+        except Exception as error:  # noqa: BLE001
+            self._failed[what] += 1
+            if self._failed[what] == complain_at and what not in self._complained:
+                self._complained.add(what)
+                reason = str(error) if isinstance(error, IngestError) else f"{type(error).__name__}: {error}"
+                _log.warning("Could not %s of job %s, and go on: %s", what, self.job_id, reason)
+            return False
+        self._failed[what] = 0
+        return True

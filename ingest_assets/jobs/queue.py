@@ -1,0 +1,250 @@
+"""What clients do with jobs: start one, look at it, list them, cancel one. Each is a few short queries.
+
+What belongs here: the clients' side. What does not: running jobs (workers), and judging a repository's URL or
+path, which the caller has done before a job is started.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypedDict, get_args
+
+import sqlalchemy as sa
+
+from ingest_assets.jobs.errors import JobStateError
+from ingest_assets.jobs.events import NAMESPACE, iso
+from ingest_assets.jobs.rows import (
+    ACTIVE,
+    PENDING,
+    RUNNING,
+    JobStatus,
+    Status,
+    checked_id,
+    checked_metadata,
+    checked_text,
+    require,
+    status_row,
+)
+from ingest_assets.jobs.transitions import finish
+from ingest_assets.ledger import Ledger, tables
+from ingest_assets.ledger.store import count_up
+from ingest_assets.model import ConfigurationError, digest_of
+
+MAX_LISTED = 1_000
+# A launcher looks about every 30 s. One that did not for so long does not run, or is stuck.
+LAUNCHER_SILENT_S = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """What a job is to index: `sources.repositories.Origin` in three texts."""
+
+    id: str
+    path: str  # the URL, without credentials, or the absolute path
+    name: str
+
+
+class StartedJob(TypedDict):
+    """The answer to a start."""
+
+    job_id: str
+    status: Status
+    message: str
+    project_id: str
+    repository_id: str
+    repo_path: str
+    git_ref: str | None
+    force_reindex: bool
+    existing: bool  # it was there already
+    created_at: str
+
+
+class CancelledJob(TypedDict):
+    """The answer to a cancel. `status` is "running" while the worker has not stopped yet."""
+
+    job_id: str
+    status: Status
+    message: str
+
+
+def start(
+    ledger: Ledger,
+    repository: Repository,
+    *,
+    project_id: str | None = None,
+    git_ref: str | None = None,
+    force_reindex: bool = False,
+    connection_id: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> StartedJob:
+    """Queue a job and return at once. The project is the repository's id where none is given.
+
+    Two clicks are one job: while a job of the same repository, ref and project is pending or running, it is
+    returned instead (`existing`), unless the new one is to reindex by force and that one does not. One whose
+    cancellation was asked for is not joined. A running job may have fetched before the last push: who pushed
+    since starts again when it is done, or leaves it to the next refresh. Raises ConfigurationError for texts
+    that are empty, too long or no text.
+    """
+    row: dict[str, Any] = {
+        "repository_id": checked_text("The repository's id", repository.id, 500),
+        "repo_path": checked_text("The repository's URL or path", repository.path, 4_096),
+        "repo_name": checked_text("The repository's name", repository.name, 500),
+        "project_id": checked_text("The project's id", project_id or repository.id, 500),
+        "git_ref": checked_text("The ref", git_ref, 1_000) if git_ref else None,
+        "force_reindex": bool(force_reindex),
+        "connection_id": checked_text("The connection's id", connection_id, 500) if connection_id else None,
+        "metadata": checked_metadata(metadata),
+    }
+    with ledger.transaction() as connection:
+        # Starts for one repository wait for each other from here on: two at once would not see each other.
+        counter = tables.indexing_job_counter.c.last_number
+        number = count_up(connection, counter, {"repository_id": repository.id})
+        if (existing := _same(connection, row)) is not None:
+            message = (
+                f"A job for this repository and ref is {existing.status} already: this is that job, and "
+                "no other was started."
+            )
+            return _started(existing._mapping, message, existing=True)
+        row |= _new(row, number)
+        connection.execute(tables.indexing_jobs.insert(), [row])
+    return _started(row, "Queued. Ask for its status by its id.", existing=False)
+
+
+def status_of(ledger: Ledger, job_id: str) -> JobStatus:
+    """How a job is, now. Of one that waits, the message says what it waits for. Raises UnknownJobError."""
+    job_id = checked_id(job_id)
+    with ledger.reading() as connection:
+        row = require(connection, job_id)
+        status = status_row(row)
+        if row.status == "pending":
+            status["progress_message"] = _waiting(connection, row)
+    return status
+
+
+def list_jobs(
+    ledger: Ledger,
+    *,
+    status: Status | None = None,
+    repository_id: str | None = None,
+    project_id: str | None = None,
+    limit: int = 50,
+    before: str | None = None,
+) -> list[JobStatus]:
+    """Jobs, the newest first; those that were started before the job `before`, for the next page.
+
+    Raises ConfigurationError for a limit that is not 1 to 1,000 and for a status that there is not,
+    UnknownJobError for a `before` that there is not.
+    """
+    if not isinstance(limit, int) or not 1 <= limit <= MAX_LISTED:
+        raise ConfigurationError(f"The limit of jobs is 1 to {MAX_LISTED:,}.")
+    if status is not None and status not in get_args(Status):
+        raise ConfigurationError(f"The status of a job is one of {', '.join(get_args(Status))}.")
+    t = tables.indexing_jobs
+    query = sa.select(t).order_by(t.c.created_at.desc(), t.c.id.desc()).limit(limit)
+    if status is not None:
+        query = query.where(t.c.status == status)
+    if repository_id is not None:
+        query = query.where(t.c.repository_id == checked_text("The repository's id", repository_id, 500))
+    if project_id is not None:
+        query = query.where(t.c.project_id == checked_text("The project's id", project_id, 500))
+    with ledger.reading() as connection:
+        if before is not None:
+            last = require(connection, checked_id(before))
+            query = query.where(sa.tuple_(t.c.created_at, t.c.id) < sa.tuple_(last.created_at, last.id))
+        return [status_row(row) for row in connection.execute(query)]
+
+
+def cancel(ledger: Ledger, job_id: str) -> CancelledJob:
+    """End a pending job, or ask a running one to stop, which it does between two batches.
+
+    Asking again changes nothing. Raises UnknownJobError, and JobStateError for a job that has ended.
+    """
+    job_id = checked_id(job_id)
+    t = tables.indexing_jobs
+    now = time.time()
+    with ledger.transaction() as connection:
+        # In the order in which states follow each other, so that no change in between is missed.
+        if finish(connection, job_id, "cancelled", while_="pending", now=now):
+            return CancelledJob(job_id=job_id, status="cancelled", message="Cancelled before it began.")
+        asking = (
+            t.update()
+            .where(t.c.id == job_id, sa.text(RUNNING))
+            .values(cancel_requested_at=sa.func.coalesce(t.c.cancel_requested_at, now), updated_at=now)
+        )
+        if connection.execute(asking).rowcount:
+            message = "Asked to stop: it will within a few seconds. Look at its status."
+            return CancelledJob(job_id=job_id, status="running", message=message)
+        row = require(connection, job_id)
+    raise JobStateError(f"The job cannot be cancelled: it is {row.status} since {iso(row.completed_at)}.")
+
+
+def _same(connection: sa.Connection, row: Mapping[str, Any]) -> Any:
+    """The newest job that does what a new one would, and has not ended."""
+    t = tables.indexing_jobs
+    query = (
+        sa.select(t)
+        .where(
+            sa.text(ACTIVE),
+            t.c.repository_id == row["repository_id"],
+            t.c.project_id == row["project_id"],
+            t.c.git_ref.is_not_distinct_from(row["git_ref"]),
+            t.c.cancel_requested_at.is_(None),
+        )
+        .order_by(t.c.created_at.desc(), t.c.id)
+        .limit(1)
+    )
+    if row["force_reindex"]:
+        query = query.where(t.c.force_reindex.is_(True))
+    return connection.execute(query).one_or_none()
+
+
+def _new(row: Mapping[str, Any], number: int) -> dict[str, Any]:
+    now = time.time()
+    anchor = digest_of("job", row["repository_id"], row["project_id"], str(number))
+    return {
+        "id": str(uuid.uuid5(NAMESPACE, anchor)),
+        "status": "pending",
+        "progress_percentage": 0,
+        "progress_message": "Waiting.",
+        "files_scanned": 0,
+        "files_indexed": 0,
+        "chunks_created": 0,
+        "created_at": now,
+        "updated_at": now,
+        "event_count": 0,
+    }
+
+
+def _started(row: Mapping[str, Any], message: str, *, existing: bool) -> StartedJob:
+    return StartedJob(
+        job_id=row["id"],
+        status=row["status"],
+        message=message,
+        project_id=row["project_id"],
+        repository_id=row["repository_id"],
+        repo_path=row["repo_path"],
+        git_ref=row["git_ref"],
+        force_reindex=row["force_reindex"],
+        existing=existing,
+        created_at=iso(row["created_at"]),
+    )
+
+
+def _waiting(connection: sa.Connection, row: Any) -> str:
+    t = tables.indexing_jobs
+    looked_at = connection.scalar(sa.select(sa.func.max(tables.indexing_job_launcher.c.looked_at)))
+    since = row.created_at if looked_at is None else max(looked_at, row.created_at)
+    if time.time() - since > LAUNCHER_SILENT_S:
+        return (
+            f"Waiting, and nothing runs jobs at the moment: none was looked for since {iso(since)}. Start "
+            "the Dagster daemon, and switch on its sensor of indexing jobs."
+        )
+    ahead = connection.scalar(
+        sa.select(sa.func.count())
+        .select_from(t)
+        .where(sa.text(PENDING), sa.tuple_(t.c.created_at, t.c.id) < sa.tuple_(row.created_at, row.id))
+    )
+    return f"Waiting for its turn; jobs before it: {ahead}." if ahead else "Waiting: it is the next to run."

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from ingest_assets.jobs import queue
+from ingest_assets.jobs.queue import Repository, StartedJob
+from ingest_assets.ledger import Ledger
+
+Start = Callable[..., StartedJob]
+
+
+def repository(name: str = "name") -> Repository:
+    return Repository(f"github.com/owner/{name}", f"https://github.com/owner/{name}", name)
+
+
+@pytest.fixture
+def start(ledger: Ledger) -> Start:
+    """Starts a job of a repository that is given by its name."""
+
+    def start_one(name: str = "name", **more: object) -> StartedJob:
+        return queue.start(ledger, repository(name), **more)  # type: ignore[arg-type]  # tests give all of them
+
+    return start_one

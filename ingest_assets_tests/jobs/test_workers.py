@@ -1,0 +1,181 @@
+"""Jobs as their workers have them: launched, taken, settled, found when they are left behind, forgotten."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import sqlalchemy as sa
+
+from ingest_assets.jobs import event_log, events, queue, workers
+from ingest_assets.jobs.errors import JobCancelledError, JobStateError
+from ingest_assets.jobs.events import Tally
+from ingest_assets.ledger import Ledger, tables
+from ingest_assets.model import ConfigurationError, UnavailableError
+from ingest_assets_tests.jobs.conftest import Start
+
+both = pytest.mark.parametrize("ledger_url", ["sqlite", "postgres"], indirect=True)
+
+
+def _launch(ledger: Ledger, max_concurrent: int) -> list[str]:
+    return [job.id for job in workers.to_launch(ledger, max_concurrent=max_concurrent)]
+
+
+@both
+def test_as_many_as_may_run_are_launched_the_oldest_first(ledger: Ledger, start: Start) -> None:
+    a, b, c = (start(name)["job_id"] for name in "abc")
+    assert _launch(ledger, 2) == [a, b]
+    assert _launch(ledger, 2) == [a, b]  # not taken yet
+    assert [job.id for job in workers.to_launch(ledger, max_concurrent=2, limit=1)] == [a]
+    workers.mark_running(ledger, a, "run a")
+    assert _launch(ledger, 2) == [b]
+    workers.mark_running(ledger, b, "run b")
+    assert _launch(ledger, 2) == _launch(ledger, 1) == []
+    workers.settle(ledger, a, "completed")
+    assert _launch(ledger, 2) == [c]
+    for max_concurrent, limit in ((0, None), (1, -1)):
+        with pytest.raises(ConfigurationError):
+            workers.to_launch(ledger, max_concurrent=max_concurrent, limit=limit)
+
+
+@both
+def test_two_jobs_of_a_repository_do_not_run_at_once(ledger: Ledger, start: Start) -> None:
+    first, second, other = start("a"), start("a", git_ref="v1"), start("b")
+    assert _launch(ledger, 5) == [first["job_id"], other["job_id"]]
+    workers.mark_running(ledger, first["job_id"], "run")
+    assert _launch(ledger, 5) == [other["job_id"]]
+    workers.settle(ledger, first["job_id"], "failed", "no")
+    assert _launch(ledger, 5) == [second["job_id"], other["job_id"]]
+
+
+@both
+def test_one_worker_takes_a_job(ledger: Ledger, start: Start) -> None:
+    job = start("a", git_ref="main", metadata={"by": "Ada"})["job_id"]
+    taken = workers.mark_running(ledger, job, "run 1")
+    assert (taken.git_ref, taken.metadata, taken.repo_name) == ("main", {"by": "Ada"}, "a")
+    assert workers.mark_running(ledger, job, "run 1") == taken
+    with pytest.raises(JobStateError, match="Another worker has the job: run 1"):
+        workers.mark_running(ledger, job, "run 2")
+    workers.settle(ledger, job, "completed")
+    with pytest.raises(JobStateError, match="The job is completed"):
+        workers.mark_running(ledger, job, "run 1")
+    gone = start("b")["job_id"]
+    queue.cancel(ledger, gone)
+    with pytest.raises(JobCancelledError):
+        workers.mark_running(ledger, gone, "run")
+
+
+@both
+def test_the_first_settlement_counts(ledger: Ledger, start: Start) -> None:
+    job = start()["job_id"]
+    with pytest.raises(JobStateError, match="has not begun"):
+        workers.settle(ledger, job, "completed")
+    workers.mark_running(ledger, job, "run")
+    totals = Tally(9, 2, 31, Counter(Rust=5, Python=2))
+    assert workers.settle(ledger, job, "completed", totals=totals)
+    assert not workers.settle(ledger, job, "failed", "too late")
+    status = queue.status_of(ledger, job)
+    assert (status["status"], status["progress_percentage"]) == ("completed", 100)
+    assert (status["files_scanned"], status["files_indexed"], status["chunks_created"]) == (9, 7, 31)
+    assert status["error_message"] is None
+    (last,) = event_log.after(ledger, job)
+    assert events.summary_of([last]) | {"duration_ms": 0} == {
+        "status": "success",
+        "files_detected": 9,
+        "files_processed": 7,
+        "files_skipped": 2,
+        "chunks_created": 31,
+        "duration_ms": 0,
+        "language_breakdown": {"Python": 2, "Rust": 5},
+    }
+
+
+@both
+def test_a_failure_is_recorded_whatever_is_in_it(ledger: Ledger, start: Start) -> None:
+    job = start()["job_id"]
+    workers.mark_running(ledger, job, "run")
+    try:
+        raise ValueError("zero \0, half \ud800, long " + "x" * 100_000)  # noqa: TRY301
+    except ValueError as error:
+        workers.settle(ledger, job, "failed", error)
+    with ledger.reading() as connection:
+        row = connection.execute(sa.select(tables.indexing_jobs)).one()
+    assert row.error_type == "ValueError"
+    assert row.error_message.startswith(r"ValueError: zero \0, half \ud800, long x")
+    assert len(row.error_message) == 2_000
+    assert len(row.error_traceback) == 20_000
+    (last,) = event_log.after(ledger, job)
+    assert last["status"] == "failed"
+    assert last["payload"]["error"] == row.error_message
+
+
+@both
+def test_our_own_errors_are_sentences(ledger: Ledger, start: Start) -> None:
+    job = start()["job_id"]
+    workers.settle(ledger, job, "failed", UnavailableError("The host does not answer."))  # never begun
+    assert queue.status_of(ledger, job)["error_message"] == "The host does not answer."
+
+
+@both
+def test_orphans_are_settled(ledger: Ledger, start: Start) -> None:
+    alive, gone, stopped, late, waiting = (start(name)["job_id"] for name in "abcde")
+    for job in (alive, gone, stopped, late):
+        workers.mark_running(ledger, job, f"run of {job}")
+    queue.cancel(ledger, stopped)
+    t = tables.indexing_jobs
+    with ledger.transaction() as connection:
+        connection.execute(t.update().where(t.c.id == late).values(started_at=t.c.started_at - 3_601))
+
+    def is_alive(worker: str) -> bool:
+        return worker.endswith((alive, late))
+
+    settled = {one.job_id: one for one in workers.settle_orphans(ledger, is_alive, timeout_s=3_600)}
+    assert {job: one.outcome for job, one in settled.items()} == {
+        gone: "failed",
+        stopped: "cancelled",
+        late: "failed",
+    }
+    assert settled[late].worker_task_id == f"run of {late}"
+    found = {job["job_id"]: job for job in queue.list_jobs(ledger)}
+    assert found[gone]["error_type"] == "WorkerLostError"
+    assert found[late]["error_message"] == ("The job took longer than 3600 s (INDEXING_JOB_TIMEOUT_SECONDS).")
+    assert (found[alive]["status"], found[waiting]["status"]) == ("running", "pending")
+    assert workers.settle_orphans(ledger, is_alive, timeout_s=3_600) == []
+
+
+def test_a_worker_that_cannot_be_looked_for_is_not_taken_for_gone(ledger: Ledger, start: Start) -> None:
+    job = start()["job_id"]
+    workers.mark_running(ledger, job, "run")
+
+    def is_alive(_worker: str) -> bool:
+        raise UnavailableError("no answer")
+
+    with pytest.raises(UnavailableError):
+        workers.settle_orphans(ledger, is_alive, timeout_s=60)
+    assert queue.status_of(ledger, job)["status"] == "running"
+
+
+@both
+def test_old_jobs_are_forgotten_with_their_events(
+    ledger: Ledger, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "FORGET_EVENTS", 3)
+    jobs = [start(str(n))["job_id"] for n in range(6)]
+    for job in jobs[:5]:
+        workers.mark_running(ledger, job, "run")
+    for job in jobs[:4]:
+        event_log.append(ledger, job, [events.file_detected("a")])
+        workers.settle(ledger, job, "completed")
+    t = tables.indexing_jobs
+    with ledger.transaction() as connection:
+        connection.execute(t.update().values(created_at=t.c.created_at - 8 * 86_400))
+        old = t.update().where(t.c.id.in_(jobs[:3]))
+        connection.execute(old.values(completed_at=t.c.completed_at - 8 * 86_400))
+    assert workers.forget_old(ledger, 7) == 3
+    assert workers.forget_old(ledger, 7) == 0
+    assert {job["job_id"] for job in queue.list_jobs(ledger)} == set(jobs[3:])
+    with ledger.reading() as connection:
+        assert set(connection.scalars(sa.select(tables.indexing_job_events.c.job_id))) == {jobs[3]}
+    for wrong in (-1, float("nan")):
+        with pytest.raises(ConfigurationError):
+            workers.forget_old(ledger, wrong)
