@@ -40,6 +40,7 @@ class Run:
     retry_parked: bool = False
     lock_timeout_s: float = 600
     progress: Progress = lambda _moved: None
+    begins: Callable[[], None] = lambda: None  # called when there may be something to do
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,7 @@ def reconcile(stage: Stage, ledger: Ledger, run: Run | None = None) -> Outcomes:
         idle = before is not None and looked_at is not None and before.settled_on == looked_at
         if run.rebuild or waiting or not idle:
             idle = False
+            run.begins()
             # Closed at once when a step cannot be recorded, while its session and store are still there.
             with ledger.session() as session, closing(stage.steps(ledger, session, run)) as steps:
                 for step in steps:

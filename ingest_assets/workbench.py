@@ -7,7 +7,7 @@ and the tests all start here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from ingest_assets.collection.base import Store
+    from ingest_assets.embedding.ahead import Ahead
     from ingest_assets.entities import Limits
     from ingest_assets.entities.decisions import Decisions
     from ingest_assets.ledger import Ledger
     from ingest_assets.model import Chunker, DenseModel, Source, SparseModel
-    from ingest_assets.reconcile import Progress, Run, Stage
+    from ingest_assets.reconcile import Run, Stage
     from ingest_assets.repositories import Repositories
     from ingest_assets.stages.collection import Collection
 
@@ -60,7 +61,7 @@ class Workbench:
 
     def close(self) -> None:
         """Close what was opened."""
-        for name in ("ledger", "store"):
+        for name in ("ledger", "store", "ahead"):
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
 
@@ -91,6 +92,7 @@ class Workbench:
     @cached_property
     def dense_model(self) -> DenseModel:
         from ingest_assets.embedding import DenseSpec, dense_model
+        from ingest_assets.embedding.ahead import DenseAhead
 
         s = self.settings
         kind, _, name = s.dense_model_name.partition(":")
@@ -110,13 +112,22 @@ class Workbench:
             max_attempts=s.ingest_embed_max_attempts,
             dimension=s.ingest_dense_dimension,
         )
-        return dense_model(spec)
+        model = dense_model(spec)
+        return DenseAhead(model, self.ahead) if kind == "bundled" else model
 
     @cached_property
     def sparse_model(self) -> SparseModel:
         from ingest_assets.embedding import sparse_model
+        from ingest_assets.embedding.ahead import SparseAhead
 
-        return sparse_model()
+        return SparseAhead(sparse_model(), self.ahead)
+
+    @cached_property
+    def ahead(self) -> Ahead:
+        """A process that loads the models while a source is read; not started by itself."""
+        from ingest_assets.embedding.ahead import Ahead
+
+        return Ahead()
 
     def source(self, name: str, part: str = "") -> Source:
         """The system that documents come from: of repositories, the one called `part`.
@@ -213,11 +224,8 @@ class Workbench:
         """Be the only run, or audit, on a source: a stage's own lock is let go of between two stages."""
         return self.ledger.lock(f"run-{source}", self.settings.ingest_lock_timeout_s)
 
-    def run(
-        self, *, rebuild: bool = False, retry_parked: bool = False, progress: Progress | None = None
-    ) -> Run:
+    def run(self, *, rebuild: bool = False, retry_parked: bool = False) -> Run:
         """A run with the settings' bounds."""
         from ingest_assets.reconcile import Run
 
-        run = Run(rebuild, retry_parked, self.settings.ingest_lock_timeout_s)
-        return run if progress is None else replace(run, progress=progress)
+        return Run(rebuild, retry_parked, self.settings.ingest_lock_timeout_s)

@@ -154,7 +154,8 @@ class Bm25Model:
                 break
         else:
             return
-        from ingest_assets.embedding.bm25_pool import available_cores, stream
+        from ingest_assets.embedding.bm25_pool import stream
+        from ingest_assets.embedding.worker import available_cores
 
         workers = available_cores() if self._workers is None else self._workers
         if workers <= 1:
