@@ -148,7 +148,7 @@ def working(ledger: Ledger, job_id: str, worker_task_id: str) -> Iterator[Job]:
             stopped = isinstance(error, JobCancelledError) or _cancel_requested(ledger, job.id)
             settle(ledger, job.id, "cancelled" if stopped else "failed", error)
         except IngestError as also:
-            # The ledger does not answer: the job is left to be found as an orphan, and the first error counts.
+            # The ledger does not answer: the job is left to be found as an orphan. The first error counts.
             error.add_note(f"The job could not be settled: {also}")
         raise
     settle(ledger, job.id, "completed")
