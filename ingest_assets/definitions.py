@@ -8,12 +8,13 @@ import dagster as dg
 
 from ingest_assets.assets import source_assets
 from ingest_assets.automation.jobs import jobs
+from ingest_assets.automation.repositories import heads_sensor, repositories_schedule
 from ingest_assets.automation.schedules import audit_schedule, refresh_schedule
 from ingest_assets.automation.sensors import change_sensor
+from ingest_assets.catalog import CRM, SOURCES
 from ingest_assets.checks import source_checks
 from ingest_assets.resources import Ingest
 from ingest_assets.settings import load_settings
-from ingest_assets.workbench import SOURCES
 
 
 def build_defs(overrides: dict[str, Any] | None = None) -> dg.Definitions:
@@ -24,8 +25,8 @@ def build_defs(overrides: dict[str, Any] | None = None) -> dg.Definitions:
         assets=[asset for source in SOURCES for asset in source_assets(source)],
         asset_checks=[check for source in SOURCES for check in source_checks(source)],
         jobs=jobs(),
-        schedules=[refresh_schedule(settings), audit_schedule()],
-        sensors=[change_sensor(source, settings) for source in SOURCES],
+        schedules=[refresh_schedule(settings), repositories_schedule(settings), audit_schedule()],
+        sensors=[change_sensor(CRM.name, settings), heads_sensor(settings)],
         resources={"ingest": Ingest(overrides=overrides)},
         # Steps of a small graph in one process: a spawned step costs more than most refreshes.
         executor=dg.in_process_executor,

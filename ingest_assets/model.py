@@ -149,6 +149,22 @@ class Chunk:
     attributes: Attributes = field(default_factory=dict)  # what its point carries besides, not embedded
 
 
+class Chunker(Protocol):
+    """Cuts documents of one source."""
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal fingerprints, equal chunks for equal documents."""
+        ...
+
+    def chunks(self, document: Document) -> list[Chunk]:
+        """In order; their ids are derived from content."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SparseVectors:
     """A batch of n sparse vectors; row i is indices[offsets[i]:offsets[i + 1]], ascending."""

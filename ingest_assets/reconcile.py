@@ -210,9 +210,16 @@ def is_settled(connection: sa.Connection, stage: Named, looked_at: str) -> bool:
 
 
 def content_sum(connection: sa.Connection, source: str, stage: str) -> str:
-    """The sum of the digests of a stage's items. 32 zeros when it never ran."""
-    query = sa.select(tables.stage.c.content).filter_by(source=source, stage=stage)
-    return connection.scalar(query) or f"{0:032x}"
+    """The sum of the digests of a stage's items, of all its parts. 32 zeros when it never ran.
+
+    A stage that is run part by part is recorded under "name:part".
+    """
+    name = tables.stage.c.stage
+    parts = sa.and_(name > f"{stage}:", name < f"{stage};")
+    query = sa.select(tables.stage.c.content).where(
+        tables.stage.c.source == source, sa.or_(name == stage, parts)
+    )
+    return f"{sum(int(content, 16) for content in connection.scalars(query)) % (1 << 128):032x}"
 
 
 def _park(connection: sa.Connection, stage: Stage, refused: Sequence[Refusal]) -> None:

@@ -17,22 +17,25 @@ class Ingest(dg.ConfigurableResource[Workbench]):
     """Opens ledger, store and models as the environment names them. `overrides` replaces single settings.
 
     The steps of a run share one workbench, because they share a process: a model is loaded once. They also
-    share the run's lock, so that no other run, and no audit, comes between two of them.
+    share the run's lock on their source, so that no other run, and no audit, comes between two of them.
     """
 
     overrides: dict[str, Any] = Field(default_factory=dict)
     _bench: Workbench | None = PrivateAttr(default=None)
+    _locked: set[str] = PrivateAttr(default_factory=set)
     _held: ExitStack = PrivateAttr(default_factory=ExitStack)
 
     @contextmanager
-    def open(self) -> Iterator[Workbench]:
-        """The run's workbench. What we understand fails the step with one clear sentence."""
+    def open(self, source: str) -> Iterator[Workbench]:
+        """The run's workbench, for a step of a source. What we understand fails it with one sentence."""
         try:
             if self._bench is None:
                 leave_out_what_is_there()
                 self._held.callback(look_at_all)
                 self._bench = self._held.enter_context(Workbench(load_settings(**self.overrides)))
-                self._held.enter_context(self._bench.run_lock())
+            if source not in self._locked:
+                self._held.enter_context(self._bench.run_lock(source))
+                self._locked.add(source)
             yield self._bench
         except IngestError as error:
             # Not retried by Dagster: clients retry what is transient, and the next tick tries again.
@@ -42,3 +45,4 @@ class Ingest(dg.ConfigurableResource[Workbench]):
         """Close what the run opened, and let go of its lock."""
         self._held.close()
         self._bench = None
+        self._locked.clear()

@@ -86,6 +86,19 @@ class Settings(BaseSettings):
     ingest_match_memory_mib: int = Field(default=1_024, ge=128, le=1_048_576)
     ingest_match_threads: int = Field(default=2, ge=1, le=256)
 
+    # Repositories
+    ingest_repository_protocols: str = "https"
+    ingest_repository_hosts: str = ""
+    ingest_repository_private_addresses: bool = False
+    ingest_repository_roots: str = ""
+    ingest_repository_ca_file: Path | None = None
+    ingest_repository_tokens: SecretStr | None = None
+    ingest_repository_shallow: bool = True
+    ingest_repository_ignore: str = ""
+    ingest_repository_max_mib: int = Field(default=100, ge=1, le=102_400)
+    ingest_repository_file_max_kib: int = Field(default=1_024, ge=1, le=102_400)
+    ingest_repository_timeout_s: float = Field(default=300, gt=0, le=86_400)
+
     # Freshness
     crm_ingest_sync_interval_min: int = Field(default=60, ge=1, le=1_440)
     crm_sensor_interval_s: int = Field(default=30, ge=5, le=86_400)

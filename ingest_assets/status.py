@@ -8,10 +8,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ingest_assets.catalog import CATALOG, CRM, REPOSITORIES
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.reconcile import count_parked
 from ingest_assets.stages.collection import UNKNOWN
-from ingest_assets.workbench import SOURCES, collection_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +41,30 @@ class ParkedItem:
 
 
 def status(ledger: Ledger) -> dict[str, Any]:
-    """Of every source, in the form of `ingest status --json`."""
-    return {"sources": {source: asdict(source_status(ledger, source)) for source in SOURCES}}
+    """Of every source in use, in the form of `ingest status --json`."""
+    return {"sources": {source: asdict(source_status(ledger, source)) for source in sources_in_use(ledger)}}
+
+
+def sources_in_use(ledger: Ledger) -> list[str]:
+    """The CRM, and what else was ever run or has something to run."""
+    query = sa.select(tables.stage.c.source).distinct()
+    with ledger.reading() as connection:
+        there = {CRM.name, *connection.scalars(query)}
+        if connection.execute(sa.select(tables.repository.c.id).limit(1)).first():
+            there.add(REPOSITORIES.name)
+    return [name for name in CATALOG if name in there]
 
 
 def source_status(ledger: Ledger, source: str) -> SourceStatus:
     """Of one source."""
-    live = {"collection": collection_name(source), "state": "live"}
+    name = CATALOG[source].collection
+    live = {"collection": name, "state": "live"}
     stage = {"source": source, "stage": "collection"}
     with ledger.reading() as connection:
         generation = connection.execute(sa.select(tables.generation).filter_by(**live)).one_or_none()
         number = generation.number if generation else None
         acknowledged = tables.point.c.chunk_digest != UNKNOWN
-        points = {"collection": collection_name(source), "generation": number}
+        points = {"collection": name, "generation": number}
         return SourceStatus(
             documents=_count(connection, tables.document, source=source),
             chunks=_count(connection, tables.chunk, source=source),

@@ -12,6 +12,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from ingest_assets.catalog import CATALOG, REPOSITORIES
 from ingest_assets.model import ConfigurationError
 from ingest_assets.settings import Settings
 
@@ -19,22 +20,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from ingest_assets.chunking import RecordChunker
     from ingest_assets.collection.base import Store
     from ingest_assets.entities import Limits
     from ingest_assets.entities.decisions import Decisions
     from ingest_assets.ledger import Ledger
-    from ingest_assets.model import DenseModel, Source, SparseModel
+    from ingest_assets.model import Chunker, DenseModel, Source, SparseModel
     from ingest_assets.reconcile import Progress, Run, Stage
+    from ingest_assets.repositories import Repositories
     from ingest_assets.stages.collection import Collection
-
-SOURCES = ("crm",)
-STAGES = ("records", "match_models", "entities", "chunks", "dense_vectors", "sparse_vectors", "collection")
 
 
 def collection_name(source: str) -> str:
     """The name under which a source's index is searched."""
-    return f"{source}_chunks"
+    return CATALOG[source].collection
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +118,27 @@ class Workbench:
 
         return sparse_model()
 
-    def source(self, name: str) -> Source:
-        """The system that documents come from. Raises ConfigurationError when it is not configured."""
+    def source(self, name: str, part: str = "") -> Source:
+        """The system that documents come from: of repositories, the one called `part`.
+
+        Raises ConfigurationError when it is not configured.
+        """
+        if name == REPOSITORIES.name:
+            return self.repositories.source(self.repositories.get(part))
+        return self._crm()
+
+    @cached_property
+    def repositories(self) -> Repositories:
+        """The repositories that are kept in step."""
+        from ingest_assets.repositories import Repositories, bounds_of
+
+        return Repositories(self.ledger, bounds_of(self.settings))
+
+    def _crm(self) -> Source:
         from ingest_assets.sources.crm.mapping import load_mapping
         from ingest_assets.sources.crm.reader import CrmSource
 
         s = self.settings
-        if name not in SOURCES:
-            raise ConfigurationError(f"There is no source {name!r}. Sources: {', '.join(SOURCES)}.")
         if s.crm_path is None:
             raise ConfigurationError(
                 "CRM_DB_PATH is not set. Set it to the CRM's SQLite file, or write a sample one with "
@@ -136,14 +147,15 @@ class Workbench:
         mapping = load_mapping(s.crm_mapping_path)
         return CrmSource(s.crm_path, mapping, max_document_chars=s.crm_max_document_chars)
 
-    def chunker(self, source: str) -> RecordChunker:
+    def chunker(self, source: str) -> Chunker:
         from ingest_assets.chunking import Budget, RecordChunker
+        from ingest_assets.chunking.code import CodeChunker
         from ingest_assets.embedding.bundled import TOKENIZER
 
         s = self.settings
         tokenizer = TOKENIZER if s.ingest_chunk_unit == "tokens" else None
         budget = Budget(s.ingest_chunk_size, s.ingest_chunk_overlap, s.ingest_chunk_unit, tokenizer)
-        return RecordChunker(source, budget)
+        return CodeChunker(source, budget) if source == REPOSITORIES.name else RecordChunker(source, budget)
 
     def published(self, source: str) -> PublishedCollection:
         """What is published of a source, to look at without its models."""
@@ -160,7 +172,8 @@ class Workbench:
             sparse_model=self.sparse_model.identity,
             dimension=self.dense_model.dimension,
         )
-        return Collection(source, collection_name(source), self.store, pipeline)
+        spec = CATALOG[source]
+        return Collection(source, spec.collection, self.store, pipeline, spec.upstream, spec.fields)
 
     @property
     def match_limits(self) -> Limits:
@@ -176,28 +189,29 @@ class Workbench:
 
         return load_decisions(self.settings.ingest_entity_decisions)
 
-    def stage(self, source: str, name: str, *, retrain: bool = False) -> Stage:
-        """One stage of a source's lineage. `retrain` is for the match models."""
+    def stage(self, source: str, name: str, *, part: str = "", retrain: bool = False) -> Stage:
+        """One stage of a source's lineage. `part` names a repository, `retrain` is for the match models."""
         from ingest_assets.stages.chunks import Chunks
         from ingest_assets.stages.entities import Entities
         from ingest_assets.stages.match_models import MatchModels
         from ingest_assets.stages.records import Records
         from ingest_assets.stages.vectors import DenseVectors, SparseVectorsStage
 
+        documents = CATALOG[source].documents
         makers: dict[str, Callable[[], Stage]] = {
-            "records": lambda: Records(self.source(source)),
+            documents: lambda: Records(self.source(source, part), documents, part),
             "match_models": lambda: MatchModels(source, self.match_limits, retrain),
             "entities": lambda: Entities(source, self.match_limits, self.decisions),
-            "chunks": lambda: Chunks(self.chunker(source)),
+            "chunks": lambda: Chunks(self.chunker(source), documents),
             "dense_vectors": lambda: DenseVectors(source, self.dense_model),
             "sparse_vectors": lambda: SparseVectorsStage(source, self.sparse_model),
             "collection": lambda: self.collection(source),
         }
         return makers[name]()
 
-    def run_lock(self) -> AbstractContextManager[None]:
-        """Be the only run, or audit, on this ledger: a stage's own lock is let go of between two stages."""
-        return self.ledger.lock("all-sources", self.settings.ingest_lock_timeout_s)
+    def run_lock(self, source: str) -> AbstractContextManager[None]:
+        """Be the only run, or audit, on a source: a stage's own lock is let go of between two stages."""
+        return self.ledger.lock(f"run-{source}", self.settings.ingest_lock_timeout_s)
 
     def run(
         self, *, rebuild: bool = False, retry_parked: bool = False, progress: Progress | None = None

@@ -14,8 +14,7 @@ from typing import Any
 
 import dagster as dg
 
-from ingest_assets.automation.jobs import BUILD, REFRESH
-from ingest_assets.cli.runs import RunReport, run_job
+from ingest_assets.cli.runs import RunReport, run_sources
 from ingest_assets.settings import Settings, load_settings
 from ingest_assets.sources.crm.sample import edit_sample, write_sample
 from ingest_assets.workbench import Workbench
@@ -77,13 +76,11 @@ class Home:
         return edit_sample(self.crm, seed, changes=changes, deletes=deletes, inserts=inserts)
 
     def refresh(self, *, retry_parked: bool = False) -> RunReport:
-        return run_job(
-            self.load(), REFRESH, sources=["crm"], retry_parked=retry_parked, overrides=self.overrides
-        )
+        return run_sources(self.load(), sources=["crm"], retry_parked=retry_parked, overrides=self.overrides)
 
     def build(self) -> RunReport:
-        return run_job(
-            self.load(), BUILD, sources=["crm"], rebuild=True, retry_parked=True, overrides=self.overrides
+        return run_sources(
+            self.load(), sources=["crm"], rebuild=True, retry_parked=True, overrides=self.overrides
         )
 
     def copy(self, target: Path) -> Home:

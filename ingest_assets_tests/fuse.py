@@ -52,9 +52,9 @@ class FusedStore:
     def generations(self, collection: str) -> list[int]:
         return self.inner.generations(collection)
 
-    def create(self, collection: str, generation: int, dimension: int) -> None:
+    def create(self, collection: str, generation: int, dimension: int, fields: Sequence[str] = ()) -> None:
         self._fuse.point()
-        self.inner.create(collection, generation, dimension)
+        self.inner.create(collection, generation, dimension, fields)
         self._fuse.point()
 
     @contextmanager

@@ -17,6 +17,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import strategies as st
 
+from ingest_assets.catalog import CRM
 from ingest_assets.collection.base import Store
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.model import Document, Identity, SourceUnavailableError
@@ -26,7 +27,6 @@ from ingest_assets.stages import chunks, collection, entities, records, vectors
 from ingest_assets.stages.audit import accept_observed, audit
 from ingest_assets.stages.collection import IncompleteError
 from ingest_assets.stages.vectors import model_key
-from ingest_assets.workbench import STAGES
 from ingest_assets_tests.engines import Engines
 from ingest_assets_tests.fuse import Crash, Fuse, FusedStage, FusedStore
 from ingest_assets_tests.toy import (
@@ -88,7 +88,7 @@ _runs: st.SearchStrategy[Operation] = st.one_of(
     st.tuples(st.just("refresh")),
     st.tuples(st.just("crash"), _points, st.booleans()),
     st.tuples(st.just("crash"), _points, st.just(value=False)),
-    st.tuples(st.just("one_stage"), st.sampled_from(STAGES), st.none() | _points),
+    st.tuples(st.just("one_stage"), st.sampled_from(CRM.stages), st.none() | _points),
 )
 _mishaps: st.SearchStrategy[Operation] = st.one_of(
     st.tuples(st.just("break_off"), st.integers(0, 8)),
@@ -118,8 +118,8 @@ class FusedBench(ToyBench):
 
     fuse: Fuse
 
-    def stage(self, source: str, name: str, *, retrain: bool = False) -> Stage:
-        return FusedStage(super().stage(source, name, retrain=retrain), self.fuse)
+    def stage(self, source: str, name: str, *, part: str = "", retrain: bool = False) -> Stage:
+        return FusedStage(super().stage(source, name, part=part, retrain=retrain), self.fuse)
 
 
 @dataclass
@@ -246,10 +246,10 @@ class World:
         settle.
         """
         if any(row[-1] is None for row in dump(self.ledger)["stage"]):
-            assert [o.moved for o in self.bench.refresh().values()] == [0] * len(STAGES)
+            assert [o.moved for o in self.bench.refresh().values()] == [0] * len(CRM.stages)
         before, embedded, rendered = dump(self.ledger), self.model.calls, len(self.toy.rendered)
         outcomes = self.bench.refresh()
-        assert [o.moved for o in outcomes.values()] == [0] * len(STAGES)
+        assert [o.moved for o in outcomes.values()] == [0] * len(CRM.stages)
         assert (self.model.calls, len(self.toy.rendered)) == (embedded, rendered)
         after = dump(self.ledger)
         for table, rows in before.items():

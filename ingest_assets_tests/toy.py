@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
+from ingest_assets.catalog import CRM
 from ingest_assets.collection.base import Store
 from ingest_assets.embedding import sparse_model
 from ingest_assets.ledger import Ledger, tables
@@ -30,7 +31,7 @@ from ingest_assets.model import (
 )
 from ingest_assets.reconcile import reconcile
 from ingest_assets.settings import Settings
-from ingest_assets.workbench import STAGES, Workbench
+from ingest_assets.workbench import Workbench
 
 DIMENSION = 16
 COLLECTION = "crm_chunks"
@@ -173,8 +174,8 @@ class ToyBench(Workbench):
         self._given = {name: part for name, part in given.items() if part is not None}
         self.__dict__.update(self._given)
 
-    def source(self, name: str) -> ToySource:
-        assert name == self.toy.name
+    def source(self, name: str, part: str = "") -> ToySource:
+        assert (name, part) == (self.toy.name, "")
         return self.toy
 
     def close(self) -> None:
@@ -189,7 +190,7 @@ class ToyBench(Workbench):
         return reconcile(self.stage("crm", stage), self.ledger, run)
 
     def refresh(self, *, rebuild: bool = False, retry_parked: bool = False) -> dict[str, Outcomes]:
-        return {name: self.do(name, rebuild=rebuild, retry_parked=retry_parked) for name in STAGES}
+        return {name: self.do(name, rebuild=rebuild, retry_parked=retry_parked) for name in CRM.stages}
 
 
 @cache

@@ -1,13 +1,15 @@
 """One lineage graph a source, all of the same shape."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
 
 from ingest_assets.assets.metadata import more_metadata, outcome_metadata
 from ingest_assets.automation.orphans import note_process
+from ingest_assets.automation.partitions import PARTITIONS
+from ingest_assets.catalog import CRM, REPOSITORIES
 from ingest_assets.reconcile import observer, reconcile
 from ingest_assets.resources import Ingest
 
@@ -39,9 +41,10 @@ class StageSpec:
     kinds: set[str]
     code_version: str
     description: str
+    partitions: dg.PartitionsDefinition[str] | None = None
 
 
-STAGE_SPECS = (
+_CRM = (
     StageSpec(
         "records",
         (),
@@ -77,36 +80,68 @@ STAGE_SPECS = (
         "One row a chunk: the header lines of its record, then a piece of the body within the budget. Ids "
         "are derived from content, so that an edit at the top of a text leaves the chunks below it alone.",
     ),
+)
+_REPOSITORIES = (
     StageSpec(
-        "dense_vectors",
-        ("chunks",),
-        {"fastembed"},
+        "files",
+        (),
+        {"git"},
         "1",
-        "One row a distinct chunk text and dense model: a unit vector. A text is embedded once, however "
-        "many chunks have it.",
+        "One row a file of a repository; a partition each repository. Fetched into a bare mirror, read at a "
+        "commit through git's objects and never checked out. A file counts as changed when its blob changes; "
+        "what is skipped is counted by reason.",
+        partitions=PARTITIONS,
     ),
     StageSpec(
-        "sparse_vectors",
-        ("chunks",),
-        {"fastembed"},
+        "chunks",
+        ("files",),
+        {"treesitter"},
         "1",
-        "One row a distinct chunk text: BM25 term weights.",
-    ),
-    StageSpec(
-        "collection",
-        ("entities", "dense_vectors", "sparse_vectors"),
-        {"qdrant"},
-        "1",
-        "One point a chunk in the Qdrant collection, with both vectors, the text and what it can be "
-        "filtered by. A point counts as done when the store has acknowledged it; readers see the published "
-        "generation, never one that is being written.",
+        "One row a chunk: a function, a class or another symbol with its comments, cut along the syntax; "
+        "prose where there is none. The path is no part of the text: a renamed file is not embedded again.",
     ),
 )
 
 
+def _shared(upstream: Sequence[str]) -> tuple[StageSpec, ...]:
+    """The stages that every source's lineage ends with; `upstream` is what the collection is made of."""
+    return (
+        StageSpec(
+            "dense_vectors",
+            ("chunks",),
+            {"fastembed"},
+            "1",
+            "One row a distinct chunk text and dense model: a unit vector. A text is embedded once, however "
+            "many chunks have it.",
+        ),
+        StageSpec(
+            "sparse_vectors",
+            ("chunks",),
+            {"fastembed"},
+            "1",
+            "One row a distinct chunk text: BM25 term weights.",
+        ),
+        StageSpec(
+            "collection",
+            tuple(stage for stage in upstream if stage != "chunks"),
+            {"qdrant"},
+            "1",
+            "One point a chunk in the Qdrant collection, with both vectors, the text and what it can be "
+            "filtered by. A point counts as done when the store has acknowledged it; readers see the "
+            "published generation, never one that is being written.",
+        ),
+    )
+
+
+STAGE_SPECS: Mapping[str, tuple[StageSpec, ...]] = {
+    CRM.name: (*_CRM, *_shared(CRM.upstream)),
+    REPOSITORIES.name: (*_REPOSITORIES, *_shared(REPOSITORIES.upstream)),
+}
+
+
 def source_assets(source: str) -> list[dg.AssetsDefinition]:
     """The assets of one source, keyed [source, stage]."""
-    return [_asset(source, spec) for spec in STAGE_SPECS]
+    return [_asset(source, spec) for spec in STAGE_SPECS[source]]
 
 
 def _asset(source: str, spec: StageSpec) -> dg.AssetsDefinition:
@@ -118,6 +153,7 @@ def _asset(source: str, spec: StageSpec) -> dg.AssetsDefinition:
         kinds=spec.kinds,
         owners=OWNERS,
         code_version=spec.code_version,
+        partitions_def=spec.partitions,
         # One slot a source: two refreshes of it never run at the same time.
         pool=source,
     )
@@ -125,15 +161,18 @@ def _asset(source: str, spec: StageSpec) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: ReconcileConfig, ingest: Ingest
     ) -> dg.MaterializeResult[None]:
         note_process(context)
-        with ingest.open() as bench:
+        part = context.partition_key if spec.partitions else ""
+        with ingest.open(source) as bench:
             run = bench.run(
                 rebuild=config.rebuild, retry_parked=config.retry_parked, progress=_Progress(context)
             )
             started = time.perf_counter()
-            stage = bench.stage(source, spec.name, retrain=config.retrain)
+            if part:
+                bench.repositories.fetch(bench.repositories.get(part))
+            stage = bench.stage(source, spec.name, part=part, retrain=config.retrain)
             outcomes = reconcile(stage, bench.ledger, run)
             seconds = time.perf_counter() - started
-            metadata = outcome_metadata(outcomes, seconds) | more_metadata(bench, source, spec.name, outcomes)
+            metadata = outcome_metadata(outcomes, seconds) | more_metadata(bench, source, stage, outcomes)
             if outcomes.parked:
                 context.log.warning(
                     f"{outcomes.parked} items are parked: they are not in the index, or not as they are "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -10,18 +11,40 @@ import dagster as dg
 
 from ingest_assets.entities.pictures import histogram, weights_chart
 from ingest_assets.model import Outcomes
+from ingest_assets.reconcile import Stage
+from ingest_assets.sources.repositories.source import RepositorySource
 from ingest_assets.stages.entity_facts import entity_facts
 from ingest_assets.stages.match_models import models_in_use
+from ingest_assets.stages.records import Records
 from ingest_assets.workbench import Workbench
 
 LISTED = 20
 
 
-def more_metadata(bench: Workbench, source: str, stage: str, outcomes: Outcomes) -> dict[str, Any]:
+def more_metadata(bench: Workbench, source: str, stage: Stage, outcomes: Outcomes) -> dict[str, Any]:
     """What a stage has to show besides counts; nothing when nothing moved, because pictures cost time."""
-    if not outcomes.moved or stage not in _MORE:
+    if isinstance(stage, Records) and isinstance(stage.origin, RepositorySource):
+        return _files(stage.origin)
+    if not outcomes.moved or stage.name not in _MORE:
         return {}
-    return _MORE[stage](bench, source)
+    return _MORE[stage.name](bench, source)
+
+
+def _files(source: RepositorySource) -> dict[str, Any]:
+    """What was come upon; nothing when the commit was known, because then no file is looked at."""
+    if source.commit is None:
+        return {}
+    metadata: dict[str, Any] = {
+        "commit": source.commit,
+        "files_detected": source.detected,
+        "files_skipped": len(source.skipped),
+    }
+    reasons = Counter(skip.reason for skip in source.skipped)
+    for title, counts in (("languages", source.languages), ("skipped", reasons)):
+        rows = [f"| {name} | {count:,} |" for name, count in counts.most_common(LISTED)]
+        if rows:
+            metadata[title] = dg.MetadataValue.md("\n".join([f"| {title} | files |", "|---|---|", *rows]))
+    return metadata
 
 
 def picture(svg: str) -> dg.MetadataValue[Any]:

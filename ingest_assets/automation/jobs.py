@@ -7,35 +7,42 @@ from typing import Any
 
 import dagster as dg
 
+from ingest_assets.catalog import CRM, REPOSITORIES, SOURCES, SourceSpec
 from ingest_assets.checks import AGREES, check_keys, quick_check_keys
-from ingest_assets.workbench import SOURCES, STAGES
 
 BUILD, REFRESH, AUDIT = "build_search_index", "refresh_search_index", "audit_search_index"
-TRAIN = "train_match_models"
+TRAIN, INDEX = "train_match_models", "index_repository"
 
 
 def jobs() -> Sequence[Any]:
-    """Build, refresh and audit, of every source."""
-    everything = dg.AssetSelection.groups(*SOURCES)
+    """Build and refresh of the CRM, indexing of a repository, and the audit of every source."""
+    crm = dg.AssetSelection.groups(CRM.name)
     return [
         dg.define_asset_job(
             REFRESH,
-            selection=everything.without_checks() | _quick_checks(),
+            selection=crm.without_checks() | _quick_checks(CRM.name),
             description="Work off what changed since the last run. Drops nothing that is still wanted.",
         ),
         dg.define_asset_job(
             BUILD,
-            selection=everything,
-            config=build_config(),
+            selection=crm,
+            config=build_config(CRM),
             description="Look at everything again and build a new generation beside the live one; search "
             "answers from the old one until the new one is complete. Safe at any time.",
         ),
         dg.define_asset_job(
             TRAIN,
-            selection=everything.without_checks() | _quick_checks(),
-            config={"ops": {f"{source}__match_models": {"config": {"retrain": True}} for source in SOURCES}},
+            selection=crm.without_checks() | _quick_checks(CRM.name),
+            config={"ops": {f"{CRM.name}__match_models": {"config": {"retrain": True}}}},
             description="Train the models by which records are matched anew, and work off what that changes. "
             "Entities keep their ids by the same rules as ever; people's decisions hold.",
+        ),
+        dg.define_asset_job(
+            INDEX,
+            selection=dg.AssetSelection.groups(REPOSITORIES.name).without_checks()
+            | _quick_checks(REPOSITORIES.name),
+            description="Fetch one repository, a partition, and work off what changed in it. With `rebuild`, "
+            "look at everything of all repositories again and build a new generation.",
         ),
         dg.define_asset_job(
             AUDIT,
@@ -45,11 +52,10 @@ def jobs() -> Sequence[Any]:
     ]
 
 
-def _quick_checks() -> dg.AssetSelection:
-    return dg.AssetSelection.checks(*(key for source in SOURCES for key in quick_check_keys(source)))
+def _quick_checks(source: str) -> dg.AssetSelection:
+    return dg.AssetSelection.checks(*quick_check_keys(source))
 
 
-def build_config(sources: Sequence[str] = SOURCES) -> dict[str, Any]:
-    """The run config that makes a job of these sources a build."""
-    ops = {f"{source}__{stage}": {"config": {"rebuild": True}} for source in sources for stage in STAGES}
-    return {"ops": ops}
+def build_config(spec: SourceSpec) -> dict[str, Any]:
+    """The run config that makes a job of this source a build."""
+    return {"ops": {f"{spec.name}__{stage}": {"config": {"rebuild": True}} for stage in spec.stages}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from ingest_assets.automation.jobs import BUILD, REFRESH
+from ingest_assets.automation.jobs import BUILD, INDEX, REFRESH
 from ingest_assets.automation.orphans import settle_orphans
 from ingest_assets.model import IngestError
 from ingest_assets.resources import Ingest
@@ -28,6 +28,13 @@ def not_configured(ingest: Ingest) -> str | None:
     if settings.crm_path is None:
         return "CRM_DB_PATH is not set"
     return None
+
+
+def busy_partitions(instance: dg.DagsterInstance) -> set[str]:
+    """The repositories that have a run. Runs whose process is gone are settled first."""
+    settle_orphans(instance)
+    runs = instance.get_runs(dg.RunsFilter(job_name=INDEX, statuses=_ACTIVE))
+    return {run.tags["dagster/partition"] for run in runs if "dagster/partition" in run.tags}
 
 
 def active_run(instance: dg.DagsterInstance) -> str | None:

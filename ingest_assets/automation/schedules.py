@@ -24,7 +24,7 @@ def refresh_schedule(settings: Settings) -> dg.ScheduleDefinition:
     @dg.schedule(
         name="refresh_search_index_schedule",
         job_name=REFRESH,
-        cron_schedule=_cron(interval),
+        cron_schedule=cron(interval),
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=f"Refresh every {interval} minutes (CRM_INGEST_SYNC_INTERVAL_MIN). Skips, and says why, "
         "when the CRM is not configured or another run is at work.",
@@ -48,7 +48,7 @@ def is_due(at: datetime, interval_min: int) -> bool:
     return int(at.timestamp() // 60) % interval_min == 0
 
 
-def _cron(interval_min: int) -> str:
+def cron(interval_min: int) -> str:
     """The fewest ticks among which are all those that are due."""
     minute = _every(math.gcd(interval_min, MINUTES_AN_HOUR), MINUTES_AN_HOUR)
     if interval_min % MINUTES_AN_HOUR:

@@ -4,11 +4,12 @@ import dagster as dg
 
 from ingest_assets.automation.jobs import REFRESH
 from ingest_assets.automation.reasons import active_run, not_configured
+from ingest_assets.catalog import CATALOG
 from ingest_assets.model import IngestError, SourceUnavailableError
 from ingest_assets.reconcile import is_settled
 from ingest_assets.resources import Ingest
 from ingest_assets.settings import Settings, load_settings
-from ingest_assets.workbench import STAGES, Workbench
+from ingest_assets.workbench import Workbench
 
 
 def change_sensor(source: str, settings: Settings) -> dg.SensorDefinition:
@@ -50,7 +51,7 @@ def change_sensor(source: str, settings: Settings) -> dg.SensorDefinition:
 def _changed(ingest: Ingest, source: str) -> str | None:
     """What the source looks like now, if it is not what the index was made from."""
     with Workbench(load_settings(**ingest.overrides)) as bench:
-        stage = bench.stage(source, STAGES[0])
+        stage = bench.stage(source, CATALOG[source].documents)
         with bench.ledger.reading() as connection:
             looks = stage.looks_at(connection)
             if looks is None:

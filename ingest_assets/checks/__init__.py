@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from ingest_assets.catalog import CATALOG
 from ingest_assets.checks.collection import AGREES, QUICK, check_keys, collection_checks
 from ingest_assets.checks.entities import entity_check_keys, entity_checks
 
@@ -10,9 +11,11 @@ __all__ = ["AGREES", "check_keys", "quick_check_keys", "source_checks"]
 
 def source_checks(source: str) -> list[dg.AssetChecksDefinition]:
     """All checks of one source."""
-    return [*collection_checks(source), *entity_checks(source)]
+    entities = entity_checks(source) if "entities" in CATALOG[source].stages else []
+    return [*collection_checks(source), *entities]
 
 
 def quick_check_keys(source: str) -> list[dg.AssetCheckKey]:
     """What every run can afford."""
-    return [*check_keys(source, *QUICK), *entity_check_keys(source)]
+    entities = entity_check_keys(source) if "entities" in CATALOG[source].stages else []
+    return [*check_keys(source, *QUICK), *entities]

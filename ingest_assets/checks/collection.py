@@ -41,7 +41,7 @@ def collection_checks(source: str) -> list[dg.AssetChecksDefinition]:
     @dg.multi_asset_check(name=f"{source}__collection_checks", specs=specs, can_subset=True)
     def checked(context: dg.AssetCheckExecutionContext, ingest: Ingest) -> Iterator[dg.AssetCheckResult]:
         selected = {key.name for key in context.selected_asset_check_keys}
-        with ingest.open() as bench:
+        with ingest.open(source) as bench:
             for key in check_keys(source):
                 if key.name in selected:
                     yield _checked(key, _CHECKS[key.name], bench, source)

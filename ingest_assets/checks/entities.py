@@ -50,7 +50,7 @@ def entity_checks(source: str) -> list[dg.AssetChecksDefinition]:
     @dg.multi_asset_check(name=f"{source}__entity_checks", specs=specs, can_subset=True)
     def checked(context: dg.AssetCheckExecutionContext, ingest: Ingest) -> Iterator[dg.AssetCheckResult]:
         selected = {key.name for key in context.selected_asset_check_keys}
-        with ingest.open() as bench:
+        with ingest.open(source) as bench:
             for key in entity_check_keys(source):
                 if key.name in selected:
                     passed, description, metadata = _CHECKS[key.name](bench, source)

@@ -67,7 +67,7 @@ def split(text: str, budget: Budget) -> list[Piece]:
     if budget.unit == "characters" and len(text) <= budget.size:
         return [Piece(0, 0, len(text))]
     units = _units(text, budget)
-    sizes = _measure(budget)([unit for _, unit in units])
+    sizes = measure(budget)([unit for _, unit in units])
     pieces: list[Piece] = []
     first, filled = 0, 0
     for i, ((_, unit), size) in enumerate(zip(units, sizes, strict=True)):
@@ -107,12 +107,12 @@ def _units(text: str, budget: Budget) -> list[tuple[int, str]]:
         splitter = TextSplitter.from_huggingface_tokenizer(_tokenizer(budget.tokenizer), capacity, trim=False)
     else:
         splitter = TextSplitter(capacity, trim=False)
-    measure = _measure(budget)
+    sizes_of = measure(budget)
     units: list[tuple[int, str]] = []
     for start, stop in _segments(text, budget.size * SEGMENT_BUDGETS):
         segment = text[start:stop]
         # A token is at least a character of ASCII; of others (Hangul, for example) it may be a part of one.
-        if len(segment) <= budget.size and (segment.isascii() or measure([segment])[0] <= budget.size):
+        if len(segment) <= budget.size and (segment.isascii() or sizes_of([segment])[0] <= budget.size):
             units.append((start, segment))
         else:
             units += [(start + offset, unit) for offset, unit in splitter.chunk_indices(segment)]
@@ -162,7 +162,8 @@ def _cut_in_word(text: str, low: int, high: int) -> int:
     return low + int((hashes * np.uint32(CUT_PRIME)).argmin())
 
 
-def _measure(budget: Budget) -> Measure:
+def measure(budget: Budget) -> Measure:
+    """What tells the sizes of texts in the budget's unit."""
     if budget.tokenizer is None:
         return lambda units: [len(unit) for unit in units]
     tokenizer = _tokenizer(budget.tokenizer)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import io
 import sys
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ingest_assets.catalog import CRM, REPOSITORIES
 from ingest_assets.cli import output
 from ingest_assets.cli.entity import entity
 from ingest_assets.cli.options import Json, Source, require_source
+from ingest_assets.cli.repository import repository as repository_commands
 from ingest_assets.collector import collect_seldom
-from ingest_assets.model import IngestError
+from ingest_assets.model import ConfigurationError, IngestError
 from ingest_assets.settings import SAMPLE_CRM, Settings, load_settings
-from ingest_assets.workbench import SOURCES, Workbench
+from ingest_assets.workbench import Workbench
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,6 +32,7 @@ app = typer.Typer(
 sample = typer.Typer(no_args_is_help=True, help="Write sample data to try things on.")
 app.add_typer(sample, name="sample")
 app.add_typer(entity, name="entity")
+app.add_typer(repository_commands, name="repository")
 
 DONE, FAILED, WRONG, PARKED = 0, 1, 2, 3
 
@@ -89,12 +93,14 @@ def audit(
     from ingest_assets.reconcile import reconcile
     from ingest_assets.stages.audit import accept_observed
     from ingest_assets.stages.audit import audit as audit_of
+    from ingest_assets.status import sources_in_use
 
     settings = load_settings()
     results = {}
     # Between two stages of a run, chunks and points do not agree, and need not.
-    with Workbench(settings) as bench, bench.run_lock():
-        for source in SOURCES:
+    with Workbench(settings) as bench, ExitStack() as locks:
+        for source in sources_in_use(bench.ledger):
+            locks.enter_context(bench.run_lock(source))
             published = bench.published(source)
             if repair:
                 accept_observed(published, bench.ledger, settings.ingest_lock_timeout_s)
@@ -107,13 +113,16 @@ def audit(
 @app.command()
 def refresh(
     source: Annotated[str | None, typer.Option(help="Only this source; all by default.")] = None,
+    repository: Annotated[
+        str | None, typer.Option(help="Only this repository, by its id; all by default.")
+    ] = None,
     retry_parked: Annotated[
         bool, typer.Option("--retry-parked", help="Try refused items once more, though they did not change.")
     ] = False,
     json: Json = False,
 ) -> None:
     """Work off what changed since the last run. Safe at any time."""
-    _run("refresh_search_index", source, rebuild=False, retry_parked=retry_parked, json=json)
+    _run(source, repository, rebuild=False, retry_parked=retry_parked, json=json)
 
 
 @app.command()
@@ -122,7 +131,7 @@ def build(
     json: Json = False,
 ) -> None:
     """Look at everything again and build a new index beside the live one, then switch. Safe at any time."""
-    _run("build_search_index", source, rebuild=True, retry_parked=True, json=json)
+    _run(source, None, rebuild=True, retry_parked=True, json=json)
 
 
 @sample.command("crm")
@@ -144,17 +153,18 @@ def sample_crm(
     output.sample(target, truth, json)
 
 
-def _run(job: str, source: str | None, *, rebuild: bool, retry_parked: bool, json: bool) -> None:
-    from ingest_assets.cli.runs import run_job
+def _run(
+    source: str | None, repository: str | None, *, rebuild: bool, retry_parked: bool, json: bool
+) -> None:
+    from ingest_assets.cli.runs import run_sources
 
     if source is not None:
         require_source(source)
     settings = load_settings()
-    _require_configured(settings)
-    report = run_job(
+    report = run_sources(
         settings,
-        job,
-        sources=[source] if source else list(SOURCES),
+        sources=_sources(settings, REPOSITORIES.name if repository else source),
+        repository=repository,
         rebuild=rebuild,
         retry_parked=retry_parked,
         show_progress=not json and sys.stderr.isatty(),
@@ -165,10 +175,20 @@ def _run(job: str, source: str | None, *, rebuild: bool, retry_parked: bool, jso
     raise typer.Exit(PARKED if report.parked else DONE)
 
 
-def _require_configured(settings: Settings) -> None:
+def _sources(settings: Settings, asked: str | None) -> list[str]:
+    """The sources to run: those asked for, or all that there are. Fails where nothing is configured."""
     with Workbench(settings) as bench:
-        for source in SOURCES:
-            bench.source(source)
+        there = [name for name in (asked,) if name] or [REPOSITORIES.name, CRM.name]
+        if REPOSITORIES.name in there and not bench.repositories.all():
+            there.remove(REPOSITORIES.name)
+            if asked:
+                raise ConfigurationError("No repository is kept in step. `ingest repository add` adds one.")
+        # Without a CRM, repositories alone will do.
+        if CRM.name in there and (settings.crm_path or there == [CRM.name]):
+            bench.source(CRM.name)
+        elif CRM.name in there:
+            there.remove(CRM.name)
+    return there
 
 
 def _filters(pairs: list[str]) -> dict[str, list[str]]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ingest_assets.workbench import SOURCES
+from ingest_assets.catalog import SOURCES
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text.")]
 Source = Annotated[str, typer.Option(help=f"Which source: {', '.join(SOURCES)}.")]

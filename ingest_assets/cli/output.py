@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ingest_assets.cli.runs import RunReport
     from ingest_assets.search import Hits
+    from ingest_assets.search.query import Hit
     from ingest_assets.stages.audit import Audit
     from ingest_assets.status import ParkedItem
 
@@ -30,7 +31,7 @@ def hits(result: Hits, as_json: bool) -> None:
         console.print(
             f"[bold]{number}. {escape(hit.title)}[/bold]  [dim]{escape(hit.kind)}  {hit.score:.3f}[/dim]"
         )
-        console.print(f"   [dim]{escape(hit.uri)}  {hit.time or ''}[/dim]", soft_wrap=True)
+        console.print(f"   [dim]{escape(hit.uri)}  {_where(hit)}[/dim]", soft_wrap=True)
         console.print(f"   {escape(_snippet(hit.text))}\n")
     found = f"{len(result.hits)} hits" if result.hits else "Nothing found"
     console.print(
@@ -126,6 +127,14 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.2f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _where(hit: Hit) -> str:
+    """When it happened, or which lines of a file it is."""
+    if "start_line" in hit.attributes:
+        symbol = hit.attributes.get("symbol_name") or hit.attributes.get("symbol_kind", "")
+        return escape(f"lines {hit.attributes['start_line']} to {hit.attributes['end_line']}  {symbol}")
+    return hit.time or ""
 
 
 def _snippet(text: str) -> str:

@@ -10,12 +10,15 @@ from typing import Any
 
 import dagster as dg
 
+from ingest_assets.automation.jobs import BUILD, INDEX, REFRESH
 from ingest_assets.automation.orphans import process_tags, settle_orphans
+from ingest_assets.automation.partitions import sync_partitions
+from ingest_assets.catalog import CATALOG, CRM, REPOSITORIES
 from ingest_assets.checks.collection import PARKED
 from ingest_assets.definitions import build_defs
 from ingest_assets.reconcile import observer
 from ingest_assets.settings import Settings
-from ingest_assets.workbench import SOURCES, STAGES
+from ingest_assets.workbench import Workbench
 
 COUNTS = ("added", "changed", "unchanged", "removed", "parked", "seconds")
 
@@ -45,44 +48,84 @@ class RunReport:
         return asdict(self) | {"parked": self.parked}
 
 
-def run_job(
+def run_sources(
     settings: Settings,
-    job: str,
     *,
     sources: Sequence[str],
+    repository: str | None = None,
     rebuild: bool = False,
     retry_parked: bool = False,
     show_progress: bool = False,
     overrides: dict[str, Any] | None = None,
 ) -> RunReport:
-    """Run a job for some sources, and wait for it. The run is recorded on the instance.
+    """Refresh, or build, some sources, and wait: the CRM in one run, each repository in one of its own.
 
-    The run reads its settings from the environment; `overrides` replaces single ones.
+    Runs are recorded on the instance. They read their settings from the environment; `overrides` replaces
+    single ones.
     """
+    definitions = build_defs(overrides)
     config = {"rebuild": rebuild, "retry_parked": retry_parked}
-    run_config = {
-        "ops": {f"{source}__{stage}": {"config": config} for source in sources for stage in STAGES},
-        "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-    }
-    definition = build_defs(overrides).resolve_job_def(job)
     with open_instance(settings) as instance, _progress(show_progress):
         settle_orphans(instance)
-        result = definition.execute_in_process(
-            instance=instance,
-            run_config=run_config,
-            raise_on_error=False,
-            # Noted from the start: a run that is killed before its first step is settled too.
-            tags={"ingest/started_by": "command line", **process_tags()},
-            asset_selection=_selection(sources),
-        )
-        return _report(result)
+
+        def run(job: str, source: str, partition: str | None = None) -> RunReport:
+            result = definitions.resolve_job_def(job).execute_in_process(
+                instance=instance,
+                run_config=_run_config(source, config),
+                raise_on_error=False,
+                # Noted from the start: a run that is killed before its first step is settled too.
+                tags={"ingest/started_by": "command line", **process_tags()},
+                partition_key=partition,
+            )
+            return _report(result)
+
+        reports = []
+        if CRM.name in sources:
+            reports.append(run(BUILD if rebuild else REFRESH, CRM.name))
+        if REPOSITORIES.name in sources:
+            reports += [
+                run(INDEX, REPOSITORIES.name, key) for key in _partitions(settings, instance, repository)
+            ]
+            _forget_removed(settings, instance)
+    return _together(reports)
 
 
-def _selection(sources: Sequence[str]) -> list[dg.AssetKey] | None:
-    """The assets of some sources; None, which leaves the job as it is, for all."""
-    if set(sources) == set(SOURCES):
-        return None
-    return [dg.AssetKey([source, stage]) for source in sources for stage in STAGES]
+def _run_config(source: str, config: dict[str, bool]) -> dict[str, Any]:
+    return {
+        "ops": {f"{source}__{stage}": {"config": config} for stage in CATALOG[source].stages},
+        "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+    }
+
+
+def _partitions(settings: Settings, instance: dg.DagsterInstance, repository: str | None) -> list[str]:
+    """The repositories to run, by their ids: the one asked for, or all."""
+    with Workbench(settings) as bench:
+        keys = sync_partitions(instance, bench.repositories)
+        return keys if repository is None else [bench.repositories.get(repository).id]
+
+
+def _forget_removed(settings: Settings, instance: dg.DagsterInstance) -> None:
+    with Workbench(settings) as bench:
+        bench.repositories.forget_emptied()
+        sync_partitions(instance, bench.repositories)
+
+
+def _together(reports: Sequence[RunReport]) -> RunReport:
+    """One report of several runs: counts of the same asset add up, and of checks the last word counts."""
+    if not reports:
+        return RunReport("", True, {}, {}, [])
+    assets: dict[str, dict[str, Any]] = {}
+    for report in reports:
+        for asset, counts in report.assets.items():
+            earlier = assets.setdefault(asset, dict.fromkeys(COUNTS, 0))
+            assets[asset] = {name: round(earlier[name] + counts[name], 3) for name in COUNTS}
+    return RunReport(
+        run_id=reports[-1].run_id,
+        success=all(report.success for report in reports),
+        assets=assets,
+        checks={name: check for report in reports for name, check in report.checks.items()},
+        errors=[error for report in reports for error in report.errors],
+    )
 
 
 @contextmanager

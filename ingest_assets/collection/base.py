@@ -16,12 +16,17 @@ from ingest_assets.model import Float32Array, SparseVectors
 
 DENSE, SPARSE = "dense", "bm25"
 
-# Payload fields that can be filtered by, indexed before any point is loaded.
+# Payload fields of every source that can be filtered by, indexed before any point is loaded.
 KEYWORD_FIELDS = ("document_id", "kind", "entity_ids", "source")
 DATETIME_FIELDS = ("time",)
 # Bounds of `time`, as filters name them: not before, not after.
 SINCE, UNTIL = "since", "until"
 FILTERABLE = (*KEYWORD_FIELDS, SINCE, UNTIL)
+
+# All fields that every source's points carry; what else they carry is its own.
+COMMON_FIELDS = frozenset(
+    {*KEYWORD_FIELDS, *DATETIME_FIELDS, "title", "uri", "text", "position", "start", "end", "digest"}
+)
 
 # Bump when the payload or the index of a point is made differently.
 SCHEMA_VERSION = "1"
@@ -110,8 +115,11 @@ class Store(Protocol):
         """Those that exist in the store, ascending, published or not."""
         ...
 
-    def create(self, collection: str, generation: int, dimension: int) -> None:
-        """An empty generation with its vectors and payload indexes; one of that number is replaced."""
+    def create(self, collection: str, generation: int, dimension: int, fields: Sequence[str] = ()) -> None:
+        """An empty generation with its vectors and payload indexes; one of that number is replaced.
+
+        `fields` are indexed besides KEYWORD_FIELDS, as keywords.
+        """
         ...
 
     def writer(self, collection: str, generation: int) -> AbstractContextManager[Writer]: ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ingest_assets.collection.base import DENSE, KEYWORD_FIELDS, SINCE, SPARSE, UNTIL, Filter, Leg, Points
+from ingest_assets.collection.base import DENSE, SINCE, SPARSE, UNTIL, Filter, Leg, Points
 
 if TYPE_CHECKING:
     import qdrant_edge
@@ -40,8 +40,8 @@ def edge_filter(where: Filter | None) -> qdrant_edge.Filter | None:
         return None
     conditions: list[Any] = [
         edge.FieldCondition(field, match=edge.MatchAny(list(where[field])))
-        for field in KEYWORD_FIELDS
-        if field in where
+        for field in where
+        if field not in {SINCE, UNTIL}
     ]
     if SINCE in where or UNTIL in where:
         since, until = max(where.get(SINCE, ()), default=None), min(where.get(UNTIL, ()), default=None)

@@ -68,11 +68,11 @@ class EmbeddedStore:
     def generations(self, collection: str) -> list[int]:
         return sorted({generation for generation, _ in self._revisions(collection)})
 
-    def create(self, collection: str, generation: int, dimension: int) -> None:
+    def create(self, collection: str, generation: int, dimension: int, fields: Sequence[str] = ()) -> None:
         self.drop(collection, generation)
         work = self._clean_work(collection, generation)
         work.mkdir(parents=True)
-        shard = _create_shard(work, dimension)
+        shard = _create_shard(work, dimension, fields)
         shard.flush()
         shard.close()
         self._adopt(collection, generation, 0, work)
@@ -337,7 +337,7 @@ def _identity(path: Path) -> tuple[Path, int, int]:
     return path, found.st_ino, found.st_ctime_ns
 
 
-def _create_shard(path: Path, dimension: int) -> qdrant_edge.EdgeShard:
+def _create_shard(path: Path, dimension: int, fields: Sequence[str]) -> qdrant_edge.EdgeShard:
     import qdrant_edge as edge
 
     cold = edge.Memory.Cold  # mapped from disk: the process's own memory does not grow with the collection
@@ -355,7 +355,7 @@ def _create_shard(path: Path, dimension: int) -> qdrant_edge.EdgeShard:
         wal_enabled=False,
     )
     shard = edge.EdgeShard.create(str(path), config)
-    schema: dict[str, Any] = dict.fromkeys(KEYWORD_FIELDS, edge.KeywordIndexParams(memory=cold))
+    schema: dict[str, Any] = dict.fromkeys((*KEYWORD_FIELDS, *fields), edge.KeywordIndexParams(memory=cold))
     schema |= dict.fromkeys(DATETIME_FIELDS, edge.DatetimeIndexParams(memory=cold))
     for field, kind in schema.items():
         shard.update(edge.UpdateOperation.create_field_index(field, kind))

@@ -127,7 +127,7 @@ class ServerStore:
         return sorted(int(number) for base, _, number in parts if base == collection and number.isdigit())
 
     @_answers
-    def create(self, collection: str, generation: int, dimension: int) -> None:
+    def create(self, collection: str, generation: int, dimension: int, fields: Sequence[str] = ()) -> None:
         from qdrant_client import models
 
         name = _name(collection, generation)
@@ -147,7 +147,7 @@ class ServerStore:
             sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
             on_disk_payload=True,
         )
-        schema = dict.fromkeys(KEYWORD_FIELDS, models.PayloadSchemaType.KEYWORD)
+        schema = dict.fromkeys((*KEYWORD_FIELDS, *fields), models.PayloadSchemaType.KEYWORD)
         schema |= dict.fromkeys(DATETIME_FIELDS, models.PayloadSchemaType.DATETIME)
         for field, kind in schema.items():
             self._client.create_payload_index(name, field, kind, wait=True)
@@ -287,8 +287,8 @@ def _filter(where: Filter | None, models: Any) -> Any:
         return None
     conditions = [
         models.FieldCondition(key=field, match=models.MatchAny(any=list(where[field])))
-        for field in KEYWORD_FIELDS
-        if field in where
+        for field in where
+        if field not in {SINCE, UNTIL}
     ]
     if SINCE in where or UNTIL in where:
         since, until = max(where.get(SINCE, ()), default=None), min(where.get(UNTIL, ()), default=None)

@@ -115,7 +115,8 @@ def otherwise(label: str = "different") -> ComparisonLevelCreator:
 
 def identifier() -> ComparisonCreator:
     """Numbers that are one's own."""
-    off = "levenshtein(identifiers_l[1], identifiers_r[1]) <= 1 and length(identifiers_l[1]) > 5"
+    left, right = first("identifiers")
+    off = f"levenshtein({left}, {right}) <= 1 and length({left}) > 5"
     return comparison(
         "identifier",
         missing("identifiers"),
@@ -128,6 +129,11 @@ def identifier() -> ComparisonCreator:
 def shares(column: str) -> str:
     """SQL: the lists have a value in common."""
     return f"list_has_any({column}_l, {column}_r)"
+
+
+def first(column: str) -> tuple[str, str]:
+    """SQL: the first values of both lists."""
+    return f"list_extract({column}_l, 1)", f"list_extract({column}_r, 1)"
 
 
 def alike(column: str, threshold: float) -> str:

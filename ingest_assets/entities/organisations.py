@@ -24,9 +24,9 @@ from ingest_assets.entities.comparisons import (
 if TYPE_CHECKING:
     from splink.internals.comparison_creator import ComparisonCreator
 
-_COMMON = "len(list_intersect(words_l, words_r))"
+_COMMON = "array_length(list_intersect(words_l, words_r))"
 _NO_STREET = "(address_l is null or address_r is null)"
-_FEWER = "least(len(words_l), len(words_r))"
+_FEWER = "least(array_length(words_l), array_length(words_r))"
 
 
 def comparisons() -> list[ComparisonCreator]:
@@ -50,7 +50,7 @@ def _name() -> ComparisonCreator:
 
 def _words_in_common(share: float) -> str:
     """SQL: so many of all different words of both names are in both."""
-    return f"{_COMMON} >= {share} * (len(words_l) + len(words_r) - {_COMMON})"
+    return f"{_COMMON} >= {share} * (array_length(words_l) + array_length(words_r) - {_COMMON})"
 
 
 def _domain() -> ComparisonCreator:

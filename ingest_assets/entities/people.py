@@ -14,6 +14,7 @@ from ingest_assets.entities.comparisons import (
     alike,
     comparison,
     exact,
+    first,
     identifier,
     missing,
     otherwise,
@@ -47,7 +48,8 @@ _SWAPPED_DATE = (
     "left(birth_date_l, 4) = left(birth_date_r, 4) and substr(birth_date_l, 6, 2) = right(birth_date_r, 2) "
     "and right(birth_date_l, 2) = substr(birth_date_r, 6, 2)"
 )
-_NEAR_EMAIL = "levenshtein(emails_l[1], emails_r[1]) <= 2 and length(emails_l[1]) > 10"
+_EMAIL, _OTHER_EMAIL = first("emails")
+_NEAR_EMAIL = f"levenshtein({_EMAIL}, {_OTHER_EMAIL}) <= 2 and length({_EMAIL}) > 10"
 
 
 def comparisons() -> list[ComparisonCreator]:

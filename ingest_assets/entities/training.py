@@ -43,15 +43,15 @@ SESSIONS: dict[IdentityKind, tuple[str, ...]] = {
     "person": (
         "l.given = r.given and l.family = r.family",
         "l.birth_date = r.birth_date",
-        "l.emails[1] = r.emails[1]",
-        "l.phones[1] = r.phones[1]",
+        "list_extract(l.emails, 1) = list_extract(r.emails, 1)",
+        "list_extract(l.phones, 1) = list_extract(r.phones, 1)",
         "l.door = r.door and l.place = r.place",
-        "l.identifiers[1] = r.identifiers[1]",
+        "list_extract(l.identifiers, 1) = list_extract(r.identifiers, 1)",
     ),
     "organisation": (
         "l.name = r.name",
-        "l.domains[1] = r.domains[1]",
-        "l.phones[1] = r.phones[1]",
+        "list_extract(l.domains, 1) = list_extract(r.domains, 1)",
+        "list_extract(l.phones, 1) = list_extract(r.phones, 1)",
         "l.door = r.door",
     ),
 }

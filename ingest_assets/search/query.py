@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
-from ingest_assets.collection.base import FILTERABLE, SINCE, UNTIL, Leg, Reader, Scored
+from ingest_assets.catalog import CATALOG
+from ingest_assets.collection.base import COMMON_FIELDS, FILTERABLE, SINCE, UNTIL, Leg, Reader, Scored
 from ingest_assets.model import ConfigurationError
 from ingest_assets.search.fusion import LEG_LIMIT, min_max
 from ingest_assets.workbench import Workbench, collection_name
@@ -31,6 +32,7 @@ class Hit:
     time: str | None
     entity_ids: list[str]
     text: str
+    attributes: dict[str, Any]  # what its source adds: of code, its language, symbol and lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class Searcher:
         than the settings name; NotPublishedError when there is nothing to search yet.
         """
         started = time.perf_counter()
-        _check(query, mode, limit, where)
+        _check(query, mode, limit, where, (*FILTERABLE, *CATALOG[self._source].fields))
         where = {
             field: [_in_utc(field, value) for value in values] if field in (SINCE, UNTIL) else values
             for field, values in (where or {}).items()
@@ -134,6 +136,7 @@ class Searcher:
                 time=payload["time"],
                 entity_ids=payload["entity_ids"],
                 text=payload["text"],
+                attributes={key: value for key, value in payload.items() if key not in COMMON_FIELDS},
             )
             # A point may go between the two requests to a server; then it is no hit any more.
             for point in ranked
@@ -149,16 +152,18 @@ def _ranked(
     return min_max(reader.query(legs, max(limit, LEG_LIMIT), where))
 
 
-def _check(query: str, mode: str, limit: int, where: Mapping[str, Sequence[str]] | None) -> None:
+def _check(
+    query: str, mode: str, limit: int, where: Mapping[str, Sequence[str]] | None, known: Sequence[str]
+) -> None:
     if not query.strip():
         raise ConfigurationError("The query is empty: say what to look for.")
     if mode not in MODES:
         raise ConfigurationError(f"There is no mode {mode!r}. Modes: {', '.join(MODES)}.")
     if not 1 <= limit <= MAX_LIMIT:
         raise ConfigurationError(f"The limit must be 1 to {MAX_LIMIT}, not {limit}.")
-    unknown = sorted(set(where or ()) - set(FILTERABLE))
+    unknown = sorted(set(where or ()) - set(known))
     if unknown:
-        raise ConfigurationError(f"Cannot filter by {', '.join(unknown)}. Fields: {', '.join(FILTERABLE)}.")
+        raise ConfigurationError(f"Cannot filter by {', '.join(unknown)}. Fields: {', '.join(known)}.")
     for field, values in (where or {}).items():
         for value in values:
             if not value.isprintable():

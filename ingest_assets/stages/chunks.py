@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,10 +10,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ingest_assets.chunking import RecordChunker
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import MAX_BOUND_VALUES, batched, delete_keys, pages, upsert
-from ingest_assets.model import Chunk, digest_of
+from ingest_assets.model import Chunk, Chunker, digest_of
 from ingest_assets.reconcile import Delta, Run, Step, content_sum
 from ingest_assets.stages.records import document_of
 
@@ -27,7 +27,8 @@ _document, _chunked, _chunk = tables.document, tables.chunked, tables.chunk
 class Chunks:
     """Keeps `chunk` in step with `document`. Outcomes count documents."""
 
-    chunker: RecordChunker
+    chunker: Chunker
+    documents: str = "records"  # the stage that they are made from
     name: str = "chunks"
 
     @property
@@ -39,7 +40,7 @@ class Chunks:
         return self.chunker.fingerprint
 
     def looks_at(self, connection: sa.Connection) -> str:
-        return digest_of(self.fingerprint, content_sum(connection, self.source, "records"))
+        return digest_of(self.fingerprint, content_sum(connection, self.source, self.documents))
 
     def content(self, connection: sa.Connection) -> str:
         return content_sum(connection, self.source, self.name)
@@ -154,6 +155,7 @@ class Chunks:
 def chunk_row(source: str, row: Any, chunk: Chunk) -> dict[str, Any]:
     """A chunk as its row of the ledger. `row` is its document's."""
     text_digest = digest_of(chunk.text)
+    attributes = json.dumps(chunk.attributes, ensure_ascii=False, sort_keys=True)
     return {
         "source": source,
         "chunk_id": chunk.id,
@@ -166,6 +168,7 @@ def chunk_row(source: str, row: Any, chunk: Chunk) -> dict[str, Any]:
             row.uri,
             row.kind,
             row.time,
+            *((attributes,) if chunk.attributes else ()),
         ),
         "text_digest": text_digest,
         "position": chunk.position,
@@ -176,4 +179,5 @@ def chunk_row(source: str, row: Any, chunk: Chunk) -> dict[str, Any]:
         "uri": row.uri,
         "time": row.time,
         "text": chunk.text,
+        "attributes": attributes,
     }

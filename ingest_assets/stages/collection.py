@@ -23,7 +23,6 @@ BATCH = 1_000
 # The digests of a point that was touched and not acknowledged: it matches no chunk.
 UNKNOWN = ""
 ALIKE = 0.99  # cosine from which on two texts are as good as the same
-UPSTREAM = ("chunks", "entities", "dense_vectors", "sparse_vectors")
 
 _chunk, _about, _point = tables.chunk, tables.document_entities, tables.point
 _dense, _sparse, _generation = tables.dense_vector, tables.sparse_vector, tables.generation
@@ -57,6 +56,8 @@ class Collection:
     collection: str
     store: Store
     pipeline: Pipeline
+    upstream: tuple[str, ...]  # the stages that its points are made of
+    fields: tuple[str, ...] = ()  # of its points that can be filtered by, besides everybody's
     name: str = "collection"
 
     @property
@@ -65,19 +66,19 @@ class Collection:
 
     @property
     def _generations(self) -> Generations:
-        return Generations(self.collection, self.store, self.pipeline)
+        return Generations(self.collection, self.store, self.pipeline, self.fields)
 
     def looks_at(self, connection: sa.Connection) -> str | None:
         live = {"collection": self.collection, "state": "live"}
         recorded = connection.scalar(sa.select(_generation.c.number).filter_by(**live))
         if self.store.live(self.collection) != recorded:
             return None  # the store was lost, or switched to another generation by someone else
-        upstream = [content_sum(connection, self.source, stage) for stage in UPSTREAM]
+        upstream = [content_sum(connection, self.source, stage) for stage in self.upstream]
         return digest_of(self.fingerprint, *upstream)
 
     def content(self, connection: sa.Connection) -> str:
         # A point is a function of its chunk and entities; what may differ is which of them are there.
-        made_of = [content_sum(connection, self.source, stage) for stage in ("chunks", "entities")]
+        made_of = [content_sum(connection, self.source, stage) for stage in self.upstream[:-2]]
         return digest_of(self.fingerprint, *made_of, str(self.total(connection)))
 
     def total(self, connection: sa.Connection) -> int:
@@ -122,7 +123,7 @@ class Collection:
         with ledger.reading() as connection:
             done = set(connection.scalars(run))
             foreign = connection.execute(others.limit(1)).first()
-        if missing := [f"{self.source}/{name}" for name in UPSTREAM if name not in done]:
+        if missing := [f"{self.source}/{name}" for name in self.upstream if name not in done]:
             raise IncompleteError(
                 f"{self.collection}: the ledger {ledger.name} knows of no successful run of "
                 f"{', '.join(missing)}, so it cannot say what belongs into the index. Run `ingest build`, or "
@@ -360,7 +361,8 @@ def points_of(source: str, rows: Sequence[Any]) -> Points:
 
 def payload_of(source: str, row: Any) -> Payload:
     """What a point carries besides its vectors."""
-    return {
+    attributes: Payload = json.loads(row.attributes)
+    return attributes | {
         "source": source,
         "document_id": row.document_id,
         "kind": row.kind,

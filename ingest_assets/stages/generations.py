@@ -41,6 +41,7 @@ class Generations:
     collection: str
     store: Store
     pipeline: Pipeline
+    fields: tuple[str, ...] = ()  # that can be filtered by, besides everybody's
 
     def settle(self, session: sa.Connection) -> int | None:
         """Make the ledger agree with the store about what is there. Returns the live generation."""
@@ -85,7 +86,7 @@ class Generations:
         last = session.scalar(sa.select(_collection.c.last_generation).filter_by(name=self.collection))
         number = max([*self.store.generations(self.collection), last or 0]) + 1
         upsert(session, _collection, [{"name": self.collection, "last_generation": number}])
-        self.store.create(self.collection, number, self.pipeline.dimension)
+        self.store.create(self.collection, number, self.pipeline.dimension, self.fields)
         row = {
             "collection": self.collection,
             "number": number,

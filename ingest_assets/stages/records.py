@@ -45,10 +45,17 @@ class Records:
 
     A document that cannot be rendered any more is parked and its last good row stays. Nothing is
     removed unless the source was read to its end.
+
+    A source with a `part` gives the documents of that part only, whose ids begin with it: the others' stay.
     """
 
     origin: Source
-    name: str = "records"
+    stage: str = "records"
+    part: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.stage}:{self.part}" if self.part else self.stage
 
     @property
     def source(self) -> str:
@@ -56,15 +63,23 @@ class Records:
 
     @property
     def fingerprint(self) -> str:
-        return digest_of("records", VERSION)
+        return digest_of(self.stage, VERSION)
 
     def looks_at(self, _connection: sa.Connection) -> str | None:
         signature = self.origin.signature()
         return None if signature is None else digest_of(self.fingerprint, signature)
 
     def total(self, connection: sa.Connection) -> int:
-        query = sa.select(sa.func.count()).select_from(tables.document).filter_by(source=self.source)
-        return connection.scalar(query) or 0
+        query = sa.select(sa.func.count()).select_from(tables.document)
+        return connection.scalar(query.where(*self._mine(tables.document))) or 0
+
+    def _mine(self, table: sa.Table) -> list[sa.ColumnElement[bool]]:
+        """The documents that the source speaks for."""
+        where = [table.c.source == self.source]
+        if self.part:
+            # Those that begin with "part/": "0" comes after "/".
+            where += [table.c.document_id > f"{self.part}/", table.c.document_id < f"{self.part}0"]
+        return where
 
     def content(self, connection: sa.Connection) -> str:
         return content_sum(connection, self.source, self.name)
@@ -170,7 +185,7 @@ class Records:
     def _gone(self, session: sa.Connection) -> list[tuple[str, str]]:
         t = tables.document
         absent = ~sa.exists().where(_seen.c.document_id == t.c.document_id)
-        query = sa.select(t.c.document_id, t.c.digest).where(t.c.source == self.source, absent)
+        query = sa.select(t.c.document_id, t.c.digest).where(*self._mine(t), absent)
         gone = [(row.document_id, row.digest) for row in session.execute(query)]
         p = tables.parked
         unseen = ~sa.exists().where(_seen.c.document_id == p.c.item_id)
@@ -213,6 +228,7 @@ def document_row(source: str, digest: str, document: Document) -> dict[str, Any]
         "body": document.body,
         "refs": json.dumps(document.refs, ensure_ascii=False),
         "identity": json.dumps(asdict(document.identity), ensure_ascii=False) if document.identity else None,
+        "attributes": json.dumps(document.attributes, ensure_ascii=False, sort_keys=True),
     }
 
 
@@ -229,6 +245,7 @@ def document_of(row: Any) -> Document:
         body=row.body,
         refs=tuple(json.loads(row.refs)),
         identity=identity_of(identity) if identity else None,
+        attributes=json.loads(row.attributes),
     )
 
 

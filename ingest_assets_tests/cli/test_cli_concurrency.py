@@ -47,13 +47,13 @@ def test_a_lock_that_another_process_keeps_is_a_clear_failure(built: Home, inges
 
 def test_an_audit_does_not_come_between_two_stages(built: Home, ingest_here: IngestHere) -> None:
     impatient = built.with_settings(ingest_lock_timeout_s=0)
-    with built.bench() as bench, bench.run_lock():
+    with built.bench() as bench, bench.run_lock("crm"):
         audit = ingest_here(impatient, "audit")
         assert audit.status == 2
-        assert "Another process is refreshing all-sources" in audit.err
+        assert "Another process is refreshing run-crm" in audit.err
         said = ingest(impatient, "refresh")
         assert said.status == 1
-        assert "Another process is refreshing all-sources" in said.out
+        assert "Another process is refreshing run-crm" in said.out
     assert ingest_here(impatient, "audit").status == 0
 
 

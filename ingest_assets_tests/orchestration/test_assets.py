@@ -5,8 +5,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from ingest_assets.catalog import CRM
 from ingest_assets.collection.embedded import EmbeddedStore
-from ingest_assets.workbench import STAGES
 from ingest_assets_tests.built import DOCUMENTS, Home, new_home
 from ingest_assets_tests.orchestration.jobs import (
     checks_of,
@@ -38,7 +38,7 @@ def test_a_build_then_a_refresh_say_what_they_did(empty: Home) -> None:
         assert set(checks_of(built).values()) == {True}
         first = metadata_of(built)
         versions = data_versions(instance)
-        assert set(first) == set(STAGES)
+        assert set(first) == set(CRM.stages)
         for asset, metadata in first.items():
             assert metadata["added"] > 0, asset
             assert metadata["dagster/row_count"] == metadata["added"], asset
@@ -235,7 +235,9 @@ def test_the_checks_pass_on_the_index_of_an_empty_crm(tmp_path: Path) -> None:
     with home.instance() as instance:
         result = run(home, instance, BUILD)
         assert result.success
-        assert counts_of(result) == dict.fromkeys(STAGES, (0, 0, 0, 0, 0)) | {"match_models": (2, 0, 0, 0, 0)}
+        assert counts_of(result) == dict.fromkeys(CRM.stages, (0, 0, 0, 0, 0)) | {
+            "match_models": (2, 0, 0, 0, 0)
+        }
         assert checks_of(result) == ALL
     assert live_generation(home) == 1
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from ingest_assets.catalog import CRM
 from ingest_assets.model import ConfigurationError, Identity, Outcomes, SourceUnavailableError
 from ingest_assets.stages import records
 from ingest_assets.status import source_status
-from ingest_assets.workbench import STAGES
 from ingest_assets_tests.histories import assert_same_contents
 from ingest_assets_tests.toy import ToyBench, contents, document, dump
 
@@ -192,7 +192,7 @@ def test_every_stage_alone_does_the_right_thing(bench: ToyBench) -> None:
     for name in ("sparse_vectors", "dense_vectors", "match_models"):
         bench.do(name)
     assert bench.do("collection").added == 2
-    assert [each.moved for each in bench.refresh().values()] == [0] * len(STAGES)
+    assert [each.moved for each in bench.refresh().values()] == [0] * len(CRM.stages)
 
 
 @both

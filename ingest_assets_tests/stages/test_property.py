@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from ingest_assets.workbench import STAGES
+from ingest_assets.catalog import CRM
 from ingest_assets_tests.conftest import fresh_schema
 from ingest_assets_tests.engines import Engines
 from ingest_assets_tests.histories import Operation, World, histories, run_history, small_batches
@@ -89,7 +89,7 @@ def test_a_crash_at_every_point(
         world.put(document("notes/9", "A new document."))
         world.toy.documents.pop("notes/2")
         # The embedded engine takes a tenth of a second a commit: only the stage that it is used in.
-        crashed = world.crash(point, rebuild, STAGES[:-1] if kind == "embedded" else ())
+        crashed = world.crash(point, rebuild, CRM.stages[:-1] if kind == "embedded" else ())
         if undone:
             world.toy.documents = before
         world.check()

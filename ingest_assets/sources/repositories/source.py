@@ -34,8 +34,8 @@ VERSION = "1"
 class RepositorySource:
     """The files of one ref of one repository, as it was last fetched (of a local one: as it is).
 
-    `name` is the source's in the ledger. After a read, `skipped`, `detected`, `accepted`, `languages` and
-    `commit` tell what it came upon; during a read they grow.
+    `name` is the source's in the ledger; documents' ids are `prefix` and the path. After a read, `skipped`,
+    `detected`, `accepted`, `languages` and `commit` tell what it came upon; during a read they grow.
     """
 
     def __init__(
@@ -43,12 +43,14 @@ class RepositorySource:
         name: str,
         mirror: Mirror,
         *,
+        prefix: str = "",
         ref: str | None = None,
         patterns: Sequence[str] = (),
         limits: TreeLimits | None = None,
     ) -> None:
         self.name = name
         self.mirror = mirror
+        self.prefix = prefix
         self.ref = checked_ref(ref)
         self.patterns = tuple(checked(patterns))
         self.limits = limits or TreeLimits()
@@ -81,7 +83,7 @@ class RepositorySource:
 
     @contextmanager
     def read(self) -> Iterator[Iterator[SourceItem]]:
-        """Every file that is to be a document; its id is its path. A repository without commits has none.
+        """Every file that is to be a document, by prefix and path. A repository without commits has none.
 
         Items are rendered while this is open. Raises SourceUnavailableError when the repository has not been
         fetched, is damaged or takes too long, ConfigurationError when it exceeds a limit.
@@ -118,7 +120,8 @@ class RepositorySource:
         self.languages[judged] += 1
         uri = self.mirror.origin.link(entry.path, self.ref)
         digest = digest_of("file", VERSION, entry.oid, entry.path, f"{entry.mode:o}", judged, uri)
-        return SourceItem(entry.path, digest, partial(self._render, objects, entry, judged, uri))
+        render = partial(self._render, objects, entry, judged, uri)
+        return SourceItem(f"{self.prefix}{entry.path}", digest, render)
 
     def _render(self, objects: Objects, entry: Entry, language: str, uri: str) -> Document:
         """Raises ItemError when the file cannot be text."""
@@ -131,7 +134,7 @@ class RepositorySource:
             "repository": self.mirror.origin.id,
         }
         return Document(
-            id=entry.path,
+            id=f"{self.prefix}{entry.path}",
             kind="file",
             title=entry.path,
             uri=uri,

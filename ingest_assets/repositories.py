@@ -1,0 +1,230 @@
+"""The repositories that are kept in step: which they are, and each one as a source.
+
+What belongs here: the ledger's list of them, and their source made of it. What does not: git (see
+`sources.repositories`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from ingest_assets.catalog import REPOSITORIES
+from ingest_assets.ledger import Ledger, tables
+from ingest_assets.ledger.store import upsert
+from ingest_assets.model import ConfigurationError, SourceItem, digest_of
+
+if TYPE_CHECKING:
+    from ingest_assets.settings import Settings
+    from ingest_assets.sources.repositories.fetch import FetchLimits
+    from ingest_assets.sources.repositories.mirror import Mirror
+    from ingest_assets.sources.repositories.policy import Policy
+    from ingest_assets.sources.repositories.refs import Refs
+    from ingest_assets.sources.repositories.source import RepositorySource
+    from ingest_assets.sources.repositories.tree import TreeLimits
+
+_repository = tables.repository
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """One that is kept in step, or that is on its way out."""
+
+    id: str  # Origin.id; its documents' ids begin with it
+    location: str
+    ref: str | None
+    removed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What may be fetched and read, and where it is kept."""
+
+    workspace: Path
+    policy: Policy
+    fetch: FetchLimits
+    tree: TreeLimits
+    shallow: bool
+    patterns: Sequence[str]
+
+
+class Repositories:
+    """The list in the ledger, within the bounds of the settings."""
+
+    def __init__(self, ledger: Ledger, bounds: Bounds) -> None:
+        self._ledger, self._bounds = ledger, bounds
+
+    def add(self, location: str, ref: str | None = None) -> Repository:
+        """Keep a repository in step from now on; one that is there may get another ref.
+
+        Raises ConfigurationError when it must not be read, or the ref is none.
+        """
+        from ingest_assets.sources.repositories.origin import checked_ref, parse_origin
+
+        origin = parse_origin(location, self._bounds.policy)
+        added = Repository(origin.id, origin.url or str(origin.path), checked_ref(ref), removed=False)
+        row = {
+            "id": added.id,
+            "location": added.location,
+            "ref": added.ref,
+            "added_at": time.time(),
+            "removed": False,
+        }
+        with self._ledger.transaction() as connection:
+            upsert(connection, _repository, [row])
+        return added
+
+    def remove(self, repository_id: str) -> Repository:
+        """Have its documents removed by the next run. Raises ConfigurationError when there is none."""
+        found = self.get(repository_id)
+        with self._ledger.transaction() as connection:
+            here = _repository.c.id == found.id
+            connection.execute(_repository.update().where(here).values(removed=True))
+        return Repository(found.id, found.location, found.ref, removed=True)
+
+    def forget_emptied(self) -> list[str]:
+        """Have those on their way out go whose documents are gone, mirror and all. Returns their ids."""
+        leaving = [repository for repository in self.all() if repository.removed]
+        emptied = [repository for repository in leaving if not self.files(repository.id)]
+        for repository in emptied:
+            self._forget(repository)
+        return [repository.id for repository in emptied]
+
+    def files(self, repository_id: str) -> int:
+        """How many of its files are documents."""
+        documents = tables.document
+        query = sa.select(sa.func.count()).where(
+            documents.c.source == REPOSITORIES.name,
+            documents.c.document_id > f"{repository_id}/",
+            documents.c.document_id < f"{repository_id}0",
+        )
+        with self._ledger.reading() as connection:
+            return connection.scalar(query) or 0
+
+    def _forget(self, found: Repository) -> None:
+        self._mirror(found).remove()
+        name = f"{REPOSITORIES.documents}:{found.id}"
+        with self._ledger.transaction() as connection:
+            for table in (tables.stage, tables.parked):
+                here = (table.c.source == REPOSITORIES.name, table.c.stage == name)
+                connection.execute(table.delete().where(*here))
+            connection.execute(_repository.delete().where(_repository.c.id == found.id))
+
+    def all(self) -> list[Repository]:
+        """By id, those on their way out included."""
+        query = sa.select(_repository).order_by(_repository.c.id)
+        with self._ledger.reading() as connection:
+            return [_row(row) for row in connection.execute(query)]
+
+    def get(self, repository_id: str) -> Repository:
+        """Raises ConfigurationError when there is none."""
+        query = sa.select(_repository).filter_by(id=repository_id)
+        with self._ledger.reading() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            raise ConfigurationError(
+                f"There is no repository {repository_id!r}. `ingest repository list` shows those there are, "
+                "`ingest repository add` adds one."
+            )
+        return _row(row)
+
+    def fetch(self, repository: Repository) -> None:
+        """Bring its mirror up to date; nothing for one on its way out. Raises what the mirror raises."""
+        if not repository.removed:
+            self._mirror(repository).fetch(repository.ref)
+
+    def remote(self, repository: Repository, timeout_s: float) -> Refs:
+        """What the remote has now, within a time budget."""
+        from ingest_assets.sources.repositories.mirror import remote_heads
+
+        return remote_heads(self._mirror(repository).origin, self._bounds.policy, timeout_s)
+
+    def head(self, repository: Repository) -> str | None:
+        """The commit that was fetched last."""
+        return self._mirror(repository).head(repository.ref).commit
+
+    def source(self, repository: Repository) -> RepositorySource | NoFiles:
+        """Its files as they were fetched last."""
+        from ingest_assets.sources.repositories.source import RepositorySource
+
+        if repository.removed:
+            return NoFiles(repository.id)
+        return RepositorySource(
+            REPOSITORIES.name,
+            self._mirror(repository),
+            prefix=f"{repository.id}/",
+            ref=repository.ref,
+            patterns=self._bounds.patterns,
+            limits=self._bounds.tree,
+        )
+
+    def _mirror(self, repository: Repository) -> Mirror:
+        from ingest_assets.sources.repositories.mirror import Mirror
+        from ingest_assets.sources.repositories.origin import parse_origin
+
+        bounds = self._bounds
+        origin = parse_origin(repository.location, bounds.policy)
+        return Mirror(origin, bounds.workspace, bounds.policy, bounds.fetch, shallow=bounds.shallow)
+
+
+@dataclass(frozen=True, slots=True)
+class NoFiles:
+    """A repository that is on its way out: nothing of it should exist."""
+
+    repository_id: str
+    name: str = REPOSITORIES.name
+    repaired: int = 0
+
+    def signature(self) -> str:
+        return digest_of("no files", self.repository_id)
+
+    @contextmanager
+    def read(self) -> Iterator[Iterator[SourceItem]]:
+        yield iter(())
+
+
+def bounds_of(settings: Settings) -> Bounds:
+    """Raises ConfigurationError when one of the settings for repositories is wrong."""
+    from ingest_assets.sources.repositories.fetch import FetchLimits
+    from ingest_assets.sources.repositories.policy import Policy
+    from ingest_assets.sources.repositories.tree import TreeLimits
+
+    s = settings
+    size = s.ingest_repository_max_mib << 20
+    tokens = s.ingest_repository_tokens.get_secret_value() if s.ingest_repository_tokens else ""
+    return Bounds(
+        workspace=s.ingest_home / "repositories",
+        policy=Policy(
+            protocols=frozenset(_listed(s.ingest_repository_protocols)),
+            hosts=frozenset(hosts) if (hosts := _listed(s.ingest_repository_hosts)) else None,
+            allow_private_addresses=s.ingest_repository_private_addresses,
+            local_roots=tuple(map(Path, _listed(s.ingest_repository_roots))),
+            ca_file=s.ingest_repository_ca_file,
+            tokens=_tokens(tokens),
+        ),
+        fetch=FetchLimits(size, s.ingest_repository_timeout_s),
+        tree=TreeLimits(file_bytes=s.ingest_repository_file_max_kib << 10, total_bytes=size),
+        shallow=s.ingest_repository_shallow,
+        patterns=_listed(s.ingest_repository_ignore),
+    )
+
+
+def _listed(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _tokens(value: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in _listed(value)]
+    if any(not (host and token) for host, _, token in pairs):
+        raise ConfigurationError("INGEST_REPOSITORY_TOKENS must be HOST=TOKEN, separated by commas.")
+    return {host: token for host, _, token in pairs}
+
+
+def _row(row: Any) -> Repository:
+    return Repository(row.id, row.location, row.ref, row.removed)
