@@ -34,14 +34,15 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ingest_assets.catalog import REPOSITORIES
+from ingest_assets.chunking.code import CodeChunker
 from ingest_assets.chunking.prose import Budget
-from ingest_assets.chunking.records import RecordChunker
 from ingest_assets.jobs.events import NAMESPACE, Context, Event, summary_of
 from ingest_assets.jobs.ingest import Chunker, failure_in, ingest_events, stream
 from ingest_assets.model import ConfigurationError, IngestError, UnavailableError, digest_of
 from ingest_assets.sources.repositories.fetch import FetchLimits
 from ingest_assets.sources.repositories.mirror import Mirror
-from ingest_assets.sources.repositories.origin import Origin, checked_ref, parse_origin
+from ingest_assets.sources.repositories.origin import checked_ref, parse_origin
 from ingest_assets.sources.repositories.policy import Policy
 from ingest_assets.sources.repositories.source import RepositorySource
 from ingest_assets.sources.repositories.tree import TreeLimits
@@ -57,9 +58,9 @@ _log = logging.getLogger(__name__)
 Response = dict[str, Any]
 
 
-def code_chunker(origin: Origin) -> Chunker:
-    """What files are cut with. Chunks have the ids that they have in the index."""
-    return RecordChunker(f"repositories/{origin.id}", Budget(CHUNK_CHARS))
+def code_chunker() -> Chunker:
+    """What files are cut with. Chunks have the ids that they have in an index of the default settings."""
+    return CodeChunker(REPOSITORIES.name, Budget(CHUNK_CHARS))
 
 
 class Request(NamedTuple):
@@ -78,7 +79,7 @@ class Handler:
     fetch_limits: FetchLimits = field(default_factory=FetchLimits)
     tree_limits: TreeLimits = field(default_factory=TreeLimits)
     timeout_s: float = TIMEOUT_S
-    chunker: Callable[[Origin], Chunker] = code_chunker
+    chunker: Callable[[], Chunker] = code_chunker
     clock: Callable[[], float] = time.monotonic
 
     def __call__(self, event: Any, context: Any = None) -> Response:
@@ -130,9 +131,13 @@ class Handler:
             check()
             left = min(self.tree_limits.seconds, ends - self.clock())
             source = RepositorySource(
-                f"repositories/{origin.id}", mirror, ref=ref, limits=replace(self.tree_limits, seconds=left)
+                REPOSITORIES.name,
+                mirror,
+                prefix=f"{origin.id}/",
+                ref=ref,
+                limits=replace(self.tree_limits, seconds=left),
             )
-            drafts = ingest_events(source, self.chunker(origin), repo_url=url, git_ref=ref, check=check)
+            drafts = ingest_events(source, self.chunker(), repo_url=url, git_ref=ref, check=check)
             anchor = digest_of("serverless", request.id, url, ref)
             context = Context(job_id=str(uuid.uuid5(NAMESPACE, anchor)), repo_url=url, git_ref=ref)
             for event in stream(drafts, context):

@@ -47,7 +47,10 @@ class FileSource(Protocol):
     """What is asked of a source of files: `sources.repositories.source.RepositorySource`."""
 
     @property
-    def ref(self) -> str | None: ...
+    def prefix(self) -> str:
+        """What stands before a file's path in the ids of its documents."""
+        ...
+
     @property
     def commit(self) -> str | None:
         """That is being read; None before, and for a repository that has none."""
@@ -87,7 +90,7 @@ def ingest_events(
             check()
             yield from _skips(source.skipped[seen:])
             seen = len(source.skipped)
-            yield from _file(item, chunker)
+            yield from _file(item, source.prefix, chunker)
         yield from _skips(source.skipped[seen:])
 
 
@@ -131,26 +134,27 @@ def _skips(skips: Iterable[Skipped]) -> Iterator[Draft]:
         yield file_skipped(skip.path, skip.reason)
 
 
-def _file(item: SourceItem, chunker: Chunker) -> Iterator[Draft]:
+def _file(item: SourceItem, prefix: str, chunker: Chunker) -> Iterator[Draft]:
+    path = item.id.removeprefix(prefix)
     try:
         document = item.render()
     except ItemError:
-        yield file_detected(item.id)
-        yield file_skipped(item.id, "parse_error")
+        yield file_detected(path)
+        yield file_skipped(path, "parse_error")
         return
     language = str(document.attributes.get("language", UNKNOWN_LANGUAGE))
     encoding = str(document.attributes.get("encoding", "utf-8"))
-    yield file_detected(item.id, language, _bytes(document.body, encoding))
+    yield file_detected(path, language, _bytes(document.body, encoding))
     try:
         chunks = chunker.chunks(document)
     except ItemError:
-        yield file_skipped(item.id, "parse_error")
+        yield file_skipped(path, "parse_error")
         return
     for chunk in chunks:
-        yield _chunk(chunk, document, language, encoding)
+        yield _chunk(chunk, document, path, language, encoding)
 
 
-def _chunk(chunk: Chunk, document: Document, language: str, encoding: str) -> Draft:
+def _chunk(chunk: Chunk, document: Document, path: str, language: str, encoding: str) -> Draft:
     attributes: Mapping[str, str | int] = chunk.attributes
     content = document.body[chunk.start : chunk.end]
     if "start_byte" in attributes:
@@ -160,10 +164,10 @@ def _chunk(chunk: Chunk, document: Document, language: str, encoding: str) -> Dr
         end = start + _bytes(content, encoding)
     symbol = (
         str(attributes.get("symbol_kind", DEFAULT_KIND)),
-        str(attributes.get("symbol_name", document.id)),
+        str(attributes.get("symbol_name", path)),
     )
     language = str(attributes.get("language", language))
-    return chunk_created(chunk.id, document.id, language, (start, end), symbol, content)
+    return chunk_created(chunk.id, path, language, (start, end), symbol, content)
 
 
 def _bytes(text: str, encoding: str) -> int:

@@ -10,7 +10,8 @@ What belongs here: the workers' side. What does not: clients (queue), Dagster, a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -21,7 +22,7 @@ from ingest_assets.jobs.rows import FINISHED, PENDING, RUNNING, Job, checked_id,
 from ingest_assets.jobs.transitions import Failure, Outcome, finish
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import upsert
-from ingest_assets.model import ConfigurationError
+from ingest_assets.model import ConfigurationError, IngestError
 
 # Events that are deleted in one transaction: other writers wait for about 0.1 s.
 FORGET_EVENTS = 20_000
@@ -131,6 +132,28 @@ def settle(
     return False
 
 
+@contextmanager
+def working(ledger: Ledger, job_id: str, worker_task_id: str) -> Iterator[Job]:
+    """Take a job for the length of the block, and settle it however the block ends, which is raised on.
+
+    Completed at its end; cancelled by JobCancelledError, or by whatever ends the block when a cancellation
+    had been asked for (a run that is terminated for it); else failed. Raises what `mark_running` raises.
+    """
+    job = mark_running(ledger, job_id, worker_task_id)
+    try:
+        yield job
+    except BaseException as error:
+        # An interrupt too: a job is not to wait for somebody to find that its worker is gone.
+        try:
+            stopped = isinstance(error, JobCancelledError) or _cancel_requested(ledger, job.id)
+            settle(ledger, job.id, "cancelled" if stopped else "failed", error)
+        except IngestError as also:
+            # The ledger does not answer: the job is left to be found as an orphan. The first error counts.
+            error.add_note(f"The job could not be settled: {also}")
+        raise
+    settle(ledger, job.id, "completed")
+
+
 def settle_orphans(ledger: Ledger, is_alive: Callable[[str], bool], *, timeout_s: float) -> list[Settled]:
     """Settle the jobs that nobody works on any more, and those that took longer than `timeout_s`.
 
@@ -179,6 +202,11 @@ def forget_old(ledger: Ledger, days: float) -> int:
                 return forgotten
             connection.execute(events.delete().where(events.c.job_id.in_(ids)))
             forgotten += connection.execute(t.delete().where(t.c.id.in_(ids))).rowcount
+
+
+def _cancel_requested(ledger: Ledger, job_id: str) -> bool:
+    with ledger.reading() as connection:
+        return require(connection, job_id).cancel_requested_at is not None
 
 
 def _settle_orphan(ledger: Ledger, row: Any, failure: Failure) -> list[Settled]:

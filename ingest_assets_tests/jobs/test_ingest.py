@@ -37,7 +37,7 @@ FILES = {
 def source(tmp_path: Path) -> FileSource:
     with TestRepo(tmp_path / "repo") as repo:
         repo.commit(FILES)
-    return RepositorySource("repositories/x", local_mirror(tmp_path / "repo"))
+    return RepositorySource("repositories", local_mirror(tmp_path / "repo"), prefix="local/repo/")
 
 
 class Refusing:

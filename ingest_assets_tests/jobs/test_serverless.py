@@ -18,7 +18,6 @@ from deploy.serverless import handler as module
 from deploy.serverless.handler import Handler
 from ingest_assets.model import Chunk, Document
 from ingest_assets.sources.repositories.fetch import FetchLimits
-from ingest_assets.sources.repositories.origin import Origin
 from ingest_assets.sources.repositories.tree import TreeLimits
 from ingest_assets_tests.sources.repositories.git_server import LOOPBACK, GitServer
 from ingest_assets_tests.sources.repositories.repos import TestRepo
@@ -84,6 +83,11 @@ def test_success(served: Served) -> None:
     assert [event["sequence"] for event in events] == list(range(len(events)))
     assert [event["event_type"] for event in events].count("ingest.completed.v1") == 1
     assert events[-1]["event_type"] == "ingest.completed.v1"
+    chunks = {
+        event["payload"]["file_path"]: event["payload"] for event in events if "chunk" in event["event_type"]
+    }
+    assert chunks["src/a.rs"]["content"] == "fn main() {}"
+    assert (chunks["src/a.rs"]["symbol_kind"], chunks["src/a.rs"]["symbol_name"]) == ("function", "main")
     json.dumps(answer)
 
 
@@ -179,8 +183,6 @@ class Slow:
 
     now = 0.0
 
-    def __init__(self, _origin: Origin) -> None: ...
-
     def chunks(self, _document: Document) -> list[Chunk]:
         Slow.now += 200
         return []
@@ -207,7 +209,7 @@ def test_no_time_at_all(served: Served) -> None:
 
 
 def test_whatever_goes_wrong_is_an_answer(served: Served, caplog: pytest.LogCaptureFixture) -> None:
-    def broken(_origin: Origin) -> Any:
+    def broken() -> Any:
         raise ZeroDivisionError("inner workings")
 
     answer = replace(served.handler, chunker=broken)({"repo_url": served.url})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 
 import pytest
 import sqlalchemy as sa
@@ -114,6 +115,45 @@ def test_our_own_errors_are_sentences(ledger: Ledger, start: Start) -> None:
     job = start()["job_id"]
     workers.settle(ledger, job, "failed", UnavailableError("The host does not answer."))  # never begun
     assert queue.status_of(ledger, job)["error_message"] == "The host does not answer."
+
+
+@both
+@pytest.mark.parametrize(
+    ("error", "ask", "outcome", "kind"),
+    [
+        (None, False, "completed", None),
+        (None, True, "completed", None),  # it was done before it saw that it was to stop
+        (JobCancelledError("x"), False, "cancelled", None),
+        (UnavailableError("x"), False, "failed", "UnavailableError"),
+        (KeyboardInterrupt(), False, "failed", "KeyboardInterrupt"),
+        (KeyboardInterrupt(), True, "cancelled", None),
+    ],
+)
+def test_a_block_of_work_settles_its_job(
+    ledger: Ledger, start: Start, error: BaseException | None, ask: bool, outcome: str, kind: str | None
+) -> None:
+    job_id = start()["job_id"]
+    expected = pytest.raises(type(error)) if error else nullcontext()
+    with expected, workers.working(ledger, job_id, "run") as job:
+        assert job.id == job_id
+        if ask:
+            queue.cancel(ledger, job_id)
+        if error:
+            raise error
+    status = queue.status_of(ledger, job_id)
+    assert (status["status"], status["error_type"]) == (outcome, kind)
+    assert [event["status"] for event in event_log.after(ledger, job_id)] == [
+        "success" if outcome == "completed" else "failed"
+    ]
+
+
+def test_a_block_of_work_whose_ledger_is_gone_fails_for_its_own_reason(ledger: Ledger, start: Start) -> None:
+    job_id = start()["job_id"]
+    with pytest.raises(ZeroDivisionError) as caught, workers.working(ledger, job_id, "run"):  # noqa: PT012
+        with ledger.transaction() as connection:
+            connection.exec_driver_sql("drop table indexing_jobs")
+        raise ZeroDivisionError
+    assert "could not be settled" in caught.value.__notes__[0]
 
 
 @both
