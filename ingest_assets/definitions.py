@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from ingest_assets.assets import source_assets
+from ingest_assets.automation.indexing_jobs import jobs_sensor
 from ingest_assets.automation.jobs import jobs
 from ingest_assets.automation.repositories import heads_sensor, repositories_schedule
 from ingest_assets.automation.schedules import audit_schedule, refresh_schedule
@@ -26,7 +27,7 @@ def build_defs(overrides: dict[str, Any] | None = None) -> dg.Definitions:
         asset_checks=[check for source in SOURCES for check in source_checks(source)],
         jobs=jobs(),
         schedules=[refresh_schedule(settings), repositories_schedule(settings), audit_schedule()],
-        sensors=[change_sensor(CRM.name, settings), heads_sensor(settings)],
+        sensors=[change_sensor(CRM.name, settings), heads_sensor(settings), jobs_sensor()],
         resources={"ingest": Ingest(overrides=overrides)},
         # Steps of a small graph in one process: a spawned step costs more than most refreshes.
         executor=dg.in_process_executor,

@@ -98,11 +98,17 @@ class Repositories:
 
     def files(self, repository_id: str) -> int:
         """How many of its files are documents."""
-        documents = tables.document
+        return self._count(tables.document, repository_id)
+
+    def chunks(self, repository_id: str) -> int:
+        """How many chunks its files have."""
+        return self._count(tables.chunk, repository_id)
+
+    def _count(self, table: sa.Table, repository_id: str) -> int:
         query = sa.select(sa.func.count()).where(
-            documents.c.source == REPOSITORIES.name,
-            documents.c.document_id > f"{repository_id}/",
-            documents.c.document_id < f"{repository_id}0",
+            table.c.source == REPOSITORIES.name,
+            table.c.document_id > f"{repository_id}/",
+            table.c.document_id < f"{repository_id}0",
         )
         with self._ledger.reading() as connection:
             return connection.scalar(query) or 0

@@ -99,6 +99,13 @@ class Settings(BaseSettings):
     ingest_repository_file_max_kib: int = Field(default=1_024, ge=1, le=102_400)
     ingest_repository_timeout_s: float = Field(default=300, gt=0, le=86_400)
 
+    # Background indexing jobs
+    max_concurrent_indexing_jobs: int = Field(default=2, ge=1, le=64)
+    indexing_job_timeout_seconds: float = Field(default=3_600, gt=0)
+    job_status_retention_days: float = Field(default=7, gt=0)
+    progress_update_interval_seconds: float = Field(default=2, gt=0, le=60)
+    cancellation_check_interval_seconds: float = Field(default=5, gt=0, le=60)
+
     # Freshness
     crm_ingest_sync_interval_min: int = Field(default=60, ge=1, le=1_440)
     crm_sensor_interval_s: int = Field(default=30, ge=5, le=86_400)

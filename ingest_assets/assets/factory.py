@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import dagster as dg
 
+from ingest_assets.assets.indexing import Moved, working_for
 from ingest_assets.assets.metadata import more_metadata, outcome_metadata
 from ingest_assets.automation.orphans import note_process
 from ingest_assets.automation.partitions import PARTITIONS
@@ -164,10 +165,10 @@ def _asset(source: str, spec: StageSpec) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         note_process(context)
         part = context.partition_key if spec.partitions else ""
-        with ingest.open(source) as bench:
+        with ingest.open(source) as bench, working_for(context, bench, spec.name) as moved:
             run = replace(
                 bench.run(rebuild=config.rebuild, retry_parked=config.retry_parked),
-                progress=_Progress(context),
+                progress=_Progress(context, moved),
                 # A build embeds more than the process for a few texts is for.
                 begins=bench.ahead.start if reads and not config.rebuild else _nothing,
             )
@@ -197,11 +198,12 @@ def _nothing() -> None:
 class _Progress:
     """A log line every few seconds, not one a batch: an event costs Dagster about 10 ms."""
 
-    def __init__(self, context: dg.AssetExecutionContext) -> None:
-        self._context, self._next = context, time.monotonic() + PROGRESS_EVERY_S
+    def __init__(self, context: dg.AssetExecutionContext, also: Moved) -> None:
+        self._context, self._also, self._next = context, also, time.monotonic() + PROGRESS_EVERY_S
         self._observer = observer.get()
 
     def __call__(self, moved: int) -> None:
+        self._also(moved)
         if self._observer is not None:
             self._observer("/".join(self._context.asset_key.path), moved)
         if time.monotonic() >= self._next:

@@ -140,18 +140,25 @@ def working(ledger: Ledger, job_id: str, worker_task_id: str) -> Iterator[Job]:
     had been asked for (a run that is terminated for it); else failed. Raises what `mark_running` raises.
     """
     job = mark_running(ledger, job_id, worker_task_id)
-    try:
+    with failing(ledger, job.id):
         yield job
+    settle(ledger, job.id, "completed")
+
+
+@contextmanager
+def failing(ledger: Ledger, job_id: str) -> Iterator[None]:
+    """Settle a job when the block ends in an exception, which is raised on: as cancelled, or as failed."""
+    try:
+        yield
     except BaseException as error:
         # An interrupt too: a job is not to wait for somebody to find that its worker is gone.
         try:
-            stopped = isinstance(error, JobCancelledError) or _cancel_requested(ledger, job.id)
-            settle(ledger, job.id, "cancelled" if stopped else "failed", error)
+            stopped = isinstance(error, JobCancelledError) or _cancel_requested(ledger, job_id)
+            settle(ledger, job_id, "cancelled" if stopped else "failed", error)
         except IngestError as also:
             # The ledger does not answer: the job is left to be found as an orphan. The first error counts.
             error.add_note(f"The job could not be settled: {also}")
         raise
-    settle(ledger, job.id, "completed")
 
 
 def settle_orphans(ledger: Ledger, is_alive: Callable[[str], bool], *, timeout_s: float) -> list[Settled]:

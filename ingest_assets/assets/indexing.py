@@ -1,0 +1,102 @@
+"""The indexing job that a run works for, if it works for one: taken, told how far it is, and settled.
+
+What belongs here: what a step of a run has to do for its job. What does not: which jobs are run (see
+`automation.indexing_jobs`), and the job itself (see `jobs`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from ingest_assets.catalog import REPOSITORIES
+from ingest_assets.jobs.event_log import JobEvents
+from ingest_assets.jobs.ingest import ingest_events
+from ingest_assets.jobs.progress import JobProgress, Phase
+from ingest_assets.jobs.rows import Job
+from ingest_assets.jobs.workers import failing, mark_running, settle
+from ingest_assets.sources.repositories.source import RepositorySource
+from ingest_assets.status import source_status
+from ingest_assets.workbench import Workbench
+
+JOB_TAG = "ingest/job_id"
+WITH_EVENTS = "events"  # in a job's metadata: every file and chunk is to be an event
+_PHASES: dict[str, Phase] = {
+    REPOSITORIES.documents: "scan",
+    "chunks": "chunk",
+    "dense_vectors": "embed",
+    "sparse_vectors": "embed",
+    "collection": "write",
+}
+_LAST = REPOSITORIES.stages[-1]
+
+Moved = Callable[[int], None]
+
+
+@contextmanager
+def working_for(context: dg.AssetExecutionContext, bench: Workbench, stage: str) -> Iterator[Moved]:
+    """For the length of a step: gives what is to be called with how many items have moved.
+
+    That call raises JobCancelledError when the job is to stop. A step that fails settles the job, and so does
+    the last one when it is done; a run that works for no job is not concerned.
+    """
+    job_id = context.run.tags.get(JOB_TAG)
+    if job_id is None:
+        yield lambda _moved: None
+        return
+    with failing(bench.ledger, job_id):
+        job = mark_running(bench.ledger, job_id, context.run.run_id)
+        s = bench.settings
+        progress = JobProgress(
+            bench.ledger,
+            job.id,
+            update_interval_s=s.progress_update_interval_seconds,
+            cancel_interval_s=s.cancellation_check_interval_seconds,
+        )
+        total = _expected(bench, stage)
+
+        def moved(count: int) -> None:
+            progress.report(_PHASES[stage], count, total)
+            progress.check_cancelled()
+
+        moved(0)
+        yield moved
+        _tell(bench, job, stage, progress)
+        progress.flush()
+        if stage == _LAST:
+            settle(bench.ledger, job.id, "completed")
+
+
+def _expected(bench: Workbench, stage: str) -> int | None:
+    """How many items a stage may have to move, at most; None where nobody can know yet."""
+    if stage == REPOSITORIES.documents:
+        return None
+    counts = source_status(bench.ledger, REPOSITORIES.name)
+    return counts.documents if stage == "chunks" else counts.chunks
+
+
+def _tell(bench: Workbench, job: Job, stage: str, progress: JobProgress) -> None:
+    """What can be counted after a stage; and, after the files, the events of those who want them."""
+    files = bench.repositories.files(job.repository_id)
+    if stage == REPOSITORIES.documents:
+        progress.scanned(files)
+        if job.metadata.get(WITH_EVENTS):
+            _emit(bench, job, progress)
+    elif stage == "chunks":
+        chunks = bench.repositories.chunks(job.repository_id)
+        progress.report("chunk", 1, 1, files_indexed=files, chunks_created=chunks)
+
+
+def _emit(bench: Workbench, job: Job, progress: JobProgress) -> None:
+    source = bench.source(REPOSITORIES.name, job.repository_id)
+    if not isinstance(source, RepositorySource):
+        return
+    chunker = bench.chunker(REPOSITORIES.name)
+    with JobEvents(bench.ledger, job.id) as log:
+        drafts = ingest_events(
+            source, chunker, repo_url=job.repo_path, git_ref=job.git_ref, check=progress.check_cancelled
+        )
+        for draft in drafts:
+            log.add(draft)
