@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import dagster as dg
 
@@ -55,18 +56,33 @@ def working_for(context: dg.AssetExecutionContext, bench: Workbench, stage: str)
             update_interval_s=s.progress_update_interval_seconds,
             cancel_interval_s=s.cancellation_check_interval_seconds,
         )
-        total = _expected(bench, stage)
+        phase, total = _PHASES[stage], _expected(bench, stage)
+        counts = _counts(bench, job, stage)
 
         def moved(count: int) -> None:
-            progress.report(_PHASES[stage], count, total)
+            progress.report(phase, count, total, **counts)
             progress.check_cancelled()
 
         moved(0)
         yield moved
-        _tell(bench, job, stage, progress)
+        progress.report(phase, 1, 1, **_counts(bench, job, stage, done=True))
+        if stage == REPOSITORIES.documents and job.metadata.get(WITH_EVENTS):
+            _emit(bench, job, progress)
         progress.flush()
         if stage == _LAST:
             settle(bench.ledger, job.id, "completed")
+
+
+def _counts(bench: Workbench, job: Job, stage: str, *, done: bool = False) -> dict[str, Any]:
+    """What is known when a stage begins, or is `done`: what the stages before it, or it too, have made."""
+    passed = REPOSITORIES.stages.index(stage) + done
+    counts: dict[str, Any] = {}
+    if passed > 0:
+        counts["files_scanned"] = bench.repositories.files(job.repository_id)
+    if passed > REPOSITORIES.stages.index("chunks"):
+        counts["files_indexed"] = counts["files_scanned"]
+        counts["chunks_created"] = bench.repositories.chunks(job.repository_id)
+    return counts
 
 
 def _expected(bench: Workbench, stage: str) -> int | None:
@@ -75,18 +91,6 @@ def _expected(bench: Workbench, stage: str) -> int | None:
         return None
     counts = source_status(bench.ledger, REPOSITORIES.name)
     return counts.documents if stage == "chunks" else counts.chunks
-
-
-def _tell(bench: Workbench, job: Job, stage: str, progress: JobProgress) -> None:
-    """What can be counted after a stage; and, after the files, the events of those who want them."""
-    files = bench.repositories.files(job.repository_id)
-    if stage == REPOSITORIES.documents:
-        progress.scanned(files)
-        if job.metadata.get(WITH_EVENTS):
-            _emit(bench, job, progress)
-    elif stage == "chunks":
-        chunks = bench.repositories.chunks(job.repository_id)
-        progress.report("chunk", 1, 1, files_indexed=files, chunks_created=chunks)
 
 
 def _emit(bench: Workbench, job: Job, progress: JobProgress) -> None:

@@ -1,0 +1,252 @@
+"""Repositories through Dagster: the lineage, what notices a push, and indexing jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from ingest_assets.assets.indexing import JOB_TAG
+from ingest_assets.automation.indexing_jobs import jobs_sensor
+from ingest_assets.automation.repositories import heads_sensor
+from ingest_assets.cli.runs import RunReport, run_sources
+from ingest_assets.definitions import build_defs
+from ingest_assets.jobs import event_log
+from ingest_assets.jobs.queue import Repository, cancel, start, status_of
+from ingest_assets.resources import Ingest
+from ingest_assets.search import Searcher
+from ingest_assets.stages.audit import audit
+from ingest_assets_tests.built import Home
+from ingest_assets_tests.orchestration.jobs import QUIET
+from ingest_assets_tests.sources.repositories.repos import TestRepo
+
+PYTHON = b'''"""Prices."""
+
+
+def discount(amount: float, rate: float) -> float:
+    """The amount less the share of it that the rate says."""
+    if not 0 <= rate <= 1:
+        raise ValueError("a rate is a share")
+    return amount * (1 - rate)
+'''
+GO = b"""package main
+
+// Frobnicate turns the crank of the quaternion until it is warm.
+func Frobnicate(turns int) int {
+	total := 0
+	for i := 0; i < turns; i++ {
+		total += i
+	}
+	return total
+}
+"""
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> TestRepo:
+    repo = TestRepo(tmp_path / "code" / "shop")
+    repo.commit({"shop/price.py": PYTHON, "crank.go": GO, "logo.png": b"\x89PNG\r\n\x1a\n\0\0"})
+    return repo
+
+
+@pytest.fixture
+def home(tmp_path: Path, repo: TestRepo) -> Home:
+    (tmp_path / "home").mkdir()
+    home = Home(tmp_path / "home").with_settings(
+        crm_db_path=None,
+        ingest_repository_protocols="file",
+        ingest_repository_roots=str(repo.path.parent),
+        cancellation_check_interval_seconds=0.01,
+        progress_update_interval_seconds=0.01,
+    )
+    home.dagster.mkdir()
+    (home.dagster / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    return home
+
+
+def add(home: Home, repo: TestRepo) -> str:
+    with home.bench() as bench:
+        return bench.repositories.add(str(repo.path)).id
+
+
+def refresh(home: Home) -> RunReport:
+    report = run_sources(home.load(), sources=["repositories"], overrides=home.overrides)
+    assert report.success, report.errors
+    assert all(check["passed"] for check in report.checks.values()), report.checks
+    return report
+
+
+def moved(report: RunReport, stage: str) -> tuple[int, int, int]:
+    counts = report.assets[f"repositories/{stage}"]
+    return counts["added"], counts["changed"], counts["removed"]
+
+
+def hits(home: Home, query: str, **where: str) -> list[Any]:
+    with home.bench() as bench:
+        found = Searcher(bench, "repositories").search(query, where={k: [v] for k, v in where.items()})
+        published = bench.published("repositories")
+        assert audit(published, bench.ledger).agrees
+    return found.hits
+
+
+def test_a_push_moves_what_it_changed_and_a_rename_embeds_nothing(home: Home, repo: TestRepo) -> None:
+    repository = add(home, repo)
+    assert moved(refresh(home), "files") == (2, 0, 0)
+    [best, *_] = hits(home, "the amount less a rate", language="Python")
+    assert best.document_id == f"{repository}/shop/price.py"
+    assert (best.attributes["symbol_kind"], best.attributes["symbol_name"]) == ("function", "discount")
+    lines = PYTHON.decode().splitlines()
+    first, last = best.attributes["start_line"], best.attributes["end_line"]
+    assert "def discount" in "\n".join(lines[first - 1 : last])
+
+    assert moved(refresh(home), "files") == (0, 0, 0)
+    repo.commit({"shop/price.py": PYTHON, "tools/crank.go": GO})
+    renamed = refresh(home)
+    assert moved(renamed, "files") == (1, 0, 1)
+    assert moved(renamed, "dense_vectors") == moved(renamed, "sparse_vectors") == (0, 0, 0)
+    [hit, *_] = hits(home, "frobnicate the quaternion")
+    assert hit.title == "tools/crank.go"
+
+    repo.commit({"tools/crank.go": GO.replace(b"warm", b"hot")})
+    assert moved(refresh(home), "files") == (0, 1, 1)
+    assert not hits(home, "discount", language="Python")
+
+    with home.bench() as bench:
+        bench.repositories.remove(repository)
+    assert moved(refresh(home), "files") == (0, 0, 1)
+    assert hits(home, "frobnicate") == []
+    with home.bench() as bench, home.instance() as instance:
+        assert bench.repositories.all() == []
+        assert instance.get_dynamic_partitions("repositories") == []
+
+
+def test_the_sensor_asks_for_a_run_when_the_head_moved(home: Home, repo: TestRepo) -> None:
+    def look() -> dg.SensorResult:
+        with (
+            home.instance() as instance,
+            dg.build_sensor_context(
+                instance=instance, resources={"ingest": Ingest(overrides=home.overrides)}
+            ) as context,
+        ):
+            said = heads_sensor(home.load())(context)
+        assert isinstance(said, dg.SensorResult)
+        return said
+
+    assert "no repository is kept in step" in str(look().skip_reason)
+    repository = add(home, repo)
+    refresh(home)
+    head = repo.commit({"crank.go": GO, "more.py": PYTHON})
+    said = look()
+    # A local repository is read where it is: its head is what is there.
+    if said.run_requests:
+        [request] = said.run_requests
+        assert (request.partition_key, request.run_key) == (repository, f"{repository} {head}")
+    repo.path.rename(repo.path.with_name("gone"))
+    said = look()
+    assert not said.run_requests
+    assert repository in str(said.skip_reason)
+
+
+class Jobs:
+    """Indexing jobs of one repository, launched as the daemon does it."""
+
+    def __init__(self, home: Home, instance: dg.DagsterInstance) -> None:
+        self.home, self.instance = home, instance
+
+    def start(self, path: Path, **options: Any) -> str:
+        with self.home.bench() as bench:
+            from ingest_assets.repositories import bounds_of
+            from ingest_assets.sources.repositories.origin import parse_origin
+
+            origin = parse_origin(str(path), bounds_of(self.home.load()).policy)
+            repository = Repository(origin.id, str(path), origin.name)
+            return start(bench.ledger, repository, **options)["job_id"]
+
+    def status(self, job_id: str) -> dict[str, Any]:
+        with self.home.bench() as bench:
+            return dict(status_of(bench.ledger, job_id))
+
+    def tick(self) -> list[dg.RunRequest]:
+        resources = {"ingest": Ingest(overrides=self.home.overrides)}
+        with dg.build_sensor_context(instance=self.instance, resources=resources) as context:
+            said = jobs_sensor()(context)
+        if isinstance(said, dg.SkipReason):
+            return []
+        assert isinstance(said, list)
+        return said
+
+    def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+        definition = build_defs(self.home.overrides).resolve_job_def("index_repository")
+        return definition.execute_in_process(
+            instance=self.instance,
+            run_config=QUIET | dict(request.run_config),
+            partition_key=request.partition_key,
+            tags=dict(request.tags),
+            raise_on_error=False,
+        )
+
+
+@pytest.fixture
+def jobs(home: Home) -> Iterator[Jobs]:
+    with home.instance() as instance:
+        yield Jobs(home, instance)
+
+
+def test_a_job_is_one_run_that_reports_and_completes(jobs: Jobs, repo: TestRepo) -> None:
+    job_id = jobs.start(repo.path, metadata={"events": True})
+    assert jobs.status(job_id)["status"] == "pending"
+    [request] = jobs.tick()
+    assert (request.run_key, request.tags[JOB_TAG]) == (job_id, job_id)
+    assert jobs.run(request).success
+    status = jobs.status(job_id)
+    assert (status["status"], status["progress_percentage"]) == ("completed", 100)
+    assert (status["files_scanned"], status["files_indexed"]) == (2, 2)
+    assert status["chunks_created"] >= 2
+    with jobs.home.bench() as bench:
+        events = event_log.after(bench.ledger, job_id)
+    assert [event["sequence"] for event in events] == list(range(len(events)))
+    assert [event["event_type"] for event in events].count("ingest.completed.v1") == 1
+    last = events[-1]
+    assert (last["event_type"], last["status"]) == ("ingest.completed.v1", "success")
+    assert last["payload"]["files_skipped"] == 1
+    assert last["payload"]["language_breakdown"] == {"Python": 1, "Go": 1}
+    assert jobs.tick() == []
+    again = jobs.start(repo.path, force_reindex=True)
+    [request] = jobs.tick()
+    assert jobs.run(request).success
+    assert jobs.status(again)["status"] == "completed"
+
+
+def test_a_cancelled_job_stops_and_says_so(jobs: Jobs, repo: TestRepo) -> None:
+    early = jobs.start(repo.path)
+    with jobs.home.bench() as bench:
+        cancel(bench.ledger, early)
+    assert jobs.tick() == []
+    assert jobs.status(early)["status"] == "cancelled"
+    late = jobs.start(repo.path)
+    [request] = jobs.tick()
+    with jobs.home.bench() as bench:
+        from ingest_assets.jobs.workers import mark_running
+
+        run = jobs.instance.create_run_for_job(
+            build_defs(jobs.home.overrides).resolve_job_def("index_repository"), tags=dict(request.tags)
+        )
+        mark_running(bench.ledger, late, run.run_id)
+        cancel(bench.ledger, late)
+    # The run that has the job is gone before it began: it is found, and settled as it was asked for.
+    jobs.instance.report_run_failed(run)
+    assert jobs.tick() == []
+    assert jobs.status(late)["status"] == "cancelled"
+
+
+def test_a_job_that_fails_says_why(jobs: Jobs, repo: TestRepo) -> None:
+    job_id = jobs.start(repo.path)
+    [request] = jobs.tick()
+    repo.path.rename(repo.path.with_name("elsewhere"))
+    assert not jobs.run(request).success
+    status = jobs.status(job_id)
+    assert status["status"] == "failed"
+    assert "cannot be opened" in str(status["error_message"])
