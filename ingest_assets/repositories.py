@@ -19,9 +19,9 @@ from ingest_assets.catalog import REPOSITORIES
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import upsert
 from ingest_assets.model import ConfigurationError, SourceItem, digest_of
+from ingest_assets.settings import Settings, listed
 
 if TYPE_CHECKING:
-    from ingest_assets.settings import Settings
     from ingest_assets.sources.repositories.fetch import FetchLimits
     from ingest_assets.sources.repositories.mirror import Mirror
     from ingest_assets.sources.repositories.policy import Policy
@@ -207,26 +207,22 @@ def bounds_of(settings: Settings) -> Bounds:
     return Bounds(
         workspace=s.ingest_home / "repositories",
         policy=Policy(
-            protocols=frozenset(_listed(s.ingest_repository_protocols)),
-            hosts=frozenset(hosts) if (hosts := _listed(s.ingest_repository_hosts)) else None,
+            protocols=frozenset(listed(s.ingest_repository_protocols)),
+            hosts=frozenset(hosts) if (hosts := listed(s.ingest_repository_hosts)) else None,
             allow_private_addresses=s.ingest_repository_private_addresses,
-            local_roots=tuple(map(Path, _listed(s.ingest_repository_roots))),
+            local_roots=tuple(map(Path, listed(s.ingest_repository_roots))),
             ca_file=s.ingest_repository_ca_file,
             tokens=_tokens(tokens),
         ),
         fetch=FetchLimits(size, s.ingest_repository_timeout_s),
         tree=TreeLimits(file_bytes=s.ingest_repository_file_max_kib << 10, total_bytes=size),
         shallow=s.ingest_repository_shallow,
-        patterns=_listed(s.ingest_repository_ignore),
+        patterns=listed(s.ingest_repository_ignore),
     )
 
 
-def _listed(value: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in value.split(",") if part.strip())
-
-
 def _tokens(value: str) -> dict[str, str]:
-    pairs = [part.partition("=") for part in _listed(value)]
+    pairs = [part.partition("=") for part in listed(value)]
     if any(not (host and token) for host, _, token in pairs):
         raise ConfigurationError("INGEST_REPOSITORY_TOKENS must be HOST=TOKEN, separated by commas.")
     return {host: token for host, _, token in pairs}

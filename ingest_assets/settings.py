@@ -19,6 +19,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from ingest_assets.model import ConfigurationError, digest_of
 
 
+def listed(value: str) -> tuple[str, ...]:
+    """The parts of a setting that are separated by commas."""
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
 def _http_url(value: str) -> str:
     if not re.match(r"https?://[^\s/?#]", value):
         raise ValueError("must be a URL that begins with http:// or https://")
@@ -117,6 +122,34 @@ class Settings(BaseSettings):
         kind, _, name = value.partition(":")
         if value and not (value == "bundled" or (kind in {"fastembed", "endpoint"} and name)):
             raise ValueError("must be bundled, fastembed:MODEL or endpoint:MODEL")
+        return value
+
+    @field_validator("ingest_repository_protocols")
+    @classmethod
+    def _known_protocols(cls, value: str) -> str:
+        if not set(listed(value)) <= {"https", "http", "file"}:
+            raise ValueError("must be some of https, http and file, separated by commas")
+        return value
+
+    @field_validator("ingest_repository_hosts")
+    @classmethod
+    def _host_names(cls, value: str) -> str:
+        if not all(re.fullmatch(r"(\*\.)?[\w-]+(\.[\w-]+)*(:\d+)?", host) for host in listed(value)):
+            raise ValueError("must be names of hosts, or *.example.com, separated by commas")
+        return value
+
+    @field_validator("ingest_repository_roots")
+    @classmethod
+    def _absolute_folders(cls, value: str) -> str:
+        if not all(Path(folder).is_absolute() for folder in listed(value)):
+            raise ValueError("must be absolute folders, separated by commas")
+        return value
+
+    @field_validator("ingest_repository_ignore")
+    @classmethod
+    def _patterns(cls, value: str) -> str:
+        if not value.isprintable():
+            raise ValueError("must be patterns as in .gitignore, separated by commas, on one line")
         return value
 
     @field_validator("ingest_chunk_overlap")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -70,6 +71,12 @@ class Workbench:
         from ingest_assets.ledger import Ledger
 
         return Ledger(self.settings.ledger_url)
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether there is one already; of a database server only asking would tell."""
+        kind, _, file = self.settings.ledger_url.partition(":///")
+        return kind != "sqlite" or Path(file).exists()
 
     @cached_property
     def store(self) -> Store:

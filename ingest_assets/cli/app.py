@@ -178,16 +178,17 @@ def _run(
 def _sources(settings: Settings, asked: str | None) -> list[str]:
     """The sources to run: those asked for, or all that there are. Fails where nothing is configured."""
     with Workbench(settings) as bench:
+        if settings.crm_path and asked != REPOSITORIES.name:
+            bench.source(CRM.name)  # what is wrong with it is said before anything is opened
         there = [name for name in (asked,) if name] or [REPOSITORIES.name, CRM.name]
-        if REPOSITORIES.name in there and not bench.repositories.all():
+        if REPOSITORIES.name in there and not (bench.has_ledger and bench.repositories.all()):
             there.remove(REPOSITORIES.name)
             if asked:
                 raise ConfigurationError("No repository is kept in step. `ingest repository add` adds one.")
-        # Without a CRM, repositories alone will do.
-        if CRM.name in there and (settings.crm_path or there == [CRM.name]):
-            bench.source(CRM.name)
-        elif CRM.name in there:
-            there.remove(CRM.name)
+        if CRM.name in there and not settings.crm_path:
+            if there == [CRM.name]:
+                bench.source(CRM.name)  # says that there is none
+            there.remove(CRM.name)  # repositories alone will do
     return there
 
 

@@ -239,8 +239,21 @@ class _EmbeddedWriter:
             shard.update(edge.UpdateOperation.upsert_points(batch))
         self._since_optimized += len(points.ids)
         if self._since_optimized >= OPTIMIZE_EVERY:
-            shard.optimize()
-            self._since_optimized = 0
+            self._optimize(shard)
+
+    def _optimize(self, shard: qdrant_edge.EdgeShard) -> None:
+        """Make indexed segments of what came in, and let go of it.
+
+        What was opened anew is mapped from disk; what was built by a shard stays in its memory, about 6 KiB a
+        point, until it is closed.
+        """
+        assert self._work is not None
+        shard.optimize()
+        shard.flush()
+        shard.close()
+        self._shard = None  # nothing is open, should the next line fail
+        self._shard = _load(self._work)
+        self._since_optimized = 0
 
     def delete(self, ids: Sequence[str]) -> None:
         import qdrant_edge as edge

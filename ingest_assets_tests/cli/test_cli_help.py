@@ -37,6 +37,10 @@ def test_the_commands() -> None:
         "entity show",
         "entity why",
         "entity search",
+        "repository add",
+        "repository list",
+        "repository remove",
+        "repository skips",
     }
 
 

@@ -58,7 +58,17 @@ def test_search_in_each_mode(built: Home, answer_here: Answer) -> None:
         scores = [hit["score"] for hit in found["hits"]]
         assert scores == sorted(scores, reverse=True)
         for hit in found["hits"]:
-            wanted = {"score", "chunk_id", "document_id", "title", "uri", "kind", "entity_ids", "text"}
+            wanted = {
+                "score",
+                "chunk_id",
+                "document_id",
+                "title",
+                "uri",
+                "kind",
+                "entity_ids",
+                "text",
+                "attributes",
+            }
             assert set(hit) == wanted | {"time"}
             assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", hit["chunk_id"])
             assert hit["uri"].endswith(hit["document_id"])

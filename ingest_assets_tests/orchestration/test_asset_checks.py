@@ -12,7 +12,8 @@ def evaluate(home: Home, instance: dg.DagsterInstance) -> dict[str, dg.AssetChec
     definition = build_defs(home.overrides).resolve_implicit_global_asset_job_def()
     graph = definition.asset_layer.asset_graph
     definition = definition.get_subset(
-        asset_selection=frozenset(), asset_check_selection=frozenset(graph.asset_check_keys)
+        asset_selection=frozenset(),
+        asset_check_selection=frozenset(k for k in graph.asset_check_keys if k.asset_key.path[0] == "crm"),
     )
     result = definition.execute_in_process(instance=instance, run_config=QUIET, raise_on_error=False)
     assert result.success

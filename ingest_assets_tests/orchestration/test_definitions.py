@@ -26,6 +26,17 @@ GRAPH: dict[str, dict[str, Any]] = {
         "kinds": {"qdrant"},
     },
 }
+OF_REPOSITORIES: dict[str, dict[str, Any]] = {
+    "repositories/files": {"deps": [], "kinds": {"git"}},
+    "repositories/chunks": {"deps": ["repositories/files"], "kinds": {"treesitter"}},
+    "repositories/dense_vectors": {"deps": ["repositories/chunks"], "kinds": {"fastembed"}},
+    "repositories/sparse_vectors": {"deps": ["repositories/chunks"], "kinds": {"fastembed"}},
+    "repositories/collection": {
+        "deps": ["repositories/dense_vectors", "repositories/sparse_vectors"],
+        "kinds": {"qdrant"},
+    },
+}
+EVERYTHING = GRAPH | OF_REPOSITORIES
 OF_ENTITIES = {
     "every_record_has_an_entity",
     "no_giant_entity",
@@ -40,6 +51,7 @@ JOBS: dict[str, tuple[set[str], set[str]]] = {
     "build_search_index": (set(GRAPH), CHECKS),
     "refresh_search_index": (set(GRAPH), QUICK),
     "train_match_models": (set(GRAPH), QUICK),
+    "index_repository": (set(OF_REPOSITORIES), QUICK - OF_ENTITIES),
     "audit_search_index": (set(), {"agrees_with_ledger"}),
 }
 HEAVY = ("qdrant_client", "qdrant_edge", "fastembed", "onnxruntime", "pandas", "tokenizers", "httpx")
@@ -53,13 +65,15 @@ def definitions() -> dg.Definitions:
 def test_the_asset_graph(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     nodes = {"/".join(key.path): graph.get(key) for key in graph.get_all_asset_keys()}
-    assert set(nodes) == set(GRAPH)
+    assert set(nodes) == set(EVERYTHING)
     for name, node in nodes.items():
-        assert sorted("/".join(key.path) for key in node.parent_keys) == GRAPH[name]["deps"]
-        assert node.kinds == GRAPH[name]["kinds"]
-        assert node.group_name == "crm"
+        assert sorted("/".join(key.path) for key in node.parent_keys) == EVERYTHING[name]["deps"]
+        assert node.kinds == EVERYTHING[name]["kinds"]
+        source = name.partition("/")[0]
+        assert node.group_name == source
         assert node.owners == ["team:data-platform"]
-        assert node.pools == {"crm"}, f"{name} could run beside another run on the same source"
+        assert node.pools == {source}, f"{name} could run beside another run on the same source"
+        assert (node.partitions_def is not None) == (name == "repositories/files")
         assert re.fullmatch(r"\d+", node.code_version or "")
         assert re.match(r"One (row|point) a ", node.description or ""), f"{name} does not state its grain"
 
@@ -71,14 +85,14 @@ def test_the_checks(definitions: dg.Definitions) -> None:
     of_entities = {key.name for key in keys if key.asset_key == dg.AssetKey(["crm", "entities"])}
     assert of_entities == OF_ENTITIES
     others = {key.asset_key for key in keys if key.name not in OF_ENTITIES}
-    assert others == {dg.AssetKey(["crm", "collection"])}
+    assert others == {dg.AssetKey([source, "collection"]) for source in ("crm", "repositories")}
     specs = [
         spec
         for checks in definitions.asset_checks or []
         if isinstance(checks, dg.AssetChecksDefinition)
         for spec in checks.check_specs
     ]
-    assert len(specs) == len(CHECKS)
+    assert len(specs) == len(CHECKS) + len(CHECKS - OF_ENTITIES)
     for spec in specs:
         assert spec.description
         # A check that blocks would be trusted across runs: these only report.
@@ -120,8 +134,17 @@ def test_schedules_and_sensor_are_on_and_follow_their_settings(definitions: dg.D
     assert audit.job_name == "audit_search_index"
     assert audit.default_status == dg.DefaultScheduleStatus.RUNNING
     assert audit.description
-    assert len(definitions.get_repository_def().schedule_defs) == 2
-    assert len(definitions.get_repository_def().sensor_defs) == 1
+    of_repositories = definitions.get_repository_def().get_schedule_def("refresh_repositories_schedule")
+    assert of_repositories.cron_schedule == schedule.cron_schedule
+    assert of_repositories.default_status == dg.DefaultScheduleStatus.RUNNING
+    assert len(definitions.get_repository_def().schedule_defs) == 3
+    sensors = definitions.get_repository_def().sensor_defs
+    assert {sensor.name for sensor in sensors} == {
+        "crm_change_sensor",
+        "repository_heads_sensor",
+        "indexing_jobs_sensor",
+    }
+    assert {sensor.default_status for sensor in sensors} == {dg.DefaultSensorStatus.RUNNING}
     sensor = definitions.get_repository_def().get_sensor_def("crm_change_sensor")
     assert sensor.job_name == "refresh_search_index"
     assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
