@@ -145,13 +145,6 @@ class Settings(BaseSettings):
             raise ValueError("must be absolute folders, separated by commas")
         return value
 
-    @field_validator("ingest_repository_ignore")
-    @classmethod
-    def _patterns(cls, value: str) -> str:
-        if not value.isprintable():
-            raise ValueError("must be patterns as in .gitignore, separated by commas, on one line")
-        return value
-
     @field_validator("ingest_chunk_overlap")
     @classmethod
     def _overlap_below_size(cls, value: int, info: Any) -> int:

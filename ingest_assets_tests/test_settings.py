@@ -73,7 +73,6 @@ WRONG = [
     ("INDEXING_JOB_TIMEOUT_SECONDS", "0", "greater than 0"),
     ("INGEST_REPOSITORY_FILE_MAX_KIB", "0", "greater than or equal to 1"),
     ("INGEST_REPOSITORY_HOSTS", "https://example.com", "names of hosts"),
-    ("INGEST_REPOSITORY_IGNORE", "*.lock\x07", "on one line"),
     ("INGEST_REPOSITORY_MAX_MIB", "0", "greater than or equal to 1"),
     ("INGEST_REPOSITORY_PRIVATE_ADDRESSES", "some", "boolean"),
     ("INGEST_REPOSITORY_PROTOCOLS", "https,ssh", "some of https, http and file"),
@@ -109,7 +108,9 @@ def test_every_variable_that_can_be_wrong_is_tested() -> None:
         for name, field in Settings.model_fields.items()
         if field.annotation in (Path, Path | None, SecretStr | None)
     }
-    assert {name for name, _, _ in WRONG} == {n.upper() for n in Settings.model_fields} - paths_and_secrets
+    anything = {"INGEST_REPOSITORY_IGNORE"}  # whatever it says is a pattern
+    known = {name.upper() for name in Settings.model_fields}
+    assert {name for name, _, _ in WRONG} == known - paths_and_secrets - anything
 
 
 def test_all_that_is_wrong_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
