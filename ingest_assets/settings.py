@@ -99,6 +99,9 @@ class Settings(BaseSettings):
     ingest_repository_file_max_kib: int = Field(default=1_024, ge=1, le=102_400)
     ingest_repository_timeout_s: float = Field(default=300, gt=0, le=86_400)
 
+    # Doors
+    ingest_mcp_user: str = Field(default="", max_length=200)
+
     # Freshness
     crm_ingest_sync_interval_min: int = Field(default=60, ge=1, le=1_440)
     crm_sensor_interval_s: int = Field(default=30, ge=5, le=86_400)

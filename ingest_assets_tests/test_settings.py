@@ -70,6 +70,7 @@ WRONG = [
     ("INGEST_EMBED_BATCH_CHARS", "10", "greater than or equal to 1000"),
     ("INGEST_EMBED_MAX_ATTEMPTS", "21", "less than or equal to 20"),
     ("INGEST_LOCK_TIMEOUT_S", "-1", "greater than or equal to 0"),
+    ("INGEST_MCP_USER", "a" * 201, "at most 200 characters"),
     ("INGEST_MATCH_MEMORY_MIB", "64", "greater than or equal to 128"),
     ("INGEST_MATCH_THREADS", "0", "greater than or equal to 1"),
     ("QDRANT_URL", "qdrant:6333", "begins with http:// or https://"),
