@@ -113,6 +113,13 @@ def about(ledger: Ledger, ids: Sequence[str], limit: int) -> list[Note]:
         return [_note_of(row) for row in rows]
 
 
+def newest(ledger: Ledger, limit: int) -> list[Note]:
+    """The notes there are, the newest first."""
+    query = sa.select(_note).order_by(_note.c.at.desc(), _note.c.id).limit(limit)
+    with ledger.reading() as connection:
+        return [_note_of(row) for row in connection.execute(query)]
+
+
 def _insert(connection: sa.Connection, row: dict[str, Any]) -> Any:
     """The row, under the first id of its content that is free, whoever else writes at the same time."""
     insert: Any = sqlite_insert if connection.dialect.name == "sqlite" else postgres_insert
