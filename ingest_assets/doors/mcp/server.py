@@ -1,7 +1,7 @@
 """The protocol, through the official SDK: the server, on stdio and as an ASGI app.
 
-What belongs here: what the SDK wants to hear. What does not: what a call does (calls). Its low-level server is
-used, so that every call reaches us, and the log, as it was made. It is slow to import, so inside functions.
+What belongs here: what the SDK wants to hear. What does not: what a call does (calls). Its low-level server
+is used, so that every call reaches us, and the log, as it was made. It is slow to import: inside functions.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def mcp_app(
     """Streamable HTTP as an ASGI app, for a route of any application: `Route("/mcp", endpoint=mcp_app(…))`.
 
     Stateless: each request is complete and brings its own token, so there are no sessions to steal, to expire
-    or to lose in a restart; and it needs no lifespan. Requests that `identity_of` does not know get status 401.
+    or to lose in a restart; and it needs no lifespan. Requests that `identity_of` does not know get 401.
     Besides loopback, only `allowed_hosts` may stand in a request's Host header ("index.example.com", with
     ":*" for any port), and `allowed_origins` in Origin: the SDK's protection against DNS rebinding.
     """

@@ -53,7 +53,7 @@ _ALL = (
         "List documents",
         "List documents by id, without their text. Use it to enumerate (all e-mails since a day, all files "
         "of a repository), not to find by content, which search does. Example: "
-        '{"kind": "email", "since": "2026-01-01"}, or {"source": "repositories", "prefix": "github.com/a/b/"}.',
+        '{"kind": "email", "since": "2026-01-01"} or {"source": "repositories", "prefix": "github.com/a/"}.',
         "read",
         t.ListDocuments,
         a.DocumentList,
@@ -144,9 +144,8 @@ _ALL = (
         "Add a note",
         "Write a note on a document or an entity, with the reason why. It carries your name and the time, "
         "is shown with what it is about at once, and is found by search after the next refresh. The CRM "
-        "itself is never "
-        'changed. Example: {"about": "people/42", "text": "Prefers calls before noon.", "why": "Said so on the '
-        'phone on Monday."}.',
+        "itself is never changed. "
+        'Example: {"about": "people/42", "text": "Prefers calls before noon.", "why": "Said so on Monday."}.',
         "write",
         t.AddNote,
         a.NoteAnswer,
