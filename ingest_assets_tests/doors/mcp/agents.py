@@ -74,8 +74,8 @@ class Served:
 
         return asyncio.run(converse())
 
-    def call(self, tool: str, token: str = "all", mode: str = "auto", **arguments: Any) -> Said:
-        return said(self.talk(lambda client: client.call_tool(tool, arguments), token, mode))
+    def call(self, tool: str, token: str = "all", **arguments: Any) -> Said:
+        return said(self.talk(lambda client: client.call_tool(tool, arguments), token))
 
     def log(self) -> list[Call]:
         """The newest first."""

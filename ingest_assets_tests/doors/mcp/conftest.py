@@ -18,3 +18,10 @@ def served(built: Home) -> Iterator[Served]:
     """A copy of the index, served over HTTP to tokens that may all, read only, and nothing."""
     with serve(built) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def served_once(built_once: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The same for tests that only read, and do not look at the log."""
+    with serve(built_once.copy(tmp_path_factory.mktemp("served") / "home")) as server:
+        yield server

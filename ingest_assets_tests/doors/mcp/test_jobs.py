@@ -5,13 +5,22 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import pytest
-
 from ingest_assets_tests.built import Home
 from ingest_assets_tests.doors.mcp.agents import Served, serve
 from ingest_assets_tests.sources.repositories.repos import TestRepo
 
 URL = "https://github.com/owner/name"
+REFUSED = [
+    "https://ada:s3cret@github.com/owner/name",
+    "git@github.com:owner/name",
+    "ext::sh -c id",
+    "file:///etc",
+    "https://github.com/%2e%2e/x",
+    "--upload-pack=id",
+    "/etc/passwd",
+    "x" * 2_001,
+    "a\0b",
+]
 
 
 def test_start_watch_and_cancel(served: Served) -> None:
@@ -57,23 +66,11 @@ def test_a_local_repository_where_the_settings_allow_it(built: Home, tmp_path: P
         assert "not allowed" in server.call("start_indexing_background", repo_path=path).refused()
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        "https://ada:s3cret@github.com/owner/name",
-        "git@github.com:owner/name",
-        "ext::sh -c id",
-        "file:///etc",
-        "https://github.com/%2e%2e/x",
-        "--upload-pack=id",
-        "/etc/passwd",
-        "x" * 2_001,
-        "a\0b",
-    ],
-)
-def test_what_may_not_be_read_is_refused_and_leaves_nothing(served: Served, given: str) -> None:
-    said = served.call("start_indexing_background", repo_path=given).refused()
-    assert "s3cret" not in said
+def test_what_may_not_be_read_is_refused_and_leaves_nothing(served: Served) -> None:
+    for given in REFUSED:
+        said = served.call("start_indexing_background", repo_path=given).refused()
+        assert "s3cret" not in said
+    assert len(served.log()) == len(REFUSED)
     assert "s3cret" not in repr(served.log())
     with served.home.bench() as bench:
         assert bench.repositories.all() == []
