@@ -165,8 +165,8 @@ class WithNotes:
             return None
         query = sa.select(_note.c.id, _note.c.at).order_by(_note.c.id)
         with self._ledger.reading() as connection:
-            written = [f"{row.id} {row.at!r}" for row in connection.execute(query)]
-        return digest_of(signature, VERSION, *written)
+            written = [tuple(row) for row in connection.execute(query)]
+        return digest_of(signature, VERSION, repr(written))
 
     @contextmanager
     def read(self) -> Iterator[Iterator[SourceItem]]:

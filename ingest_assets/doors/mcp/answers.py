@@ -68,7 +68,7 @@ class DocumentAnswer(Page):
     refs: list[str] = Field(description="The documents that it is about.")
     entity_ids: list[str] = Field(description="For get_entity.")
     attributes: dict[str, Any]
-    notes: list[Note] = Field(description="On it, the newest first; the newest ten at most.")
+    notes: list[Note] = Field(description="On it, the newest ten, with its first page.")
 
 
 class MemberRow(BaseModel):
@@ -87,7 +87,7 @@ class EntityAnswer(Page):
     records: list[MemberRow] = Field(description="Its records in the CRM, the oldest first.")
     records_count: int
     decisions: list[Decision] = Field(description="What people decided about who it is.")
-    notes: list[Note] = Field(description="On it or its records, the newest ten at most.")
+    notes: list[Note] = Field(description="On it or its records, the newest five.")
 
 
 class EntityRow(BaseModel):

@@ -16,8 +16,9 @@ from ingest_assets.ledger import tables
 from ingest_assets.model import ConfigurationError
 from ingest_assets.notes import Note
 
-MOST_NOTES, MOST_REFS, MOST_HEADERS = 10, 50, 30
-NOTE_CHARS = 400
+# So that what stands beside the text leaves it room within the budget.
+MOST_NOTES, MOST_REFS, MOST_HEADERS = 10, 50, 20
+NOTE_CHARS, HEADER_CHARS = 300, 150
 
 _document, _about = tables.document, tables.document_entities
 
@@ -43,14 +44,14 @@ def get_document(call: Call, asked: GetDocument) -> DocumentAnswer:
         title=clip(row.title, 300),
         uri=clip(row.uri, 1_000),
         time=row.time,
-        header={label: clip(value, 200) for label, value in json.loads(row.context)[:MOST_HEADERS]},
+        header={label: clip(value, HEADER_CHARS) for label, value in json.loads(row.context)[:MOST_HEADERS]},
         text="",
         text_start=start,
         text_length=len(row.body),
         refs=json.loads(row.refs)[:MOST_REFS],
         entity_ids=json.loads(entities or "[]")[:MOST_REFS],
         attributes=json.loads(row.attributes),
-        notes=notes_on(call, [asked.document_id]),
+        notes=[] if start else notes_on(call, [asked.document_id], MOST_NOTES),
     )
     answer.text = cut(row.body[start:], BUDGET - size(answer) - 500) if row.body[start:] else ""
     end = start + len(answer.text)
@@ -81,9 +82,9 @@ def list_documents(call: Call, asked: ListDocuments) -> DocumentList:
     return DocumentList(documents=shown, next_cursor=cursor)
 
 
-def notes_on(call: Call, ids: list[str]) -> list[Note]:
+def notes_on(call: Call, ids: list[str], most: int) -> list[Note]:
     """The newest notes on some documents and entities, shortened."""
-    found = notes.about(call.bench.ledger, ids, MOST_NOTES)
+    found = notes.about(call.bench.ledger, ids, most)
     return [
         Note(n.id, n.kind, n.about, n.author, n.at, clip(n.why, NOTE_CHARS), clip(n.text, NOTE_CHARS))
         for n in found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ingest_assets import directory
 from ingest_assets.catalog import CRM
 from ingest_assets.doors.mcp.answers import (
@@ -19,7 +21,9 @@ from ingest_assets.doors.mcp.paging import BUDGET, after, clip, fitting, number_
 from ingest_assets.entities.golden import Value
 from ingest_assets.model import ConfigurationError
 
-MOST_VALUES, MOST_RECORDS, MOST_IDS = 5, 5, 50
+# So that what stands beside the records leaves them room within the budget.
+MOST_VALUES, MOST_RECORDS, MOST_IDS, MOST_DECISIONS, MOST_NOTES = 3, 3, 20, 10, 5
+TEXT_CHARS = 150
 MOST_FOUND = 1_000
 
 
@@ -41,8 +45,10 @@ def get_entity(call: Call, asked: GetEntity) -> EntityAnswer:
         values={field: _values(values) for field, values in found.golden.items()},
         records=[],
         records_count=len(found.members),
-        decisions=list(found.decisions[:MOST_IDS]),
-        notes=notes_on(call, [found.entity_id, *found.earlier_ids, *(m.document_id for m in found.members)]),
+        decisions=[replace(d, why=clip(d.why, TEXT_CHARS)) for d in found.decisions[:MOST_DECISIONS]],
+        notes=notes_on(
+            call, [found.entity_id, *found.earlier_ids, *(m.document_id for m in found.members)], MOST_NOTES
+        ),
     )
     rest = [MemberRow(document_id=m.document_id, title=clip(m.title, 200), uri=clip(m.uri, 300))
             for m in found.members[start:]]  # fmt: skip
@@ -84,7 +90,7 @@ def entity_history(call: Call, asked: EntityHistory) -> HistoryAnswer:
 
 
 def _values(values: list[Value]) -> list[Value]:
-    return [Value(clip(v.value, 300), v.records[:MOST_RECORDS]) for v in values[:MOST_VALUES]]
+    return [Value(clip(v.value, TEXT_CHARS), v.records[:MOST_RECORDS]) for v in values[:MOST_VALUES]]
 
 
 def _unknown(asked: str, *, gone: bool) -> ConfigurationError:
