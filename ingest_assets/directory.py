@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,7 +19,7 @@ from ingest_assets.entities.decisions import Decision, Decisions
 from ingest_assets.entities.golden import Value, golden_record
 from ingest_assets.entities.text import fold
 from ingest_assets.ledger import Ledger, tables
-from ingest_assets.model import ConfigurationError, Identity
+from ingest_assets.model import ConfigurationError, Identity, when
 from ingest_assets.stages.match_models import models_in_use
 from ingest_assets.stages.match_rows import MatchRows
 from ingest_assets.stages.records import identity_of
@@ -105,6 +104,14 @@ class NameHit:
     records: int
 
 
+class NoEntityError(ConfigurationError):
+    """An id is nobody's, or nothing is left of the entity (`gone`)."""
+
+    def __init__(self, message: str, *, gone: bool) -> None:
+        super().__init__(message)
+        self.gone = gone
+
+
 def living_id(connection: sa.Connection, source: str, entity_id: str) -> str | None:
     """The entity that an id stands for now: itself, or what it was merged into; None when nothing is left.
 
@@ -122,17 +129,26 @@ def living_id(connection: sa.Connection, source: str, entity_id: str) -> str | N
     return successor(entity_id, passed)
 
 
-def view(ledger: Ledger, source: str, asked: str, decisions: Decisions) -> EntityView:
-    """An entity by its id, an earlier id of it, or one of its records.
+def view(
+    ledger: Ledger,
+    source: str,
+    asked: str,
+    decisions: Decisions,
+    *,
+    explained: int = EXPLAINED,
+    happened: int = HISTORY,
+) -> EntityView:
+    """An entity by its id, an earlier id of it, or one of its records; with so many events and explanations.
 
-    Raises ConfigurationError when there is none, or none any more.
+    Raises NoEntityError when there is none, or none any more.
     """
     with ledger.reading() as connection:
         entity_id = _require_entity(connection, source, asked)
         rows = _members(connection, source, entity_id)
         ids = [row.document_id for row in rows]
         pairs = MatchRows(source, connection).pairs(ids)
-        history, earlier = _history(connection, source, entity_id)
+        earlier = _earlier(connection, source, entity_id)
+        events = _events(connection, source, {entity_id, *earlier}, happened, None)
         model = models_in_use(connection, source)[rows[0].entity_kind]
     identities = [(row.document_id, identity_of(json.loads(row.identity))) for row in rows]
     tree = weakest_links(ids, pairs, len(ids))
@@ -140,15 +156,34 @@ def view(ledger: Ledger, source: str, asked: str, decisions: Decisions) -> Entit
         asked=asked,
         entity_id=entity_id,
         kind=rows[0].entity_kind,
-        earlier_ids=earlier,
+        earlier_ids=tuple(sorted(earlier)),
         golden=golden_record(identities),
         members=tuple(Member(row.document_id, row.title, row.uri) for row in rows),
         links=tuple(
-            _link(pair, model, dict(identities), explained=i < EXPLAINED) for i, pair in enumerate(tree)
+            _link(pair, model, dict(identities), explained=i < explained) for i, pair in enumerate(tree)
         ),
         decisions=tuple(decisions.about(ids)),
-        history=history,
+        history=tuple(event for _, event in events),
     )
+
+
+def history(
+    ledger: Ledger, source: str, asked: str, *, limit: int, before: int | None = None
+) -> tuple[str | None, list[tuple[int, Happened]]]:
+    """What an id stands for now, None when nothing is left; and what happened, by number, the newest first.
+
+    Of an entity that ended too. `before` is a number, for the next page. Raises NoEntityError.
+    """
+    with ledger.reading() as connection:
+        try:
+            entity_id: str | None = _require_entity(connection, source, asked)
+        except NoEntityError as error:
+            if not error.gone:
+                raise
+            entity_id = None
+        it = entity_id or asked
+        ids = {it, *_earlier(connection, source, it)}
+        return entity_id, _events(connection, source, ids, limit, before)
 
 
 def why(ledger: Ledger, source: str, left: str, right: str, decisions: Decisions) -> Why:
@@ -221,14 +256,15 @@ def _require_entity(connection: sa.Connection, source: str, asked: str) -> str:
     of_record = sa.select(_member.c.entity_id).filter_by(source=source, document_id=asked)
     entity_id = connection.scalar(of_record) or living_id(connection, source, asked)
     if entity_id is None:
-        raise ConfigurationError(f"Nothing is left of the entity {asked}: its records were deleted.")
+        raise NoEntityError(f"Nothing is left of the entity {asked}: its records were deleted.", gone=True)
     if connection.scalar(
         sa.select(_member.c.entity_id).filter_by(source=source, entity_id=entity_id).limit(1)
     ):
         return entity_id
-    raise ConfigurationError(
+    raise NoEntityError(
         f"There is no entity, and no record of a person or organisation, {asked!r} in {source}. "
-        "`ingest entity search NAME` finds one."
+        "`ingest entity search NAME` finds one.",
+        gone=False,
     )
 
 
@@ -271,10 +307,8 @@ def _link(pair: Pair, model: MatchModel, identities: dict[str, Identity], *, exp
     return Link(left, right, weight, fields)
 
 
-def _history(
-    connection: sa.Connection, source: str, entity_id: str
-) -> tuple[tuple[Happened, ...], tuple[str, ...]]:
-    """What happened to an entity and to those that became part of it; and their ids."""
+def _earlier(connection: sa.Connection, source: str, entity_id: str) -> set[str]:
+    """The ids of entities that became part of one."""
     earlier: set[str] = set()
     frontier = {entity_id}
     while frontier:
@@ -283,17 +317,24 @@ def _history(
         )
         frontier = set(connection.scalars(into)) - earlier
         earlier |= frontier
-    ids = sorted({entity_id, *earlier})
+    return earlier
+
+
+def _events(
+    connection: sa.Connection, source: str, entity_ids: set[str], limit: int, before: int | None
+) -> list[tuple[int, Happened]]:
+    """What happened to some entities, by number, the newest first."""
+    ids = sorted(entity_ids)
     query = sa.select(_event).where(
         _event.c.source == source, sa.or_(_event.c.entity_id.in_(ids), _event.c.other_id.in_(ids))
     )
-    rows = connection.execute(query.order_by(_event.c.number.desc()).limit(HISTORY))
-    happened = tuple(
-        Happened(_when(r.at), r.kind, r.entity_id, r.other_id, r.document_id, json.loads(r.reason))
+    if before is not None:
+        query = query.where(_event.c.number < before)
+    rows = connection.execute(query.order_by(_event.c.number.desc()).limit(limit))
+    return [
+        (
+            r.number,
+            Happened(when(r.at), r.kind, r.entity_id, r.other_id, r.document_id, json.loads(r.reason)),
+        )
         for r in rows
-    )
-    return happened, tuple(sorted(earlier))
-
-
-def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    ]

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal, Protocol, Self
 
 import numpy as np
@@ -59,6 +60,11 @@ def digest_of(*parts: str | bytes | None) -> str:
         h.update(b"%d:" % len(raw))
         h.update(raw)
     return h.hexdigest()
+
+
+def when(seconds: float) -> str:
+    """Seconds since 1970 as ISO 8601 in UTC, as people and clients read it."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,9 @@ class Settings(BaseSettings):
     progress_update_interval_seconds: float = Field(default=2, gt=0, le=60)
     cancellation_check_interval_seconds: float = Field(default=5, gt=0, le=60)
 
+    # Doors
+    ingest_mcp_user: str = Field(default="", max_length=200)
+
     # Freshness
     crm_ingest_sync_interval_min: int = Field(default=60, ge=1, le=1_440)
     crm_sensor_interval_s: int = Field(default=30, ge=5, le=86_400)

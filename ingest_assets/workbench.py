@@ -153,6 +153,7 @@ class Workbench:
         return Repositories(self.ledger, bounds_of(self.settings))
 
     def _crm(self) -> Source:
+        from ingest_assets.notes import WithNotes
         from ingest_assets.sources.crm.mapping import load_mapping
         from ingest_assets.sources.crm.reader import CrmSource
 
@@ -163,7 +164,8 @@ class Workbench:
                 "`ingest sample crm`."
             )
         mapping = load_mapping(s.crm_mapping_path)
-        return CrmSource(s.crm_path, mapping, max_document_chars=s.crm_max_document_chars)
+        crm = CrmSource(s.crm_path, mapping, max_document_chars=s.crm_max_document_chars)
+        return WithNotes(crm, self.ledger)
 
     def chunker(self, source: str) -> Chunker:
         from ingest_assets.chunking import Budget, RecordChunker

@@ -83,6 +83,7 @@ WRONG = [
     ("MAX_CONCURRENT_INDEXING_JOBS", "0", "greater than or equal to 1"),
     ("PROGRESS_UPDATE_INTERVAL_SECONDS", "0", "greater than 0"),
     ("INGEST_LOCK_TIMEOUT_S", "-1", "greater than or equal to 0"),
+    ("INGEST_MCP_USER", "a" * 201, "at most 200 characters"),
     ("INGEST_MATCH_MEMORY_MIB", "64", "greater than or equal to 128"),
     ("INGEST_MATCH_THREADS", "0", "greater than or equal to 1"),
     ("QDRANT_URL", "qdrant:6333", "begins with http:// or https://"),

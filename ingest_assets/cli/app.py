@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from ingest_assets.catalog import CRM, REPOSITORIES
-from ingest_assets.cli import output
+from ingest_assets.cli import agents, output
 from ingest_assets.cli.entity import entity
 from ingest_assets.cli.options import Json, Source, require_source
 from ingest_assets.cli.repository import repository as repository_commands
@@ -33,6 +33,9 @@ sample = typer.Typer(no_args_is_help=True, help="Write sample data to try things
 app.add_typer(sample, name="sample")
 app.add_typer(entity, name="entity")
 app.add_typer(repository_commands, name="repository")
+app.add_typer(agents.note, name="note")
+app.command()(agents.mcp)
+app.command("audit-log")(agents.audit_log)
 
 DONE, FAILED, WRONG, PARKED = 0, 1, 2, 3
 

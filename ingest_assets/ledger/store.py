@@ -21,7 +21,7 @@ from ingest_assets.model import ConfigurationError, UnavailableError, digest_of
 
 T = TypeVar("T")
 
-HEAD = "0004"  # the newest revision in migrations/versions; a test holds the two together
+HEAD = "0005"  # the newest revision in migrations/versions; a test holds the two together
 BUSY_TIMEOUT_S = 30
 LOCK_POLL_S = 0.2
 # SQLite allows 32,766 bound values a statement, Postgres 65,535.
@@ -207,8 +207,8 @@ class Ledger:
         reason = str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__
         if "not a database" in reason or "malformed" in reason:
             return ConfigurationError(
-                f"The ledger {self.name} cannot be read: {reason}. It can be rebuilt from the sources: "
-                "move the file away and run `ingest build`."
+                f"The ledger {self.name} cannot be read: {reason}. Restore a backup; or build it anew "
+                "from the sources, but for notes and logs: move the file away and run `ingest build`."
             )
         return UnavailableError(
             f"The ledger {self.name} does not answer: {reason}. Check INGEST_LEDGER_URL or INGEST_HOME."

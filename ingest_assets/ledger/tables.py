@@ -362,3 +362,36 @@ indexing_job_launcher = Table(
     Column("name", String, primary_key=True),
     Column("looked_at", Double, nullable=False),
 )
+
+# One row a note that somebody made on a document or an entity. It lives here and never in the system that the
+# document comes from; documents of the source "crm" are made of it.
+note = Table(
+    "note",
+    metadata,
+    Column("id", String(36), primary_key=True),  # UUIDv5 of (about, author, kind, text, n-th)
+    Column("kind", String, nullable=False),
+    Column("about", String, nullable=False),  # the id of a document or an entity, as it was given
+    Column("title", Text, nullable=False),  # of what it is about, when the note was made
+    Column("refs", Text, nullable=False),  # JSON [document id, ...]: the CRM's records that it is about
+    Column("author", String, nullable=False),
+    Column("at", Double, nullable=False),  # seconds since 1970
+    Column("why", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    CheckConstraint("kind in ('note', 'flag')", name="kind"),
+    Index(None, "about"),
+)
+
+# One row a call of a tool, whatever became of it. Triggers let nobody change or delete one.
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("number", Integer, primary_key=True),  # ascending; a call that was rolled back leaves a gap
+    Column("at", Double, nullable=False),  # seconds since 1970
+    Column("who", String, nullable=False),
+    Column("transport", String, nullable=False),
+    Column("tool", String, nullable=False),
+    Column("arguments", Text, nullable=False),  # JSON, shortened; what may be a secret is left out
+    Column("outcome", String, nullable=False),
+    Column("message", Text, nullable=False),
+    CheckConstraint("outcome in ('ok', 'refused', 'failed')", name="outcome"),
+)

@@ -1,0 +1,1 @@
+"""The doors: ways in which people and agents use the index."""

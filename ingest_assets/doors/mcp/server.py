@@ -1,0 +1,192 @@
+"""The protocol, through the official SDK: the server, on stdio and as an ASGI app.
+
+What belongs here: what the SDK wants to hear. What does not: what a call does (calls). Its low-level server
+is used, so that every call reaches us, and the log, as it was made. It is slow to import: inside functions.
+"""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from contextlib import AbstractContextManager
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from ingest_assets.doors.mcp.benches import Benches
+from ingest_assets.doors.mcp.calls import Answer, Call, Caller, Tool, answer
+from ingest_assets.doors.mcp.tools import INSTRUCTIONS, TOOLS
+from ingest_assets.settings import Settings
+from ingest_assets.workbench import Workbench
+
+if TYPE_CHECKING:
+    import mcp_types as types
+    from mcp.server import Server
+
+NAME = "ingest-assets"
+MAX_BODY = 4 << 20  # bytes of a request
+AT_ONCE = 8  # calls in threads; more wait, and each needs a workbench
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+# Lends a workbench to one thread at a time: `Benches.lend`.
+Lend = Callable[[], AbstractContextManager[Workbench]]
+# Who makes an HTTP request, by its ASGI scope; None for nobody we know.
+IdentityOf = Callable[[Scope], Caller | None]
+
+_CALLER = "ingest_assets.caller"  # its place in the scope of a request
+
+
+def serve_stdio(settings: Settings) -> None:
+    """Serve one client on standard input and output until it hangs up. All else goes to standard error."""
+    from mcp.server.stdio import stdio_server
+
+    caller = Caller(stdio_user(settings))
+    benches = Benches(settings)
+
+    async def serve() -> None:
+        server = _server(benches.lend, "stdio", lambda _request: caller)
+        async with stdio_server() as (incoming, outgoing):
+            await server.run(incoming, outgoing, server.create_initialization_options())
+
+    try:
+        # Opened before the client is heard: a wrong setting ends the process with one sentence.
+        with benches.lend() as bench:
+            bench.ledger  # noqa: B018 - opening it is what counts
+        anyio.run(serve)
+    finally:
+        benches.close()
+
+
+def mcp_app(
+    lend: Lend,
+    identity_of: IdentityOf,
+    *,
+    allowed_hosts: Sequence[str] = (),
+    allowed_origins: Sequence[str] = (),
+) -> App:
+    """Streamable HTTP as an ASGI app, for a route of any application: `Route("/mcp", endpoint=mcp_app(…))`.
+
+    Stateless: each request is complete and brings its own token, so there are no sessions to steal, to expire
+    or to lose in a restart; and it needs no lifespan. Requests that `identity_of` does not know get 401.
+    Besides loopback, only `allowed_hosts` may stand in a request's Host header ("index.example.com", with
+    ":*" for any port), and `allowed_origins` in Origin: the SDK's protection against DNS rebinding.
+    """
+    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+    from mcp.server.transport_security import TransportSecuritySettings
+
+    loopback = ("127.0.0.1", "localhost", "[::1]")
+    security = TransportSecuritySettings(
+        enable_dns_rebinding_protection=True,
+        allowed_hosts=[*loopback, *(f"{host}:*" for host in loopback), *allowed_hosts],
+        allowed_origins=[
+            *(f"http://{host}" for host in loopback),
+            *(f"http://{host}:*" for host in loopback),
+            *allowed_origins,
+        ],
+    )
+    server = _server(lend, "http", lambda request: request.scope[_CALLER])
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"MCP is spoken over HTTP, not {scope['type']}.")
+        caller = identity_of(scope)
+        if caller is None:
+            await _unauthorized(send)
+            return
+        # A manager can run once; one a request costs less than a tenth of a millisecond.
+        manager = StreamableHTTPSessionManager(
+            app=server,
+            json_response=True,
+            stateless=True,
+            security_settings=security,
+            max_request_body_size=MAX_BODY,
+        )
+        async with manager.run():
+            await manager.handle_request({**scope, _CALLER: caller}, receive, send)
+
+    return _Endpoint(app)
+
+
+class _Endpoint:
+    """Not a function, which a router would take for one of a request."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+def _server(lend: Lend, transport: str, caller_of: Callable[[Any], Caller]) -> Server[Any]:
+    import mcp_types as types
+    from mcp.server import Server, ServerRequestContext
+
+    listed = [_listed(tool) for tool in TOOLS.values()]
+    threads = anyio.CapacityLimiter(AT_ONCE)
+
+    async def list_tools(
+        _context: ServerRequestContext[Any], _params: types.PaginatedRequestParams | None
+    ) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=listed)
+
+    async def call_tool(
+        context: ServerRequestContext[Any], params: types.CallToolRequestParams
+    ) -> types.CallToolResult:
+        caller = caller_of(context.request)
+
+        def work() -> Answer:
+            with lend() as bench:
+                return answer(TOOLS, Call(bench, caller, transport, params.name, params.arguments or {}))
+
+        # Not given up when the client goes away: it ends, and is logged.
+        answered = await anyio.to_thread.run_sync(work, limiter=threads)
+        return types.CallToolResult(
+            content=[types.TextContent(type="text", text=answered.text)],
+            structured_content=answered.content,
+            is_error=answered.is_error,
+        )
+
+    return Server(
+        NAME,
+        version=version(NAME),
+        title="Ingest Assets",
+        instructions=INSTRUCTIONS,
+        on_list_tools=list_tools,
+        on_call_tool=call_tool,
+    )
+
+
+def _listed(tool: Tool) -> types.Tool:
+    import mcp_types as types
+
+    return types.Tool(
+        name=tool.name,
+        title=tool.title,
+        description=tool.description,
+        input_schema=tool.takes.model_json_schema(),
+        output_schema=tool.answers.model_json_schema(mode="serialization"),
+        annotations=types.ToolAnnotations(
+            read_only_hint=tool.reads_only,
+            destructive_hint=False,
+            idempotent_hint=tool.reads_only,
+            open_world_hint=False,
+        ),
+    )
+
+
+async def _unauthorized(send: Send) -> None:
+    headers = [(b"content-type", b"application/json"), (b"www-authenticate", b"Bearer")]
+    await send({"type": "http.response.start", "status": 401, "headers": headers})
+    await send({"type": "http.response.body", "body": b'{"error":"A bearer token is needed."}'})
+
+
+def stdio_user(settings: Settings) -> str:
+    """Who is served where there are no tokens: as the settings say, else the system's user."""
+    try:
+        return settings.ingest_mcp_user or getpass.getuser()
+    except (OSError, KeyError):  # a container's user that has no name; OSError from Python 3.13 on
+        return "unknown user"
