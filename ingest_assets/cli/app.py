@@ -13,6 +13,7 @@ import typer
 from ingest_assets.cli import output
 from ingest_assets.cli.entity import entity
 from ingest_assets.cli.options import Json, Source, require_source
+from ingest_assets.cli.serve import serve
 from ingest_assets.collector import collect_seldom
 from ingest_assets.model import IngestError
 from ingest_assets.settings import SAMPLE_CRM, Settings, load_settings
@@ -29,6 +30,7 @@ app = typer.Typer(
 sample = typer.Typer(no_args_is_help=True, help="Write sample data to try things on.")
 app.add_typer(sample, name="sample")
 app.add_typer(entity, name="entity")
+app.command()(serve)
 
 DONE, FAILED, WRONG, PARKED = 0, 1, 2, 3
 
