@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from ingest_assets.doors.http.app import Door
 
 Handler = Callable[["Door", Request, Any], Awaitable[Response]]
+# A body that is too large, but not by far, is read to its end and thrown away: a client that is still sending
+# when the connection is closed is told of that, and not of our answer.
+DRAINED_BYTES = 4 << 20
 CALLER, ROUTE = "ingest.caller", "ingest.route"  # where a request's scope keeps them
 
 
@@ -132,7 +135,7 @@ def limited(receive: Receive, most: int) -> Receive:
 
 def too_large(most: int) -> Problem:
     """The body is."""
-    # The rest of it is not read: the connection cannot be used again.
+    # The rest of it may not have been read: the connection cannot be used again.
     message = f"The request is too large: at most {most} bytes."
     return Problem(413, "too_large", message, {"Connection": "close"})
 
@@ -144,13 +147,17 @@ async def _body(request: Request, most: int) -> bytes:
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise Problem(415, "unsupported_media_type", "Send the JSON as it is, not compressed.")
     declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared[:20]) > most:
+    if declared.isdigit() and int(declared[:20]) > max(most, DRAINED_BYTES):
         raise too_large(most)
-    raw = bytearray()
+    raw, size = bytearray(), 0
     async for part in request.stream():
-        raw += part
-        if len(raw) > most:
+        size += len(part)
+        if size > max(most, DRAINED_BYTES):
             raise too_large(most)
+        if size <= most:
+            raw += part
+    if size > most:
+        raise too_large(most)
     return bytes(raw)
 
 

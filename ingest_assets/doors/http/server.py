@@ -24,6 +24,9 @@ HEAD_S = 10.0
 GRACE_S = 10
 # Bytes of a request's line and headers.
 MAX_HEAD_BYTES = 32_768
+# How long what a client still sends is thrown away after it was refused: closed at once, it might not get to
+# read why.
+LINGER_S = 1.0
 BACKLOG = 512
 
 
@@ -102,6 +105,7 @@ class Protocol(H11Protocol):
     """HTTP/1.1 with a bounded head: in size through h11, in time here. What is no HTTP gets JSON too."""
 
     _too_late: asyncio.TimerHandle | None = None
+    _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -110,6 +114,10 @@ class Protocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._refused:
+            super().data_received(data)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -123,15 +131,14 @@ class Protocol(H11Protocol):
             (b"content-length", b"%d" % len(text)),
             (b"connection", b"close"),
         ]
-        reason = b"Bad Request"
         if self.conn.our_state is h11.IDLE:
-            for event in (
-                h11.Response(status_code=400, headers=headers, reason=reason),
-                h11.Data(data=text),
-                h11.EndOfMessage(),
-            ):
+            response = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
+            for event in (response, h11.Data(data=text), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
+        self._refused = True
+        self.loop.call_later(LINGER_S, self.transport.close)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
 
     def _wait_for_head(self) -> None:
         self._stop_waiting()
