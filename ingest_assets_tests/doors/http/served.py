@@ -1,9 +1,10 @@
-"""A real server on a free port of this machine, in a thread, and a client that holds its document against it."""
+"""A real server in a thread, on a free port of this machine, and a client that holds it to its document."""
 
 from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,11 @@ class Served:
 
     url: str
     door: Door
+
+    def connect(self) -> socket.socket:
+        """For what no client would say."""
+        host, _, port = self.url.removeprefix("http://").partition(":")
+        return socket.create_connection((host, int(port)), timeout=10)
 
     def client(self, token: str | None = None, **options: Any) -> httpx.Client:
         """Every JSON answer it gets is checked against the document."""
@@ -55,7 +61,7 @@ class Served:
 
 
 @contextmanager
-def served(
+def served(  # keyword arguments that it does not name are settings
     home: Home,
     jobs: Jobs | None = None,
     *,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
 from typing import Any
 
@@ -153,8 +152,7 @@ def test_jobs_that_are_refused(api: httpx.Client) -> None:
 
 def raw(server: Served, request: bytes) -> bytes:
     """What the server says to some bytes, until it closes the connection."""
-    host, _, port = server.url.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with server.connect() as connection:
         connection.sendall(request)
         answer = b""
         while part := connection.recv(65_536):
@@ -176,10 +174,10 @@ def test_what_is_no_http(open_server: Served) -> None:
 
 
 def test_a_client_that_goes_away_leaves_nothing_behind(open_server: Served) -> None:
-    host, _, port = open_server.url.removeprefix("http://").partition(":")
-    head = b"POST /search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n"
+    head = b"POST /search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    head += b"Content-Length: 20\r\n\r\n"
     for sent in (head, head + b'{"query', head + b'{"query":"renewal" }'):
-        with socket.create_connection((host, int(port)), timeout=10) as connection:
+        with open_server.connect() as connection:
             connection.sendall(sent)
     with open_server.client() as client:
         assert client.get("/search", params={"query": "renewal"}).status_code == 200

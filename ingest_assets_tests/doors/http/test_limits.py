@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
+from typing import Any
 
 import pytest
 
@@ -32,16 +32,21 @@ def test_buckets_fill_at_their_rate() -> None:
 
 
 def test_a_client_that_comes_too_often_is_told_when_to_come_back(built_once: Home) -> None:
-    with served(built_once, ingest_http_rate_per_s=1.0, ingest_api_tokens=TOKENS) as server:
-        with server.client(READER) as reader, server.client(AGENT) as agent, server.client() as nobody:
-            assert [reader.get("/status").status_code for _ in range(3)] == [200, 200, 429]
-            answer = reader.get("/status")
-            assert answer.headers["retry-after"] == "1"
-            assert answer.json()["error"]["code"] == "too_many_requests"
-            assert agent.get("/status").status_code == 200
-            # Guessing tokens is limited too, by address.
-            assert [nobody.get("/status").status_code for _ in range(3)] == [401, 401, 429]
-            assert [reader.get("/health").status_code for _ in range(5)] == [200] * 5
+    slow: dict[str, Any] = {"ingest_http_rate_per_s": 1.0, "ingest_api_tokens": TOKENS}
+    with (
+        served(built_once, **slow) as server,
+        server.client(READER) as reader,
+        server.client(AGENT) as agent,
+        server.client() as nobody,
+    ):
+        assert [reader.get("/status").status_code for _ in range(3)] == [200, 200, 429]
+        answer = reader.get("/status")
+        assert answer.headers["retry-after"] == "1"
+        assert answer.json()["error"]["code"] == "too_many_requests"
+        assert agent.get("/status").status_code == 200
+        # Guessing tokens is limited too, by address.
+        assert [nobody.get("/status").status_code for _ in range(3)] == [401, 401, 429]
+        assert [reader.get("/health").status_code for _ in range(5)] == [200] * 5
 
 
 @pytest.fixture
@@ -60,8 +65,9 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
 
 
 def test_more_searches_than_may_wait_are_told_to_come_back(built_once: Home, held: Event) -> None:
-    limits = {"ingest_http_search_workers": 1, "ingest_http_search_queue": 2}
+    limits: dict[str, Any] = {"ingest_http_search_workers": 1, "ingest_http_search_queue": 2}
     with served(built_once, **limits) as server, server.client() as client, ThreadPoolExecutor(3) as threads:
+        _wait_until(server.door.pool, 0)  # it warms up
         asked = [threads.submit(client.get, "/search", params={"query": "slow"}) for _ in range(3)]
         _wait_until(server.door.pool, 3)
         refused = client.get("/search", params={"query": "contract"})
@@ -76,6 +82,7 @@ def test_more_searches_than_may_wait_are_told_to_come_back(built_once: Home, hel
 
 def test_what_takes_too_long_is_given_up(built_once: Home, held: Event) -> None:
     with served(built_once, ingest_http_timeout_s=0.3) as server, server.client() as client:
+        _wait_until(server.door.pool, 0)
         answer = client.get("/search", params={"query": "slow"})
         assert answer.status_code == 504
         assert server.door.pool.taken == 1  # its thread is still at work, and counts
@@ -83,20 +90,17 @@ def test_what_takes_too_long_is_given_up(built_once: Home, held: Event) -> None:
         held.set()
         _wait_until(server.door.pool, 0)
         # A body that never comes.
-        host, _, port = server.url.removeprefix("http://").partition(":")
-        with socket.create_connection((host, int(port)), timeout=10) as connection:
-            connection.sendall(
-                b"POST /search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{"
-            )
+        with server.connect() as connection:
+            head = b"POST /search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            connection.sendall(head + b"Content-Length: 20\r\n\r\n{")
             assert connection.recv(100).startswith(b"HTTP/1.1 504")
 
 
 def test_a_client_that_says_nothing_is_let_go(built_once: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "HEAD_S", 0.3)
     with served(built_once) as server:
-        host, _, port = server.url.removeprefix("http://").partition(":")
         for said in (b"", b"GET /heal"):
-            with socket.create_connection((host, int(port)), timeout=10) as connection:
+            with server.connect() as connection:
                 connection.sendall(said)
                 assert connection.recv(100) == b""
 

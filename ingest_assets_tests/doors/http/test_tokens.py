@@ -32,7 +32,7 @@ def test_without_a_token(guarded: Served) -> None:
 )
 def test_a_wrong_token(guarded: Served, header: str) -> None:
     with guarded.client() as client:
-        answer = client.get("/status", headers={"Authorization": header.encode("latin-1")})
+        answer = client.get("/status", headers={b"Authorization": header.encode("latin-1")})
         assert answer.status_code == 401
         assert "invalid_token" in answer.headers["www-authenticate"]
 
@@ -125,7 +125,7 @@ def test_tokens_that_are_set_wrongly(empty: Home) -> None:
     )
     caller = tokens.caller(f"bearer {good}")
     assert caller is not None
-    assert (caller.name, caller.scopes) == ("n-1", {"read", "write"})
+    assert (caller.name, caller.scopes) == ("n-1", frozenset(("read", "write")))
 
 
 def test_nobody_is_named_by_nothing() -> None:
