@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import dagster as dg
 
 from ingest_assets.assets.factory import STAGE_SPECS, ReconcileConfig
+from ingest_assets.automation.instance import open_instance
 from ingest_assets.checks import quick_check_keys
-from ingest_assets.cli.runs import open_instance
 from ingest_assets.collector import collect_seldom
 from ingest_assets.resources import Ingest
 from ingest_assets.settings import load_settings

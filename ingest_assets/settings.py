@@ -42,6 +42,10 @@ def _require_port(url: str) -> None:
 
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
+# Who may do what over HTTP: NAME:TOKEN:SCOPE, several scopes joined by +. A token has the letters that HTTP
+# allows in one, and is too long to be guessed.
+_API_TOKEN = re.compile(r"[\w.-]{1,64}:[A-Za-z0-9._~/=-]{20,256}:(read|ingest|write)(\+(read|ingest|write))*")
+
 SAMPLE_CRM = "sample-crm.sqlite"
 
 
@@ -119,6 +123,17 @@ class Settings(BaseSettings):
     crm_sensor_interval_s: int = Field(default=30, ge=5, le=86_400)
     ingest_lock_timeout_s: float = Field(default=600, ge=0)
 
+    # The HTTP door
+    ingest_http_host: str = "127.0.0.1"
+    ingest_http_port: int = Field(default=8_765, ge=0, le=65_535)
+    ingest_api_tokens: SecretStr | None = None
+    ingest_http_max_body_bytes: int = Field(default=65_536, ge=1_024, le=16_777_216)
+    ingest_http_timeout_s: float = Field(default=30, gt=0, le=600)
+    ingest_http_rate_per_s: float = Field(default=500, gt=0)
+    ingest_http_search_workers: int = Field(default=2, ge=1, le=64)
+    ingest_http_search_queue: int = Field(default=64, ge=0, le=10_000)
+    ingest_http_max_streams: int = Field(default=64, ge=1, le=10_000)
+
     @field_validator("ingest_dense_model")
     @classmethod
     def _known_model_kind(cls, value: str) -> str:
@@ -154,6 +169,20 @@ class Settings(BaseSettings):
         size = info.data.get("ingest_chunk_size")
         if size is not None and value > size // 2:
             raise ValueError(f"must be at most half of INGEST_CHUNK_SIZE ({size})")
+        return value
+
+    @field_validator("ingest_api_tokens")
+    @classmethod
+    def _known_tokens(cls, value: SecretStr | None) -> SecretStr | None:
+        entries = [entry.strip() for entry in value.get_secret_value().split(",")] if value else []
+        if not all(_API_TOKEN.fullmatch(entry) for entry in entries):
+            raise ValueError(
+                "must be NAME:TOKEN:SCOPES, separated by commas: a token of at least 20 letters and digits, "
+                "and scopes of read, ingest and write joined by +"
+            )
+        for part, what in enumerate(("name", "token")):
+            if len({entry.split(":")[part] for entry in entries}) < len(entries):
+                raise ValueError(f"must not give a {what} twice")
         return value
 
     @field_validator("ingest_ledger_url")

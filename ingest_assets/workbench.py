@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import RLock
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -47,10 +48,19 @@ class PublishedCollection:
 
 
 class Workbench:
-    """All parts that the settings name. Not safe to share between threads."""
+    """All parts that the settings name. Not safe to share between threads: each takes a `twin` of one."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._opening = RLock()  # held by twins that open what they share
+
+    def twin(self) -> Workbench:
+        """A workbench for another thread.
+
+        It shares the ledger and the models with this one, which are safe to share and dear to open, and has
+        a store of its own. Close all twins before this one.
+        """
+        return _Twin(self)
 
     def __enter__(self) -> Self:
         return self
@@ -238,3 +248,31 @@ class Workbench:
         from ingest_assets.reconcile import Run
 
         return Run(rebuild, retry_parked, self.settings.ingest_lock_timeout_s)
+
+
+class _Twin(Workbench):
+    """Another thread's workbench."""
+
+    def __init__(self, first: Workbench) -> None:
+        super().__init__(first.settings)
+        self._first = first
+
+    def close(self) -> None:
+        """Close what is its own."""
+        if "store" in self.__dict__:
+            self.__dict__.pop("store").close()
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        with self._first._opening:
+            return self._first.ledger
+
+    @cached_property
+    def dense_model(self) -> DenseModel:
+        with self._first._opening:
+            return self._first.dense_model
+
+    @cached_property
+    def sparse_model(self) -> SparseModel:
+        with self._first._opening:
+            return self._first.sparse_model

@@ -16,6 +16,7 @@ from ingest_assets.cli import agents, output
 from ingest_assets.cli.entity import entity
 from ingest_assets.cli.options import Json, Source, require_source
 from ingest_assets.cli.repository import repository as repository_commands
+from ingest_assets.cli.serve import serve
 from ingest_assets.collector import collect_seldom
 from ingest_assets.model import ConfigurationError, IngestError
 from ingest_assets.settings import SAMPLE_CRM, Settings, load_settings
@@ -36,6 +37,7 @@ app.add_typer(repository_commands, name="repository")
 app.add_typer(agents.note, name="note")
 app.command()(agents.mcp)
 app.command("audit-log")(agents.audit_log)
+app.command()(serve)
 
 DONE, FAILED, WRONG, PARKED = 0, 1, 2, 3
 

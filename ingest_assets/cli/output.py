@@ -81,6 +81,15 @@ def sample(path: Path, truth: Any, as_json: bool) -> None:
     return None
 
 
+def serving(url: str, tokens: bool, as_json: bool) -> None:
+    """Where a server listens, once it does."""
+    if as_json:
+        return print_json({"url": url, "tokens": tokens})
+    who = "with a token" if tokens else "without tokens, from this machine only"
+    print(f"Serving at {url} ({who}). Ctrl-C ends it.", flush=True)
+    return None
+
+
 def run(report: RunReport, as_json: bool) -> None:
     """What each asset did, the checks, and one sentence."""
     if as_json:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from ingest_assets.automation.instance import open_instance
 from ingest_assets.automation.jobs import BUILD, INDEX, REFRESH
 from ingest_assets.automation.orphans import process_tags, settle_orphans
 from ingest_assets.automation.partitions import sync_partitions
@@ -126,22 +126,6 @@ def _together(reports: Sequence[RunReport]) -> RunReport:
         checks={name: check for report in reports for name, check in report.checks.items()},
         errors=[error for report in reports for error in report.errors],
     )
-
-
-@contextmanager
-def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    """The instance at DAGSTER_HOME; else where the nearest dagster.yaml is; else below INGEST_HOME."""
-    home = settings.dagster_home or _nearest(Path.cwd()) or settings.ingest_home.absolute() / "dagster"
-    home.mkdir(parents=True, exist_ok=True)
-    if not (home / "dagster.yaml").exists():
-        # Without a file Dagster would send telemetry.
-        (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
-    with dg.DagsterInstance.from_config(str(home)) as instance:
-        yield instance
-
-
-def _nearest(start: Path) -> Path | None:
-    return next((folder for folder in (start, *start.parents) if (folder / "dagster.yaml").exists()), None)
 
 
 @contextmanager

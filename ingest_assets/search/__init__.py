@@ -4,6 +4,6 @@ What belongs here: the three modes, fusion, and what a hit is. What does not: ho
 HTTP, MCP) presents them.
 """
 
-from ingest_assets.search.query import Hit, Hits, Mode, Searcher
+from ingest_assets.search.query import Hit, Hits, Mode, QueryError, Searcher
 
-__all__ = ["Hit", "Hits", "Mode", "Searcher"]
+__all__ = ["Hit", "Hits", "Mode", "QueryError", "Searcher"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from ingest_assets.catalog import CATALOG
-from ingest_assets.collection.base import COMMON_FIELDS, FILTERABLE, SINCE, UNTIL, Leg, Reader, Scored
+from ingest_assets.collection.base import COMMON_FIELDS, FILTERABLE, SINCE, UNTIL, Leg, Reader
 from ingest_assets.model import ConfigurationError
 from ingest_assets.search.fusion import LEG_LIMIT, min_max
 from ingest_assets.workbench import Workbench, collection_name
@@ -19,9 +19,13 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 MAX_LIMIT = 1_000
 
 
+class QueryError(ConfigurationError):
+    """What was asked is wrong, whatever the settings are. Its message names nothing of this machine."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One chunk that was found."""
+    """One chunk that was found. `scores` are the legs' own, of those that found it."""
 
     score: float
     chunk_id: str
@@ -33,6 +37,7 @@ class Hit:
     entity_ids: list[str]
     text: str
     attributes: dict[str, Any]  # what its source adds: of code, its language, symbol and lines
+    scores: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +51,13 @@ class Hits:
     took_ms: float
     hits: list[Hit]
 
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return asdict(self)
+    def to_dict(self, *, scores: bool = False) -> dict[str, Any]:
+        """As JSON has it; with the legs' scores where they are asked for."""
+        answer = asdict(self)
+        if not scores:
+            for hit in answer["hits"]:
+                del hit["scores"]
+        return answer
 
 
 class Searcher:
@@ -57,6 +66,7 @@ class Searcher:
     def __init__(self, bench: Workbench, source: str) -> None:
         self._bench, self._source = bench, source
         self._collection = collection_name(source)
+        self._fits: int | None = None  # the generation that was last seen to be of our dense model
 
     def search(
         self,
@@ -68,21 +78,21 @@ class Searcher:
     ) -> Hits:
         """The best `limit` chunks (1 to 1,000) for a query.
 
-        `where` names payload fields and the values of which one must match. Raises ConfigurationError for
-        an empty query, an unknown mode, field or limit, and when the collection was built by another model
-        than the settings name; NotPublishedError when there is nothing to search yet.
+        `where` names payload fields and the values of which one must match. Raises QueryError for
+        an empty query, an unknown mode, field or limit; ConfigurationError when the collection was built by
+        another model than the settings name; NotPublishedError when there is nothing to search yet.
         """
         started = time.perf_counter()
         _check(query, mode, limit, where, (*FILTERABLE, *CATALOG[self._source].fields))
         where = {
-            field: [_in_utc(field, value) for value in values] if field in (SINCE, UNTIL) else values
-            for field, values in (where or {}).items()
+            name: [_in_utc(name, value) for value in values] if name in (SINCE, UNTIL) else values
+            for name, values in (where or {}).items()
         }
         if "entity_ids" in where:
             where = {**where, "entity_ids": self._living(where["entity_ids"])}
         with self._bench.store.reader(self._collection) as reader:
             legs = self._legs(query, mode, reader.generation)
-            hits = self._hits(reader, _ranked(reader, legs, limit, where)[:limit]) if legs else []
+            hits = self._hits(reader, legs, limit, where) if legs else []
         took_ms = round((time.perf_counter() - started) * 1000, 2)
         return Hits(query, mode, self._collection, reader.generation, took_ms, hits)
 
@@ -106,6 +116,8 @@ class Searcher:
         return legs
 
     def _check_model(self, generation: int) -> None:
+        if generation == self._fits:  # a generation's number is never given to another
+            return
         import sqlalchemy as sa
 
         from ingest_assets.ledger import tables
@@ -122,8 +134,19 @@ class Searcher:
                 "Their vectors cannot be compared: run `ingest refresh` to build with the new one, or set "
                 "INGEST_DENSE_MODEL back. (--mode sparse works meanwhile.)"
             )
+        if built_by is not None:
+            self._fits = generation
 
-    def _hits(self, reader: Reader, ranked: Sequence[Scored]) -> list[Hit]:
+    def _hits(
+        self, reader: Reader, legs: Sequence[Leg], limit: int, where: Mapping[str, Sequence[str]]
+    ) -> list[Hit]:
+        found = reader.query(legs, limit if len(legs) == 1 else max(limit, LEG_LIMIT), where)
+        ranked = (found[0] if len(legs) == 1 else min_max(found))[:limit]
+        scores: dict[str, dict[str, float]] = {point.id: {} for point in ranked}
+        for leg, points in zip(legs, found, strict=True):
+            for point in points:
+                if point.id in scores:
+                    scores[point.id][leg.using] = round(point.score, 6)
         payloads = reader.payloads([point.id for point in ranked]) if ranked else {}
         return [
             Hit(
@@ -137,6 +160,7 @@ class Searcher:
                 entity_ids=payload["entity_ids"],
                 text=payload["text"],
                 attributes={key: value for key, value in payload.items() if key not in COMMON_FIELDS},
+                scores=scores[point.id],
             )
             # A point may go between the two requests to a server; then it is no hit any more.
             for point in ranked
@@ -144,30 +168,22 @@ class Searcher:
         ]
 
 
-def _ranked(
-    reader: Reader, legs: Sequence[Leg], limit: int, where: Mapping[str, Sequence[str]] | None
-) -> Sequence[Scored]:
-    if len(legs) == 1:
-        return reader.query(legs, limit, where)[0]
-    return min_max(reader.query(legs, max(limit, LEG_LIMIT), where))
-
-
 def _check(
     query: str, mode: str, limit: int, where: Mapping[str, Sequence[str]] | None, known: Sequence[str]
 ) -> None:
     if not query.strip():
-        raise ConfigurationError("The query is empty: say what to look for.")
+        raise QueryError("The query is empty: say what to look for.")
     if mode not in MODES:
-        raise ConfigurationError(f"There is no mode {mode!r}. Modes: {', '.join(MODES)}.")
+        raise QueryError(f"There is no mode {mode!r}. Modes: {', '.join(MODES)}.")
     if not 1 <= limit <= MAX_LIMIT:
-        raise ConfigurationError(f"The limit must be 1 to {MAX_LIMIT}, not {limit}.")
+        raise QueryError(f"The limit must be 1 to {MAX_LIMIT}, not {limit}.")
     unknown = sorted(set(where or ()) - set(known))
     if unknown:
-        raise ConfigurationError(f"Cannot filter by {', '.join(unknown)}. Fields: {', '.join(known)}.")
-    for field, values in (where or {}).items():
+        raise QueryError(f"Cannot filter by {', '.join(unknown)}. Fields: {', '.join(known)}.")
+    for name, values in (where or {}).items():
         for value in values:
             if not value.isprintable():
-                raise ConfigurationError(f"The value of the filter {field} is no text: {value!r}.")
+                raise QueryError(f"The value of the filter {name} is no text: {value!r}.")
 
 
 def _in_utc(bound: str, value: str) -> str:
@@ -176,6 +192,6 @@ def _in_utc(bound: str, value: str) -> str:
         moment = datetime.fromisoformat(value)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
     except (ValueError, OverflowError):
-        raise ConfigurationError(
+        raise QueryError(
             f"{bound}={value} is no date or time. Write it as 2026-01-31 or 2026-01-31T09:30:00Z."
         ) from None

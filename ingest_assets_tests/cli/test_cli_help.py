@@ -30,6 +30,7 @@ def test_the_commands() -> None:
         "search",
         "status",
         "parked",
+        "serve",
         "audit",
         "refresh",
         "build",

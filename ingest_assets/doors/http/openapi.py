@@ -1,0 +1,125 @@
+"""The OpenAPI document, made of the same table as the routes and of the types that are sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
+
+from ingest_assets.doors.http.answers import Error
+from ingest_assets.doors.http.operations import Operation
+
+REF = "#/components/schemas/{model}"
+# What any operation may answer besides, and why.
+ALWAYS = {400: "The request is wrong.", 500: "Something is wrong here.", 504: "It took too long."}
+GUARDED = {
+    401: "No token, or an unknown one.",
+    403: "The token lacks the scope, or another site's page asks.",
+    429: "Too many requests; see Retry-After.",
+    503: "Busy, or something that is needed is not there.",
+}
+WITH_BODY = {413: "The body is too large.", 415: "The body is not JSON."}
+OF_JOBS = {404: "There is no such job.", 409: "The job has ended.", 501: "This server runs no jobs."}
+
+
+def document(operations: Iterable[Operation]) -> dict[str, Any]:
+    """OpenAPI 3.1."""
+    operations = [operation for operation in operations if operation.documented]
+    schemas, refs = _schemas(operations)
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, refs)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Ingest Assets",
+            "version": version("ingest-assets"),
+            "description": "Search a hybrid index, see what it holds, and bring repositories into it.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+Refs = dict[Any, dict[str, Any]]
+
+
+def _schemas(operations: Sequence[Operation]) -> tuple[dict[str, Any], Refs]:
+    bodies = {o.body for o in operations if o.body}
+    answers = {a for o in operations for a in o.answers.values() if not isinstance(a, str)} | {Error}
+    inputs: list[Any] = [(t, "validation", TypeAdapter(t)) for t in sorted(bodies, key=_name)]
+    inputs += [(t, "serialization", TypeAdapter(t)) for t in sorted(answers, key=_name)]
+    found, shared = TypeAdapter.json_schemas(inputs, ref_template=REF)
+    schemas = shared.get("$defs", {})
+    for schema in schemas.values():
+        if "properties" in schema:
+            schema["additionalProperties"] = False
+    return schemas, {kind: schema for (kind, _), schema in found.items()}
+
+
+def _name(kind: Any) -> str:
+    return str(kind.__name__)
+
+
+def _operation(operation: Operation, refs: Refs) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "summary": operation.summary,
+        "operationId": re.sub(r"\W+", "_", f"{operation.method.lower()}{operation.path}").strip("_"),
+        "parameters": [*_path_parameters(operation), *_query_parameters(operation.query)],
+        "responses": {str(status): _answer(status, kind, refs) for status, kind in _answers(operation)},
+    }
+    if operation.scope is not None:
+        shown["security"] = [{"token": [operation.scope]}]
+        shown["description"] = f"Needs the scope `{operation.scope}` where the server has tokens."
+    if operation.body is not None:
+        content = {"application/json": {"schema": refs[operation.body]}}
+        shown["requestBody"] = {"required": True, "content": content}
+    return shown
+
+
+def _answers(operation: Operation) -> Iterable[tuple[int, Any]]:
+    errors = {421: "The Host header does not name this machine."} | ALWAYS
+    if operation.scope is not None:
+        errors |= GUARDED
+    if operation.body is not None:
+        errors |= WITH_BODY
+    if operation.scope == "ingest" or operation.path.startswith("/jobs"):
+        errors |= OF_JOBS
+    return sorted((errors | dict(operation.answers)).items())
+
+
+def _answer(status: int, kind: Any, refs: Refs) -> dict[str, Any]:
+    if status == 204:  # noqa: PLR2004
+        return {"description": str(kind)}
+    if isinstance(kind, str) and "/" in kind and " " not in kind:
+        return {"description": "Done.", "content": {kind: {"schema": {"type": "string"}}}}
+    schema = refs[Error] if isinstance(kind, str) else refs[kind]
+    text = kind if isinstance(kind, str) else (kind.__doc__ or "").partition("\n")[0]
+    return {"description": text, "content": {"application/json": {"schema": schema}}}
+
+
+def _path_parameters(operation: Operation) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", operation.path)
+    ]
+
+
+def _query_parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
+    schema = model.model_json_schema(ref_template=REF)
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in schema.get("required", ()),
+            "description": field.pop("description", ""),
+            "schema": field,
+        }
+        for name, field in schema.get("properties", {}).items()
+    ]

@@ -1,0 +1,107 @@
+// A hit as elements. Whatever comes from the index is put in as text, never as HTML.
+
+const SHOWN = 360; // characters of a hit's text before it is opened
+const LEGS = { dense: "meaning", bm25: "words" };
+
+export function element(name, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children.filter((child) => child !== null));
+  return made;
+}
+
+// Words of a query, cut to what several forms of a word share: "renewals", "renewed" and "renewal" have one.
+export function stems(query) {
+  const words = fold(query).match(/[\p{L}\p{N}]+/gu) ?? [];
+  const cut = (word) => (word.length > 4 ? word.replace(/(ings?|ed|es|s|als?|ly|ion|ions)$/u, "") : word);
+  return [...new Set(words.filter((word) => word.length > 2).map(cut))];
+}
+
+function fold(text) {
+  return text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+}
+
+const found = (word, wanted) => wanted.some((stem) => fold(word).startsWith(stem));
+
+// The text as nodes, with the words that were asked for marked.
+export function marked(text, wanted) {
+  const parts = text.split(/([\p{L}\p{N}\p{M}]+)/u);
+  return parts.map((part, i) => (i % 2 && found(part, wanted) ? element("mark", { textContent: part }) : part));
+}
+
+// The part of a text around the first word that was asked for.
+function excerpt(text, wanted) {
+  if (text.length <= SHOWN) return text;
+  let at = 0;
+  for (const match of text.matchAll(/[\p{L}\p{N}\p{M}]+/gu)) {
+    if (found(match[0], wanted)) { at = match.index; break; }
+  }
+  const start = at < SHOWN * 0.7 ? 0 : text.lastIndexOf(" ", at - 80) + 1;
+  const end = start + SHOWN >= text.length ? text.length : text.lastIndexOf(" ", start + SHOWN);
+  return (start ? "… " : "") + text.slice(start, end > start ? end : start + SHOWN) + (end < text.length ? " …" : "");
+}
+
+// Only web addresses become links: another scheme could run a script or open a program.
+export function webAddress(uri) {
+  try {
+    const url = new URL(uri);
+    return url.protocol === "https:" || url.protocol === "http:" ? url.href : null;
+  } catch {
+    return null;
+  }
+}
+
+function score(name, value, most) {
+  const bar = element("span", { className: "bar" }, element("i"));
+  bar.firstChild.style.width = `${Math.round(100 * Math.max(0, Math.min(1, most > 0 ? value / most : 0)))}%`;
+  const digits = value === undefined ? "–" : value.toFixed(Math.abs(value) < 10 ? 3 : 1);
+  return element("span", { className: "score", title: value === undefined ? "Not among its best" : String(value) },
+    element("b", { textContent: name }), bar, element("span", { textContent: digits }));
+}
+
+function scores(hit, answer) {
+  const best = (leg) => Math.max(...answer.hits.map((other) => other.scores[leg] ?? 0));
+  const legs = Object.keys(LEGS).filter((leg) => answer.mode === "hybrid" || leg in hit.scores);
+  const rows = legs.map((leg) => score(LEGS[leg], hit.scores[leg], best(leg)));
+  if (answer.mode === "hybrid") rows.unshift(score("both", hit.score, 1));
+  return element("div", { className: "scores" }, ...rows);
+}
+
+// One hit. `narrow(field, value)` is called to see only hits that share something with it.
+export function hitElement(hit, answer, wanted, narrow) {
+  const border = hit.text.indexOf("\n\n");
+  const [head, body] = border < 0 ? ["", hit.text] : [hit.text.slice(0, border), hit.text.slice(border + 2)];
+  const address = webAddress(hit.uri);
+  const title = hit.title || hit.document_id;
+  const name = address
+    ? element("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, ...marked(title, wanted))
+    : element("span", {}, ...marked(title, wanted));
+  const same = (text, field, value, hint) => {
+    const button = element("button", { type: "button", className: "same", textContent: text, title: hint });
+    button.addEventListener("click", () => narrow(field, value));
+    return button;
+  };
+  const meta = element("p", { className: "meta" },
+    same(hit.kind, "kind", hit.kind, "Only this kind"),
+    hit.time ? element("time", { dateTime: hit.time, textContent: day(hit.time) }) : null,
+    same(hit.document_id, "document_id", hit.document_id, "Only this document"),
+    ...hit.entity_ids.slice(0, 3).map((id) => same(`◦ ${id.slice(0, 8)}`, "entity_ids", id, `Only entity ${id}`)));
+  const text = element("p", { className: "text" }, ...marked(excerpt(body, wanted), wanted));
+  const item = element("li", { tabIndex: -1, className: "hit" }, element("h2", {}, name), meta, text);
+  item.open = () => {
+    const whole = item.classList.toggle("whole");
+    const shown = whole ? [head, body].filter(Boolean).join("\n\n") : excerpt(body, wanted);
+    text.replaceChildren(...marked(shown, wanted));
+    more.textContent = whole ? "Show less" : "Show all";
+    more.setAttribute("aria-expanded", String(whole));
+  };
+  const more = element("button", { type: "button", className: "more", textContent: "Show all" });
+  more.setAttribute("aria-expanded", "false");
+  more.addEventListener("click", () => item.open());
+  item.append(element("div", { className: "foot" }, scores(hit, answer), more));
+  return item;
+}
+
+function day(time) {
+  const date = new Date(time);
+  return Number.isNaN(date.valueOf()) ? time : date.toLocaleDateString(undefined, { dateStyle: "medium" });
+}

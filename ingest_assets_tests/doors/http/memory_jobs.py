@@ -1,0 +1,110 @@
+"""Jobs in memory: what the doors need of them, for tests to drive by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from threading import Lock
+from typing import Any
+
+from ingest_assets.doors.jobs_port import (
+    SETTLED,
+    JobEvent,
+    JobRefusedError,
+    JobRequest,
+    JobSettledError,
+    JobStarted,
+    JobState,
+    JobStatus,
+    UnknownJobError,
+)
+
+NOW = "2026-01-31T09:00:00+00:00"
+
+
+class MemoryJobs:
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._jobs: dict[str, JobStatus] = {}
+        self._events: dict[str, list[JobEvent]] = {}
+        self.pages: list[int] = []  # how many events each look fetched
+
+    def start(self, request: JobRequest) -> JobStarted:
+        if ".." in request.repo:
+            raise JobRefusedError("The path leaves its root.")
+        with self._lock:
+            job_id = f"job-{len(self._jobs) + 1}"
+            self._jobs[job_id] = JobStatus(
+                job_id, request.repo, request.git_ref, request.project_id, "pending", 0, "Waiting.",
+                0, 0, 0, None, NOW, None, None,
+            )  # fmt: skip
+            self._events[job_id] = []
+        return JobStarted(job_id, "pending", "It waits for its turn.", request.project_id)
+
+    def status(self, job_id: str) -> JobStatus:
+        with self._lock:
+            if job_id not in self._jobs:
+                raise UnknownJobError(f"There is no job {job_id!r}.")
+            return self._jobs[job_id]
+
+    def cancel(self, job_id: str) -> JobStatus:
+        found = self.status(job_id)
+        if found.status in SETTLED:
+            raise JobSettledError(f"The job has ended: it is {found.status}.")
+        return self.settle(job_id, "cancelled")
+
+    def list(
+        self,
+        *,
+        status: JobState | None = None,
+        repo: str | None = None,
+        git_ref: str | None = None,
+        limit: int = 50,
+    ) -> Sequence[JobStatus]:
+        with self._lock:
+            newest = reversed(self._jobs.values())
+            found = [
+                job
+                for job in newest
+                if (status is None or job.status == status)
+                and (repo is None or (job.repo == repo and job.git_ref == git_ref))
+            ]
+        return found[:limit]
+
+    def events(self, job_id: str, *, after: int, limit: int) -> Sequence[JobEvent]:
+        self.status(job_id)
+        with self._lock:
+            page = self._events[job_id][after + 1 : after + 1 + limit]
+            self.pages.append(len(page))
+        return page
+
+    def emit(self, job_id: str, kind: str, **payload: Any) -> None:
+        job = self.status(job_id)
+        with self._lock:
+            sequence = len(self._events[job_id])
+            envelope = {
+                "event_id": f"{job_id}-{sequence}",
+                "event_type": f"ingest.{kind}.v1",
+                "timestamp": NOW,
+                "sequence": sequence,
+                "context": {"job_id": job_id, "repo_url": job.repo, "git_ref": job.git_ref},
+                "meta": {},
+                "payload": payload,
+            }
+            self._events[job_id].append(JobEvent(sequence, envelope))
+
+    def settle(self, job_id: str, status: JobState) -> JobStatus:
+        found = self.status(job_id)
+        with self._lock:
+            self._jobs[job_id] = replace(found, status=status, completed_at=NOW)
+            return self._jobs[job_id]
+
+    def finish(self, job_id: str, chunks: int = 3) -> None:
+        """What a job of a small repository says, to its end."""
+        self.emit(job_id, "started", repo_url="https://example.org/r.git", git_ref=None, commit_sha="0" * 40)
+        for i in range(chunks):
+            self.emit(
+                job_id, "chunk_created", chunk_id=str(i), content=f"Zeile {i}\r\nmit ä und \u2028 darin"
+            )
+        self.emit(job_id, "completed", chunks_created=chunks, error=None)
+        self.settle(job_id, "completed")
