@@ -65,6 +65,7 @@ def mcp_app(
     lend: Lend,
     identity_of: IdentityOf,
     *,
+    behind_tokens: bool = False,
     allowed_hosts: Sequence[str] = (),
     allowed_origins: Sequence[str] = (),
 ) -> App:
@@ -73,14 +74,15 @@ def mcp_app(
     Stateless: each request is complete and brings its own token, so there are no sessions to steal, to expire
     or to lose in a restart; and it needs no lifespan. Requests that `identity_of` does not know get 401.
     Besides loopback, only `allowed_hosts` may stand in a request's Host header ("index.example.com", with
-    ":*" for any port), and `allowed_origins` in Origin: the SDK's protection against DNS rebinding.
+    ":*" for any port), and `allowed_origins` in Origin: the SDK's protection against DNS rebinding. Where
+    every request needs a token, `behind_tokens`, it is not needed: a page that rebinds a name has none.
     """
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
     from mcp.server.transport_security import TransportSecuritySettings
 
     loopback = ("127.0.0.1", "localhost", "[::1]")
     security = TransportSecuritySettings(
-        enable_dns_rebinding_protection=True,
+        enable_dns_rebinding_protection=not behind_tokens,
         allowed_hosts=[*loopback, *(f"{host}:*" for host in loopback), *allowed_hosts],
         allowed_origins=[
             *(f"http://{host}" for host in loopback),
