@@ -40,12 +40,12 @@ function wanted() {
   };
 }
 
-async function search() {
+async function search(keep = "pushState") {
   const asked = wanted();
   const number = ++latest;
   const active = Object.keys(asked.filters).length;
   $("active").textContent = active ? ` (${active})` : "";
-  remember(asked);
+  remember(asked, keep);
   if (!asked.query) { say(""); $("hits").replaceChildren(); return; }
   document.body.classList.add("busy");
   try {
@@ -80,13 +80,13 @@ function say(text, wrong = false) {
 }
 
 // What is asked is kept behind the # of the address, which is never sent, so that "back" and a reload find it.
-function remember(asked) {
+function remember(asked, keep) {
   const kept = new URLSearchParams(asked.filters);
   if (asked.query) kept.set("query", asked.query);
   if (asked.mode !== "hybrid") kept.set("mode", asked.mode);
   if (asked.limit !== 10) kept.set("limit", asked.limit);
   const target = `#${kept}`;
-  if (target !== (location.hash || "#")) history.pushState(null, "", target);
+  if (target !== (location.hash || "#")) history[keep](null, "", target);
 }
 
 function recall() {
@@ -96,7 +96,7 @@ function recall() {
   const mode = document.querySelector(`input[name=mode][value="${CSS.escape(kept.get("mode") ?? "hybrid")}"]`);
   if (mode) mode.checked = true;
   $("filters").open = FILTERS.some((name) => kept.has(name));
-  search();
+  search("replaceState");
 }
 
 async function lookAtIndex() {

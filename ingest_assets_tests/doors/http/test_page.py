@@ -1,0 +1,211 @@
+"""The search page in a real browser: what people see and do, and what the index must not do to them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingest_assets_tests.built import Home
+from ingest_assets_tests.doors.http.browser import Page, browser
+from ingest_assets_tests.doors.http.served import READER, Served, served
+
+HITS = "document.querySelectorAll('#hits > li').length"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """One browser for all tests; each goes to where it begins."""
+    with browser(tmp_path_factory.mktemp("profile")) as tab:
+        yield tab
+
+
+def search(page: Page, query: str) -> int:
+    page.js("document.getElementById('query').select(); document.getElementById('query').focus()")
+    page.js("document.getElementById('said').textContent = ''")
+    page.type(query)
+    page.press("Enter")
+    page.until("/hit|Nothing/.test(document.getElementById('said').textContent)")
+    return int(page.js(HITS))
+
+
+def opened(page: Page, url: str) -> None:
+    page.requests.clear()
+    page.complaints.clear()
+    page.go("about:blank")
+    page.go(url)
+    page.until("document.readyState === 'complete' && !!document.getElementById('index')?.querySelector('b')")
+
+
+def test_what_is_found_and_what_the_index_holds(page: Page, open_server: Served) -> None:
+    opened(page, open_server.url)
+    assert "60 documents" in page.js("document.getElementById('index').textContent")
+    assert "brought up to date" in page.js("document.getElementById('index').textContent")
+    assert search(page, "renewals of the contract") == 10
+    marked = page.js("[...document.querySelectorAll('#hits mark')].map(m => m.textContent.toLowerCase())")
+    assert marked
+    assert all(word.startswith(("renew", "contract", "the")) for word in marked)
+    legs = page.js("[...document.querySelectorAll('#hits li:first-child .score b')].map(b => b.textContent)")
+    assert legs == ["both", "meaning", "words"]
+    # crm://… is no web address, and so no link.
+    assert page.js("document.querySelectorAll('#hits h2 a').length") == 0
+    assert search(page, "zzzqqq") in range(11)
+    assert page.complaints == []
+    assert [
+        url for url in page.requests if not url.startswith((f"{open_server.url}/", "about:", "data:"))
+    ] == []
+
+
+def test_modes_and_filters(page: Page, open_server: Served) -> None:
+    opened(page, f"{open_server.url}/#query=contract&mode=sparse&kind=email")
+    page.until(HITS)
+    firsts = "[...document.querySelectorAll('#hits .meta button:first-child')]"
+    kinds = f"[...new Set({firsts}.map(button => button.textContent))]"
+    assert page.js(kinds) == ["email"]
+    assert page.js("document.querySelectorAll('#hits li:first-child .score').length") == 1
+    page.js("document.getElementById('clear').click()")
+    page.until(f"{kinds}.length > 1")
+    count = page.js(HITS)
+    page.js("document.querySelector('#hits .meta button[title=\"Only this document\"]').click()")
+    page.until("new URLSearchParams(location.hash.slice(1)).has('document_id')")
+    page.until(f"{HITS} < {count}")
+    page.js("history.back()")
+    page.until(f"{HITS} === {count}")
+    assert page.complaints == []
+
+
+def test_keys(page: Page, open_server: Served) -> None:
+    opened(page, open_server.url)
+    page.js("document.activeElement.blur()")
+    page.press("/")
+    assert page.js("document.activeElement.id") == "query"
+    assert page.js("document.getElementById('query').value") == ""
+    page.type("invoice")
+    page.press("/")
+    assert page.js("document.getElementById('query').value") == "invoice/"
+    assert search(page, "contract") == 10
+    at = "[...document.querySelectorAll('#hits > li')].indexOf(document.activeElement)"
+    for key, place in (("ArrowDown", 0), ("ArrowDown", 1), ("ArrowUp", 0)):
+        page.press(key)
+        assert page.js(at) == place
+    short = page.js("document.activeElement.querySelector('.text').textContent.length")
+    page.press("Enter")
+    assert page.js("document.activeElement.querySelector('.text').textContent.length") > short
+    page.press("ArrowUp")
+    assert page.js("document.activeElement.id") == "query"
+    page.press("ArrowDown")
+    page.press("Escape")
+    assert page.js("document.activeElement.id") == "query"
+
+
+READABLE = (
+    "body", ".meta .same", ".text mark", "#index", "button[type=submit]", ".modes input:checked + span"
+)  # fmt: skip
+EVIL = "<img src=x onerror=\"document.title='evil'\"><script>document.title='evil'</script>"
+
+
+def test_what_the_index_holds_is_text(page: Page, built: Home) -> None:
+    with sqlite3.connect(built.crm) as crm:
+        crm.execute(
+            "UPDATE interactions SET subject = ?, body = ? WHERE id = 2", (EVIL, f"zebra {EVIL} <b>bold</b>")
+        )
+    assert built.refresh().success
+    with served(built) as server:
+        opened(page, server.url)
+        search(page, "zebra <b>")
+        page.until("document.querySelector('#hits li h2').textContent.includes('<img')")
+        assert page.js("document.querySelector('#hits .text').textContent").count("<b>bold</b>") == 1
+        assert page.js("document.querySelectorAll('#hits img, #hits script, #hits b b').length") == 0
+        assert "evil" not in page.js("document.title")
+        assert page.complaints == []
+        # The policy stands behind that: nothing inline would run even if it got in.
+        page.js(f"document.body.insertAdjacentHTML('beforeend', {EVIL!r})")
+        page.js("new Promise(done => setTimeout(done, 100))")
+        assert "evil" not in page.js("document.title")
+
+
+@pytest.mark.parametrize(
+    ("uri", "address"),
+    [
+        ("https://example.org/a b", "https://example.org/a%20b"),
+        ("http://example.org/x", "http://example.org/x"),
+        ("javascript:alert(1)", None),
+        ("JaVaScRiPt:alert(1)", None),
+        ("\tjavascript:alert(1)", None),
+        ("data:text/html,x", None),
+        ("file:///etc/passwd", None),
+        ("//example.org", None),
+        ("crm://people/1", None),
+        ("", None),
+    ],
+)
+def test_links(page: Page, open_server: Served, uri: str, address: str | None) -> None:
+    if not page.js("location.href").startswith(open_server.url):
+        opened(page, open_server.url)
+    script = f"import('/page/hits.js').then(hits => hits.webAddress({uri!r}))"
+    assert page.js(script) == address
+
+
+def test_a_hit_with_a_web_address_is_a_link_that_tells_nothing(page: Page, open_server: Served) -> None:
+    opened(page, open_server.url)
+    hit = (
+        "{score: 1, chunk_id: 'c', document_id: 'd', title: 't', uri: 'https://example.org/', kind: 'k', "
+        "time: 'never', entity_ids: [], text: 'text', scores: {dense: 0.5}}"
+    )
+    script = (
+        f"import('/page/hits.js').then(hits => {{ const hit = {hit}; "
+        "return hits.hitElement(hit, {mode: 'hybrid', hits: [hit]}, [], null).querySelector('a').outerHTML; })"
+    )
+    link = page.js(script)
+    assert 'href="https://example.org/"' in link
+    assert 'rel="noopener noreferrer"' in link
+
+
+def test_a_token_is_asked_for_and_kept_for_the_tab(page: Page, guarded: Served) -> None:
+    page.go(guarded.url)
+    page.until("!(document.getElementById('entry')?.hidden ?? true)")
+    page.js("document.getElementById('token').focus()")
+    page.type("wrong")
+    page.press("Enter")
+    page.until("document.getElementById('index').textContent.includes('does not know this token')")
+    page.js("document.getElementById('token').focus()")
+    page.type(READER)
+    page.press("Enter")
+    page.until("document.getElementById('entry').hidden && !!document.querySelector('#index b')")
+    assert search(page, "contract") == 10
+    page.call("Page.reload")
+    page.until(HITS)
+    assert READER not in page.js("document.cookie + JSON.stringify(localStorage) + location.href")
+    page.js("sessionStorage.clear()")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 360], ids=["desktop", "phone"])
+def test_it_fits_and_can_be_read(
+    page: Page, open_server: Served, width: int, dark: bool, tmp_path: Path
+) -> None:
+    page.look(width=width, height=800, dark=dark)
+    opened(page, f"{open_server.url}/#query=renewal+of+the+contract&kind=email")
+    page.until(HITS)
+    assert page.js("document.documentElement.scrollWidth") <= width
+    page.picture(tmp_path / "page.png")
+    for selector in READABLE:
+        assert _contrast(page, selector) >= 4.5, selector
+
+
+def _contrast(page: Page, selector: str) -> float:
+    """Between the letters and what is behind them, as WCAG has it."""
+    script = f"""(() => {{
+      let at = document.querySelector({selector!r}); const ink = getComputedStyle(at).color;
+      while (at && getComputedStyle(at).backgroundColor === 'rgba(0, 0, 0, 0)') at = at.parentElement;
+      return [ink, getComputedStyle(at).backgroundColor].map(c => c.match(/[\\d.]+/g).slice(0, 3).map(Number));
+    }})()"""
+    lights = sorted(sum(w * _linear(c / 255) for w, c in zip((0.2126, 0.7152, 0.0722), colour, strict=True))
+                    for colour in page.js(script))  # fmt: skip
+    return float((lights[1] + 0.05) / (lights[0] + 0.05))
+
+
+def _linear(channel: float) -> float:
+    return channel / 12.92 if channel <= 0.04045 else float(((channel + 0.055) / 1.055) ** 2.4)
