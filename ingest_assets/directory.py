@@ -12,12 +12,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ingest_assets.entities import Explanation, FieldWeight, MatchModel, explain, features_of
+from ingest_assets.entities import Features, FieldWeight, MatchModel, explain
 from ingest_assets.entities.clusters import Pair, weakest_links
 from ingest_assets.entities.continuity import successor
 from ingest_assets.entities.decisions import Decision, Decisions
 from ingest_assets.entities.golden import Value, golden_record
-from ingest_assets.entities.text import fold
+from ingest_assets.entities.text import plain
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.model import ConfigurationError, Identity, when
 from ingest_assets.stages.match_models import models_in_use
@@ -144,13 +144,14 @@ def view(
     """
     with ledger.reading() as connection:
         entity_id = _require_entity(connection, source, asked)
-        rows = _members(connection, source, entity_id)
+        rows = _require_members(connection, source, entity_id, asked)
         ids = [row.document_id for row in rows]
         pairs = MatchRows(source, connection).pairs(ids)
         earlier = _earlier(connection, source, entity_id)
         events = _events(connection, source, {entity_id, *earlier}, happened, None)
         model = models_in_use(connection, source)[rows[0].entity_kind]
-    identities = [(row.document_id, identity_of(json.loads(row.identity))) for row in rows]
+        identities = [(row.document_id, _identity(row)) for row in rows]
+        compared = MatchRows(source, connection).as_compared(dict(identities))
     tree = weakest_links(ids, pairs, len(ids))
     return EntityView(
         asked=asked,
@@ -159,9 +160,7 @@ def view(
         earlier_ids=tuple(sorted(earlier)),
         golden=golden_record(identities),
         members=tuple(Member(row.document_id, row.title, row.uri) for row in rows),
-        links=tuple(
-            _link(pair, model, dict(identities), explained=i < explained) for i, pair in enumerate(tree)
-        ),
+        links=tuple(_link(pair, model, compared, explained=i < explained) for i, pair in enumerate(tree)),
         decisions=tuple(decisions.about(ids)),
         history=tuple(event for _, event in events),
     )
@@ -199,7 +198,9 @@ def why(ledger: Ledger, source: str, left: str, right: str, decisions: Decisions
                 f"{left} and {right} are of two kinds ({a.entity_kind}, {b.entity_kind}): never one entity."
             )
         model = models_in_use(connection, source)[a.entity_kind]
-    explanation = _explained(model, a.document_id, _identity(a), b.document_id, _identity(b))
+        pair = {row.document_id: _identity(row) for row in (a, b)}
+        compared = MatchRows(source, connection).as_compared(pair)
+    explanation = explain(model, compared[a.document_id], compared[b.document_id])
     both = {a.document_id, b.document_id}
     return Why(
         left=a.document_id,
@@ -216,7 +217,7 @@ def find(ledger: Ledger, source: str, name: str, limit: int) -> list[NameHit]:
     """Entities with a record whose name has every word of `name`, or begins with it; the closest first."""
     from jellyfish import jaro_winkler_similarity
 
-    words = fold(name).split()
+    words = plain(name).split()
     if not words:
         raise ConfigurationError("The name is empty: say whom to look for.")
     best: dict[str, tuple[float, str, str]] = {}
@@ -225,7 +226,7 @@ def find(ledger: Ledger, source: str, name: str, limit: int) -> list[NameHit]:
         for row in connection.execution_options(yield_per=5_000).execute(_all_members(source)):
             records[row.entity_id] = records.get(row.entity_id, 0) + 1
             found = json.loads(row.identity)["name"]
-            folded = fold(found)
+            folded = plain(found)
             if all(any(part.startswith(word) for part in folded.split()) for word in words):
                 likeness = jaro_winkler_similarity(" ".join(words), folded)
                 best[row.entity_id] = max(best.get(row.entity_id, (0.0, "", "")), (likeness, found, row.kind))
@@ -268,8 +269,17 @@ def _require_entity(connection: sa.Connection, source: str, asked: str) -> str:
     )
 
 
+def _require_members(connection: sa.Connection, source: str, entity_id: str, asked: str) -> Sequence[Any]:
+    """Raises NoEntityError between two stages, when its records are gone and it is not resolved anew yet."""
+    if members := _members(connection, source, entity_id):
+        return members
+    raise NoEntityError(
+        f"The records of {asked} are gone since it was resolved: run `ingest refresh`.", gone=True
+    )
+
+
 def _records(connection: sa.Connection, source: str, asked: str) -> Sequence[Any]:
-    members = _members(connection, source, _require_entity(connection, source, asked))
+    members = _require_members(connection, source, _require_entity(connection, source, asked), asked)
     return [row for row in members if row.document_id == asked] or members
 
 
@@ -295,16 +305,11 @@ def _identity(row: Any) -> Identity:
     return identity_of(json.loads(row.identity))
 
 
-def _explained(model: MatchModel, left: str, one: Identity, right: str, other: Identity) -> Explanation:
-    return explain(model, features_of(left, one), features_of(right, other))
-
-
-def _link(pair: Pair, model: MatchModel, identities: dict[str, Identity], *, explained: bool) -> Link:
+def _link(pair: Pair, model: MatchModel, compared: dict[str, Features], *, explained: bool) -> Link:
     left, right, weight = pair
     if not explained:
         return Link(left, right, weight)
-    fields = _explained(model, left, identities[left], right, identities[right]).fields
-    return Link(left, right, weight, fields)
+    return Link(left, right, weight, explain(model, compared[left], compared[right]).fields)
 
 
 def _earlier(connection: sa.Connection, source: str, entity_id: str) -> set[str]:

@@ -211,6 +211,12 @@ def is_settled(connection: sa.Connection, stage: Named, looked_at: str) -> bool:
     return row is not None and row.settled_on == looked_at
 
 
+def ended_well(connection: sa.Connection, stage: Named) -> bool:
+    """Whether the stage's last run came to its end, on whatever it looked at."""
+    row = _stage_row(connection, stage)
+    return row is not None and row.settled_on is not None
+
+
 def content_sum(connection: sa.Connection, source: str, stage: str) -> str:
     """The sum of the digests of a stage's items, of all its parts. 32 zeros when it never ran.
 

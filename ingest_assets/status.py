@@ -47,12 +47,22 @@ def status(ledger: Ledger) -> dict[str, Any]:
 
 def sources_in_use(ledger: Ledger) -> list[str]:
     """The CRM, and what else was ever run or has something to run."""
-    query = sa.select(tables.stage.c.source).distinct()
+    there = {CRM.name, *_sources_run(ledger)}
     with ledger.reading() as connection:
-        there = {CRM.name, *connection.scalars(query)}
         if connection.execute(sa.select(tables.repository.c.id).limit(1)).first():
             there.add(REPOSITORIES.name)
     return [name for name in CATALOG if name in there]
+
+
+def sources_to_search(ledger: Ledger) -> list[str]:
+    """Those that were ever run; the CRM where none was, for something has to be there to be searched."""
+    there = _sources_run(ledger)
+    return [name for name in CATALOG if name in there] or [CRM.name]
+
+
+def _sources_run(ledger: Ledger) -> set[str]:
+    with ledger.reading() as connection:
+        return set(connection.scalars(sa.select(tables.stage.c.source).distinct()))
 
 
 def source_status(ledger: Ledger, source: str) -> SourceStatus:

@@ -6,7 +6,15 @@ ledger and Dagster. Importing this package loads neither Splink nor DuckDB.
 
 from ingest_assets.entities.blocking import block_keys, rule_of
 from ingest_assets.entities.features import Features, features_of
-from ingest_assets.entities.matching import Explanation, FieldWeight, Scored, cut_blocks, explain, score
+from ingest_assets.entities.matching import (
+    Explanation,
+    FieldWeight,
+    Scored,
+    cut_blocks,
+    explain,
+    score,
+    without_shared,
+)
 from ingest_assets.entities.model import MatchModel, default_model, scoring_digest
 from ingest_assets.entities.splink_engine import Limits
 from ingest_assets.entities.training import train
@@ -27,4 +35,5 @@ __all__ = [
     "score",
     "scoring_digest",
     "train",
+    "without_shared",
 ]

@@ -1,7 +1,7 @@
 """Which records are compared at all: those that share a block.
 
 A record's blocks are a function of that record alone, so that records which arrive one by one meet the
-same others as when all arrive at once. A block with more than MAX_BLOCK members would make the number of
+same others as when all arrive at once. A block with more members than its bound would make the number of
 pairs grow with its square: it is cut, and reported. Most keys are made of two fields, so that a cut block
 seldom is the only one that two records share.
 
@@ -16,7 +16,14 @@ from ingest_assets.entities.features import Features
 from ingest_assets.entities.identifiers import FREE_MAIL
 from ingest_assets.entities.text import sound
 
+# Bump when the same record gets other keys.
+VERSION = "2"
 MAX_BLOCK = 100
+# Records of people that may share an address, a telephone or a number; more are an office, or a filler, and
+# the value is no evidence about any of them (`matching.score` leaves it out).
+MAX_SHARED = 10
+BOUNDS = (MAX_SHARED, MAX_BLOCK)
+IDENTIFYING = {"person/email": "emails", "person/phone": "phones", "person/identifier": "identifiers"}
 MIN_WORD = 3  # shorter ones are "of" and "the"
 MIN_MAILBOX = 4  # shorter ones are initials and first names
 
@@ -27,6 +34,11 @@ def block_keys(features: Features) -> tuple[str, ...]:
     return tuple(
         sorted({f"{features.kind}/{rule}:{value}" for rule, value in (*_exact(features), *rules(features))})
     )
+
+
+def bound_of(key: str) -> int:
+    """How many members a block may have."""
+    return MAX_SHARED if rule_of(key) in IDENTIFYING else MAX_BLOCK
 
 
 def rule_of(key: str) -> str:

@@ -9,7 +9,8 @@ import re
 from functools import lru_cache
 
 # What programs write where nobody knew the date.
-FILLERS = frozenset(["1900-01-01", "1901-01-01", "1970-01-01", "0001-01-01", "1899-12-30", "2000-01-01"])
+FILLERS = frozenset(["1900-01-01", "1901-01-01", "1970-01-01", "0001-01-01", "1899-12-30", "2000-01-01",
+                    "1111-11-11", "1753-01-01", "1899-12-31", "9999-12-31"])  # fmt: skip
 FIRST_YEAR, LAST_YEAR = 1000, 2100
 _MONTHS = {name: number for number, name in enumerate(
     ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), 1
@@ -35,6 +36,8 @@ def birth_date(text: str) -> str:
         return ""
     year, month, day = parts
     iso = f"{year:04d}-{month:02d}-{day:02d}"
+    if not month or not day:
+        return ""
     return "" if iso in FILLERS or not FIRST_YEAR <= year <= LAST_YEAR else iso
 
 

@@ -89,7 +89,10 @@ def load_labels(path: Path) -> dict[str, str]:
             rows = csv.DictReader(file)
             if not {"id", "cluster"} <= set(rows.fieldnames or ()):
                 raise ConfigurationError(f"INGEST_ENTITY_LABELS={path} needs the columns id and cluster.")
-            return {row["id"]: row["cluster"] for row in rows}
+            labels = {row["id"]: row["cluster"] for row in rows}
+            if any(not (key and cluster) for key, cluster in labels.items()):
+                raise ConfigurationError(f"INGEST_ENTITY_LABELS={path}: a line lacks its id or its cluster.")
+            return labels
     except OSError as error:
         raise ConfigurationError(f"INGEST_ENTITY_LABELS={path} cannot be read: {error.strerror}.") from error
     except (UnicodeDecodeError, csv.Error) as error:

@@ -13,7 +13,7 @@ from ingest_assets.entities import dates, identifiers, text
 from ingest_assets.model import Identity, IdentityKind
 
 # Bump when the same identity gives another row or other keys.
-VERSION = "2"
+VERSION = "3"
 SHORTEST = 3  # of a mailbox that tells whose it is
 # Mailboxes that several people read.
 _ROLES = frozenset(
@@ -100,7 +100,7 @@ def features_of(record_id: str, identity: Identity) -> Features:
         handle=mailbox if mailbox and not text.made_of(mailbox, given, family) else None,
         domains=() if person else _each(map(identifiers.domain, (*identity.domains, *identity.emails))),
         phones=_each(map(identifiers.phone, identity.phones)),
-        identifiers=_each(text.fold(value).replace(" ", "") for value in identity.identifiers),
+        identifiers=_each(map(identifiers.own_number, identity.identifiers)),
         title=text.fold(identity.title) or None,
         organisation=text.organisation_name(identity.organisation) or None,
         address=address or None,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from ingest_assets.entities.text import fold
+
 # Mail domains that say nothing about an organisation.
 FREE_MAIL = frozenset(
     {
@@ -43,8 +45,6 @@ FREE_MAIL = frozenset(
         "libero.it",
     }
 )
-# What people type where a field must not stay empty.
-PLACEHOLDERS = frozenset(["n/a", "na", "none", "null", "unknown", "test", "-", "--", "tbd", "x", "xxx"])
 _EMAIL = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+\.[^@\s<>,;]+")
 MIN_PHONE_DIGITS = 7
 KEYBOARD = "12345678901234567890 09876543210987654321"  # nobody's number
@@ -59,10 +59,13 @@ def email(value: str) -> str | None:
         return None
     address = found.group().removeprefix("mailto:").strip(".()[]'\"")
     local, _, host = address.partition("@")
+    site = host.split(".")[0]
+    # Somebody who types asdf@asdf.com has no address to give.
     if (
-        local in PLACEHOLDERS
+        not fold(local)
         or local in NO_REPLY
-        or host.split(".")[0] in {"test", "example", "none", "invalid"}
+        or local == site
+        or site in {"test", "example", "none", "invalid"}
     ):
         return None
     return address
@@ -84,8 +87,21 @@ def phone(value: str) -> str | None:
             number = phonenumbers.parse(written)
         except phonenumbers.NumberParseException:
             return digits
+        if _is_filler(str(number.national_number).rstrip("0")):
+            return None
         return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
     return digits
+
+
+def _is_filler(digits: str) -> bool:
+    """Of a national number without its last zeros: the keyboard in order, or one digit over and over."""
+    return len(digits) < MIN_PHONE_DIGITS - 2 or len(set(digits)) == 1 or digits in KEYBOARD
+
+
+def own_number(value: str) -> str | None:
+    """A number that is one's own, in lower case without spaces and signs; None when it is a filler."""
+    found = fold(value).replace(" ", "")
+    return None if not found or (len(found) > 1 and found in KEYBOARD) else found
 
 
 def domain(value: str) -> str | None:

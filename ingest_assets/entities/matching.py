@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log2
+from typing import Any
 
-from ingest_assets.entities.blocking import MAX_BLOCK, block_keys
+from ingest_assets.entities.blocking import IDENTIFYING, block_keys, bound_of
 from ingest_assets.entities.clusters import ABSENT
 from ingest_assets.entities.comparisons import FIELDS
 from ingest_assets.entities.features import Features
@@ -66,7 +67,19 @@ class Explanation:
 
 def cut_blocks(sizes: Mapping[str, int]) -> dict[str, int]:
     """The blocks that are too large to compare all their members with each other."""
-    return {key: size for key, size in sorted(sizes.items()) if size > MAX_BLOCK}
+    return {key: size for key, size in sorted(sizes.items()) if size > bound_of(key)}
+
+
+def without_shared(record: Features, cut: Collection[str]) -> Features:
+    """A record without the values that too many others have too."""
+    left: dict[str, Any] = {}
+    for rule, column in IDENTIFYING.items():
+        values = getattr(record, column)
+        if any(f"{rule}:{value}" in cut for value in values):
+            left[column] = tuple(value for value in values if f"{rule}:{value}" not in cut)
+    if "emails" in left and not left["emails"]:
+        return replace(record, **left, mailbox=None, handle=None)
+    return replace(record, **left) if left else record
 
 
 def score(
@@ -97,26 +110,38 @@ def score(
         counts = candidates(api, members, touched)
         if not counts:
             return Scored([], {}, too_large)
-        found = compare(api, model, mine, least)
+        found = compare(api, model, [without_shared(f, too_large) for f in mine], least)
         rows = found.as_duckdbpyrelation().project("id_l, id_r, match_weight").fetchall()
     known = {f.id: _told(f) for f in mine}
     pairs = sorted(
         (min(left, right), max(left, right), round(weight, PRECISION))
         for left, right, weight in rows
-        if known[left] & known[right]
+        if _comparable(known[left], known[right])
     )
     return Scored(pairs, counts, too_large)
 
 
 def _told(record: Features) -> set[str]:
-    """The kinds of evidence that a record can give besides a name.
+    """The kinds of evidence that a record can give."""
+    told = {kind for kind, columns in BESIDES_NAMES.items() if any(getattr(record, c) for c in columns)}
+    if record.name:
+        told.add("name")
+    return told | ({"organisation's name"} if record.kind == "organisation" and record.name else set())
+
+
+def _comparable(left: set[str], right: set[str]) -> bool:
+    """Whether two records tell enough of the same kind for a link.
 
     Two people of whom only the names are known are not taken for one, however rare the name seems: how many
-    bear it is known of the records, and not of the world. (An organisation's name is its own.)
+    bear it is known of the records, and not of the world. (An organisation's name is its own.) Without names,
+    a shared contact is that of a place: only what belongs to one alone can tell.
     """
-    if record.kind == "organisation":
-        return {"name"}
-    return {kind for kind, columns in BESIDES_NAMES.items() if any(getattr(record, c) for c in columns)}
+    both = left & right
+    if "organisation's name" in both:
+        return True
+    if "name" in both:
+        return bool(both - {"name"})
+    return bool(both & {"birth", "identifier"})
 
 
 def explain(model: MatchModel, left: Features, right: Features) -> Explanation:

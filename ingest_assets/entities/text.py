@@ -21,11 +21,14 @@ PLACEHOLDERS = frozenset(
     n a|na|none|null|nil|nan|unknown|unknown unknown|not known|not available|not applicable|not provided|
     no name|noname|no email|test|test test|test user|tester|dummy|example|sample|asdf|qwerty|tbd|tba|todo|
     x|xx|xxx|xxxx|anonymous|deleted|removed|do not use|undefined|missing|blank|empty|no|inconnu|unbekannt|
-    firstname|lastname|first name|last name
+    firstname|lastname|first name|last name|john doe|jane doe|pending|noemail|nomail|no mail|email|
+    unknown person|unknown contact|unknown name|unknown customer|contact person|new contact
     """.replace("\n    ", "")
     .strip()
     .split("|")
 )
+# What stands in for a given name that nobody knew.
+NO_NAMES = frozenset(["unknown", "n a", "na", "test", "none", "null", "contact", "unbekannt", "inconnu"])
 HONORIFICS = frozenset(
     [
         "mr",
@@ -118,6 +121,7 @@ LONG, ALIKE = 4, 0.85  # from which length and Jaro-Winkler similarity on a mail
 # Alphabets whose letters can be written in Latin ones without making strangers alike. Chinese cannot: many
 # names share one spelling in Latin letters.
 _TRANSLITERATED = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "GEORGIAN")
+_OPTIONAL_MARKS = (*_TRANSLITERATED, "ARABIC", "HEBREW")
 _STREET_WORDS = {
     "street": "st", "avenue": "ave", "road": "rd", "boulevard": "blvd", "drive": "dr", "place": "pl",
     "lane": "ln", "court": "ct", "square": "sq", "highway": "hwy", "north": "n", "south": "s", "east": "e",
@@ -132,25 +136,41 @@ _STREET_FILLERS = frozenset(
 
 def fold(text: str) -> str:
     """Lower case without accents and punctuation, words one space apart; "" for a placeholder."""
-    folded = _fold(text)
-    return "" if folded in PLACEHOLDERS or _is_filler(folded) else folded
+    folded = plain(text)
+    return "" if folded in PLACEHOLDERS or is_filler(folded) else folded
 
 
-def _is_filler(folded: str) -> bool:
+def is_filler(folded: str) -> bool:
     """One sign over and over, or nothing but zeros."""
     signs = set(folded.replace(" ", ""))
     return (len(signs) == 1 and len(folded) >= FILLER) or signs == {"0"}
 
 
 @lru_cache(maxsize=200_000)
-def _fold(text: str) -> str:
-    if text.isascii():
-        plain = text.lower()
-    else:
-        letters = unicodedata.normalize("NFKC", text).casefold()
-        plain = "".join(_plain(letter) for letter in letters)
-    plain = plain.replace("'", "").replace("\u2019", "")
-    return " ".join(re.sub(r"[^\w]+|_", " ", plain).split())
+def plain(text: str) -> str:
+    """Lower case without accents and punctuation, words one space apart, whatever it says."""
+    letters = text.lower() if text.isascii() else _letters(text)
+    letters = letters.replace("'", "").replace("\u2019", "")
+    if letters.isascii():
+        return " ".join(re.sub(r"[^\w]+|_", " ", letters).split())
+    return " ".join("".join(c if c.isalnum() or _is_mark(c) else " " for c in letters).split())
+
+
+def _letters(text: str) -> str:
+    """Letters in lower case, without the marks that their alphabet can do without."""
+    kept, optional = [], False
+    for letter in unicodedata.normalize("NFKC", text.casefold()):
+        if _is_mark(letter):
+            # Vowel signs of Indian scripts are marks too, and tell one name from another.
+            kept += [] if optional else [letter]
+            continue
+        optional = letter.isascii() or unicodedata.name(letter, "").startswith(_OPTIONAL_MARKS)
+        kept.append(_plain(letter))
+    return unicodedata.normalize("NFC", "".join(kept))
+
+
+def _is_mark(letter: str) -> bool:
+    return unicodedata.category(letter).startswith("M")
 
 
 @lru_cache(maxsize=5_000)
@@ -170,23 +190,25 @@ def person_name(name: str) -> tuple[str, str]:
     "Family, Given" is understood. One word alone is a family name.
     """
     before, comma, after = name.partition(",")
-    if comma and not set(_fold(after).split()) <= SUFFIXES:
+    if comma and not set(plain(after).split()) <= SUFFIXES:
         return given_name(after), family_name(before)
     if not fold(before) or not any(map(fold, before.split())):
         return "", ""  # "N/A N/A" is none either
     # Word by word, so that "Fontaine-Charpentier" stays one of them.
-    words = _without_titles([word for part in before.split() if (word := _fold(part))])
+    words = _without_titles([word for part in before.split() if (word := plain(part))])
     if not words[1:]:
         return "", fold(" ".join(words))
     start = len(words) - 1
     while start > 1 and words[start - 1] in PARTICLES:
         start -= 1
-    return " ".join(words[:start]), " ".join(words[start:])
+    # "Unknown Okafor" has a family name only.
+    return " ".join(word for word in words[:start] if word not in NO_NAMES), " ".join(words[start:])
 
 
 def given_name(text: str) -> str:
-    """Given names, folded, without honorifics."""
-    return " ".join(_without_titles(fold(text).split()))
+    """Given names, folded, without honorifics; "" where there is nothing else."""
+    words = _without_titles(fold(text).split())
+    return "" if len(words) == 1 and words[0] in HONORIFICS | NO_NAMES else " ".join(words)
 
 
 def family_name(text: str) -> str:

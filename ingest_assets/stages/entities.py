@@ -12,15 +12,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ingest_assets.entities import Features, Limits
-from ingest_assets.entities.blocking import MAX_BLOCK
+from ingest_assets.entities import Features, Limits, blocking
 from ingest_assets.entities.clusters import ABSENT, MOST
 from ingest_assets.entities.continuity import Event
 from ingest_assets.entities.decisions import Decisions
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import batched, delete_keys, holds_one_of, pages, upsert
 from ingest_assets.model import IdentityKind, digest_of
-from ingest_assets.reconcile import Delta, Run, Step, content_sum
+from ingest_assets.reconcile import Delta, Run, Step, content_sum, ended_well
 from ingest_assets.stages.match_models import KINDS, models_digest, models_in_use
 from ingest_assets.stages.match_rows import MatchRows
 from ingest_assets.stages.resolution import Found, Resolver, in_natural_order
@@ -29,6 +28,8 @@ BATCH = 2_000
 ROWS = 20_000  # of blocks and pairs, which are small, a step
 # Bump when the same pairs and decisions give other clusters.
 VERSION = "1"
+# What the pairs on record depend on besides records and models.
+SCORED_BY = (blocking.VERSION, *map(str, (*blocking.BOUNDS, ABSENT)))
 
 _document, _member, _about = tables.document, tables.entity_member, tables.document_entities
 _entity, _event, _state = tables.entity, tables.entity_event, tables.match_state
@@ -51,7 +52,7 @@ class Entities:
 
     @property
     def fingerprint(self) -> str:
-        return digest_of("entities", VERSION, str(MAX_BLOCK), str((ABSENT, MOST)))
+        return digest_of("entities", VERSION, str(MOST), *SCORED_BY)
 
     def looks_at(self, connection: sa.Connection) -> str:
         models = models_digest(connection, self.source)
@@ -74,7 +75,9 @@ class Entities:
         if now.scored_anew and found:
             yield Step(self._forget)
             yield from self._blocks_and_pairs(found)
-        yield from self._links(ledger, entity_of, None if run.rebuild else moved)
+        # A run that died may have left links of what it did not come to record.
+        everything = run.rebuild or not now.settled
+        yield from self._links(ledger, entity_of, None if everything else moved)
         if found or now.edited or now.gone:
             yield Step(partial(self._record, now=now, found=found))
         yield from self._removals(ledger)
@@ -155,7 +158,7 @@ class Entities:
         compared: Counter[str] = sum((Counter(one.candidates) for one in found), Counter())
         state = {
             "source": self.source,
-            "scored_with": now.models_digest,
+            "scored_with": now.scored_with,
             "decided_with": now.decided_with,
             "candidates": json.dumps(compared, sort_keys=True),
         }
@@ -243,7 +246,8 @@ class _Now:
     def __init__(self, connection: sa.Connection, stage: Entities) -> None:
         self._connection, self._stage, source = connection, stage, stage.source
         self._decisions = stage.decisions()
-        self.models_digest = models_digest(connection, source)
+        self.scored_with = digest_of(models_digest(connection, source), *SCORED_BY)
+        self.settled = ended_well(connection, stage)
         self.decided_with = digest_of(stage.fingerprint, self._decisions.digest)
         self.recorded = {row.document_id: row for row in connection.execute(_of(_member, source))}
         self.edited = {row.document_id: row for row in connection.execute(_edited(source))}
@@ -255,7 +259,7 @@ class _Now:
         self._age = dict(entities.tuples().all())
         self.next_age = max(self._age.values(), default=0) + 1
         state = connection.execute(_of(_state, source)).one_or_none()
-        self._complete = state is not None and state.scored_with == self.models_digest
+        self._complete = state is not None and state.scored_with == self.scored_with
         self._decided = state is not None and state.decided_with == self.decided_with
         self.scored_anew = False
         self._seen = {key: row.seen for key, row in self.recorded.items() if key not in self.gone}

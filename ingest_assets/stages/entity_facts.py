@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from ingest_assets.entities import block_keys
-from ingest_assets.entities.blocking import MAX_BLOCK
+from ingest_assets.entities import block_keys, cut_blocks
+from ingest_assets.entities.blocking import BOUNDS
 from ingest_assets.entities.clusters import Contradiction, Pair, cluster, weakest_links
 from ingest_assets.entities.decisions import Decisions
 from ingest_assets.ledger import Ledger, tables
@@ -69,10 +69,10 @@ def _cut(connection: sa.Connection, source: str) -> dict[str, int]:
     """The blocks beyond the bound, by name: their keys are those of any of their members."""
     query = sa.select(_block.c.block, sa.func.count(), sa.func.min(_block.c.document_id))
     query = query.where(_block.c.source == source).group_by(_block.c.block)
-    rows = connection.execute(query.having(sa.func.count() > MAX_BLOCK)).all()
+    rows = connection.execute(query.having(sa.func.count() > min(BOUNDS))).all()
     members = MatchRows(source, connection).features({member for *_, member in rows})
     names = {block_number(key): key for features in members.values() for key in block_keys(features)}
-    return {names.get(block, str(block)): size for block, size, _ in rows}
+    return cut_blocks({names[block]: size for block, size, _ in rows if block in names})
 
 
 def without_entity(connection: sa.Connection, source: str) -> int:

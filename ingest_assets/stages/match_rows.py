@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from ingest_assets.entities import Features, block_keys, features_of
+from ingest_assets.entities import Features, block_keys, cut_blocks, features_of, without_shared
 from ingest_assets.entities.clusters import Pair
 from ingest_assets.ledger import tables
 from ingest_assets.ledger.store import batched
-from ingest_assets.model import IdentityKind, digest_of
+from ingest_assets.model import Identity, IdentityKind, digest_of
 from ingest_assets.stages.records import identity_of
 
 LOOK_UP = 5_000  # ids a query
@@ -62,6 +62,14 @@ class MatchRows:
         )
         for row in self.connection.execution_options(yield_per=BATCH).execute(query):
             yield features_of(row.document_id, identity_of(json.loads(row.identity)))
+
+    def as_compared(self, identities: Mapping[str, Identity]) -> dict[str, Features]:
+        """Records as they are compared: without the values that too many others have too."""
+        features = {key: features_of(key, identity) for key, identity in identities.items()}
+        keys = {key: block_number(key) for each in features.values() for key in block_keys(each)}
+        sizes = self.sizes(set(keys.values()))
+        cut = cut_blocks({key: sizes.get(block, 0) for key, block in keys.items()})
+        return {key: without_shared(each, cut) for key, each in features.items()}
 
     def recorded_blocks(self, ids: Iterable[str]) -> dict[str, set[int]]:
         """The blocks that records are recorded in."""

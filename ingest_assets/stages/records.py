@@ -226,7 +226,8 @@ def document_row(source: str, digest: str, document: Document) -> dict[str, Any]
         "time": document.time,
         "context": json.dumps(document.context, ensure_ascii=False),
         "body": document.body,
-        "refs": json.dumps(document.refs, ensure_ascii=False),
+        # No id has a NUL in it, and Postgres reads no JSON with one.
+        "refs": json.dumps([ref.replace("\0", "") for ref in document.refs], ensure_ascii=False),
         "identity": json.dumps(asdict(document.identity), ensure_ascii=False) if document.identity else None,
         "attributes": json.dumps(document.attributes, ensure_ascii=False, sort_keys=True),
     }

@@ -16,8 +16,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ingest_assets.entities import Features, Limits, MatchModel, block_keys, score
-from ingest_assets.entities.blocking import MAX_BLOCK
+from ingest_assets.entities import Features, Limits, MatchModel, block_keys, cut_blocks, score
+from ingest_assets.entities.blocking import BOUNDS
 from ingest_assets.entities.clusters import Contradiction, Pair, cluster
 from ingest_assets.entities.continuity import Event, continue_ids
 from ingest_assets.entities.decisions import Decisions
@@ -66,7 +66,8 @@ class Resolver:
             candidates=dict(scored.candidates),
             cut=dict(scored.cut),
         )
-        return self._clustered(found, {f.id for f in records}, scored.pairs)
+        ids = {f.id for f in records}
+        return self._clustered(found, ids, scored.pairs, set(self.recorded) - ids)
 
     def decided_anew(self) -> Found:
         """Cluster all records again by the weights on record: decisions changed, and nothing else."""
@@ -87,16 +88,17 @@ class Resolver:
         before = self.rows.recorded_blocks((*changed, *gone))
         after = {record: blocks_of(features) for record, features in changed.items()}
         sizes = self._sizes(before, after)
-        crossing = {b for b, (was, now) in sizes.items() if (was > MAX_BLOCK) != (now > MAX_BLOCK)}
+        # Which rule a recorded block is of is not known: one that crosses any of the bounds counts.
+        crossing = {b for b, (was, now) in sizes.items() if any((was > x) != (now > x) for x in BOUNDS)}
         others = self.rows.members(crossing) - set(changed) - set(gone)
-        touched = {**changed, **self.rows.features(others)}
-        keys = {key: block_number(key) for features in touched.values() for key in block_keys(features)}
-        counts = self.rows.sizes(set(keys.values())) | {b: now for b, (_, now) in sizes.items()}
-        cut = {key: counts[b] for key, b in keys.items() if counts.get(b, 0) > MAX_BLOCK}
-        near = self.rows.members({b for key, b in keys.items() if key not in cut}) - set(touched) - set(gone)
-        neighbours = [f for f in self.rows.features(near).values() if f.kind == self.model.kind]
-        records = [*touched.values(), *neighbours]
-        scored = score(self.model, records, touched=set(touched), cut=set(cut), limits=self.limits)
+        touched = {**changed, **self._of_kind(others)}
+        cut = self._cut(touched.values(), sizes)
+        keys = {block_number(key) for f in touched.values() for key in block_keys(f) if key not in cut}
+        neighbours = self._of_kind(self.rows.members(keys) - set(touched) - set(gone))
+        records = [*touched.values(), *neighbours.values()]
+        # What neighbours share with too many others is no evidence either.
+        shared = cut | self._cut(neighbours.values(), sizes)
+        scored = score(self.model, records, touched=set(touched), cut=set(shared), limits=self.limits)
         return Found(
             stale=set(touched) | set(gone),
             blocks={record: blocks_of(features) for record, features in touched.items()},
@@ -104,6 +106,15 @@ class Resolver:
             candidates=dict(scored.candidates),
             cut=cut,
         )
+
+    def _of_kind(self, ids: Collection[str]) -> dict[str, Features]:
+        return {key: f for key, f in self.rows.features(ids).items() if f.kind == self.model.kind}
+
+    def _cut(self, records: Iterable[Features], sizes: Mapping[int, tuple[int, int]]) -> dict[str, int]:
+        """The blocks of records that are too large to be used: how many members they have now."""
+        keys = {key: block_number(key) for features in records for key in block_keys(features)}
+        counts = self.rows.sizes(set(keys.values())) | {b: now for b, (_, now) in sizes.items()}
+        return cut_blocks({key: counts.get(block, 0) for key, block in keys.items()})
 
     def _sizes(
         self, before: Mapping[str, set[int]], after: Mapping[str, set[int]]
@@ -198,13 +209,20 @@ class _Reasons:
         """As the ledger has it, in JSON."""
         if event.kind in {"retire", "leave"}:
             return {
-                "because": "its records were deleted" if event.kind == "retire" else "the record was deleted"
+                "because": "its records are gone, or are of another kind now"
+                if event.kind == "retire"
+                else "the record is gone, or is of another kind now"
             }
         strongest = sorted(self._pairs(event), key=lambda pair: (-pair[2], pair))[:REASON_PAIRS]
         decided = [
             f"{d.left} and {d.right} are {d.verdict}" + (f" ({d.who}: {d.why})" if d.who or d.why else "")
             for d in self._decisions.get(event.entity_id, ())
         ]
+        if event.kind == "split" and not decided:
+            because = (
+                "what speaks for one entity is not enough any more: a record, a decision or the model changed"
+            )
+            return {"because": because, "pairs": strongest, "decisions": [], "model": self._model}
         return {"pairs": strongest, "decisions": decided[:REASON_PAIRS], "model": self._model}
 
     def _pairs(self, event: Event) -> list[Pair]:

@@ -81,9 +81,9 @@ def test_any_order_of_arrival_gives_the_clusters_of_all_at_once(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # So few that blocks are cut, and come below the bound again when records go.
-    for module in (blocking, resolution):
-        monkeypatch.setattr(module, "MAX_BLOCK", 6)
-    monkeypatch.setattr("ingest_assets.entities.matching.MAX_BLOCK", 6)
+    monkeypatch.setattr(blocking, "MAX_BLOCK", 6)
+    monkeypatch.setattr(blocking, "MAX_SHARED", 4)
+    monkeypatch.setattr(resolution, "BOUNDS", (4, 6))
     rng = random.Random(seed)
     records = _crowd(rng, 60)
     gone = rng.sample(records, 12)

@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ingest_assets.catalog import SOURCES
 from ingest_assets.doors.http.problems import problem_of
 from ingest_assets.model import NotPublishedError
 from ingest_assets.search import Searcher
+from ingest_assets.status import sources_to_search
 from ingest_assets.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ async def ready(door: Door, _request: Request, _given: object) -> Response:
 def readiness(bench: Workbench, heartbeat: Heartbeat | None) -> Readiness:
     """Look at every part. The bench is used by nobody else meanwhile."""
     parts = {"ledger": _part(lambda: _ledger(bench)), "dense_model": _part(lambda: _dense_model(bench))}
-    for source in SOURCES:
+    sources = sources_to_search(bench.ledger) if parts["ledger"].state == "ok" else ()
+    for source in sources:
         parts[f"collection_{source}"] = _part(partial(_collection, bench, source))
     needed = list(parts.values())
     parts["daemon"] = _part(lambda: _daemon(heartbeat))
