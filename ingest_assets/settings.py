@@ -130,7 +130,7 @@ class Settings(BaseSettings):
     ingest_http_max_body_bytes: int = Field(default=65_536, ge=1_024, le=16_777_216)
     ingest_http_timeout_s: float = Field(default=30, gt=0, le=600)
     ingest_http_rate_per_s: float = Field(default=500, gt=0)
-    ingest_http_search_workers: int = Field(default=2, ge=1, le=64)
+    ingest_http_search_workers: int = Field(default=2, ge=0, le=64)
     ingest_http_search_queue: int = Field(default=64, ge=0, le=10_000)
     ingest_http_max_streams: int = Field(default=64, ge=1, le=10_000)
 
@@ -169,6 +169,13 @@ class Settings(BaseSettings):
         size = info.data.get("ingest_chunk_size")
         if size is not None and value > size // 2:
             raise ValueError(f"must be at most half of INGEST_CHUNK_SIZE ({size})")
+        return value
+
+    @field_validator("ingest_http_host")
+    @classmethod
+    def _host_alone(cls, value: str) -> str:
+        if not re.fullmatch(r"[\w.:%-]+", value):
+            raise ValueError("must be a host name or an address, without http:// and without a port")
         return value
 
     @field_validator("ingest_api_tokens")

@@ -342,9 +342,13 @@ class _EmbeddedReader:
 
 
 def _identity(path: Path) -> tuple[Path, int, int]:
-    """Which directory this is: another one may have been made under the same name."""
+    """Which directory this is: another one may have been made under the same name.
+
+    Told by its segments' folder: opening a revision writes its configuration anew, which changes the times of
+    the revision itself, and of two readers each would take that of the other for another revision.
+    """
     try:
-        found = path.stat()
+        found = (path / "segments").stat()
     except FileNotFoundError:
         return path, 0, 0
     return path, found.st_ino, found.st_ctime_ns

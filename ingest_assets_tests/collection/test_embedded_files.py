@@ -110,6 +110,19 @@ def test_an_open_store_sees_each_commit_of_another(store: EmbeddedStore, tmp_pat
     with_readers.close()
 
 
+@pytest.mark.usefixtures("store")
+def test_readers_of_one_revision_leave_each_other_alone(tmp_path: Path) -> None:
+    """Opening takes a tenth of a second: two servers, each of which the other makes open anew, are slow."""
+    others = [EmbeddedStore(tmp_path), EmbeddedStore(tmp_path)]
+    opened = []
+    for other in others * 3:
+        with other.reader(NAME) as reader:
+            opened.append(reader)
+    assert len({id(reader) for reader in opened}) == 2
+    for other in others:
+        other.close()
+
+
 def test_a_revision_that_goes_while_it_is_opened_is_not_read(
     store: EmbeddedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

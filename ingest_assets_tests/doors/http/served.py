@@ -70,6 +70,8 @@ def served(  # keyword arguments that it does not name are settings
     **settings: Any,
 ) -> Iterator[Served]:
     """Serve a built index until the block ends, then end as SIGTERM does."""
+    # Searching in this process starts in no time; `test_workers.py` is about the processes.
+    settings = {"ingest_http_search_workers": 0} | settings
     loaded = home.with_settings(ingest_http_port=0, **settings).load()
     listening = listen(loaded)
     started = Event()

@@ -46,7 +46,7 @@ def test_what_is_found_and_what_the_index_holds(page: Page, open_server: Served)
     assert search(page, "renewals of the contract") == 10
     marked = page.js("[...document.querySelectorAll('#hits mark')].map(m => m.textContent.toLowerCase())")
     assert marked
-    assert all(word.startswith(("renew", "contract", "the")) for word in marked)
+    assert all(word.startswith(("renew", "contract")) for word in marked)
     legs = page.js("[...document.querySelectorAll('#hits li:first-child .score b')].map(b => b.textContent)")
     assert legs == ["both", "meaning", "words"]
     # crm://… is no web address, and so no link.
@@ -156,7 +156,8 @@ def test_a_hit_with_a_web_address_is_a_link_that_tells_nothing(page: Page, open_
     )
     script = (
         f"import('/page/hits.js').then(hits => {{ const hit = {hit}; "
-        "return hits.hitElement(hit, {mode: 'hybrid', hits: [hit]}, [], null).querySelector('a').outerHTML; })"
+        "const answer = {mode: 'hybrid', hits: [hit]}; "
+        "return hits.hitElement(hit, answer, [], null).querySelector('a').outerHTML; })"
     )
     link = page.js(script)
     assert 'href="https://example.org/"' in link
@@ -200,7 +201,8 @@ def _contrast(page: Page, selector: str) -> float:
     script = f"""(() => {{
       let at = document.querySelector({selector!r}); const ink = getComputedStyle(at).color;
       while (at && getComputedStyle(at).backgroundColor === 'rgba(0, 0, 0, 0)') at = at.parentElement;
-      return [ink, getComputedStyle(at).backgroundColor].map(c => c.match(/[\\d.]+/g).slice(0, 3).map(Number));
+      const numbers = colour => colour.match(/[\\d.]+/g).slice(0, 3).map(Number);
+      return [numbers(ink), numbers(getComputedStyle(at).backgroundColor)];
     }})()"""
     lights = sorted(sum(w * _linear(c / 255) for w, c in zip((0.2126, 0.7152, 0.0722), colour, strict=True))
                     for colour in page.js(script))  # fmt: skip

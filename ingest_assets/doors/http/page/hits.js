@@ -9,18 +9,24 @@ export function element(name, properties = {}, ...children) {
   return made;
 }
 
+// Too common to be worth a mark.
+const COMMON = new Set(("a an and are as at be but by for from had has have he her his how i if in into is it its me my " +
+  "no not of on or our she so that the their them they this to us was we were what when which who will with you your")
+  .split(" "));
+
 // Words of a query, cut to what several forms of a word share: "renewals", "renewed" and "renewal" have one.
 export function stems(query) {
   const words = fold(query).match(/[\p{L}\p{N}]+/gu) ?? [];
   const cut = (word) => (word.length > 4 ? word.replace(/(ings?|ed|es|s|als?|ly|ion|ions)$/u, "") : word);
-  return [...new Set(words.filter((word) => word.length > 2).map(cut))];
+  return [...new Set(words.filter((word) => !COMMON.has(word)).map(cut))];
 }
 
 function fold(text) {
   return text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
 }
 
-const found = (word, wanted) => wanted.some((stem) => fold(word).startsWith(stem));
+const found = (word, wanted) =>
+  wanted.some((stem) => (stem.length > 3 ? fold(word).startsWith(stem) : fold(word) === stem));
 
 // The text as nodes, with the words that were asked for marked.
 export function marked(text, wanted) {
@@ -29,7 +35,8 @@ export function marked(text, wanted) {
 }
 
 // The part of a text around the first word that was asked for.
-function excerpt(text, wanted) {
+function excerpt(whole, wanted) {
+  const text = whole.replace(/\s*\n\s*/g, "\n");
   if (text.length <= SHOWN) return text;
   let at = 0;
   for (const match of text.matchAll(/[\p{L}\p{N}\p{M}]+/gu)) {

@@ -70,9 +70,12 @@ function show(answer) {
 
 function narrow(field, value) {
   $(field).value = value;
-  $("filters").open = true;
+  $("filters").open ||= roomy();
   search();
 }
+
+// On a phone open filters would push the hits off the screen; how many are set is shown anyway.
+const roomy = () => innerWidth > 480;
 
 function say(text, wrong = false) {
   $("said").textContent = text;
@@ -95,7 +98,7 @@ function recall() {
   $("limit").value = kept.get("limit") ?? 10;
   const mode = document.querySelector(`input[name=mode][value="${CSS.escape(kept.get("mode") ?? "hybrid")}"]`);
   if (mode) mode.checked = true;
-  $("filters").open = FILTERS.some((name) => kept.has(name));
+  $("filters").open = roomy() && FILTERS.some((name) => kept.has(name));
   search("replaceState");
 }
 
