@@ -22,7 +22,8 @@ COMPLETE, SIZES, DECISIONS, MODELS, LABELS = (
 DESCRIPTIONS = {
     COMPLETE: "Every record of a person or organisation belongs to one living entity, and none is empty.",
     SIZES: "No entity has suspiciously many records; one that has is listed with its weakest links.",
-    DECISIONS: "No two of people's decisions contradict each other. Those that do are set aside.",
+    DECISIONS: "People's decisions are about records that are there, and none contradicts another. Those "
+    "that do are set aside.",
     MODELS: "The models by which records are matched were trained on about as many records as there are.",
     LABELS: "Precision and recall of pairs, where INGEST_ENTITY_LABELS says who is truly who.",
 }
@@ -92,14 +93,13 @@ def _sizes(bench: Workbench, source: str) -> _Result:
     return not large, f"{len(large)} entities have more than {MAX_RECORDS} records.", metadata
 
 
-def _decisions(bench: Workbench, source: str) -> _Result:  # noqa: ARG001 - as the others
+def _decisions(bench: Workbench, source: str) -> _Result:
     decisions = bench.decisions()
-    wrong = facts.contradictions(decisions)
+    with bench.ledger.reading() as connection:
+        wrong = facts.without_effect(connection, source, decisions)
     lines = [f"- `{one.left}`, `{one.right}`: {one.reason}" for one in wrong]
-    metadata = {"set_aside": dg.MetadataValue.md("\n".join(lines))} if lines else {}
-    sentence = (
-        f"{len(decisions.made)} decisions, of which {len(wrong)} contradict each other and are set aside."
-    )
+    metadata = {"without_effect": dg.MetadataValue.md("\n".join(lines))} if lines else {}
+    sentence = f"{len(decisions.made)} decisions; {len(wrong)} times one cannot hold, and has no effect."
     return not wrong, sentence, metadata
 
 

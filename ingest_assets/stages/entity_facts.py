@@ -14,9 +14,11 @@ from ingest_assets.entities.blocking import BOUNDS
 from ingest_assets.entities.clusters import Contradiction, Pair, cluster, weakest_links
 from ingest_assets.entities.decisions import Decisions
 from ingest_assets.ledger import Ledger, tables
+from ingest_assets.ledger.store import batched
 from ingest_assets.model import IdentityKind
 from ingest_assets.stages.match_rows import MatchRows, block_number
 
+NAMED = 5_000  # records a query
 WEIGHTS = 100_000  # how many pairs a picture is drawn from
 
 _document, _member, _entity = tables.document, tables.entity_member, tables.entity
@@ -129,7 +131,22 @@ def records_by_kind(connection: sa.Connection, source: str) -> dict[IdentityKind
     return dict(connection.execute(query).tuples().all())
 
 
-def contradictions(decisions: Decisions) -> list[Contradiction]:
-    """Decisions that cannot hold together."""
+def without_effect(connection: sa.Connection, source: str, decisions: Decisions) -> list[Contradiction]:
+    """Decisions that cannot hold: about records that are not there, of two kinds, or against each other."""
     named = {record for decision in decisions.made for record in (decision.left, decision.right)}
-    return cluster(named, (), decisions.same, decisions.different, join_at=0).contradictions
+    kinds: dict[str, str] = {}
+    for part in batched(sorted(named), NAMED):
+        query = sa.select(_member.c.document_id, _member.c.kind)
+        here = (_member.c.source == source, _member.c.document_id.in_(part))
+        kinds |= dict(connection.execute(query.where(*here)).tuples().all())
+    found = []
+    for decision in decisions.made:
+        sides = (decision.left, decision.right)
+        if missing := [record for record in sides if record not in kinds]:
+            reason = f"there is no record of a person or organisation {', '.join(missing)}"
+            found.append(Contradiction(*sides, reason))
+        elif decision.verdict == "same" and kinds[decision.left] != kinds[decision.right]:
+            found.append(Contradiction(*sides, "one is a person and the other an organisation"))
+    same = [(left, right) for left, right in decisions.same if kinds.get(left) == kinds.get(right)]
+    set_aside = cluster(kinds, (), same, decisions.different, join_at=0).contradictions
+    return [*found, *set_aside]

@@ -16,8 +16,10 @@ from ingest_assets.entities import blocking
 from ingest_assets.entities.decisions import Decisions, load_decisions
 from ingest_assets.ledger import tables
 from ingest_assets.model import ConfigurationError, Document, Identity
+from ingest_assets.reconcile import Run, _record_content
 from ingest_assets.search import Searcher
 from ingest_assets.stages import resolution
+from ingest_assets.stages.entity_facts import without_effect, without_member
 from ingest_assets_tests.toy import ToyBench, document
 
 
@@ -166,6 +168,80 @@ def test_decisions_win_and_survive_retraining(tmp_path: Path) -> None:
         decide(bench)
         resolve(bench)
         assert clusters(bench) == {frozenset({"people/1", "people/3"}), frozenset({"people/2"})}
+
+
+def test_decisions_that_cannot_hold_are_told(tmp_path: Path) -> None:
+    with ToyBench(tmp_path) as bench:
+        bench.toy.put(ADA, ADAM, ADA_TOO, _record(4, "Engine Ltd", kind="organisation"))
+        decide(
+            bench,
+            "people/1,people/3,same,Ada,",
+            "people/3,people/1,different,Adam,",
+            "people/1,people/4,same,Ada,she is the firm",
+            "people/2,people/99,same,Ada,a typing error",
+        )
+        resolve(bench)
+        with bench.ledger.reading() as connection:
+            told = without_effect(connection, "crm", bench.decisions())
+        assert [(one.left, one.right, one.reason.split()[0]) for one in told] == [
+            ("people/1", "people/4", "one"),
+            ("people/2", "people/99", "there"),
+            ("people/1", "people/3", "other"),
+            ("people/1", "people/3", "another"),
+        ]
+
+
+def test_an_entity_without_records_ends_also_when_all_is_resolved_anew(tmp_path: Path) -> None:
+    with ToyBench(tmp_path) as bench:
+        bench.toy.put(ADA, ADAM)
+        resolve(bench)
+        first = entities(bench)
+        del bench.toy.documents["people/2"]
+        bench.do("records")
+        bench.do("entities", rebuild=True)
+        assert events(bench)[2:] == [("retire", first["people/2"], None, None)]
+        with bench.ledger.reading() as connection:
+            assert living_id(connection, "crm", first["people/2"]) is None
+            assert without_member(connection, "crm") == 0
+
+
+def test_a_record_that_becomes_of_the_other_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocking, "MAX_SHARED", 4)
+    monkeypatch.setattr(resolution, "BOUNDS", (4, blocking.MAX_BLOCK))
+    people = [
+        _record(n, f"{name} Lund", "all@acme.org") for n, name in enumerate(["Ada", "Bo", "Cy", "Di", "Ed"])
+    ]
+    with ToyBench(tmp_path / "steps") as steps, ToyBench(tmp_path / "once") as once:
+        steps.toy.put(*people)
+        resolve(steps)
+        firm = _record(0, "Lund Ltd", "all@acme.org", kind="organisation")
+        for bench in (steps, once):
+            bench.toy.put(*people[1:], firm)
+            resolve(bench)
+        assert clusters(steps) == clusters(once)
+
+
+def test_links_are_mended_after_a_crash_whose_change_was_taken_back(tmp_path: Path) -> None:
+    note = document("notes/1", "About her.", refs=["people/3"])
+    apart = _record(3, "A. Lovelace", "al@home.net")
+    with ToyBench(tmp_path) as bench:
+        bench.toy.put(ADA, apart, note)
+        bench.refresh()
+        first = entities(bench)
+        bench.toy.put(ADA_TOO)
+        bench.do("records")
+        stage = bench.stage("crm", "entities")
+        # The run dies when the links are there, and the members not yet.
+        with bench.ledger.session() as session:
+            steps = list(stage.steps(bench.ledger, session, Run()))
+            for step in steps[:-1]:
+                with session.begin():
+                    _record_content(session, stage, step.record(session))
+        bench.toy.put(apart)
+        bench.refresh()
+        assert entities(bench) == first
+        hits = Searcher(bench, "crm").search("about", where={"entity_ids": [first["people/1"]]}).hits
+        assert {hit.document_id for hit in hits} == {"people/1"}
 
 
 @pytest.mark.parametrize(
