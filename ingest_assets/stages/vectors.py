@@ -106,10 +106,14 @@ class _Vectors:
         yield Step(self._forget_parked)
 
     def _remove(self, connection: sa.Connection, keys: Sequence[str]) -> Delta:
-        delete_keys(connection, self.table, {"model": self.fingerprint}, "text_digest", keys)
+        # Looked at again: a run of another source may have come to need one since.
+        used = sa.exists().where(_chunk.c.text_digest == self.table.c.text_digest)
+        mine = (self.table.c.model == self.fingerprint, self.table.c.text_digest.in_(keys), ~used)
+        gone = connection.scalars(sa.select(self.table.c.text_digest).where(*mine)).all()
+        delete_keys(connection, self.table, {"model": self.fingerprint}, "text_digest", gone)
         delta = Delta()
-        delta.outcomes.removed = len(keys)
-        for key in keys:
+        delta.outcomes.removed = len(gone)
+        for key in gone:
             delta.drop(key, self.fingerprint)
         return delta
 
