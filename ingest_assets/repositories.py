@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,7 @@ class Repository:
     location: str
     ref: str | None
     removed: bool
+    added_at: float  # seconds since 1970
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,13 @@ class Repositories:
         from ingest_assets.sources.repositories.origin import checked_ref, parse_origin
 
         origin = parse_origin(location, self._bounds.policy)
-        added = Repository(origin.id, origin.url or str(origin.path), checked_ref(ref), removed=False)
+        location = origin.url or str(origin.path)
+        added = Repository(origin.id, location, checked_ref(ref), removed=False, added_at=time.time())
         row = {
             "id": added.id,
             "location": added.location,
             "ref": added.ref,
-            "added_at": time.time(),
+            "added_at": added.added_at,
             "removed": False,
         }
         with self._ledger.transaction() as connection:
@@ -86,7 +88,7 @@ class Repositories:
         with self._ledger.transaction() as connection:
             here = _repository.c.id == found.id
             connection.execute(_repository.update().where(here).values(removed=True))
-        return Repository(found.id, found.location, found.ref, removed=True)
+        return replace(found, removed=True)
 
     def forget_emptied(self) -> list[str]:
         """Have those on their way out go whose documents are gone, mirror and all. Returns their ids."""
@@ -114,7 +116,12 @@ class Repositories:
             return connection.scalar(query) or 0
 
     def _forget(self, found: Repository) -> None:
-        self._mirror(found).remove()
+        from ingest_assets.sources.repositories.mirror import Mirror
+        from ingest_assets.sources.repositories.origin import Origin
+
+        # Not judged anew: one that is gone, or may not be read any more, is to go all the same.
+        origin = Origin(found.id, found.id, found.location, None, None)
+        Mirror(origin, self._bounds.workspace, self._bounds.policy, self._bounds.fetch).remove()
         name = f"{REPOSITORIES.documents}:{found.id}"
         with self._ledger.transaction() as connection:
             for table in (tables.stage, tables.parked):
@@ -229,4 +236,4 @@ def _tokens(value: str) -> dict[str, str]:
 
 
 def _row(row: Any) -> Repository:
-    return Repository(row.id, row.location, row.ref, row.removed)
+    return Repository(row.id, row.location, row.ref, row.removed, row.added_at)

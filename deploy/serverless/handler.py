@@ -95,7 +95,7 @@ class Handler:
         except IngestError as error:
             status, message = HTTPStatus.BAD_GATEWAY, str(error)
         # The platform would retry a function that raises, and bill for it; what it was is in the log only.
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - the platform gets an answer, whatever it is
             _log.exception("A call failed in a way that was not foreseen.")
             status, message = HTTPStatus.INTERNAL_SERVER_ERROR, f"Unexpected {type(error).__name__}."
         if message is None:

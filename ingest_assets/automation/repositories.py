@@ -12,7 +12,9 @@ from ingest_assets.automation.jobs import INDEX
 from ingest_assets.automation.partitions import sync_partitions
 from ingest_assets.automation.reasons import busy_partitions
 from ingest_assets.automation.schedules import cron, is_due
+from ingest_assets.catalog import REPOSITORIES
 from ingest_assets.model import IngestError
+from ingest_assets.reconcile import is_settled
 from ingest_assets.repositories import Repository
 from ingest_assets.resources import Ingest
 from ingest_assets.settings import Settings, load_settings
@@ -38,6 +40,8 @@ def heads_sensor(settings: Settings) -> dg.SensorDefinition:
     )
     def repository_heads_sensor(context: dg.SensorEvaluationContext, ingest: Ingest) -> dg.SensorResult:
         with Workbench(load_settings(**ingest.overrides)) as bench:
+            if not busy_partitions(context.instance):
+                bench.repositories.forget_emptied()
             sync_partitions(context.instance, bench.repositories)
             repositories = bench.repositories.all()
             if not repositories:
@@ -86,15 +90,22 @@ def _looked_at(
 
 
 def _wanted(bench: Workbench, repository: Repository) -> str | None:
-    """What the repository stands at, if that is not what was fetched last."""
+    """What the repository stands at, if the index is not made from it."""
     if repository.removed:
-        return "removed"
+        return f"removed {repository.added_at}"
     there = bench.repositories.remote(repository, REMOTE_TIMEOUT_S).commit(repository.ref)
     try:
         here = bench.repositories.head(repository)
     except IngestError:
         here = ""  # not fetched yet
-    return None if there == here else there or "empty"
+    if there != here:
+        return there or "empty"
+    # Fetched, or read in place where it is local: has a run got to its end on it?
+    stage = bench.stage(REPOSITORIES.name, REPOSITORIES.documents, part=repository.id)
+    with bench.ledger.reading() as connection:
+        looks = stage.looks_at(connection)
+        settled = looks is not None and is_settled(connection, stage, looks)
+    return None if settled else looks
 
 
 def repositories_schedule(settings: Settings) -> dg.ScheduleDefinition:

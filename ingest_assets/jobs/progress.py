@@ -212,7 +212,7 @@ class JobProgress:
             call()
         # Whatever it is: a job of an hour does not die of a listener, or of a ledger that is locked for a
         # moment. Said once, because it may be so for long, and comes with every update.
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - progress is never worth a failure of the job
             self._failed[what] += 1
             if self._failed[what] == complain_at and what not in self._complained:
                 self._complained.add(what)

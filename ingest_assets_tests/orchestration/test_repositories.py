@@ -138,16 +138,29 @@ def test_the_sensor_asks_for_a_run_when_the_head_moved(home: Home, repo: TestRep
     assert "no repository is kept in step" in str(look().skip_reason)
     repository = add(home, repo)
     refresh(home)
-    head = repo.commit({"crank.go": GO, "more.py": PYTHON})
-    said = look()
-    # A local repository is read where it is: its head is what is there.
-    if said.run_requests:
-        [request] = said.run_requests
-        assert (request.partition_key, request.run_key) == (repository, f"{repository} {head}")
+    assert f"{repository} has not changed" in str(look().skip_reason)
+    repo.commit({"crank.go": GO, "more.py": PYTHON})
+    [first], [again] = look().run_requests or [], look().run_requests or []
+    assert first.partition_key == repository
+    assert first.run_key == again.run_key, "a run failed, and it would be asked for for ever"
+    refresh(home)
+    assert f"{repository} has not changed" in str(look().skip_reason)
+    repo.commit({"crank.go": GO})
+    [other] = look().run_requests or []
+    assert other.run_key != first.run_key
     repo.path.rename(repo.path.with_name("gone"))
     said = look()
     assert not said.run_requests
     assert repository in str(said.skip_reason)
+    with home.bench() as bench:
+        bench.repositories.remove(repository)
+    [leaving] = look().run_requests or []
+    assert leaving.partition_key == repository
+    definition = build_defs(home.overrides).resolve_job_def("index_repository")
+    with home.instance() as instance:
+        done = definition.execute_in_process(instance=instance, run_config=QUIET, partition_key=repository)
+    assert done.success
+    assert "no repository is kept in step" in str(look().skip_reason)
 
 
 class Jobs:
