@@ -124,7 +124,7 @@ class Repositories:
         Mirror(origin, self._bounds.workspace, self._bounds.policy, self._bounds.fetch).remove()
         name = f"{REPOSITORIES.documents}:{found.id}"
         with self._ledger.transaction() as connection:
-            for table in (tables.stage, tables.parked):
+            for table in (tables.stage, tables.parked, tables.read_batch):
                 here = (table.c.source == REPOSITORIES.name, table.c.stage == name)
                 connection.execute(table.delete().where(*here))
             connection.execute(_repository.delete().where(_repository.c.id == found.id))

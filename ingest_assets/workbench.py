@@ -179,13 +179,16 @@ class Workbench:
 
     def chunker(self, source: str) -> Chunker:
         from ingest_assets.chunking import Budget, RecordChunker
-        from ingest_assets.chunking.code import CodeChunker
         from ingest_assets.embedding.bundled import TOKENIZER
 
         s = self.settings
         tokenizer = TOKENIZER if s.ingest_chunk_unit == "tokens" else None
         budget = Budget(s.ingest_chunk_size, s.ingest_chunk_overlap, s.ingest_chunk_unit, tokenizer)
-        return CodeChunker(source, budget) if source == REPOSITORIES.name else RecordChunker(source, budget)
+        if source != REPOSITORIES.name:
+            return RecordChunker(source, budget)
+        from ingest_assets.chunking.code import CodeChunker
+
+        return CodeChunker(source, budget)
 
     def published(self, source: str) -> PublishedCollection:
         """What is published of a source, to look at without its models."""

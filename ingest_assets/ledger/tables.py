@@ -64,6 +64,16 @@ document = Table(
     Column("attributes", Text, nullable=False, server_default="{}"),  # JSON {field: value}
 )
 
+# One row a batch of a source's items, as they were read, all of which are recorded as they are in it. None
+# while a run records, so that what a dead run left is looked at again. (See `stages.records`.)
+read_batch = Table(
+    "read_batch",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("stage", String, primary_key=True),
+    Column("digest", DIGEST, primary_key=True),
+)
+
 # One row a member record: which canonical entity it belongs to.
 entity_member = Table(
     "entity_member",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import asdict, dataclass, field
 from functools import partial
-from itertools import count, islice
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,6 +23,7 @@ from ingest_assets.model import (
     digest_of,
 )
 from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_sum
+from ingest_assets.stages.read_batches import ReadBatches, batch_digest, batches
 
 BATCH = 1_000
 # Bump when a document's row is made differently from the same item.
@@ -37,6 +38,33 @@ _seen = sa.Table(
     sa.Column("batch", sa.Integer, nullable=False, index=True),
     prefixes=["TEMPORARY"],
 )
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One look through the source: the batches that were read, of which those `known` were passed over."""
+
+    known: AbstractSet[str] = frozenset()
+    batches: set[str] = field(default_factory=set)
+    items: int = 0
+    skipped: bool = False
+
+    def unknown(self, read: Iterator[list[SourceItem]]) -> Iterator[list[SourceItem]]:
+        """The items that have to be looked at, BATCH or more at a time, and less than twice as many."""
+        waiting: list[SourceItem] = []
+        for batch in read:
+            self.items += len(batch)
+            digest = batch_digest(VERSION, batch)
+            self.batches.add(digest)
+            if digest in self.known:
+                self.skipped = True
+                continue
+            waiting += batch
+            if len(waiting) >= BATCH:
+                yield waiting
+                waiting = []
+        if waiting:
+            yield waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,26 +113,53 @@ class Records:
         return content_sum(connection, self.source, self.name)
 
     def steps(self, _ledger: Ledger, session: sa.Connection, run: Run) -> Generator[Step]:
-        with self.origin.read() as items, temporary_table(session, _seen):
+        with session.begin():
             parked = self._parked(session)
-            for number in count():
-                if not (batch := list(islice(items, BATCH))):
-                    break
+            # What is parked is not recorded, and belongs to some batch.
+            known = frozenset() if run.rebuild or parked else self._batches.known(session)
+        reading = _Reading(known)
+        yield from self._read(session, run, parked, reading)
+        with session.begin():
+            something_is_gone = reading.skipped and reading.items != self.total(session)
+            parked = self._parked(session)
+        if something_is_gone:
+            # Only a look at every id tells what.
+            reading = _Reading()
+            yield from self._read(session, run, parked, reading)
+        with session.begin():
+            is_on_record = self._batches.known(session) == reading.batches
+        if not is_on_record:
+            yield Step(partial(self._remember, read=reading.batches))
+
+    @property
+    def _batches(self) -> ReadBatches:
+        return ReadBatches(self.source, self.name)
+
+    def _remember(self, connection: sa.Connection, read: AbstractSet[str]) -> Delta:
+        self._batches.remember(connection, read)
+        return Delta()
+
+    def _read(
+        self, session: sa.Connection, run: Run, parked: Mapping[str, str], reading: _Reading
+    ) -> Iterator[Step]:
+        """Record what differs, and remove what is gone if every item was looked at."""
+        with self.origin.read() as items, temporary_table(session, _seen):
+            for number, batch in enumerate(reading.unknown(batches(items, BATCH))):
                 with session.begin():
                     self._mark_seen(session, batch, number)
                     recorded = self._recorded(session, number, everything=run.rebuild or bool(parked))
                 step = self._step(batch, recorded, parked, run)
                 if step is not None:
                     yield step
-            with session.begin():
-                gone = self._gone(session)
-            yield from self._removals(gone)
+            if not reading.skipped:
+                with session.begin():
+                    gone = self._gone(session)
+                yield from self._removals(gone)
 
     def _parked(self, session: sa.Connection) -> Mapping[str, str]:
         t = tables.parked
         query = sa.select(t.c.item_id, t.c.digest).filter_by(source=self.source, stage=self.name)
-        with session.begin():
-            return {row.item_id: row.digest for row in session.execute(query)}
+        return {row.item_id: row.digest for row in session.execute(query)}
 
     def _mark_seen(self, session: sa.Connection, batch: Sequence[SourceItem], number: int) -> None:
         rows = [{"document_id": i.id, "digest": recorded_digest(i), "batch": number} for i in batch]
@@ -165,6 +220,7 @@ class Records:
         restored: Sequence[str],
         repaired: int,
     ) -> Delta:
+        self._batches.forget(connection)
         upsert(connection, tables.document, rows)
         delta = Delta(finished=list(restored))
         delta.outcomes.repaired = repaired
@@ -198,6 +254,7 @@ class Records:
             yield Step(partial(self._remove, gone=part))
 
     def _remove(self, connection: sa.Connection, gone: Sequence[tuple[str, str]]) -> Delta:
+        self._batches.forget(connection)
         delta = Delta()
         delete_keys(
             connection, tables.document, {"source": self.source}, "document_id", [key for key, _ in gone]

@@ -1,0 +1,135 @@
+"""Batches of items that are known need no look at their items, and nothing is missed for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest_assets.model import ConfigurationError, SourceItem, SourceUnavailableError
+from ingest_assets.stages import records
+from ingest_assets.stages.read_batches import batch_digest, batches
+from ingest_assets_tests.toy import ToyBench, document, dump
+
+both = pytest.mark.parametrize("ledger_url", ["sqlite", "postgres"], indirect=True)
+KEYS = [f"notes/{n}" for n in range(40)]
+
+
+def _items(ids: Sequence[str]) -> list[SourceItem]:
+    return [SourceItem(each, "0" * 32, partial(document, each)) for each in ids]
+
+
+def _digests(ids: Sequence[str], longest: int = 1_000) -> set[str]:
+    return {batch_digest("1", batch) for batch in batches(_items(ids), longest)}
+
+
+def _bodies(bench: ToyBench) -> dict[str, str]:
+    return {row[1]: row[8] for row in dump(bench.ledger)["document"]}
+
+
+def _looked_up(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The ids that the next runs look up in the ledger."""
+    found: set[str] = set()
+    mark = records.Records._mark_seen
+
+    def marking(self, session, batch, number):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - as it is
+        found.update(item.id for item in batch)
+        return mark(self, session, batch, number)
+
+    monkeypatch.setattr(records.Records, "_mark_seen", marking)
+    return found
+
+
+@given(st.lists(st.text(alphabet="ab/\ud800é", max_size=6), unique=True, max_size=60), st.integers(1, 9))
+def test_batches_hold_every_item_once_and_in_order(ids: list[str], longest: int) -> None:
+    found = list(batches(_items(ids), longest))
+    assert [item.id for batch in found for item in batch] == ids
+    assert all(1 <= len(batch) <= longest for batch in found)
+
+
+@given(st.integers(0, 200), st.booleans())
+def test_what_comes_or_goes_shifts_no_batch_but_its_own(place: int, comes: bool) -> None:
+    ids = [f"notes/{n}" for n in range(200)]
+    others = [*ids[:place], "notes/new", *ids[place:]] if comes else ids[:place] + ids[place + 1 :]
+    before, after = _digests(ids), _digests(others)
+    assert len(before - after) <= 2
+    assert len(after - before) <= 2
+
+
+@both
+def test_only_the_batches_that_differ_are_looked_up(bench: ToyBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.toy.put(*(document(key, "Old.") for key in KEYS))
+    bench.do("records")
+    looked_up = _looked_up(monkeypatch)
+    bench.toy.put(document("notes/20", "New."))
+    outcomes = bench.do("records")
+    assert (outcomes.changed, outcomes.unchanged) == (1, len(KEYS) - 1)
+    assert "notes/20" in looked_up
+    assert len(looked_up) < len(KEYS) / 2
+    assert _bodies(bench) == {key: "New." if key == "notes/20" else "Old." for key in KEYS}
+
+
+@both
+def test_what_is_gone_from_a_batch_is_removed(bench: ToyBench) -> None:
+    bench.toy.put(*(document(key, "Old.") for key in KEYS))
+    bench.do("records")
+    del bench.toy.documents["notes/7"]
+    bench.toy.put(document("notes/20", "New."), document("notes/99", "More."))
+    outcomes = bench.do("records")
+    assert (outcomes.added, outcomes.changed, outcomes.removed) == (1, 1, 1)
+    assert set(_bodies(bench)) == {*KEYS, "notes/99"} - {"notes/7"}
+
+
+@both
+def test_as_many_gone_as_come_are_removed(bench: ToyBench) -> None:
+    bench.toy.put(*(document(key, "Old.") for key in KEYS))
+    bench.do("records")
+    del bench.toy.documents["notes/7"]
+    bench.toy.put(document("notes/99", "More."))
+    outcomes = bench.do("records")
+    assert (outcomes.added, outcomes.removed) == (1, 1)
+    assert set(_bodies(bench)) == {*KEYS, "notes/99"} - {"notes/7"}
+
+
+@both
+def test_what_a_broken_off_run_recorded_is_looked_at_again(
+    bench: ToyBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the source is by then what it was before that run, so that all its batches were known."""
+    monkeypatch.setattr(records, "BATCH", 1)
+    bench.toy.put(*(document(key, "Old.") for key in KEYS))
+    bench.do("records")
+    bench.toy.put(document("notes/3", "Brief."))
+    bench.toy.fails_after = 30
+    with pytest.raises(SourceUnavailableError):
+        bench.do("records")
+    assert _bodies(bench)["notes/3"] == "Brief."
+    bench.toy.fails_after = None
+    bench.toy.put(document("notes/3", "Old."))
+    bench.do("records")
+    assert set(_bodies(bench).values()) == {"Old."}
+
+
+@both
+def test_an_item_that_was_parked_is_looked_at_again(bench: ToyBench) -> None:
+    bench.toy.put(*(document(key, "Old.") for key in KEYS))
+    bench.toy.refused["notes/3"] = "not now"
+    assert bench.do("records").parked == 1
+    assert bench.do("records").parked == 1
+    bench.toy.refused.clear()
+    assert (bench.do("records").added, set(_bodies(bench))) == (1, set(KEYS))
+
+
+@both
+def test_an_id_that_is_given_a_second_time_is_refused_though_its_first_batch_is_known(
+    bench: ToyBench,
+) -> None:
+    bench.toy.put(*(document(key, "Old.") for key in KEYS))
+    bench.do("records")
+    bench.toy.twice = "notes/1"
+    bench.toy.put(document("notes/39", "New."))
+    with pytest.raises(ConfigurationError, match="same id"):
+        bench.do("records")
