@@ -112,11 +112,16 @@ def _told(event: Happened) -> str:
         "join": f"{event.document_id} joined",
         "leave": f"{event.document_id} left",
     }[event.kind]
-    reasons = [f"{left} - {right} {weight:+.1f}" for left, right, weight in event.reason.get("pairs", ())]
+    reasons = [_pair(*pair) for pair in event.reason.get("pairs", ())]
     reasons += event.reason.get("decisions", ())
     if because := event.reason.get("because"):
         reasons.append(because)
     return f"{sentence} ({'; '.join(reasons)})" if reasons else sentence
+
+
+def _pair(left: str, right: str, weight: float, rules: Sequence[str] = ()) -> str:
+    by = f" by {', '.join(rule.partition('/')[2] for rule in rules)}" if rules else ""
+    return f"{left} - {right} {weight:+.1f}{by}"
 
 
 def _shortened(records: Sequence[str]) -> str:

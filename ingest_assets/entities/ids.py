@@ -6,14 +6,16 @@ What belongs here: how an id is made. Which entity keeps its id is the business 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable
 from itertools import count
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:ingest-assets:entity")
 
 
-def entity_id(source: str, kind: str, oldest: str, taken: Collection[str] = ()) -> str:
-    """The id of a new entity, from its oldest member: a UUIDv5 that is not among those `taken`.
+def entity_id(
+    source: str, kind: str, oldest: str, is_taken: Callable[[str], bool] = lambda _made: False
+) -> str:
+    """The id of a new entity, from its oldest member: a UUIDv5 that is not taken.
 
     A member may be the oldest of a second entity, when it is split off from one that its first one was merged
     into: the second gets another id, since the first one's leads elsewhere for ever.
@@ -21,6 +23,6 @@ def entity_id(source: str, kind: str, oldest: str, taken: Collection[str] = ()) 
     for number in count():
         again = f"\n{number}" if number else ""
         made = str(uuid.uuid5(NAMESPACE, f"{source}\n{kind}\n{oldest}{again}"))
-        if made not in taken:
+        if not is_taken(made):
             return made
     raise AssertionError("unreachable")

@@ -22,7 +22,8 @@ from ingest_assets.model import IdentityKind, digest_of
 from ingest_assets.reconcile import Delta, Run, Step, content_sum, ended_well
 from ingest_assets.stages.match_models import KINDS, models_digest, models_in_use
 from ingest_assets.stages.match_rows import MatchRows
-from ingest_assets.stages.resolution import Found, Resolver, in_natural_order
+from ingest_assets.stages.members import Members
+from ingest_assets.stages.resolution import Found, Resolver, in_natural_order, lead_on
 
 BATCH = 2_000
 ROWS = 20_000  # of blocks and pairs, which are small, a step
@@ -68,16 +69,14 @@ class Entities:
 
     def steps(self, ledger: Ledger, _session: sa.Connection, run: Run) -> Generator[Step]:
         with ledger.reading() as connection:
-            now = _Now(connection, self)
+            now = _Now(connection, ledger, self)
             found = now.resolve(rebuild=run.rebuild)
-        entity_of = now.entity_of(found)
-        moved = {key for key, entity in entity_of.items() if now.recorded_entity(key) != entity} | now.gone
         if now.scored_anew and found:
             yield Step(self._forget)
             yield from self._blocks_and_pairs(found)
         # A run that died may have left links of what it did not come to record.
         everything = run.rebuild or not now.settled
-        yield from self._links(ledger, entity_of, None if everything else moved)
+        yield from self._links(ledger, now, found, None if everything else now.moved(found))
         if found or now.edited or now.gone:
             yield Step(partial(self._record, now=now, found=found))
         yield from self._removals(ledger)
@@ -95,7 +94,7 @@ class Entities:
             yield Step(partial(_insert, table=_pair, rows=part))
 
     def _links(
-        self, ledger: Ledger, entity_of: Mapping[str, str], moved: Collection[str] | None
+        self, ledger: Ledger, now: _Now, found: Sequence[Found], moved: Collection[str] | None
     ) -> Iterator[Step]:
         """What each document is about: itself if it is a member, and the members it refers to.
 
@@ -116,7 +115,9 @@ class Entities:
             about = sa.or_(_document.c.document_id.in_(moved), holds_one_of(ledger, _document.c.refs, moved))
             query = query.where(sa.or_(edited, about) if moved else edited)
         for page in pages(ledger, query, _document.c.document_id, BATCH):
-            rows = [(self._link_row(row, entity_of), row) for row in page]
+            members = {row.document_id: [row.document_id, *json.loads(row.refs)] for row in page}
+            entity_of = now.entities_of({key for keys in members.values() for key in keys}, found)
+            rows = [(self._link_row(row, members[row.document_id], entity_of), row) for row in page]
             differing = [
                 (link, row.digest)
                 for link, row in rows
@@ -125,8 +126,7 @@ class Entities:
             if differing:
                 yield Step(partial(self._record_links, part=differing))
 
-    def _link_row(self, row: Any, entity_of: Mapping[str, str]) -> dict[str, str]:
-        about = [row.document_id, *json.loads(row.refs)]
+    def _link_row(self, row: Any, about: Iterable[str], entity_of: Mapping[str, str]) -> dict[str, str]:
         ids = json.dumps(sorted({entity_of[key] for key in about if key in entity_of}))
         return {
             "source": self.source,
@@ -207,12 +207,13 @@ class Entities:
         delta.outcomes.removed = len(now.gone)
         delta.note(f"{key}: removed" for key in sorted(now.gone))
         rows = []
-        members = {key: now.recorded[key].entity_id for key in now.edited.keys() - now.changed.keys()}
+        members = now.entities_of(now.edited.keys() - now.changed.keys(), ())
         for one in found:
             members |= one.entity_of
+        recorded = now.members.of_records(members)
         for key, entity in members.items():
             row = now.member_row(key, entity)
-            earlier = now.recorded.get(key)
+            earlier = recorded.get(key)
             if earlier is None:
                 delta.outcomes.added += 1
                 delta.note([f"{key}: {entity}"])
@@ -243,36 +244,37 @@ class Entities:
 class _Now:
     """What is recorded, and what of it is not as the records are now."""
 
-    def __init__(self, connection: sa.Connection, stage: Entities) -> None:
+    def __init__(self, connection: sa.Connection, ledger: Ledger, stage: Entities) -> None:
         self._connection, self._stage, source = connection, stage, stage.source
         self._decisions = stage.decisions()
         self.scored_with = digest_of(models_digest(connection, source), *SCORED_BY)
         self.settled = ended_well(connection, stage)
         self.decided_with = digest_of(stage.fingerprint, self._decisions.digest)
-        self.recorded = {row.document_id: row for row in connection.execute(_of(_member, source))}
+        self.members = Members(ledger, source)
         self.edited = {row.document_id: row for row in connection.execute(_edited(source))}
+        recorded = self.members.of_records(self.edited)
         # Most edits leave alone who a record is of.
-        self.changed = {key: row for key, row in self.edited.items() if self._identity_moved(row)}
+        self.changed = {
+            key: row
+            for key, row in self.edited.items()
+            if key not in recorded or recorded[key].identity_digest != digest_of(row.identity)
+        }
         orphaned = orphans(source, _member, _document.c.identity.is_not(None))
         self.gone = set(connection.scalars(orphaned))
-        entities = connection.execute(sa.select(_entity.c.entity_id, _entity.c.age).filter_by(source=source))
-        self._age = dict(entities.tuples().all())
-        self.next_age = max(self._age.values(), default=0) + 1
         state = connection.execute(_of(_state, source)).one_or_none()
         self._complete = state is not None and state.scored_with == self.scored_with
         self._decided = state is not None and state.decided_with == self.decided_with
         self.scored_anew = False
-        self._seen = {key: row.seen for key, row in self.recorded.items() if key not in self.gone}
-        new = in_natural_order(key for key in self.changed if key not in self._seen)
-        first = max((row.seen for row in self.recorded.values()), default=0) + 1
-        self._seen |= {key: first + i for i, key in enumerate(new)}
-
-    def _identity_moved(self, row: Any) -> bool:
-        recorded = self.recorded.get(row.document_id)
-        return recorded is None or recorded.identity_digest != digest_of(row.identity)
+        last_seen, last_age = self.members.last()
+        self.next_age = last_age + 1
+        new = in_natural_order(self.changed.keys() - recorded.keys())
+        self._new = {key: last_seen + 1 + i for i, key in enumerate(new)}
 
     def resolve(self, *, rebuild: bool) -> list[Found]:
         """One Found a kind; none when there is nothing to do."""
+        return lead_on(self._resolved(rebuild=rebuild))
+
+    def _resolved(self, *, rebuild: bool) -> list[Found]:
         self.scored_anew = rebuild or not self._complete
         if self.scored_anew:
             return [self._resolver(kind).everything() for kind in KINDS]
@@ -289,9 +291,9 @@ class _Now:
 
     def _changed(self, kind: IdentityKind, features: Mapping[str, Features]) -> Found:
         mine = {key: f for key, f in features.items() if f.kind == kind}
-        of_kind = {key for key, row in self.recorded.items() if row.kind == kind}
+        recorded = self.members.of_records(features.keys() | self.gone)
         # A record that is of the other kind now is gone from this one.
-        gone = (self.gone & of_kind) | {key for key in features if key in of_kind and key not in mine}
+        gone = {key for key, row in recorded.items() if row.kind == kind and key not in mine}
         return self._resolver(kind).changed(mine, gone) if mine or gone else Found()
 
     def _resolver(self, kind: IdentityKind) -> Resolver:
@@ -300,28 +302,30 @@ class _Now:
             rows=MatchRows(self._stage.source, self._connection),
             model=models_in_use(self._connection, self._stage.source)[kind],
             decisions=self._decisions,
-            recorded={key: row.entity_id for key, row in self.recorded.items() if row.kind == kind},
-            seen={**{key: row.seen for key, row in self.recorded.items()}, **self._seen},
-            age=self._age,
+            members=self.members,
+            new=self._new,
             limits=self._stage.limits,
         )
 
-    def recorded_entity(self, key: str) -> str | None:
-        """The entity that a record is recorded as a member of."""
-        row = self.recorded.get(key)
-        return None if row is None else row.entity_id
-
-    def entity_of(self, found: Iterable[Found]) -> dict[str, str]:
-        """Every member record's entity, once what was found is recorded."""
-        result = {key: row.entity_id for key, row in self.recorded.items() if key not in self.gone}
+    def entities_of(self, records: Collection[str], found: Iterable[Found]) -> dict[str, str]:
+        """The entity of each record that will be a member, once what was found is recorded."""
+        recorded = self.members.of_records(records)
+        result = {key: row.entity_id for key, row in recorded.items() if key not in self.gone}
         for one in found:
-            result |= one.entity_of
+            result |= {key: one.entity_of[key] for key in records if key in one.entity_of}
         return result
+
+    def moved(self, found: Iterable[Found]) -> set[str]:
+        """The records that are members of another entity than is recorded, or of none any more."""
+        entity_of = {key: entity for one in found for key, entity in one.entity_of.items()}
+        recorded = self.members.of_records(entity_of)
+        stayed = {key for key, row in recorded.items() if row.entity_id == entity_of[key]}
+        return (entity_of.keys() - stayed) | self.gone
 
     def member_row(self, key: str, entity: str) -> dict[str, Any]:
         """The row of a record that is a member of `entity` now."""
         edited = self.edited.get(key)
-        recorded: Any = self.recorded.get(key)
+        recorded: Any = self.members.of_records([key]).get(key)
         return {
             "source": self._stage.source,
             "document_id": key,
@@ -329,7 +333,7 @@ class _Now:
             "identity_digest": digest_of(edited.identity) if edited else recorded.identity_digest,
             "entity_id": entity,
             "kind": json.loads(edited.identity)["kind"] if edited else recorded.kind,
-            "seen": self._seen[key],
+            "seen": recorded.seen if recorded else self._new[key],
         }
 
 

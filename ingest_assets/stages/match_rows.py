@@ -9,6 +9,7 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -66,10 +67,14 @@ class MatchRows:
     def as_compared(self, identities: Mapping[str, Identity]) -> dict[str, Features]:
         """Records as they are compared: without the values that too many others have too."""
         features = {key: features_of(key, identity) for key, identity in identities.items()}
-        keys = {key: block_number(key) for each in features.values() for key in block_keys(each)}
-        sizes = self.sizes(set(keys.values()))
-        cut = cut_blocks({key: sizes.get(block, 0) for key, block in keys.items()})
+        cut = self.cut({key for each in features.values() for key in block_keys(each)})
         return {key: without_shared(each, cut) for key, each in features.items()}
+
+    def cut(self, keys: Iterable[str], now: Mapping[int, int] = MappingProxyType({})) -> dict[str, int]:
+        """The blocks that are too large to be used: how many members they have, or will have `now`."""
+        numbers = {key: block_number(key) for key in keys}
+        sizes = {**self.sizes(set(numbers.values())), **now}
+        return cut_blocks({key: sizes.get(number, 0) for key, number in numbers.items()})
 
     def recorded_blocks(self, ids: Iterable[str]) -> dict[str, set[int]]:
         """The blocks that records are recorded in."""

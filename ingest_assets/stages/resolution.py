@@ -16,15 +16,15 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ingest_assets.entities import Features, Limits, MatchModel, block_keys, cut_blocks, score
+from ingest_assets.entities import Features, Limits, MatchModel, block_keys, score
 from ingest_assets.entities.blocking import BOUNDS
 from ingest_assets.entities.clusters import Contradiction, Pair, cluster
 from ingest_assets.entities.continuity import Event, continue_ids
 from ingest_assets.entities.decisions import Decisions
 from ingest_assets.entities.ids import entity_id
 from ingest_assets.stages.match_rows import MatchRows, block_number, blocks_of
-
-REASON_PAIRS = 3
+from ingest_assets.stages.members import Members
+from ingest_assets.stages.reasons import OTHER_KIND, Reasons
 
 
 @dataclass
@@ -40,20 +40,21 @@ class Found:
     pairs: list[Pair] = field(default_factory=list)
     candidates: dict[str, int] = field(default_factory=dict)  # pairs compared, by blocking rule
     cut: dict[str, int] = field(default_factory=dict)  # blocks too large to use: how many members
+    features: dict[str, Features] = field(default_factory=dict)  # of records, while they are compared
+    ended: dict[str, list[str]] = field(default_factory=dict)  # entities without a member, and who those were
     contradictions: list[Contradiction] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Resolver:
-    """Resolves one kind of entity. `recorded` maps its member records to their entities."""
+    """Resolves one kind of entity."""
 
     source: str
     rows: MatchRows
     model: MatchModel
     decisions: Decisions
-    recorded: Mapping[str, str]
-    seen: Mapping[str, int]  # the order in which records first came, those that come now included
-    age: Mapping[str, int]  # that in which entities were made, those that ended included
+    members: Members
+    new: Mapping[str, int]  # records that were never members: the order in which they came
     limits: Limits
 
     def everything(self) -> Found:
@@ -65,14 +66,15 @@ class Resolver:
             pairs=scored.pairs,
             candidates=dict(scored.candidates),
             cut=dict(scored.cut),
+            features={f.id: f for f in records},
         )
-        ids = {f.id for f in records}
-        return self._clustered(found, ids, scored.pairs, set(self.recorded) - ids)
+        return self._clustered(found, set(found.features), scored.pairs, self._all() - found.features.keys())
 
     def decided_anew(self) -> Found:
         """Cluster all records again by the weights on record: decisions changed, and nothing else."""
-        mine = [pair for pair in self.rows.pairs() if pair[0] in self.recorded and pair[1] in self.recorded]
-        return self._clustered(Found(), set(self.recorded), mine)
+        mine = self._all()
+        pairs = [pair for pair in self.rows.pairs() if pair[0] in mine and pair[1] in mine]
+        return self._clustered(Found(), mine, pairs)
 
     def changed(self, changed: Mapping[str, Features], gone: Collection[str]) -> Found:
         """Compare what changed with its neighbours, and cluster what that touches."""
@@ -83,6 +85,14 @@ class Resolver:
         kept = (p for p in self.rows.pairs(area) if p[0] not in found.stale and p[1] not in found.stale)
         inside = [p for p in (*kept, *found.pairs) if p[0] in area and p[1] in area]
         return self._clustered(found, area, inside, gone)
+
+    def _all(self) -> set[str]:
+        return {key for key, row in self.members.all().items() if row.kind == self.model.kind}
+
+    def _entities_of(self, records: Collection[str]) -> dict[str, str]:
+        """The entity of each that is a member of one of this kind."""
+        rows = self.members.of_records(records)
+        return {key: row.entity_id for key, row in rows.items() if row.kind == self.model.kind}
 
     def _compared(self, changed: Mapping[str, Features], gone: Collection[str]) -> Found:
         before = self.rows.recorded_blocks((*changed, *gone))
@@ -105,6 +115,7 @@ class Resolver:
             pairs=scored.pairs,
             candidates=dict(scored.candidates),
             cut=cut,
+            features={f.id: f for f in records},
         )
 
     def _of_kind(self, ids: Collection[str]) -> dict[str, Features]:
@@ -112,9 +123,8 @@ class Resolver:
 
     def _cut(self, records: Iterable[Features], sizes: Mapping[int, tuple[int, int]]) -> dict[str, int]:
         """The blocks of records that are too large to be used: how many members they have now."""
-        keys = {key: block_number(key) for features in records for key in block_keys(features)}
-        counts = self.rows.sizes(set(keys.values())) | {b: now for b, (_, now) in sizes.items()}
-        return cut_blocks({key: counts.get(block, 0) for key, block in keys.items()})
+        keys = {key for features in records for key in block_keys(features)}
+        return self.rows.cut(keys, {block: now for block, (_, now) in sizes.items()})
 
     def _sizes(
         self, before: Mapping[str, set[int]], after: Mapping[str, set[int]]
@@ -133,9 +143,6 @@ class Resolver:
 
     def _area(self, seeds: set[str], found: Found, gone: Collection[str]) -> set[str]:
         """The seeds and all that is connected with them, entities as they were given whole."""
-        members = defaultdict(list)
-        for record, entity in self.recorded.items():
-            members[entity].append(record)
         linked = defaultdict(set)
         for left, right in (
             *self.decisions.same,
@@ -143,18 +150,25 @@ class Resolver:
         ):
             linked[left].add(right)
             linked[right].add(left)
-        frontier = seeds | {m for record in gone for m in members[self.recorded[record]]}
+        frontier = seeds | self._fellows(gone)
         area: set[str] = set()
-        there = (self.recorded.keys() | found.blocks.keys()) - set(gone)
-        while frontier := (frontier & there) - area:
+        while frontier := (self._there(frontier - area, found) - set(gone)):
             area |= frontier
-            reached = {m for record in frontier for m in linked[record]}
-            reached |= {m for record in frontier for m in members.get(self.recorded.get(record, ""), ())}
+            reached = {m for record in frontier for m in linked[record]} | self._fellows(frontier)
             for left, right, weight in self.rows.pairs(frontier - found.stale):
                 if weight >= self.model.join_at and left not in found.stale and right not in found.stale:
                     reached |= {left, right}
             frontier = reached
         return area
+
+    def _fellows(self, records: Collection[str]) -> set[str]:
+        """All members of the entities that the records are members of."""
+        whole = self.members.of_entities(set(self._entities_of(records).values()))
+        return {member for members in whole.values() for member in members}
+
+    def _there(self, records: Collection[str], found: Found) -> set[str]:
+        """Those that are records of this kind: a decision may name any."""
+        return (records & found.blocks.keys()) | self._entities_of(records).keys()
 
     def _clustered(
         self, found: Found, area: set[str], pairs: Collection[Pair], gone: Collection[str] = ()
@@ -162,82 +176,55 @@ class Resolver:
         clustering = cluster(
             area, pairs, self.decisions.same, self.decisions.different, join_at=self.model.join_at
         )
-        concerned = {self.recorded[record] for record in (*area, *gone) if record in self.recorded}
-        before = {record: entity for record, entity in self.recorded.items() if entity in concerned}
-        taken = set(self.age)
+        before = self._before({*area, *gone})
+        rows = self.members.of_records({*area, *before})
+        seen = {
+            **{key: row.seen for key, row in rows.items()},
+            **{k: self.new[k] for k in area - rows.keys()},
+        }
+        made: set[str] = set()
 
         def new_id(oldest: str) -> str:
-            made = entity_id(self.source, self.model.kind, oldest, taken)
-            taken.add(made)
-            return made
+            new = entity_id(
+                self.source, self.model.kind, oldest, lambda one: one in made or self.members.has(one)
+            )
+            made.add(new)
+            return new
 
-        continued = continue_ids(clustering.clusters, before, self.seen, self.age, new_id)
+        ages = self.members.ages(before.values())
+        continued = continue_ids(clustering.clusters, before, seen, ages, new_id)
         found.entity_of, found.created = continued.entity_of, continued.created
         found.retired, found.contradictions = continued.retired, clustering.contradictions
-        reasons = _Reasons(self, before, continued.entity_of, pairs)
-        found.events = [(event, reasons.of(event)) for event in continued.events]
+        reasons = Reasons(self.rows, self.model.version, self.decisions, found, before, pairs)
+        found.events = reasons.of_all(continued.events)
+        found.features = {}
+        for member, entity in sorted(before.items(), key=lambda item: seen[item[0]]):
+            if entity in found.retired and found.retired[entity] is None:
+                found.ended.setdefault(entity, []).append(member)
         return found
 
+    def _before(self, records: Collection[str]) -> dict[str, str]:
+        """Every member of each entity concerned: its entity."""
+        whole = self.members.of_entities(set(self._entities_of(records).values()))
+        return {member: entity for entity, members in whole.items() for member in members}
 
-class _Reasons:
-    """Why an event happened: the weightiest pairs, the decisions, and the model."""
 
-    def __init__(
-        self,
-        resolver: Resolver,
-        before: Mapping[str, str],
-        entity_of: Mapping[str, str],
-        pairs: Iterable[Pair],
-    ) -> None:
-        self._before, self._entity_of = before, entity_of
-        self._model = resolver.model.version
-        self._inside: dict[str, list[Pair]] = defaultdict(list)
-        self._across: dict[frozenset[str], list[Pair]] = defaultdict(list)
-        for pair in pairs:
-            left, right = entity_of[pair[0]], entity_of[pair[1]]
-            if left == right:
-                self._inside[left].append(pair)
-            else:
-                self._across[frozenset((left, right))].append(pair)
-        self._decisions = defaultdict(list)
-        for decision in resolver.decisions.made:
-            for record in (decision.left, decision.right):
-                if record in entity_of:
-                    self._decisions[entity_of[record]].append(decision)
+def lead_on(found: list[Found]) -> list[Found]:
+    """Where records turned out to be of another kind, the id of what they were leads to what they are."""
+    entity_of = {record: entity for one in found for record, entity in one.entity_of.items()}
+    for one in found:
+        leads = {
+            ended: next((entity_of[m] for m in ms if m in entity_of), None) for ended, ms in one.ended.items()
+        }
+        one.retired |= leads
+        one.events = [_led_on(event, reason, leads.get(event.entity_id)) for event, reason in one.events]
+    return found
 
-    def of(self, event: Event) -> dict[str, Any]:
-        """As the ledger has it, in JSON."""
-        if event.kind in {"retire", "leave"}:
-            return {
-                "because": "its records are gone, or are of another kind now"
-                if event.kind == "retire"
-                else "the record is gone, or is of another kind now"
-            }
-        strongest = sorted(self._pairs(event), key=lambda pair: (-pair[2], pair))[:REASON_PAIRS]
-        decided = [
-            f"{d.left} and {d.right} are {d.verdict}" + (f" ({d.who}: {d.why})" if d.who or d.why else "")
-            for d in self._decisions.get(event.entity_id, ())
-        ]
-        if event.kind == "split" and not decided:
-            because = (
-                "what speaks for one entity is not enough any more: a record, a decision or the model changed"
-            )
-            return {"because": because, "pairs": strongest, "decisions": [], "model": self._model}
-        return {"pairs": strongest, "decisions": decided[:REASON_PAIRS], "model": self._model}
 
-    def _pairs(self, event: Event) -> list[Pair]:
-        inside = self._inside.get(event.entity_id, [])
-        if event.kind == "split":
-            # What still speaks for one entity, and was not enough.
-            return self._across.get(frozenset((event.entity_id, event.other_id or "")), [])
-        if event.kind == "merge":
-            was = self._before
-            return [
-                p for p in inside if (was.get(p[0]) == event.other_id) != (was.get(p[1]) == event.other_id)
-            ]
-        if event.kind in {"join", "move"}:
-            return [p for p in inside if event.document_id in p[:2]]
-        return inside
+def _led_on(event: Event, reason: dict[str, Any], successor: str | None) -> tuple[Event, dict[str, Any]]:
+    if event.kind != "retire" or successor is None:
+        return event, reason
+    return Event("merge", successor, event.entity_id), {"because": OTHER_KIND}
 
 
 def in_natural_order(ids: Iterable[str]) -> list[str]:

@@ -221,6 +221,41 @@ def test_a_record_that_becomes_of_the_other_kind(tmp_path: Path, monkeypatch: py
         assert clusters(steps) == clusters(once)
 
 
+def test_the_id_of_a_record_that_becomes_of_the_other_kind_leads_to_what_it_is(tmp_path: Path) -> None:
+    with ToyBench(tmp_path) as bench:
+        bench.toy.put(ADA, ADA_TOO, ADAM)
+        bench.refresh()
+        was = entities(bench)["people/1"]
+        bench.toy.put(_record(1, "Ada Lovelace Ltd", "ada@engine.org", kind="organisation"))
+        bench.toy.put(_record(3, "Engine Ltd", "ada@engine.org", kind="organisation"))
+        bench.refresh()
+        firm = entities(bench)["people/1"]
+        assert firm != was
+        assert ("merge", firm, was, None) in events(bench)
+        hits = Searcher(bench, "crm").search("about", where={"entity_ids": [was]}).hits
+        assert "people/1" in {hit.document_id for hit in hits}
+        # And back: an id that ended stays ended, and leads on.
+        bench.toy.put(ADA, ADA_TOO)
+        bench.refresh()
+        person = entities(bench)["people/1"]
+        assert person not in {was, firm}
+        with bench.ledger.reading() as connection:
+            assert living_id(connection, "crm", was) == living_id(connection, "crm", firm) == person
+
+
+def test_an_event_tells_which_rules_brought_its_records_together(tmp_path: Path) -> None:
+    with ToyBench(tmp_path) as bench:
+        bench.toy.put(ADA, ADAM)
+        resolve(bench)
+        bench.toy.put(ADA_TOO)
+        resolve(bench)
+        joined = view(bench.ledger, "crm", "people/3", Decisions()).history[0]
+        assert joined.kind == "join"
+        [[left, right, weight, rules]] = joined.reason["pairs"]
+        assert (left, right, rules) == ("people/1", "people/3", ["person/email"])
+        assert weight > 0
+
+
 def test_links_are_mended_after_a_crash_whose_change_was_taken_back(tmp_path: Path) -> None:
     note = document("notes/1", "About her.", refs=["people/3"])
     apart = _record(3, "A. Lovelace", "al@home.net")
