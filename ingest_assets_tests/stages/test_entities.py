@@ -252,7 +252,7 @@ def test_an_event_tells_which_rules_brought_its_records_together(tmp_path: Path)
         joined = view(bench.ledger, "crm", "people/3", Decisions()).history[0]
         assert joined.kind == "join"
         [[left, right, weight, rules]] = joined.reason["pairs"]
-        assert (left, right, rules) == ("people/1", "people/3", ["person/email"])
+        assert (left, right, rules) == ("people/1", "people/3", ["person/email", "person/sound_near"])
         assert weight > 0
 
 
