@@ -43,7 +43,9 @@ def home(documents: int, seed: int) -> Iterator[Path]:
 def run(folder: Path, arguments: Sequence[str]) -> Finished:
     """Run `python -m ARGUMENTS` in the folder. Raises CalledProcessError when it fails."""
     repository = str(Path(__file__).parents[1])
-    environment = os.environ | {"PYTHONPATH": repository, "DAGSTER_HOME": str(folder / ".ingest" / "dagster")}
+    # Compiled once and kept, as where a user has installed us: some build machines forbid it.
+    ordinary = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment = ordinary | {"PYTHONPATH": repository, "DAGSTER_HOME": str(folder / ".ingest" / "dagster")}
     command = [sys.executable, "-m", *arguments]
     started = time.perf_counter()
     with subprocess.Popen(command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE) as process:

@@ -1,7 +1,7 @@
 """The Qdrant engine in this process (qdrant-edge-py), one directory a published revision.
 
     <home>/<collection>/CURRENT                the live revision's name
-    <home>/<collection>/000003-000017/         generation 3, revision 17: never written again
+    <home>/<collection>/000003-000017/         generation 3, revision 17: what it says never changes again
     <home>/<collection>/work-000003/           the one writer's copy; thrown away when it is found
 
 A writer never touches what readers may have open: it works on a copy, and `commit` makes the copy the

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -112,16 +113,21 @@ def _with(first: Sequence[str], rest: Iterator[Sequence[str]]) -> Iterator[Seque
 
 
 def work() -> None:
-    """The process's life: both models are loaded before the first question comes."""
-    from ingest_assets.embedding.bm25 import TermWeights
+    """The process's life: both models are loaded, that of meaning, which is asked first, before the other."""
     from ingest_assets.embedding.bundled import BundledModel
 
     dense = BundledModel()
-    sparse = TermWeights()
     dense.embed(["Loads the table of token vectors."])
-    serve(partial(_answer, dense, sparse))
+    with ThreadPoolExecutor(1) as thread:
+        serve(partial(_answer, dense, thread.submit(_term_weights)))
 
 
-def _answer(dense: DenseModel, sparse: Any, question: tuple[str, list[str]]) -> object:
+def _term_weights() -> Any:
+    from ingest_assets.embedding.bm25 import TermWeights
+
+    return TermWeights()
+
+
+def _answer(dense: DenseModel, sparse: Future[Any], question: tuple[str, list[str]]) -> object:
     model, texts = question
-    return dense.embed(texts) if model == "dense" else sparse.documents(texts)
+    return dense.embed(texts) if model == "dense" else sparse.result().documents(texts)

@@ -94,9 +94,11 @@ class Collection:
             number = generations.target(session, live, rebuild=run.rebuild)
         with self.store.writer(self.collection, number) as writer, temporary_table(session, _pending):
             work = _Work(self, number, writer, session)
+            waiting = False
             for page in self._pages(ledger, number):
-                yield from work.upsert(page)
-            waiting = self._waiting(ledger)
+                ready = [row for row in page if row.vector is not None and row.indices is not None]
+                waiting = waiting or len(ready) < len(page)
+                yield from work.upsert(ready)
             for page in self._removals(ledger, number, waiting):
                 yield from work.delete(page)
             yield from work.commit()
@@ -166,7 +168,7 @@ class Collection:
         )
 
     def _pages(self, ledger: Ledger, number: int) -> Iterator[Sequence[Any]]:
-        """Chunks with both vectors whose point is missing, or holds something else."""
+        """Chunks whose point is missing, or holds something else, with their vectors where they are there."""
         entities = sa.func.coalesce(_about.c.digest, "")
         here = sa.and_(
             _point.c.collection == self.collection,
@@ -183,13 +185,11 @@ class Collection:
         ]
         # Vectors last: they are looked up for chunks that differ only.
         query = self.with_vectors(columns, _chunk.outerjoin(_about, about).outerjoin(_point, here)).where(
-            _dense.c.text_digest.is_not(None),
-            _sparse.c.text_digest.is_not(None),
             sa.or_(
                 _point.c.chunk_id.is_(None),
                 _point.c.chunk_digest != _chunk.c.digest,
                 _point.c.entities_digest != entities,
-            ),
+            )
         )
         yield from pages(ledger, query, _chunk.c.chunk_id, BATCH)
 
@@ -198,10 +198,6 @@ class Collection:
         return self.with_vectors(columns).where(
             sa.or_(_dense.c.text_digest.is_(None), _sparse.c.text_digest.is_(None))
         )
-
-    def _waiting(self, ledger: Ledger) -> bool:
-        with ledger.reading() as connection:
-            return connection.execute(self._lacking([_chunk.c.chunk_id]).limit(1)).first() is not None
 
     def _removals(self, ledger: Ledger, number: int, waiting: bool) -> Iterator[Sequence[Any]]:  # noqa: FBT001
         """Points without a chunk. Those of a document that waits for vectors stay until they are there."""
@@ -253,6 +249,8 @@ class _Work:
     uncommitted: int = 0
 
     def upsert(self, rows: Sequence[Any]) -> Iterator[Step]:
+        if not rows:
+            return
         yield from self._hold(
             {
                 "chunk_id": row.chunk_id,
