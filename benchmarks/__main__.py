@@ -1,4 +1,4 @@
-"""`python -m benchmarks build|refresh|search`: print figures, and write them as JSON.
+"""`python -m benchmarks build|refresh|search|serve`: print figures, and write them as JSON.
 
 `python -m benchmarks entities` has options of its own.
 """
@@ -11,9 +11,14 @@ import platform
 import sys
 from pathlib import Path
 
-from benchmarks import build, entities, refresh, search
+from benchmarks import build, entities, refresh, search, serve
 
-COMMANDS = {"build": build.measure, "refresh": refresh.measure, "search": search.measure}
+COMMANDS = {
+    "build": build.measure,
+    "refresh": refresh.measure,
+    "search": search.measure,
+    "serve": serve.measure,
+}
 RESULTS = Path(__file__).parent / "results"
 
 
