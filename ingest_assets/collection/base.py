@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from ingest_assets.model import Float32Array, SparseVectors
 
@@ -46,8 +46,7 @@ class Points:
     payloads: Sequence[Payload]
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
+class Scored(NamedTuple):  # two hundred a query: a tuple is made in a third of the time
     """One hit of one leg. The payload is fetched later, for those that are shown."""
 
     id: str

@@ -6,6 +6,7 @@ leg's best hundred, half and half, was the only one never below the better leg (
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 
 from ingest_assets.collection.base import Scored
@@ -13,19 +14,20 @@ from ingest_assets.collection.base import Scored
 LEG_LIMIT = 100
 
 
-def min_max(legs: Sequence[Sequence[Scored]]) -> list[Scored]:
+def min_max(legs: Sequence[Sequence[Scored]], limit: int) -> list[Scored]:
     """The mean of the legs' scores, each leg stretched to [0, 1]; what a leg does not have counts 0 there.
 
-    Best first; ties by id, so that equal scores come in the same order every time.
+    The best `limit`, best first; ties by id, so that equal scores come in the same order every time.
     """
     fused: dict[str, float] = {}
     for leg in legs:
         if not leg:
             continue
-        scores = [point.score for point in leg]
+        scores = [score for _, score in leg]
         low, span = min(scores), max(scores) - min(scores)
-        for point in leg:
+        for key, score in leg:
             # With one hit, or equal ones, there is nothing to stretch: each is the leg's best.
-            share = (point.score - low) / span if span else 1.0
-            fused[point.id] = fused.get(point.id, 0.0) + share / len(legs)
-    return [Scored(key, score) for key, score in sorted(fused.items(), key=lambda item: (-item[1], item[0]))]
+            share = (score - low) / span if span else 1.0
+            fused[key] = fused.get(key, 0.0) + share / len(legs)
+    best = heapq.nsmallest(limit, [(-score, key) for key, score in fused.items()])
+    return [Scored(key, -score) for score, key in best]

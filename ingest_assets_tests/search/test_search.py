@@ -154,23 +154,24 @@ _legs = st.lists(
 
 @given(_legs)
 def test_fusion(legs: list[list[Scored]]) -> None:
-    fused = min_max(legs)
+    fused = min_max(legs, 100)
     assert {point.id for point in fused} == {point.id for leg in legs for point in leg}
     assert len({point.id for point in fused}) == len(fused)
     assert all(-1e-9 <= point.score <= 1 + 1e-9 for point in fused)
     assert fused == sorted(fused, key=lambda point: (-point.score, point.id))
-    assert [p.id for p in min_max(legs[::-1])] == [p.id for p in fused] or any(
+    assert [p.id for p in min_max(legs[::-1], 100)] == [p.id for p in fused] or any(
         abs(a.score - b.score) < 1e-9 for a, b in pairwise(fused)
     )
+    assert min_max(legs, 2) == fused[:2]
     scaled = [[Scored(point.id, point.score * 4 + 8) for point in leg] for leg in legs]
-    assert {p.id: round(p.score, 9) for p in min_max(scaled)} == {p.id: round(p.score, 9) for p in fused}
+    assert {p.id: round(p.score, 9) for p in min_max(scaled, 100)} == {p.id: round(p.score, 9) for p in fused}
 
 
 def test_fusion_by_hand() -> None:
     dense = [Scored("a", 0.9), Scored("b", 0.5), Scored("c", 0.1)]
     sparse = [Scored("b", 12.0), Scored("d", 2.0)]
-    assert min_max([dense, sparse]) == [
+    assert min_max([dense, sparse], 100) == [
         Scored("b", 0.75), Scored("a", 0.5), Scored("c", 0.0), Scored("d", 0.0),
     ]  # fmt: skip
-    assert min_max([[Scored("a", 3.0)]]) == [Scored("a", 1.0)]
-    assert min_max([]) == []
+    assert min_max([[Scored("a", 3.0)]], 100) == [Scored("a", 1.0)]
+    assert min_max([], 100) == []
