@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -305,7 +306,7 @@ def count_up(connection: sa.Connection, counter: sa.Column[int], key: Mapping[st
 def delete_keys(connection: sa.Connection, table: sa.Table, scope: Mapping[str, Any], column: str,
                 keys: Iterable[str]) -> None:  # fmt: skip
     """Delete the rows in `scope` whose `column` is one of `keys`."""
-    for part in batched(list(keys), MAX_BOUND_VALUES):
+    for part in batched(keys, MAX_BOUND_VALUES):
         where = [table.c[name] == value for name, value in scope.items()]
         connection.execute(table.delete().where(*where, table.c[column].in_(part)))
 
@@ -356,7 +357,8 @@ def holds_one_of(
     return sa.exists().select_from(each).where(each.c.value.in_(sorted(values)))
 
 
-def batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """Slices of at most `size`, in order."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of at most `size`, in order."""
+    remaining = iter(items)
+    while part := list(islice(remaining, size)):
+        yield part

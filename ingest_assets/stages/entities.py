@@ -360,24 +360,24 @@ def orphans(source: str, table: sa.Table, kept: sa.ColumnElement[bool], *extra: 
     return sa.select(table.c.document_id, *extra).where(table.c.source == source, ~present)
 
 
-def _block_rows(source: str, found: Iterable[Found]) -> list[dict[str, Any]]:
-    return [
+def _block_rows(source: str, found: Iterable[Found]) -> Iterator[dict[str, Any]]:
+    return (
         {"source": source, "block": block, "document_id": record}
         for one in found
         for record, blocks in one.blocks.items()
         for block in sorted(blocks)
-    ]
+    )
 
 
-def _pair_rows(source: str, found: Iterable[Found]) -> list[dict[str, Any]]:
-    return [
+def _pair_rows(source: str, found: Iterable[Found]) -> Iterator[dict[str, Any]]:
+    return (
         {"source": source, "left": left, "right": right, "weight": weight}
         for one in found
         for left, right, weight in one.pairs
-    ]
+    )
 
 
-def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> Delta:
-    if rows:
-        connection.execute(table.insert(), list(rows))
+def _insert(connection: sa.Connection, table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> Delta:
+    for part in batched(rows, ROWS):
+        connection.execute(table.insert(), part)
     return Delta()
