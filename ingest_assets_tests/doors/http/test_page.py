@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from ingest_assets.cli.runs import run_sources
 from ingest_assets_tests.built import Home
 from ingest_assets_tests.doors.http.browser import Page, browser
 from ingest_assets_tests.doors.http.served import READER, Served, served
+from ingest_assets_tests.sources.repositories.repos import TestRepo
 
 HITS = "document.querySelectorAll('#hits > li').length"
+SOURCE = "document.getElementById('source').value"
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +77,37 @@ def test_modes_and_filters(page: Page, open_server: Served) -> None:
     page.js("history.back()")
     page.until(f"{HITS} === {count}")
     assert page.complaints == []
+
+
+def test_a_link_keeps_the_source(page: Page, built: Home, tmp_path: Path) -> None:
+    repository = TestRepo(tmp_path / "code" / "crank")
+    repository.commit(
+        {"crank.py": b'def crank(turns: int) -> int:\n    """A contract."""\n    return turns\n'}
+    )
+    home = built.with_settings(
+        ingest_repository_protocols="file", ingest_repository_roots=str(tmp_path / "code")
+    )
+    with home.bench() as bench:
+        bench.repositories.add(str(repository.path))
+    assert run_sources(home.load(), sources=["repositories"], overrides=home.overrides).success
+    titles = "[...document.querySelectorAll('#hits h2')].map(title => title.textContent)"
+    with served(home) as server:
+        opened(page, f"{server.url}/#query=contract&source=repositories")
+        page.until(HITS)
+        assert page.js(titles) == ["crank.py"]
+        assert page.js(SOURCE) == "repositories"
+        assert page.js("location.hash") == "#query=contract&source=repositories"
+        page.js("document.getElementById('source').value = 'crm'")
+        page.js("document.getElementById('source').dispatchEvent(new Event('change', {bubbles: true}))")
+        page.until(f"{HITS} > 1")
+        assert page.js("location.hash") == "#query=contract"  # the first source needs no word
+        page.js("history.back()")
+        page.until(f"{HITS} === 1")
+        assert page.js(SOURCE) == "repositories"
+        opened(page, f"{server.url}/#query=contract&source=of-another-server")
+        page.until(f"{HITS} > 1")
+        assert page.js(SOURCE) == "crm"
+        assert page.complaints == []
 
 
 def test_keys(page: Page, open_server: Served) -> None:
@@ -165,7 +199,7 @@ def test_a_hit_with_a_web_address_is_a_link_that_tells_nothing(page: Page, open_
 
 
 def test_a_token_is_asked_for_and_kept_for_the_tab(page: Page, guarded: Served) -> None:
-    page.go(guarded.url)
+    page.go(f"{guarded.url}/#query=contract&kind=email")
     page.until("!(document.getElementById('entry')?.hidden ?? true)")
     page.js("document.getElementById('token').focus()")
     page.type("wrong")
@@ -175,7 +209,8 @@ def test_a_token_is_asked_for_and_kept_for_the_tab(page: Page, guarded: Served) 
     page.type(READER)
     page.press("Enter")
     page.until("document.getElementById('entry').hidden && !!document.querySelector('#index b')")
-    assert search(page, "contract") == 10
+    page.until(HITS)  # of what the link asked for
+    assert page.js("location.hash") == "#kind=email&query=contract"
     page.call("Page.reload")
     page.until(HITS)
     assert READER not in page.js("document.cookie + JSON.stringify(localStorage) + location.href")

@@ -86,6 +86,7 @@ function say(text, wrong = false) {
 function remember(asked, keep) {
   const kept = new URLSearchParams(asked.filters);
   if (asked.query) kept.set("query", asked.query);
+  if (asked.source && asked.source !== sources()[0]) kept.set("source", asked.source);
   if (asked.mode !== "hybrid") kept.set("mode", asked.mode);
   if (asked.limit !== 10) kept.set("limit", asked.limit);
   const target = `#${kept}`;
@@ -96,27 +97,35 @@ function recall() {
   const kept = new URLSearchParams(location.hash.slice(1));
   for (const name of ["query", ...FILTERS]) $(name).value = (kept.get(name) ?? "").replace(/T23:59:59Z$/, "");
   $("limit").value = kept.get("limit") ?? 10;
+  choose(kept.get("source"));
   const mode = document.querySelector(`input[name=mode][value="${CSS.escape(kept.get("mode") ?? "hybrid")}"]`);
   if (mode) mode.checked = true;
   $("filters").open = roomy() && FILTERS.some((name) => kept.has(name));
   search("replaceState");
 }
 
+// The sources there are; the first is searched unless another one is chosen.
+const sources = () => [...$("source").options].map((option) => option.value);
+
+function choose(source) {
+  $("source").value = sources().includes(source) ? source : sources()[0] ?? "";
+}
+
 async function lookAtIndex() {
-  let sources;
+  let held;
   try {
-    ({ sources } = await ask("/status"));
+    held = Object.entries((await ask("/status")).sources);
   } catch (error) {
     $("index").textContent = error instanceof TypeError ? "The server does not answer." : error.message;
     return false;
   }
   const chosen = $("source").value;
-  $("source").replaceChildren(...Object.keys(sources).map((name) => element("option", { value: name, textContent: name })));
-  if (chosen in sources) $("source").value = chosen;
-  $("index").replaceChildren(...Object.entries(sources).map(([name, held]) => element("span", { className: "source" },
-    element("b", { textContent: name }), ` ${held.documents.toLocaleString()} documents, ${held.points.toLocaleString()} of ${held.chunks.toLocaleString()} chunks searchable, `,
-    element("time", { dateTime: held.last_success ?? "", textContent: held.last_success ? `brought up to date ${ago(held.last_success)}` : "never built" }),
-    held.parked ? element("em", { textContent: `, ${held.parked.toLocaleString()} parked` }) : null)));
+  $("source").replaceChildren(...held.map(([name]) => element("option", { value: name, textContent: name })));
+  choose(chosen);
+  $("index").replaceChildren(...held.map(([name, source]) => element("span", { className: "source" },
+    element("b", { textContent: name }), ` ${source.documents.toLocaleString()} documents, ${source.points.toLocaleString()} of ${source.chunks.toLocaleString()} chunks searchable, `,
+    element("time", { dateTime: source.last_success ?? "", textContent: source.last_success ? `brought up to date ${ago(source.last_success)}` : "never built" }),
+    source.parked ? element("em", { textContent: `, ${source.parked.toLocaleString()} parked` }) : null)));
   return true;
 }
 
@@ -157,7 +166,7 @@ $("entry").addEventListener("submit", async (event) => {
   event.preventDefault();
   sessionStorage.setItem(TOKEN, $("token").value.trim());
   $("token").value = "";
-  if (await lookAtIndex()) { $("entry").hidden = true; $("query").focus(); search(); }
+  if (await lookAtIndex()) { $("entry").hidden = true; $("query").focus(); recall(); }
 });
 window.addEventListener("popstate", recall);
 
