@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
+from ingest_assets.automation.orphans import note_process
 from ingest_assets.collector import leave_out_what_is_there, look_at_all
 from ingest_assets.model import IngestError
 from ingest_assets.settings import load_settings
@@ -24,6 +25,11 @@ class Ingest(dg.ConfigurableResource[Workbench]):
     _bench: Workbench | None = PrivateAttr(default=None)
     _locked: set[str] = PrivateAttr(default_factory=set)
     _held: ExitStack = PrivateAttr(default_factory=ExitStack)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Before a run's first step; sensors and schedules, which are no runs, have nothing to note."""
+        if context.run is not None and context.instance is not None:
+            note_process(context.instance, context.run)
 
     @contextmanager
     def open(self, source: str) -> Iterator[Workbench]:

@@ -8,7 +8,6 @@ import dagster as dg
 
 from ingest_assets.assets.indexing import Moved, working_for
 from ingest_assets.assets.metadata import more_metadata, outcome_metadata
-from ingest_assets.automation.orphans import note_process
 from ingest_assets.automation.partitions import PARTITIONS
 from ingest_assets.catalog import CATALOG, CRM, REPOSITORIES
 from ingest_assets.reconcile import observer, reconcile
@@ -163,7 +162,6 @@ def _asset(source: str, spec: StageSpec) -> dg.AssetsDefinition:
     def stage_asset(
         context: dg.AssetExecutionContext, config: ReconcileConfig, ingest: Ingest
     ) -> dg.MaterializeResult[None]:
-        note_process(context)
         part = context.partition_key if spec.partitions else ""
         with ingest.open(source) as bench, working_for(context, bench, spec.name) as moved:
             run = replace(

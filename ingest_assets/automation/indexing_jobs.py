@@ -4,6 +4,7 @@ What belongs here: the tick that launches what is pending, and settles what nobo
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import dagster as dg
 
@@ -18,7 +19,8 @@ from ingest_assets.resources import Ingest
 from ingest_assets.settings import load_settings
 from ingest_assets.workbench import Workbench
 
-EVERY_S = 5
+# The daemon looks at sensors every 5 s. An interval of just that would be missed every other time.
+EVERY_S = 4
 
 
 def jobs_sensor() -> dg.SensorDefinition:
@@ -58,7 +60,9 @@ def _settle(instance: dg.DagsterInstance, bench: Workbench) -> None:
     timeout_s = bench.settings.indexing_job_timeout_seconds
     for settled in settle_orphans(bench.ledger, is_alive, timeout_s=timeout_s):
         if settled.worker_task_id and is_alive(settled.worker_task_id):
-            instance.run_launcher.terminate(settled.worker_task_id)
+            # Where the server that started it is gone, nobody can end it: it does when it looks at its job.
+            with suppress(dg.DagsterError):
+                instance.run_launcher.terminate(settled.worker_task_id)
 
 
 def _launchable(instance: dg.DagsterInstance, bench: Workbench, job: Job) -> bool:
@@ -66,7 +70,8 @@ def _launchable(instance: dg.DagsterInstance, bench: Workbench, job: Job) -> boo
     runs = instance.get_runs(dg.RunsFilter(tags={JOB_TAG: job.id}), limit=1)
     if runs:
         if runs[0].is_finished:
-            settle(bench.ledger, job.id, "failed", f"Its run {runs[0].run_id} ended before it began the job.")
+            reason = f"Its run {runs[0].run_id} ended before it began the job: start it again."
+            settle(bench.ledger, job.id, "failed", reason)
         return False
     try:
         bench.repositories.add(job.repo_path, job.git_ref)

@@ -7,11 +7,13 @@ from typing import Any
 
 import dagster as dg
 
+from ingest_assets.automation.orphans import NOT_YET, TAG
 from ingest_assets.catalog import CRM, REPOSITORIES, SOURCES, SourceSpec
 from ingest_assets.checks import AGREES, check_keys, quick_check_keys
 
 BUILD, REFRESH, AUDIT = "build_search_index", "refresh_search_index", "audit_search_index"
 TRAIN, INDEX = "train_match_models", "index_repository"
+_TAGS = {TAG: NOT_YET}
 
 
 def jobs() -> Sequence[Any]:
@@ -20,11 +22,13 @@ def jobs() -> Sequence[Any]:
     return [
         dg.define_asset_job(
             REFRESH,
+            tags=_TAGS,
             selection=crm.without_checks() | _quick_checks(CRM.name),
             description="Work off what changed since the last run. Drops nothing that is still wanted.",
         ),
         dg.define_asset_job(
             BUILD,
+            tags=_TAGS,
             selection=crm,
             config=build_config(CRM),
             description="Look at everything again and build a new generation beside the live one; search "
@@ -32,6 +36,7 @@ def jobs() -> Sequence[Any]:
         ),
         dg.define_asset_job(
             TRAIN,
+            tags=_TAGS,
             selection=crm.without_checks() | _quick_checks(CRM.name),
             config={"ops": {f"{CRM.name}__match_models": {"config": {"retrain": True}}}},
             description="Train the models by which records are matched anew, and work off what that changes. "
@@ -39,6 +44,7 @@ def jobs() -> Sequence[Any]:
         ),
         dg.define_asset_job(
             INDEX,
+            tags=_TAGS,
             selection=dg.AssetSelection.groups(REPOSITORIES.name).without_checks()
             | _quick_checks(REPOSITORIES.name),
             description="Fetch one repository, a partition, and work off what changed in it. With `rebuild`, "
@@ -46,6 +52,7 @@ def jobs() -> Sequence[Any]:
         ),
         dg.define_asset_job(
             AUDIT,
+            tags=_TAGS,
             selection=dg.AssetSelection.checks(*(key for s in SOURCES for key in check_keys(s, AGREES))),
             description="Compare every published point with what the ledger wants. Changes nothing.",
         ),

@@ -1,18 +1,22 @@
 """Runs whose process is gone.
 
 Dagster's default launcher cannot tell that a run's process was killed: the run would stay "started" for
-ever, keep its pool's slot, and no refresh would start again. So every step notes its process on its run,
-and whoever is about to start a run first settles those whose process does not exist any more.
+ever, keep its pool's slot, and no refresh would start again. So a process notes itself on its run before the
+first step, and whoever is about to start a run first settles those whose process does not exist any more. One
+that was killed before it could note itself is missed for as long as Dagster gives a run to start.
 """
 
 from __future__ import annotations
 
 import os
 import socket
+import time
 
 import dagster as dg
 
 TAG = "ingest/process"
+NOT_YET = "not noted yet"  # what the runs of our jobs have there at first
+_BEGUN = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 # A process's start is told by the machine's clock, which is set now and then: two readings may differ.
 CLOCK_TOLERANCE_S = 2.0
 
@@ -23,31 +27,46 @@ def process_tags() -> dict[str, str]:
     return {} if started is None else {TAG: f"{socket.gethostname()} {os.getpid()} {started:.2f}"}
 
 
-def note_process(context: dg.AssetExecutionContext) -> None:
-    """Write on the run which process works on it."""
+def note_process(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    """Write on the run which process works on it: this one."""
     tags = process_tags()
-    if tags.items() - context.run.tags.items():
-        context.instance.add_run_tags(context.run.run_id, tags)
+    if tags.items() - run.tags.items():
+        instance.add_run_tags(run.run_id, tags)
 
 
 def settle_orphans(instance: dg.DagsterInstance) -> list[str]:
-    """Mark as failed the started runs of this machine whose process is gone. Returns their ids.
+    """End the runs of this machine that have begun and whose process is gone. Returns their ids.
 
     A run on another machine is left to that machine, or to the launcher's own health check.
     """
+    patience_s = instance.run_monitoring_start_timeout_seconds
     settled = []
-    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-        pid = _gone(run.tags.get(TAG, ""))
-        if pid is None:
+    for record in instance.get_run_records(dg.RunsFilter(statuses=_BEGUN)):
+        run_id = record.dagster_run.run_id
+        if _lost(record, patience_s) is None:
             continue
         # Looked at again: it may have ended well between our look at it and our look for its process.
-        now = instance.get_run_by_id(run.run_id)
-        if now is not None and now.status == dg.DagsterRunStatus.STARTED:
-            instance.report_run_failed(
-                now, f"The process of this run ({pid}) is gone. Nothing recorded is lost."
-            )
-            settled.append(run.run_id)
+        now = instance.get_run_record_by_id(run_id)
+        if now is not None and (reason := _lost(now, patience_s)) is not None:
+            cancelled = now.dagster_run.status == dg.DagsterRunStatus.CANCELING
+            end = instance.report_run_canceled if cancelled else instance.report_run_failed
+            end(now.dagster_run, f"{reason} Nothing recorded is lost.")
+            settled.append(run_id)
     return settled
+
+
+def _lost(record: dg.RunRecord, patience_s: float) -> str | None:
+    """Why a run that has begun is taken for one without a process; None when it is not."""
+    run = record.dagster_run
+    noted = run.tags.get(TAG)
+    if noted is None or run.status not in _BEGUN:
+        return None
+    # While it starts, a run that was started again from the UI has the note of the one before it.
+    if noted == NOT_YET or run.status == dg.DagsterRunStatus.STARTING:
+        late = time.time() - record.update_timestamp.timestamp() > patience_s > 0
+        return f"No process began to work on this run within {patience_s} s." if late else None
+    pid = _gone(noted)
+    return None if pid is None else f"The process of this run ({pid}) is gone."
 
 
 def _gone(tag: str) -> int | None:

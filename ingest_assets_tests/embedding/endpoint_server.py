@@ -68,6 +68,7 @@ class Endpoint:
 
     url: str
     replies: deque[Reply] = field(default_factory=deque)
+    usual: Reply = field(default_factory=Reply)  # what it gives after them
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
@@ -75,7 +76,7 @@ class Endpoint:
     by_path: dict[str, object] = field(default_factory=dict)  # JSON for GET requests
 
     def then(self, *replies: Reply) -> Endpoint:
-        """The next replies; after them it behaves well again."""
+        """The next replies; after them it behaves as usual, which is well."""
         self.replies.extend(replies)
         return self
 
@@ -94,7 +95,7 @@ def _handler(endpoint: Endpoint) -> type[BaseHTTPRequestHandler]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             endpoint.requests.append(body)
             self._note()
-            reply = endpoint.replies.popleft() if endpoint.replies else Reply()
+            reply = endpoint.replies.popleft() if endpoint.replies else endpoint.usual
             time.sleep(reply.delay_s)
             answer = reply.body(body)
             raw = answer.encode() if isinstance(answer, str) else answer

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import dagster as dg
 import pytest
 
-from ingest_assets.automation.orphans import TAG, process_tags, settle_orphans
+from ingest_assets.automation.orphans import NOT_YET, TAG, process_tags, settle_orphans
+from ingest_assets.definitions import build_defs
 from ingest_assets.status import status as status_of_ledger
 from ingest_assets_tests.built import Home, command
 from ingest_assets_tests.embedding.endpoint_server import DIMENSION, Reply, serving
@@ -131,6 +132,30 @@ def test_only_runs_of_processes_that_are_gone_are_settled(built: Home) -> None:
         assert sorted(settled) == sorted(r for r, expected in runs.items() if expected == FAILURE)
 
 
+def test_a_run_that_no_process_came_to_work_on_is_settled_when_its_time_to_start_is_up(built: Home) -> None:
+    config = (built.dagster / "dagster.yaml").read_text("utf-8")
+    assert "start_timeout_seconds: 300" in config
+    starting, canceling = dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING
+    as_defined = build_defs(built.overrides).resolve_job_def("index_repository").tags
+    with built.instance() as instance:
+        kept = [
+            add_run(instance, "index_repository", STARTED, as_defined),
+            add_run(instance, "refresh_search_index", starting, {TAG: NOT_YET}),
+            # Started again from the UI, with the tags of the run before it.
+            add_run(instance, "refresh_search_index", starting, _tags(pid=_dead_pid())),
+            add_run(instance, "refresh_search_index", canceling, {TAG: NOT_YET}),
+        ]
+        foreign = add_run(instance, "a_job_of_somebody_else", STARTED, {})
+        assert settle_orphans(instance) == []
+    (built.dagster / "dagster.yaml").write_text(config.replace("seconds: 300", "seconds: 1"))
+    time.sleep(1.1)  # until that is up
+    with built.instance() as instance:
+        assert sorted(settle_orphans(instance)) == sorted(run.run_id for run in kept)
+        ends = [FAILURE, FAILURE, FAILURE, dg.DagsterRunStatus.CANCELED]
+        assert [status_of(instance, run.run_id) for run in kept] == ends
+        assert status_of(instance, foreign.run_id) == STARTED
+
+
 @pytest.mark.parametrize("status", [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED])
 def test_a_run_that_ended_keeps_its_end(built: Home, status: dg.DagsterRunStatus) -> None:
     with built.instance() as instance:
@@ -139,7 +164,14 @@ def test_a_run_that_ended_keeps_its_end(built: Home, status: dg.DagsterRunStatus
         assert status_of(instance, run.run_id) == status
 
 
-def test_a_step_notes_its_process(built: Home) -> None:
+def test_a_cancelled_run_whose_process_is_gone_ends_as_cancelled(built: Home) -> None:
+    with built.instance() as instance:
+        run = add_run(instance, "refresh_search_index", dg.DagsterRunStatus.CANCELING, _tags(pid=_dead_pid()))
+        assert settle_orphans(instance) == [run.run_id]
+        assert status_of(instance, run.run_id) == dg.DagsterRunStatus.CANCELED
+
+
+def test_a_run_notes_its_process(built: Home) -> None:
     report = built.refresh()
     with built.instance() as instance:
         run = instance.get_run_by_id(report.run_id)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from ingest_assets.assets.indexing import JOB_TAG
 from ingest_assets.automation.indexing_jobs import jobs_sensor
+from ingest_assets.automation.orphans import process_tags
 from ingest_assets.automation.repositories import heads_sensor
 from ingest_assets.cli.runs import RunReport, run_sources
 from ingest_assets.definitions import build_defs
 from ingest_assets.jobs import event_log
 from ingest_assets.jobs.queue import Repository, cancel, start, status_of
+from ingest_assets.jobs.workers import mark_running
 from ingest_assets.resources import Ingest
 from ingest_assets.search import Searcher
 from ingest_assets.stages.audit import audit
@@ -242,8 +247,6 @@ def test_a_cancelled_job_stops_and_says_so(jobs: Jobs, repo: TestRepo) -> None:
     late = jobs.start(repo.path)
     [request] = jobs.tick()
     with jobs.home.bench() as bench:
-        from ingest_assets.jobs.workers import mark_running
-
         run = jobs.instance.create_run_for_job(
             build_defs(jobs.home.overrides).resolve_job_def("index_repository"), tags=dict(request.tags)
         )
@@ -263,3 +266,25 @@ def test_a_job_that_fails_says_why(jobs: Jobs, repo: TestRepo) -> None:
     status = jobs.status(job_id)
     assert status["status"] == "failed"
     assert "cannot be opened" in str(status["error_message"])
+
+
+def test_a_job_whose_time_is_up_fails_though_the_server_that_could_end_its_run_is_gone(
+    home: Home, repo: TestRepo
+) -> None:
+    hasty = home.with_settings(indexing_job_timeout_seconds=0.01)
+    with hasty.instance() as instance:
+        jobs = Jobs(hasty, instance)
+        job_id = jobs.start(repo.path)
+        [request] = jobs.tick()
+        server = {GRPC_INFO_TAG: json.dumps({"host": "localhost", "socket": str(home.path / "gone.sock")})}
+        run = instance.create_run_for_job(
+            build_defs(hasty.overrides).resolve_job_def("index_repository"),
+            tags={**request.tags, **process_tags(), **server},
+            status=dg.DagsterRunStatus.STARTED,
+        )
+        with hasty.bench() as bench:
+            mark_running(bench.ledger, job_id, run.run_id)
+        time.sleep(0.02)  # until its time is up
+        assert jobs.tick() == []
+        status = jobs.status(job_id)
+        assert (status["status"], status["error_type"]) == ("failed", "JobTimeoutError")

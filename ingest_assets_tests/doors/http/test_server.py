@@ -18,9 +18,10 @@ from starlette.types import Receive, Scope, Send
 
 from ingest_assets.doors.http import Mounted
 from ingest_assets.doors.http.operations import CALLER
-from ingest_assets_tests.built import Home, command
+from ingest_assets_tests.built import Home
 from ingest_assets_tests.doors.http.served import AGENT, READER, TOKENS, Served, served
 from ingest_assets_tests.fixtures_built import IngestHere
+from ingest_assets_tests.standing import start_server
 
 
 def test_health_says_exactly_this(api: httpx.Client) -> None:
@@ -123,22 +124,9 @@ def test_another_application_stands_behind_the_same_tokens_and_limits(built_once
 @contextmanager
 def process(home: Home) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`ingest serve --json` in a process of its own, and where it listens."""
-    started = subprocess.Popen(
-        command("serve", "--json"),
-        env=home.with_settings(ingest_http_port=0).env,
-        cwd=home.path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    started, url = start_server(home, subprocess.PIPE)
     try:
-        assert started.stdout is not None
-        lines = ""
-        while not lines.rstrip().endswith("}"):
-            line = started.stdout.readline()
-            assert line, started.communicate()
-            lines += line
-        yield started, json.loads(lines)["url"]
+        yield started, url
     finally:
         if started.poll() is None:
             started.kill()
