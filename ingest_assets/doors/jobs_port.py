@@ -1,32 +1,27 @@
-"""What the doors need of background jobs; the jobs library provides it.
+"""What the doors need of background jobs, and how jobs read to whoever comes through one of them.
 
 A job is one indexing of one repository. Its events are the ones of `ingest.started.v1` to
-`ingest.completed.v1`, kept in order, so that a stream of them can be resumed and replayed.
+`ingest.completed.v1`, kept in order, so that a stream of them can be resumed and replayed. `queued_jobs`
+provides the jobs; agents and programs get the same answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args
+from typing import Protocol
 
-from ingest_assets.model import IngestError
+from pydantic import BaseModel, Field
 
-JobState = Literal["pending", "running", "completed", "failed", "cancelled"]
-JOB_STATES: tuple[JobState, ...] = get_args(JobState)
-SETTLED: frozenset[JobState] = frozenset({"completed", "failed", "cancelled"})
+from ingest_assets.jobs.events import Event
+from ingest_assets.jobs.rows import Status
+from ingest_assets.model import ConfigurationError
+
+SETTLED: frozenset[Status] = frozenset({"completed", "failed", "cancelled"})
 
 
-class JobRefusedError(IngestError):
+class JobRefusedError(ConfigurationError):
     """What was to be indexed is not allowed, or not there. The message is for whoever asked."""
-
-
-class UnknownJobError(IngestError):
-    """There is no job of this id (any more)."""
-
-
-class JobSettledError(IngestError):
-    """A job that has ended cannot be cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,70 +32,67 @@ class JobRequest:
     git_ref: str | None = None
     project_id: str | None = None
     force_reindex: bool = False
+    keep_ref: bool = False  # where none is given, that of a repository which is there already
 
 
-@dataclass(frozen=True, slots=True)
-class JobStarted:
+class JobStarted(BaseModel, frozen=True):
     """The answer to a start, given at once."""
 
     job_id: str
-    status: JobState
+    status: Status
     message: str
-    project_id: str | None
+    project_id: str
+    repository_id: str
+    repo_path: str
+    git_ref: str | None
+    force_reindex: bool
+    existing: bool = Field(description="Whether the job was there already.")
+    created_at: str
 
 
-@dataclass(frozen=True, slots=True)
-class JobStatus:
+class JobStatus(BaseModel, frozen=True):
     """How far a job is. Times are ISO 8601 in UTC."""
 
     job_id: str
     repo: str
+    repository_id: str
     git_ref: str | None
-    project_id: str | None
-    status: JobState
+    project_id: str
+    status: Status
     progress_percentage: int
     progress_message: str
     files_scanned: int
     files_indexed: int
     chunks_created: int
     error_message: str | None
+    cancel_requested: bool
     created_at: str
     started_at: str | None
     completed_at: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class JobEvent:
-    """One event: its place within its job, from 0, and the whole envelope."""
-
-    sequence: int
-    envelope: Mapping[str, Any]
-
-    @property
-    def is_last(self) -> bool:
-        """Whether nothing comes after it."""
-        return str(self.envelope.get("event_type", "")).startswith("ingest.completed.")
-
-
 class Jobs(Protocol):
-    """The jobs, wherever they run. Methods are called from several threads, and return soon."""
+    """The jobs, wherever they run. Methods are called from several threads, and return soon.
+
+    Those that take a job's id raise UnknownJobError when there is none of it (any more).
+    """
 
     def start(self, request: JobRequest) -> JobStarted:
         """Note the job down; somebody else does it. Raises JobRefusedError."""
         ...
 
     def status(self, job_id: str) -> JobStatus:
-        """Raises UnknownJobError."""
+        """How the job is, now."""
         ...
 
     def cancel(self, job_id: str) -> JobStatus:
-        """Ask that it ends. Raises UnknownJobError, and JobSettledError when it has ended."""
+        """Ask that it ends. Raises JobStateError when it has ended."""
         ...
 
     def list(
         self,
         *,
-        status: JobState | None = None,
+        status: Status | None = None,
         repo: str | None = None,
         git_ref: str | None = None,
         limit: int = 50,
@@ -108,9 +100,9 @@ class Jobs(Protocol):
         """The newest first. `git_ref` counts only with `repo`, and must then be equal, None too."""
         ...
 
-    def events(self, job_id: str, *, after: int, limit: int) -> Sequence[JobEvent]:
+    def events(self, job_id: str, *, after: int, limit: int) -> Sequence[Event]:
         """Up to `limit` events that follow the one numbered `after` (-1: from the first), in order.
 
-        Does not wait for any. Raises UnknownJobError.
+        Does not wait for any.
         """
         ...

@@ -6,21 +6,12 @@ What belongs here: translating. Safe to share between threads, as the ledger is.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from ingest_assets.doors.jobs_port import (
-    JobEvent,
-    JobRefusedError,
-    JobRequest,
-    JobSettledError,
-    JobStarted,
-    JobState,
-    JobStatus,
-    UnknownJobError,
-)
+from ingest_assets.doors.jobs_port import JobRefusedError, JobRequest, JobStarted, JobStatus
 from ingest_assets.jobs import event_log, queue, rows
-from ingest_assets.jobs.errors import JobStateError
-from ingest_assets.jobs.errors import UnknownJobError as NoSuchJobError
+from ingest_assets.jobs.events import Event
 from ingest_assets.model import ConfigurationError
 from ingest_assets.repositories import bounds_of
 from ingest_assets.sources.repositories.origin import Origin, parse_origin
@@ -31,49 +22,43 @@ WITH_EVENTS = {"events": True}
 
 
 class QueuedJobs:
-    """A `Jobs` over one workbench's ledger."""
+    """A `Jobs` over one workbench's ledger. What it starts is noted as of a connection, with metadata."""
 
-    def __init__(self, bench: Workbench) -> None:
-        self._bench = bench
+    def __init__(
+        self, bench: Workbench, connection: str = "http", metadata: Mapping[str, Any] = WITH_EVENTS
+    ) -> None:
+        self._bench, self._connection, self._metadata = bench, connection, metadata
         self._policy = bounds_of(bench.settings).policy
 
     def start(self, request: JobRequest) -> JobStarted:
         try:
             origin = self._origin(request.repo)
-            kept = self._bench.repositories.add(request.repo, request.git_ref)
-            repository = queue.Repository(origin.id, kept.location, origin.name)
+            ref = self._ref_of(origin) if request.keep_ref and request.git_ref is None else request.git_ref
+            kept = self._bench.repositories.add(request.repo, ref)
             started = queue.start(
                 self._bench.ledger,
-                repository,
+                queue.Repository(origin.id, kept.location, origin.name),
                 project_id=request.project_id,
                 git_ref=kept.ref,
                 force_reindex=request.force_reindex,
-                connection_id="http",
-                metadata=WITH_EVENTS,
+                connection_id=self._connection,
+                metadata=self._metadata,
             )
         except ConfigurationError as error:
             raise JobRefusedError(str(error)) from error
-        return JobStarted(started["job_id"], started["status"], started["message"], started["project_id"])
+        return JobStarted.model_validate(started)
 
     def status(self, job_id: str) -> JobStatus:
-        try:
-            return _status(queue.status_of(self._bench.ledger, job_id))
-        except NoSuchJobError as error:
-            raise UnknownJobError(str(error)) from error
+        return _status(queue.status_of(self._bench.ledger, job_id))
 
     def cancel(self, job_id: str) -> JobStatus:
-        try:
-            queue.cancel(self._bench.ledger, job_id)
-        except NoSuchJobError as error:
-            raise UnknownJobError(str(error)) from error
-        except JobStateError as error:
-            raise JobSettledError(str(error)) from error
+        queue.cancel(self._bench.ledger, job_id)
         return self.status(job_id)
 
     def list(
         self,
         *,
-        status: JobState | None = None,
+        status: rows.Status | None = None,
         repo: str | None = None,
         git_ref: str | None = None,
         limit: int = 50,
@@ -92,31 +77,17 @@ class QueuedJobs:
         jobs = [_status(one) for one in found]
         return [job for job in jobs if repo is None or job.git_ref == git_ref][:limit]
 
-    def events(self, job_id: str, *, after: int, limit: int) -> builtins.list[JobEvent]:
-        try:
-            found = event_log.after(self._bench.ledger, job_id, after, limit)
-        except NoSuchJobError as error:
-            raise UnknownJobError(str(error)) from error
-        return [JobEvent(event["sequence"], event) for event in found]
+    def events(self, job_id: str, *, after: int, limit: int) -> builtins.list[Event]:
+        return event_log.after(self._bench.ledger, job_id, after, limit)
 
     def _origin(self, repo: str) -> Origin:
         return parse_origin(repo, self._policy)
 
+    def _ref_of(self, origin: Origin) -> str | None:
+        known = (one for one in self._bench.repositories.all() if one.id == origin.id and not one.removed)
+        return next((one.ref for one in known), None)
+
 
 def _status(found: rows.JobStatus) -> JobStatus:
-    return JobStatus(
-        job_id=found["job_id"],
-        repo=found["repo_path"],
-        git_ref=found["git_ref"],
-        project_id=found["project_id"],
-        status=found["status"],
-        progress_percentage=found["progress_percentage"],
-        progress_message=found["progress_message"],
-        files_scanned=found["files_scanned"],
-        files_indexed=found["files_indexed"],
-        chunks_created=found["chunks_created"],
-        error_message=found["error_message"],
-        created_at=found["created_at"],
-        started_at=found["started_at"],
-        completed_at=found["completed_at"],
-    )
+    """What the ledger notes for itself is left out."""
+    return JobStatus.model_validate({"repo": found["repo_path"], **found})

@@ -22,7 +22,9 @@ from starlette.types import Receive, Scope, Send
 from ingest_assets.doors.http.jobs import job_id
 from ingest_assets.doors.http.problems import Problem, busy, invalid
 from ingest_assets.doors.http.requests import EventsQuery, IngestQuery
-from ingest_assets.doors.jobs_port import SETTLED, JobEvent, JobRequest, Jobs
+from ingest_assets.doors.jobs_port import SETTLED, JobRequest, Jobs
+from ingest_assets.jobs.event_log import is_last
+from ingest_assets.jobs.events import Event
 
 if TYPE_CHECKING:
     from ingest_assets.doors.http.app import Door
@@ -93,8 +95,8 @@ async def frames(door: Door, job_id: str, after: int) -> AsyncIterator[bytes]:
         page = await asyncio.to_thread(jobs.events, job_id, after=after, limit=PAGE)
         for event in page:
             yield frame(event)
-            after, spoke = event.sequence, time.monotonic()
-            if event.is_last:
+            after, spoke = event["sequence"], time.monotonic()
+            if is_last(event):
                 return
         # One look more after it has settled: its last events may have been written between our two looks.
         if door.closing.is_set() or (settled and not page):
@@ -111,10 +113,10 @@ async def frames(door: Door, job_id: str, after: int) -> AsyncIterator[bytes]:
                     await door.closing.wait()
 
 
-def frame(event: JobEvent) -> bytes:
+def frame(event: Event) -> bytes:
     """One event on the wire."""
     # ASCII only, so that no letter in it can be taken for the end of a line.
-    return f"id: {event.sequence}\ndata: {json.dumps(dict(event.envelope))}\n\n".encode("ascii")
+    return f"id: {event['sequence']}\ndata: {json.dumps(event)}\n\n".encode("ascii")
 
 
 async def ingest(door: Door, request: Request, given: IngestQuery) -> Response:

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 
 from starlette.responses import JSONResponse
 
-from ingest_assets.doors.jobs_port import JobRefusedError, JobSettledError, UnknownJobError
+from ingest_assets.doors.jobs_port import JobRefusedError
+from ingest_assets.jobs.errors import JobStateError, UnknownJobError
 from ingest_assets.model import ConfigurationError, IngestError, NotPublishedError, UnavailableError
 from ingest_assets.search import QueryError
 
@@ -49,7 +50,7 @@ _TOLD: dict[type[IngestError], tuple[int, str]] = {
     QueryError: (400, "invalid_request"),
     JobRefusedError: (400, "invalid_request"),
     UnknownJobError: (404, "unknown_job"),
-    JobSettledError: (409, "job_settled"),
+    JobStateError: (409, "job_settled"),
     NotPublishedError: (503, "not_published"),
 }
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, Field, field_validator, model_validator
 
 from ingest_assets.catalog import SOURCES
-from ingest_assets.doors.jobs_port import JobState
+from ingest_assets.jobs.rows import Status
 from ingest_assets.search.query import MAX_LIMIT, Mode
 
 MAX_QUERY_CHARS = 10_000
@@ -106,7 +106,7 @@ class EventsQuery(BaseModel, extra="forbid"):
 class JobsQuery(BaseModel, extra="forbid"):
     """Which jobs to list."""
 
-    status: JobState | None = Field(None, description="Only those in this state.")
+    status: Status | None = Field(None, description="Only those in this state.")
     limit: int = Field(50, ge=1, le=500, description="How many at most, the newest first.")
 
 

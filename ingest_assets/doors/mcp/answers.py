@@ -116,42 +116,6 @@ class StatusAnswer(BaseModel):
     sources: dict[str, SourceStatus]
 
 
-class Started(BaseModel):
-    job_id: str
-    status: str
-    message: str
-    project_id: str
-    repository_id: str
-    repo_path: str
-    git_ref: str | None
-    force_reindex: bool
-    existing: bool = Field(description="Whether the job was there already.")
-    created_at: str
-
-
-class JobAnswer(BaseModel):
-    job_id: str
-    status: Literal["pending", "running", "completed", "failed", "cancelled"]
-    progress_percentage: int
-    progress_message: str
-    files_scanned: int
-    files_indexed: int
-    chunks_created: int
-    error_message: str | None
-    created_at: str
-    started_at: str | None
-    completed_at: str | None
-    cancel_requested: bool
-    project_id: str
-    repository_id: str
-
-
-class Cancelled(BaseModel):
-    job_id: str
-    status: str
-    message: str
-
-
 class NoteAnswer(BaseModel):
     note: Note
     document_id: str = Field(description="Of the note, once the index was refreshed.")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from ingest_assets.doors.mcp.answers import Cancelled, JobAnswer, Started, StatusAnswer
+from collections.abc import Callable
+
+from ingest_assets.doors.jobs_port import JobRequest, JobStarted, JobStatus
+from ingest_assets.doors.mcp.answers import StatusAnswer
 from ingest_assets.doors.mcp.arguments import IndexStatus, JobId, StartIndexing
 from ingest_assets.doors.mcp.calls import Call, without_paths
-from ingest_assets.jobs import queue
+from ingest_assets.doors.queued_jobs import QueuedJobs
 from ingest_assets.jobs.errors import UnknownJobError
 from ingest_assets.model import ConfigurationError
-from ingest_assets.repositories import Repository, bounds_of
 from ingest_assets.status import status
 
 
@@ -17,51 +19,35 @@ def index_status(call: Call, _asked: IndexStatus) -> StatusAnswer:
     return StatusAnswer.model_validate(status(call.bench.ledger))
 
 
-def start(call: Call, asked: StartIndexing) -> Started:
+def start(call: Call, asked: StartIndexing) -> JobStarted:
     """Queue a job for a repository, which is kept in step from then on."""
-    from ingest_assets.sources.repositories.origin import parse_origin
-
-    bench = call.bench
-    origin = parse_origin(asked.repo_path, bounds_of(bench.settings).policy)
-    known = _known(call, origin.id)
-    # One that is there keeps its ref.
-    kept = known if known and not known.removed else bench.repositories.add(asked.repo_path)
-    started = queue.start(
-        bench.ledger,
-        queue.Repository(origin.id, origin.url or str(origin.path), origin.name),
-        project_id=asked.project_id,
-        git_ref=kept.ref,
-        force_reindex=asked.force_reindex,
-        connection_id=call.transport,
-        metadata={"started_by": call.caller.name},
+    request = JobRequest(
+        asked.repo_path, project_id=asked.project_id, force_reindex=asked.force_reindex, keep_ref=True
     )
-    return Started.model_validate(started)
+    return _jobs(call).start(request)
 
 
-def job_status(call: Call, asked: JobId) -> JobAnswer:
+def job_status(call: Call, asked: JobId) -> JobStatus:
     """How a job is, now."""
-    try:
-        found = queue.status_of(call.bench.ledger, asked.job_id)
-    except UnknownJobError:
-        raise _unknown() from None
-    found["error_message"] = without_paths(found["error_message"])
-    return JobAnswer.model_validate(found)
+    return _known(_jobs(call).status, asked)
 
 
-def cancel(call: Call, asked: JobId) -> Cancelled:
+def cancel(call: Call, asked: JobId) -> JobStatus:
     """Have a job stop."""
+    return _known(_jobs(call).cancel, asked)
+
+
+def _jobs(call: Call) -> QueuedJobs:
+    return QueuedJobs(call.bench, call.transport, {"started_by": call.caller.name})
+
+
+def _known(look: Callable[[str], JobStatus], asked: JobId) -> JobStatus:
+    """A job as an agent may see it; one that there is not, in an agent's words."""
     try:
-        return Cancelled.model_validate(queue.cancel(call.bench.ledger, asked.job_id))
+        found = look(asked.job_id)
     except UnknownJobError:
-        raise _unknown() from None
-
-
-def _known(call: Call, repository_id: str) -> Repository | None:
-    return next((one for one in call.bench.repositories.all() if one.id == repository_id), None)
-
-
-def _unknown() -> ConfigurationError:
-    return ConfigurationError(
-        "There is no such job: it never was, or ended longer ago than jobs are kept. "
-        "start_indexing_background gives the ids of jobs."
-    )
+        raise ConfigurationError(
+            "There is no such job: it never was, or ended longer ago than jobs are kept. "
+            "start_indexing_background gives the ids of jobs."
+        ) from None
+    return found.model_copy(update={"error_message": without_paths(found.error_message)})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ingest_assets.doors.jobs_port import JobStarted, JobStatus
 from ingest_assets.doors.mcp import answers as a
 from ingest_assets.doors.mcp import arguments as t
 from ingest_assets.doors.mcp import documents, entities, indexing, searching, writing
@@ -115,7 +116,7 @@ _ALL = (
         'Example: {"repo_path": "https://github.com/owner/name"}.',
         "ingest",
         t.StartIndexing,
-        a.Started,
+        JobStarted,
         indexing.start,
     ),
     Tool(
@@ -126,7 +127,7 @@ _ALL = (
         'Example: {"job_id": "…"}.',
         "read",
         t.JobId,
-        a.JobAnswer,
+        JobStatus,
         indexing.job_status,
     ),
     Tool(
@@ -136,7 +137,7 @@ _ALL = (
         'Example: {"job_id": "…"}.',
         "ingest",
         t.JobId,
-        a.Cancelled,
+        JobStatus,
         indexing.cancel,
     ),
     Tool(

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from threading import Lock
 from typing import Any
 
-from ingest_assets.doors.jobs_port import (
-    SETTLED,
-    JobEvent,
-    JobRefusedError,
-    JobRequest,
-    JobSettledError,
-    JobStarted,
-    JobState,
-    JobStatus,
-    UnknownJobError,
-)
+from ingest_assets.doors.jobs_port import SETTLED, JobRefusedError, JobRequest, JobStarted, JobStatus
+from ingest_assets.jobs.errors import JobStateError, UnknownJobError
+from ingest_assets.jobs.events import Context, Event
+from ingest_assets.jobs.rows import Status
 
 NOW = "2026-01-31T09:00:00+00:00"
 
@@ -26,7 +18,7 @@ class MemoryJobs:
     def __init__(self) -> None:
         self._lock = Lock()
         self._jobs: dict[str, JobStatus] = {}
-        self._events: dict[str, list[JobEvent]] = {}
+        self._events: dict[str, list[Event]] = {}
         self.pages: list[int] = []  # how many events each look fetched
 
     def start(self, request: JobRequest) -> JobStarted:
@@ -34,29 +26,49 @@ class MemoryJobs:
             raise JobRefusedError("The path leaves its root.")
         with self._lock:
             job_id = f"job-{len(self._jobs) + 1}"
-            self._jobs[job_id] = JobStatus(
-                job_id, request.repo, request.git_ref, request.project_id, "pending", 0, "Waiting.",
-                0, 0, 0, None, NOW, None, None,
-            )  # fmt: skip
-            self._events[job_id] = []
-        return JobStarted(job_id, "pending", "It waits for its turn.", request.project_id)
+            job = JobStatus(
+                job_id=job_id,
+                repo=request.repo,
+                repository_id=request.repo,
+                git_ref=request.git_ref,
+                project_id=request.project_id or request.repo,
+                status="pending",
+                progress_percentage=0,
+                progress_message="Waiting.",
+                files_scanned=0,
+                files_indexed=0,
+                chunks_created=0,
+                error_message=None,
+                cancel_requested=False,
+                created_at=NOW,
+                started_at=None,
+                completed_at=None,
+            )
+            self._jobs[job_id], self._events[job_id] = job, []
+        return JobStarted(
+            message="It waits for its turn.",
+            repo_path=job.repo,
+            force_reindex=request.force_reindex,
+            existing=False,
+            **job.model_dump(include=set(JobStarted.model_fields)),
+        )
 
     def status(self, job_id: str) -> JobStatus:
         with self._lock:
             if job_id not in self._jobs:
-                raise UnknownJobError(f"There is no job {job_id!r}.")
+                raise UnknownJobError(job_id)
             return self._jobs[job_id]
 
     def cancel(self, job_id: str) -> JobStatus:
         found = self.status(job_id)
         if found.status in SETTLED:
-            raise JobSettledError(f"The job has ended: it is {found.status}.")
+            raise JobStateError(f"The job has ended: it is {found.status}.")
         return self.settle(job_id, "cancelled")
 
     def list(
         self,
         *,
-        status: JobState | None = None,
+        status: Status | None = None,
         repo: str | None = None,
         git_ref: str | None = None,
         limit: int = 50,
@@ -71,7 +83,7 @@ class MemoryJobs:
             ]
         return found[:limit]
 
-    def events(self, job_id: str, *, after: int, limit: int) -> Sequence[JobEvent]:
+    def events(self, job_id: str, *, after: int, limit: int) -> Sequence[Event]:
         self.status(job_id)
         with self._lock:
             page = self._events[job_id][after + 1 : after + 1 + limit]
@@ -82,21 +94,21 @@ class MemoryJobs:
         job = self.status(job_id)
         with self._lock:
             sequence = len(self._events[job_id])
-            envelope = {
-                "event_id": f"{job_id}-{sequence}",
-                "event_type": f"ingest.{kind}.v1",
-                "timestamp": NOW,
-                "sequence": sequence,
-                "context": {"job_id": job_id, "repo_url": job.repo, "git_ref": job.git_ref},
-                "meta": {},
-                "payload": payload,
-            }
-            self._events[job_id].append(JobEvent(sequence, envelope))
+            event = Event(
+                event_id=f"{job_id}-{sequence}",
+                event_type=f"ingest.{kind}.v1",  # type: ignore[typeddict-item]  # one of the five
+                timestamp=NOW,
+                sequence=sequence,
+                context=Context(job_id=job_id, repo_url=job.repo, git_ref=job.git_ref),
+                meta={},
+                payload=payload,
+            )
+            self._events[job_id].append(event)
 
-    def settle(self, job_id: str, status: JobState) -> JobStatus:
+    def settle(self, job_id: str, status: Status) -> JobStatus:
         found = self.status(job_id)
         with self._lock:
-            self._jobs[job_id] = replace(found, status=status, completed_at=NOW)
+            self._jobs[job_id] = found.model_copy(update={"status": status, "completed_at": NOW})
             return self._jobs[job_id]
 
     def finish(self, job_id: str, chunks: int = 3) -> None:

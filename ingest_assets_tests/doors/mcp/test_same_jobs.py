@@ -1,0 +1,35 @@
+"""Programs and agents see the same jobs, in the same words."""
+
+from __future__ import annotations
+
+from ingest_assets.doors.queued_jobs import QueuedJobs
+from ingest_assets_tests.built import Home
+from ingest_assets_tests.doors.http.served import served
+from ingest_assets_tests.doors.mcp.agents import serve
+
+URL = "https://github.com/owner/name"
+
+
+def test_a_job_reads_the_same_through_every_door(built: Home) -> None:
+    with (
+        built.bench() as bench,
+        served(built, QueuedJobs(bench)) as server,
+        server.client() as program,
+        serve(built) as agent,
+    ):
+        started = program.post("/jobs", json={"repo_url": URL, "git_ref": "dev"}).json()
+        assert (started["status"], started["repo_path"], started["existing"]) == ("pending", URL, False)
+        joined = agent.call("start_indexing_background", repo_path=URL).ok()
+        assert joined == started | {"existing": True, "message": joined["message"]}
+        address, job_id = f"/jobs/{started['job_id']}", started["job_id"]
+        status = program.get(address).json()
+        assert (status["git_ref"], status["repository_id"]) == ("dev", "github.com/owner/name")
+        assert agent.call("get_indexing_status", job_id=job_id).ok() == status
+        assert [job["job_id"] for job in program.get("/jobs").json()["jobs"]] == [job_id]
+        cancelled = agent.call("cancel_indexing_background", job_id=job_id).ok()
+        assert cancelled["status"] == "cancelled"
+        assert program.get(address).json() == cancelled
+        assert program.post(f"{address}/cancel").status_code == 409
+        assert "it is cancelled" in agent.call("cancel_indexing_background", job_id=job_id).refused()
+        assert program.post("/jobs", json={"repo_url": "ext::sh -c id"}).status_code == 400
+        assert program.get("/jobs/6a3c2f9e-0000-4000-8000-000000000000").status_code == 404
