@@ -35,7 +35,8 @@ def serve(json: Json = False) -> None:
     with listen(settings) as listening, Workbench(settings) as bench, closing(Benches(settings)) as benches:
         door = http.Door(settings, QueuedJobs(bench), heartbeat=partial(_heartbeat, settings))
         agents = mcp_app(benches.lend, _caller, behind_tokens=bool(door.tokens))
-        app = http.create_app(door, [http.Mounted("/mcp", agents)])
+        mounted = http.Mounted("/mcp", agents, lifespan=agents.lifespan, refused=agents.refused)
+        app = http.create_app(door, [mounted])
         http.serve(door, app, listening, partial(output.serving, url_of(listening), bool(door.tokens), json))
 
 

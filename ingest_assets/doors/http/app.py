@@ -16,7 +16,7 @@ from ingest_assets.doors.http import events, health, jobs, metrics, page, search
 from ingest_assets.doors.http.answers import Alive, JobList, Status
 from ingest_assets.doors.http.front import Front, nothing_there
 from ingest_assets.doors.http.openapi import document
-from ingest_assets.doors.http.operations import Admitted, Operation, Resource
+from ingest_assets.doors.http.operations import Admitted, Operation, Refused, Resource
 from ingest_assets.doors.http.problems import Problem
 from ingest_assets.doors.http.requests import (
     EventsQuery,
@@ -79,13 +79,15 @@ class Mounted:
     """Another application at a path of ours, behind the same tokens and limits.
 
     It gets its requests with the paths as they came. Who asks is in the ASGI scope, under
-    `operations.CALLER`: a `Caller`, whose scopes it may look at further.
+    `operations.CALLER`: a `Caller`, whose scopes it may look at further. `refused` is told who was not let in
+    for want of a token or a scope; of those who come too often, nobody is.
     """
 
     path: str
     app: ASGIApp
     scope: Scope = "read"
     lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None = None
+    refused: Refused | None = None
 
 
 class Door:
@@ -149,7 +151,7 @@ def create_app(door: Door, mounted: Sequence[Mounted] = ()) -> ASGIApp:
         for path, operations in groupby(door.operations, key=lambda operation: operation.path)
     ]
     for other in mounted:
-        app = Admitted(door, other.path, other.app, other.scope)
+        app = Admitted(door, other.path, other.app, other.scope, other.refused)
         routes += [Route(other.path, app), Route(f"{other.path}/{{rest:path}}", app)]
     router = Router(routes, default=nothing_there, redirect_slashes=False, lifespan=lifespan)
     return Front(door, router)

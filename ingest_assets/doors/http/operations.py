@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ingest_assets.doors.http.app import Door
 
 Handler = Callable[["Door", Request, Any], Awaitable[Response]]
+# Told of a request that was not let in, and why.
+Refused = Callable[[AsgiScope, str], Awaitable[None]]
 # A body that is too large, but not by far, is read to its end and thrown away: a client that is still sending
 # when the connection is closed is told of that, and not of our answer.
 DRAINED_BYTES = 4 << 20
@@ -89,12 +91,19 @@ class Resource:
 class Admitted:
     """Another application behind the same tokens and limits."""
 
-    def __init__(self, door: Door, path: str, app: ASGIApp, scope: Scope) -> None:
-        self._door, self._path, self._app, self._scope = door, path, app, scope
+    def __init__(
+        self, door: Door, path: str, app: ASGIApp, scope: Scope, refused: Refused | None = None
+    ) -> None:
+        self._door, self._path, self._app, self._scope, self._refused = door, path, app, scope, refused
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         scope[ROUTE] = self._path
-        admit(self._door, scope, self._scope)
+        try:
+            admit(self._door, scope, self._scope)
+        except Problem as problem:
+            if self._refused is not None and problem.status in {401, 403}:
+                await self._refused(scope, problem.message)
+            raise
         await self._app(scope, limited(receive, self._door.settings.ingest_http_max_body_bytes), send)
 
 

@@ -4,6 +4,7 @@
 - `arguments`, `answers`: their shapes
 - `searching`, `documents`, `entities`, `indexing`, `writing`: what they do
 - `calls`: one call, from its arguments to its answer and its line in the log
+- `strangers`: who is not let in, in the log too
 - `paging`: the size budget of an answer, and the cursor to the rest
 - `server`: the protocol, through the official SDK
 - `benches`: workbenches for calls at once

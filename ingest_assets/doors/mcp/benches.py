@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from ingest_assets.settings import Settings
 from ingest_assets.workbench import Workbench
+
+# Lends a workbench to one thread at a time: `Benches.lend`.
+Lend = Callable[[], AbstractContextManager[Workbench]]
 
 
 class Benches:

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from contextlib import AbstractContextManager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from ingest_assets.doors.mcp.benches import Benches
+from ingest_assets.doors.mcp.benches import Benches, Lend
 from ingest_assets.doors.mcp.calls import Answer, Call, Caller, Tool, answer
+from ingest_assets.doors.mcp.strangers import NOBODY, Strangers
 from ingest_assets.doors.mcp.tools import INSTRUCTIONS, TOOLS
 from ingest_assets.settings import Settings
-from ingest_assets.workbench import Workbench
 
 if TYPE_CHECKING:
     import mcp_types as types
@@ -26,14 +25,13 @@ if TYPE_CHECKING:
 
 NAME = "ingest-assets"
 MAX_BODY = 4 << 20  # bytes of a request
+UNAUTHORIZED = "A bearer token is needed."
 AT_ONCE = 8  # calls in threads; more wait, and each needs a workbench
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-# Lends a workbench to one thread at a time: `Benches.lend`.
-Lend = Callable[[], AbstractContextManager[Workbench]]
 # Who makes an HTTP request, by its ASGI scope; None for nobody we know.
 IdentityOf = Callable[[Scope], Caller | None]
 
@@ -68,11 +66,12 @@ def mcp_app(
     behind_tokens: bool = False,
     allowed_hosts: Sequence[str] = (),
     allowed_origins: Sequence[str] = (),
-) -> App:
+) -> McpApp:
     """Streamable HTTP as an ASGI app, for a route of any application: `Route("/mcp", endpoint=mcp_app(…))`.
 
     Stateless: each request is complete and brings its own token, so there are no sessions to steal, to expire
-    or to lose in a restart; and it needs no lifespan. Requests that `identity_of` does not know get 401.
+    or to lose in a restart. Requests that `identity_of` does not know get 401, which is logged (`strangers`);
+    one that mounts it and refuses by itself tells `refused`. Its lifespan logs what waits when it ends.
     Besides loopback, only `allowed_hosts` may stand in a request's Host header ("index.example.com", with
     ":*" for any port), and `allowed_origins` in Origin: the SDK's protection against DNS rebinding. Where
     every request needs a token, `behind_tokens`, it is not needed: a page that rebinds a name has none.
@@ -97,6 +96,7 @@ def mcp_app(
             raise RuntimeError(f"MCP is spoken over HTTP, not {scope['type']}.")
         caller = identity_of(scope)
         if caller is None:
+            await mounted.refused(scope, UNAUTHORIZED)
             await _unauthorized(send)
             return
         # A manager can run once; one a request costs less than a tenth of a millisecond.
@@ -110,17 +110,25 @@ def mcp_app(
         async with manager.run():
             await manager.handle_request({**scope, _CALLER: caller}, receive, send)
 
-    return _Endpoint(app)
+    mounted = McpApp(app, identity_of, Strangers(lend))
+    return mounted
 
 
-class _Endpoint:
-    """Not a function, which a router would take for one of a request."""
+class McpApp:
+    """The application. Not a function, which a router would take for one of a request."""
 
-    def __init__(self, app: App) -> None:
-        self._app = app
+    def __init__(self, app: App, identity_of: IdentityOf, strangers: Strangers) -> None:
+        self._app, self._identity_of, self._strangers = app, identity_of, strangers
+        self.lifespan = strangers.lifespan
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
+
+    async def refused(self, scope: Scope, why: str) -> None:
+        """Log that a request was not let in."""
+        caller = self._identity_of(scope)
+        address = (scope.get("client") or ("nowhere",))[0]
+        await self._strangers.refused(caller.name if caller else NOBODY, why, address)
 
 
 def _server(lend: Lend, transport: str, caller_of: Callable[[Any], Caller]) -> Server[Any]:
@@ -183,7 +191,7 @@ def _listed(tool: Tool) -> types.Tool:
 async def _unauthorized(send: Send) -> None:
     headers = [(b"content-type", b"application/json"), (b"www-authenticate", b"Bearer")]
     await send({"type": "http.response.start", "status": 401, "headers": headers})
-    await send({"type": "http.response.body", "body": b'{"error":"A bearer token is needed."}'})
+    await send({"type": "http.response.body", "body": b'{"error":"%s"}' % UNAUTHORIZED.encode()})
 
 
 def stdio_user(settings: Settings) -> str:

@@ -106,7 +106,7 @@ def test_strangers_and_rebound_names_are_kept_out(
             return (await client.post(served.url, json=call, headers=accept | headers)).status_code
 
     assert asyncio.run(post()) == status
-    assert served.log() == []
+    assert [(call.who, call.outcome) for call in served.log()] == [("(nobody)", "refused")] * (status == 401)
 
 
 def test_a_scope_that_is_missing_is_named_and_logged(served: Served) -> None:
