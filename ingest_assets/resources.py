@@ -47,7 +47,7 @@ class Ingest(dg.ConfigurableResource[Workbench]):
             # Not retried by Dagster: clients retry what is transient, and the next tick tries again.
             raise dg.Failure(description=str(error), allow_retries=False) from error
 
-    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 - Dagster's
         """Close what the run opened, and let go of its lock."""
         self._held.close()
         self._bench = None

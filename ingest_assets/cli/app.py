@@ -214,7 +214,8 @@ def main(arguments: list[str] | None = None) -> Any:
         if isinstance(stream, io.TextIOWrapper):
             # What the terminal's or a file's encoding lacks is shown as an escape.
             stream.reconfigure(errors="backslashreplace")
-    warnings.formatwarning = _warning
+    # Without the place in our code, which helps nobody who works with the command line.
+    warnings.formatwarning = lambda message, *_where: f"ingest: warning: {message}\n"
     try:
         return app(arguments, standalone_mode=True)
     except IngestError as error:
@@ -225,13 +226,3 @@ def main(arguments: list[str] | None = None) -> Any:
         place = f"{error.filename}: " if error.filename else ""
         print(f"ingest: {place}{error.strerror or error}", file=sys.stderr)
         raise SystemExit(WRONG) from None
-
-
-def _warning(
-    message: Warning | str,
-    category: type[Warning],  # noqa: ARG001 - named as the library names them
-    filename: str,  # noqa: ARG001
-    lineno: int,  # noqa: ARG001
-    line: str | None = None,  # noqa: ARG001
-) -> str:
-    return f"ingest: warning: {message}\n"

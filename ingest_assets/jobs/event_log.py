@@ -109,9 +109,10 @@ def is_last(event: Event) -> bool:
 
 
 def sequence_of(last_event_id: str | None) -> int:
-    """The sequence to go on after, from what a client sends as Last-Event-ID: the `id:` of an event was its
-    sequence. -1 when it sends nothing. Raises ConfigurationError for what is no sequence.
-    """  # noqa: D205
+    """The sequence to go on after, from a client's Last-Event-ID; -1 when it sends none.
+
+    The `id:` of an event was its sequence. Raises ConfigurationError for what is no sequence.
+    """
     text = (last_event_id or "").strip()
     if not text:
         return -1

@@ -99,7 +99,7 @@ class Collection:
                 ready = [row for row in page if row.vector is not None and row.indices is not None]
                 waiting = waiting or len(ready) < len(page)
                 yield from work.upsert(ready)
-            for page in self._removals(ledger, number, waiting):
+            for page in self._removals(ledger, number, waiting=waiting):
                 yield from work.delete(page)
             yield from work.commit()
         if waiting:
@@ -199,7 +199,7 @@ class Collection:
             sa.or_(_dense.c.text_digest.is_(None), _sparse.c.text_digest.is_(None))
         )
 
-    def _removals(self, ledger: Ledger, number: int, waiting: bool) -> Iterator[Sequence[Any]]:  # noqa: FBT001
+    def _removals(self, ledger: Ledger, number: int, *, waiting: bool) -> Iterator[Sequence[Any]]:
         """Points without a chunk. Those of a document that waits for vectors stay until they are there."""
         wanted = sa.exists().where(_chunk.c.source == self.source, _chunk.c.chunk_id == _point.c.chunk_id)
         query = sa.select(_point.c.chunk_id, _point.c.document_id).where(

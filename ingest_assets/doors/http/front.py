@@ -93,7 +93,7 @@ def _name_of(host: str) -> str | None:
         return None
 
 
-async def nothing_there(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+async def nothing_there(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's
     """Where no route leads."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
 
@@ -95,7 +96,7 @@ def _answers(operation: Operation) -> Iterable[tuple[int, Any]]:
 
 
 def _answer(status: int, kind: Any, refs: Refs) -> dict[str, Any]:
-    if status == 204:  # noqa: PLR2004
+    if status == HTTPStatus.NO_CONTENT:
         return {"description": str(kind)}
     if isinstance(kind, str) and "/" in kind and " " not in kind:
         return {"description": "Done.", "content": {kind: {"schema": {"type": "string"}}}}

@@ -144,7 +144,7 @@ class _Exchange:
                 raise UnavailableError("The server did not send all that the commit needs.") from error
         return Fetched(refs, tip, commit, shallow, received=self._asked)
 
-    def _wanted(self, raw: dict[Any, Any], depth: int | None = None) -> list[Any]:  # noqa: ARG002
+    def _wanted(self, raw: dict[Any, Any], depth: int | None = None) -> list[Any]:  # noqa: ARG002 - dulwich's
         from dulwich.objects import ObjectID
 
         tip = refs_of(raw.items(), None).tip(self._ref)

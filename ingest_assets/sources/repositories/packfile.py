@@ -222,13 +222,12 @@ def _base(pack: mmap.mmap, kind: int, at: int) -> tuple[int | bytes, int]:
 
 def _result_size(delta: bytes) -> int:
     """The second number of a delta; the first is the size of its base."""
-    sizes, size, shift = [], 0, 0
+    base_is_read, size, shift = False, 0, 0
     for byte in delta:
         size |= (byte & 0x7F) << shift
         shift += 7
         if not byte & 0x80:
-            sizes.append(size)
-            size = shift = 0
-            if len(sizes) == 2:  # noqa: PLR2004
-                return sizes[1]
+            if base_is_read:
+                return size
+            base_is_read, size, shift = True, 0, 0
     raise UnavailableError("The server sent a damaged pack of git objects.")

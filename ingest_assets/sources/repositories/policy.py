@@ -26,6 +26,7 @@ _NUMERIC_LABEL = re.compile(r"(0x[0-9a-f]*|[0-9]+)\Z")
 _DOTTED_QUAD = re.compile(r"(0|[1-9][0-9]{0,2})(\.(0|[1-9][0-9]{0,2})){3}\Z")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _MAX_HOST = 253
+_HTTPS_PORT = 443
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class Policy:
     def token_for(self, host: str, port: int, protocol: str) -> str | None:
         if protocol != "https":
             return None
-        return self.tokens.get(f"{host}:{port}") or (self.tokens.get(host) if port == 443 else None)  # noqa: PLR2004
+        return self.tokens.get(f"{host}:{port}") or (self.tokens.get(host) if port == _HTTPS_PORT else None)
 
 
 def is_public(address: IPAddress) -> bool:

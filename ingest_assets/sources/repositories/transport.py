@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urljoin, urlsplit
@@ -141,7 +142,7 @@ def client(url: str, policy: Policy, budget: Budget) -> AbstractHttpGitClient:
             url: str,
             headers: dict[str, str] | None = None,
             data: bytes | Iterator[bytes] | None = None,
-            raise_for_status: bool = True,  # noqa: ARG002, FBT001, FBT002  # dulwich's
+            raise_for_status: bool = True,  # noqa: ARG002, FBT001, FBT002 - dulwich's
         ) -> tuple[Any, Callable[[int], bytes]]:
             body = b"".join(data) if data is not None and not isinstance(data, bytes) else data
             return requests.send(url, headers or {}, body)
@@ -209,7 +210,7 @@ class _Requests:
             )
         if response.status in _REDIRECTS:
             raise UnavailableError(f"The server redirected more than {_MAX_REDIRECTS} times.")
-        if response.status != 200:  # noqa: PLR2004
+        if response.status != HTTPStatus.OK:
             raise UnavailableError(f"The server answered HTTP {response.status}.")
         kind = response.headers.get("Content-Type", "")
         if first and not kind.startswith("application/x-git-"):
