@@ -2,8 +2,11 @@
 
 Dagster's default launcher cannot tell that a run's process was killed: the run would stay "started" for
 ever, keep its pool's slot, and no refresh would start again. So a process notes itself on its run before the
-first step, and whoever is about to start a run first settles those whose process does not exist any more. One
-that was killed before it could note itself is missed for as long as Dagster gives a run to start.
+first step, and whoever is about to start a run first settles those whose process does not exist any more.
+
+A run of one of our jobs that was killed before it could note itself is settled when the time is over that
+Dagster gives a run to start (`start_timeout_seconds`), on whatever machine it was to run. A run of assets
+that somebody chose by hand carries no mark until its process notes itself.
 """
 
 from __future__ import annotations
@@ -35,9 +38,10 @@ def note_process(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
 
 
 def settle_orphans(instance: dg.DagsterInstance) -> list[str]:
-    """End the runs of this machine that have begun and whose process is gone. Returns their ids.
+    """End the runs that have begun and whose process is gone, or never came. Returns their ids.
 
-    A run on another machine is left to that machine, or to the launcher's own health check.
+    A run whose process is noted to be on another machine is left to that machine, or to the launcher's own
+    health check.
     """
     patience_s = instance.run_monitoring_start_timeout_seconds
     settled = []

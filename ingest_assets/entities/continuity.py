@@ -17,9 +17,10 @@ from typing import Literal
 # merge   `other_id` ends in entity_id
 # split   entity_id is new, and made of members of `other_id`
 # move    `document_id` went from the entity `other_id` to this one, which was there before
-# retire  this id ends, since none of its members is left
+# retire  this id ends, since none of its members is left (where they are of another kind now it leads to
+#         what they are, and is a merge: see stages.resolution)
 # join    the new record `document_id` is a member of an entity that was there before
-# leave   `document_id` was deleted, and the entity goes on
+# leave   `document_id` was deleted, or is of another kind now, and the entity goes on
 EventKind = Literal["create", "merge", "split", "move", "retire", "join", "leave"]
 
 
@@ -75,7 +76,7 @@ def continue_ids(
     unclaimed.sort(key=lambda number: (seen[oldest[number]], oldest[number]))
     created = tuple(ids[number] for number in unclaimed)
     events = _events(entity_of, before, retired, created, dict(zip(ids, oldest, strict=True)))
-    return Continued(entity_of, created, retired, tuple(sorted(events, key=_in_order)))
+    return Continued(entity_of, created, retired, tuple(sorted(events, key=in_order)))
 
 
 def successor(entity_id: str, successor_of: Mapping[str, str | None]) -> str | None:
@@ -130,5 +131,6 @@ def _events(
     return events
 
 
-def _in_order(event: Event) -> tuple[str, str, str, str]:
+def in_order(event: Event) -> tuple[str, str, str, str]:
+    """What events are sorted by: those of an entity together, its creation first."""
     return event.entity_id, event.kind, event.other_id or "", event.document_id or ""

@@ -64,14 +64,15 @@ document = Table(
     Column("attributes", Text, nullable=False, server_default="{}"),  # JSON {field: value}
 )
 
-# One row a batch of a source's items, as they were read, all of which are recorded as they are in it. None
-# while a run records, so that what a dead run left is looked at again. (See `stages.records`.)
+# One row a batch of a source's items that was found recorded as it was read. Such a batch is passed over, and
+# believed only if the contents of all batches of a reading add up to the stage's. (See `stages.records`.)
 read_batch = Table(
     "read_batch",
     metadata,
     Column("source", String, primary_key=True),
     Column("stage", String, primary_key=True),
-    Column("digest", DIGEST, primary_key=True),
+    Column("digest", DIGEST, primary_key=True),  # of its items' ids and digests
+    Column("content", DIGEST, nullable=False),  # the sum of its items' parts in the stage's content
 )
 
 # One row a member record: which canonical entity it belongs to.

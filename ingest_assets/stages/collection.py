@@ -168,7 +168,10 @@ class Collection:
         )
 
     def _pages(self, ledger: Ledger, number: int) -> Iterator[Sequence[Any]]:
-        """Chunks whose point is missing, or holds something else, with their vectors where they are there."""
+        """Chunks whose point is missing, or holds something else, with their vectors where they are there.
+
+        One that lacks a vector waits for it. A chunk whose point is as it should be waits for nothing.
+        """
         entities = sa.func.coalesce(_about.c.digest, "")
         here = sa.and_(
             _point.c.collection == self.collection,

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from ingest_assets.entities import Features, Limits, blocking
 from ingest_assets.entities.clusters import ABSENT, MOST
-from ingest_assets.entities.continuity import Event
+from ingest_assets.entities.continuity import Event, in_order
 from ingest_assets.entities.decisions import Decisions
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import batched, delete_keys, holds_one_of, pages, upsert
@@ -175,7 +175,8 @@ class Entities:
         for entity, successor in ((e, s) for one in found for e, s in one.retired.items()):
             ended = _entity.update().where(_entity.c.source == self.source, _entity.c.entity_id == entity)
             connection.execute(ended.values(retired=True, successor=successor))
-        events = [told for one in found for told in one.events]
+        # Of both kinds in one order: an entity is created before another one's id leads to it.
+        events = sorted((told for one in found for told in one.events), key=lambda told: in_order(told[0]))
         first = (
             connection.scalar(sa.select(sa.func.max(_event.c.number)).filter_by(source=self.source)) or 0
         ) + 1
@@ -212,8 +213,8 @@ class Entities:
             members |= one.entity_of
         recorded = now.members.of_records(members)
         for key, entity in members.items():
-            row = now.member_row(key, entity)
             earlier = recorded.get(key)
+            row = now.member_row(key, entity, earlier)
             if earlier is None:
                 delta.outcomes.added += 1
                 delta.note([f"{key}: {entity}"])
@@ -272,7 +273,9 @@ class _Now:
 
     def resolve(self, *, rebuild: bool) -> list[Found]:
         """One Found a kind; none when there is nothing to do."""
-        return lead_on(self._resolved(rebuild=rebuild))
+        found = self._resolved(rebuild=rebuild)
+        lead_on(found)
+        return found
 
     def _resolved(self, *, rebuild: bool) -> list[Found]:
         self.scored_anew = rebuild or not self._complete
@@ -322,10 +325,9 @@ class _Now:
         stayed = {key for key, row in recorded.items() if row.entity_id == entity_of[key]}
         return (entity_of.keys() - stayed) | self.gone
 
-    def member_row(self, key: str, entity: str) -> dict[str, Any]:
-        """The row of a record that is a member of `entity` now."""
+    def member_row(self, key: str, entity: str, recorded: Any) -> dict[str, Any]:
+        """The row of a record that is a member of `entity` now, and is recorded so, if it is."""
         edited = self.edited.get(key)
-        recorded: Any = self.members.of_records([key]).get(key)
         return {
             "source": self._stage.source,
             "document_id": key,

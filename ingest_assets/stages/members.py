@@ -1,7 +1,8 @@
 """Which records are members of which entities, as it is recorded, looked up as it is asked for.
 
 What belongs here: look-ups that are kept, so that a refresh of a few records does not read the members of all
-entities. A source's lock is held meanwhile: nobody else changes them. Nothing is written.
+entities. They are of the state before the refresh: a source's lock is held meanwhile, and what the refresh
+itself records it records last, in a transaction that no other connection sees into. Nothing is written.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Members:
         self._asked: set[str] = set()  # records that were looked up, be they members or not
         self._whole: dict[str, list[str]] = {}  # entities all of whose members were looked up
         self._ages: dict[str, int] = {}
+        self._dated: set[str] = set()  # ids whose ages were looked up, be they entities or not
         self._is_complete = False
 
     def of_records(self, ids: Collection[str]) -> dict[str, Any]:
@@ -62,7 +64,8 @@ class Members:
     def ages(self, entities: Iterable[str]) -> Mapping[str, int]:
         """In which order some entities were made, those that ended included; what is none is left out."""
         wanted = set(entities)
-        if not self._is_complete and (new := wanted - self._ages.keys()):
+        if not self._is_complete and (new := wanted - self._dated):
+            self._dated |= new
             with self._ledger.reading() as connection:
                 for part in batched(sorted(new), LOOK_UP):
                     query = sa.select(_entity.c.entity_id, _entity.c.age).where(

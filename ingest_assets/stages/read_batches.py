@@ -6,7 +6,7 @@ is not: see `records`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -41,25 +41,20 @@ def batch_digest(version: str, batch: Sequence[SourceItem]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ReadBatches:
-    """The batches on record of one stage of a source."""
+    """The batches on record of one stage of a source: their digests, and their parts in its content."""
 
     source: str
     stage: str
 
-    def known(self, connection: sa.Connection) -> frozenset[str]:
-        """Their digests."""
-        query = sa.select(_batch.c.digest).filter_by(source=self.source, stage=self.stage)
-        return frozenset(connection.scalars(query))
+    def known(self, connection: sa.Connection) -> Mapping[str, int]:
+        """All of them."""
+        query = sa.select(_batch.c.digest, _batch.c.content).filter_by(source=self.source, stage=self.stage)
+        return {row.digest: int(row.content, 16) for row in connection.execute(query)}
 
-    def forget(self, connection: sa.Connection) -> None:
-        """From the first change on until a run has come to its end, none counts."""
-        connection.execute(
-            _batch.delete().where(_batch.c.source == self.source, _batch.c.stage == self.stage)
-        )
-
-    def remember(self, connection: sa.Connection, digests: Collection[str]) -> None:
+    def remember(self, connection: sa.Connection, read: Mapping[str, int]) -> None:
         """Take these in the place of those on record."""
-        self.forget(connection)
-        if digests:
-            rows = [{"source": self.source, "stage": self.stage, "digest": d} for d in sorted(set(digests))]
+        mine = {"source": self.source, "stage": self.stage}
+        connection.execute(_batch.delete().where(*(_batch.c[name] == value for name, value in mine.items())))
+        if read:
+            rows = [mine | {"digest": digest, "content": f"{read[digest]:032x}"} for digest in sorted(read)]
             connection.execute(_batch.insert(), rows)

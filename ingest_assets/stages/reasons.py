@@ -7,21 +7,20 @@ What belongs here: the words and figures that an event is recorded with. Which e
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
 
-from ingest_assets.entities import block_keys, rule_of
+from ingest_assets.entities import Features, block_keys, rule_of
 from ingest_assets.entities.clusters import Pair
 from ingest_assets.entities.continuity import Event
 from ingest_assets.entities.decisions import Decisions
 from ingest_assets.stages.match_rows import MatchRows
 
-if TYPE_CHECKING:
-    from ingest_assets.stages.resolution import Found
+Cut = Callable[[Collection[str]], Iterable[str]]
 
 MOST_PAIRS = 3
 OTHER_KIND = "its records are of another kind now"
-ENDED = {
+BECAUSE = {
     "retire": "its records are gone",
     "leave": "the record is gone, or is of another kind now",
     "split": "what speaks for one entity is not enough any more: a record, a decision or the model changed",
@@ -36,12 +35,11 @@ class Reasons:
         rows: MatchRows,
         model_version: str,
         decisions: Decisions,
-        found: Found,
         before: Mapping[str, str],
+        entity_of: Mapping[str, str],
         pairs: Iterable[Pair],
     ) -> None:
-        self._rows, self._model, self._found, self._before = rows, model_version, found, before
-        entity_of = found.entity_of
+        self._rows, self._model, self._before = rows, model_version, before
         self._inside: dict[str, list[Pair]] = defaultdict(list)
         self._across: dict[frozenset[str], list[Pair]] = defaultdict(list)
         for pair in pairs:
@@ -56,13 +54,16 @@ class Reasons:
                 if record in entity_of:
                     self._decisions[entity_of[record]].append(decision)
 
-    def of_all(self, events: Collection[Event]) -> list[tuple[Event, dict[str, Any]]]:
+    def of_all(
+        self, events: Collection[Event], features: Mapping[str, Features], cut: Cut
+    ) -> list[tuple[Event, dict[str, Any]]]:
         """Each event with its reason, as the ledger has it in JSON.
 
+        `features` are those at hand; `cut` says which of some blocks are too large to be used. A reason's
         `pairs` are [record, record, weight in bits, [the blocking rules that brought the two together]].
         """
         strongest = {event: self._strongest(event) for event in events}
-        rules = self._rules({pair[:2] for pairs in strongest.values() for pair in pairs})
+        rules = self._rules({pair[:2] for pairs in strongest.values() for pair in pairs}, features, cut)
         return [
             (event, self._of(event, [[*pair, rules[pair[:2]]] for pair in strongest[event]]))
             for event in events
@@ -70,13 +71,13 @@ class Reasons:
 
     def _of(self, event: Event, pairs: list[list[Any]]) -> dict[str, Any]:
         if event.kind in {"retire", "leave"}:
-            return {"because": ENDED[event.kind]}
+            return {"because": BECAUSE[event.kind]}
         decided = [
             f"{d.left} and {d.right} are {d.verdict}" + (f" ({d.who}: {d.why})" if d.who or d.why else "")
             for d in self._decisions.get(event.entity_id, ())
         ]
         reason = {"pairs": pairs, "decisions": decided[:MOST_PAIRS], "model": self._model}
-        return {"because": ENDED["split"]} | reason if event.kind == "split" and not decided else reason
+        return {"because": BECAUSE["split"]} | reason if event.kind == "split" and not decided else reason
 
     def _strongest(self, event: Event) -> list[Pair]:
         return sorted(self._pairs(event), key=lambda pair: (-pair[2], pair))[:MOST_PAIRS]
@@ -97,11 +98,12 @@ class Reasons:
             return [p for p in inside if event.document_id in p[:2]]
         return inside
 
-    def _rules(self, pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
+    def _rules(
+        self, pairs: Collection[tuple[str, str]], features: Mapping[str, Features], cut: Cut
+    ) -> dict[tuple[str, str], list[str]]:
         """The blocking rules under which the two of each pair were compared."""
-        features = self._found.features
         ids = {record for pair in pairs for record in pair}
-        features = features | self._rows.features(ids - features.keys())
+        features = {**features, **self._rows.features(ids - features.keys())}
         keys = {record: set(block_keys(features[record])) for record in ids}
-        cut = self._found.cut.keys() | self._rows.cut(set().union(*keys.values())).keys()
-        return {(a, b): sorted({rule_of(key) for key in (keys[a] & keys[b]) - cut}) for a, b in pairs}
+        unused = set(cut(set().union(*keys.values())))
+        return {(a, b): sorted({rule_of(key) for key in (keys[a] & keys[b]) - unused}) for a, b in pairs}

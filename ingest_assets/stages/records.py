@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -22,7 +21,7 @@ from ingest_assets.model import (
     SourceItem,
     digest_of,
 )
-from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_sum
+from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_of, content_sum
 from ingest_assets.stages.read_batches import ReadBatches, batch_digest, batches
 
 BATCH = 1_000
@@ -44,21 +43,25 @@ _seen = sa.Table(
 class _Reading:
     """One look through the source: the batches that were read, of which those `known` were passed over."""
 
-    known: AbstractSet[str] = frozenset()
-    batches: set[str] = field(default_factory=set)
-    items: int = 0
+    known: Mapping[str, int] = field(default_factory=dict)
+    read: dict[str, int] = field(default_factory=dict)  # each batch's digest and content
     skipped: bool = False
+
+    @property
+    def content(self) -> str:
+        """What the stage's content is if every item is recorded as it was read, and no other."""
+        return f"{sum(self.read.values()) % (1 << 128):032x}"
 
     def unknown(self, read: Iterator[list[SourceItem]]) -> Iterator[list[SourceItem]]:
         """The items that have to be looked at, BATCH or more at a time, and less than twice as many."""
         waiting: list[SourceItem] = []
         for batch in read:
-            self.items += len(batch)
             digest = batch_digest(VERSION, batch)
-            self.batches.add(digest)
             if digest in self.known:
+                self.read[digest] = self.known[digest]
                 self.skipped = True
                 continue
+            self.read[digest] = sum(content_of(item.id, recorded_digest(item)) for item in batch) % (1 << 128)
             waiting += batch
             if len(waiting) >= BATCH:
                 yield waiting
@@ -113,36 +116,28 @@ class Records:
         return content_sum(connection, self.source, self.name)
 
     def steps(self, _ledger: Ledger, session: sa.Connection, run: Run) -> Generator[Step]:
+        batches_on_record = ReadBatches(self.source, self.name)
         with session.begin():
-            parked = self._parked(session)
-            # What is parked is not recorded, and belongs to some batch.
-            known = frozenset() if run.rebuild or parked else self._batches.known(session)
-        reading = _Reading(known)
-        yield from self._read(session, run, parked, reading)
-        with session.begin():
-            something_is_gone = reading.skipped and reading.items != self.total(session)
-            parked = self._parked(session)
-        if something_is_gone:
-            # Only a look at every id tells what.
+            known = batches_on_record.known(session)
+        reading = _Reading({} if run.rebuild else known)
+        yield from self._read(session, run, reading)
+        if reading.skipped and not self._is_whole(session, reading):
+            # Something is gone, or refused, or not as it was believed to be: a look at every item tells what.
             reading = _Reading()
-            yield from self._read(session, run, parked, reading)
+            yield from self._read(session, replace(run, retry_parked=False), reading)
+        read = reading.read if self._is_whole(session, reading) else {}
+        if read != known:
+            yield Step(partial(_remember, batches_on_record, read))
+
+    def _is_whole(self, session: sa.Connection, reading: _Reading) -> bool:
+        """Whether what is recorded is just what was read, item for item."""
         with session.begin():
-            is_on_record = self._batches.known(session) == reading.batches
-        if not is_on_record:
-            yield Step(partial(self._remember, read=reading.batches))
+            return self.content(session) == reading.content
 
-    @property
-    def _batches(self) -> ReadBatches:
-        return ReadBatches(self.source, self.name)
-
-    def _remember(self, connection: sa.Connection, read: AbstractSet[str]) -> Delta:
-        self._batches.remember(connection, read)
-        return Delta()
-
-    def _read(
-        self, session: sa.Connection, run: Run, parked: Mapping[str, str], reading: _Reading
-    ) -> Iterator[Step]:
+    def _read(self, session: sa.Connection, run: Run, reading: _Reading) -> Iterator[Step]:
         """Record what differs, and remove what is gone if every item was looked at."""
+        with session.begin():
+            parked = self._parked(session)
         with self.origin.read() as items, temporary_table(session, _seen):
             for number, batch in enumerate(reading.unknown(batches(items, BATCH))):
                 with session.begin():
@@ -220,7 +215,6 @@ class Records:
         restored: Sequence[str],
         repaired: int,
     ) -> Delta:
-        self._batches.forget(connection)
         upsert(connection, tables.document, rows)
         delta = Delta(finished=list(restored))
         delta.outcomes.repaired = repaired
@@ -254,7 +248,6 @@ class Records:
             yield Step(partial(self._remove, gone=part))
 
     def _remove(self, connection: sa.Connection, gone: Sequence[tuple[str, str]]) -> Delta:
-        self._batches.forget(connection)
         delta = Delta()
         delete_keys(
             connection, tables.document, {"source": self.source}, "document_id", [key for key, _ in gone]
@@ -264,6 +257,11 @@ class Records:
         delta.outcomes.removed = len(gone)
         delta.note(f"{key}: removed" for key, _ in gone)
         return delta
+
+
+def _remember(batches_on_record: ReadBatches, read: Mapping[str, int], connection: sa.Connection) -> Delta:
+    batches_on_record.remember(connection, read)
+    return Delta()
 
 
 def recorded_digest(item: SourceItem) -> str:

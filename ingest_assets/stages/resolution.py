@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ingest_assets.entities import Features, Limits, MatchModel, block_keys, score
 from ingest_assets.entities.blocking import BOUNDS
@@ -24,7 +24,7 @@ from ingest_assets.entities.decisions import Decisions
 from ingest_assets.entities.ids import entity_id
 from ingest_assets.stages.match_rows import MatchRows, block_number, blocks_of
 from ingest_assets.stages.members import Members
-from ingest_assets.stages.reasons import OTHER_KIND, Reasons
+from ingest_assets.stages.reasons import OTHER_KIND, Cut, Reasons
 
 
 @dataclass
@@ -40,9 +40,15 @@ class Found:
     pairs: list[Pair] = field(default_factory=list)
     candidates: dict[str, int] = field(default_factory=dict)  # pairs compared, by blocking rule
     cut: dict[str, int] = field(default_factory=dict)  # blocks too large to use: how many members
-    features: dict[str, Features] = field(default_factory=dict)  # of records, while they are compared
     ended: dict[str, list[str]] = field(default_factory=dict)  # entities without a member, and who those were
     contradictions: list[Contradiction] = field(default_factory=list)
+
+
+class _Compared(NamedTuple):
+    """What is at hand of a comparison: records' features, and which blocks are too large to be used."""
+
+    features: Mapping[str, Features]
+    cut: Cut
 
 
 @dataclass(frozen=True)
@@ -66,25 +72,26 @@ class Resolver:
             pairs=scored.pairs,
             candidates=dict(scored.candidates),
             cut=dict(scored.cut),
-            features={f.id: f for f in records},
         )
-        return self._clustered(found, set(found.features), scored.pairs, self._all() - found.features.keys())
+        features = {f.id: f for f in records}
+        compared = _Compared(features, lambda _keys: scored.cut)
+        return self._clustered(found, set(features), scored.pairs, self._all() - features.keys(), compared)
 
     def decided_anew(self) -> Found:
         """Cluster all records again by the weights on record: decisions changed, and nothing else."""
         mine = self._all()
         pairs = [pair for pair in self.rows.pairs() if pair[0] in mine and pair[1] in mine]
-        return self._clustered(Found(), mine, pairs)
+        return self._clustered(Found(), mine, pairs, (), _Compared({}, self.rows.cut))
 
     def changed(self, changed: Mapping[str, Features], gone: Collection[str]) -> Found:
         """Compare what changed with its neighbours, and cluster what that touches."""
-        found = self._compared(changed, gone)
+        found, compared = self._compared(changed, gone)
         old = self.rows.pairs(found.stale)
         seeds = set(found.blocks) | {member for left, right, _ in old for member in (left, right)}
         area = self._area(seeds - set(gone), found, gone)
         kept = (p for p in self.rows.pairs(area) if p[0] not in found.stale and p[1] not in found.stale)
         inside = [p for p in (*kept, *found.pairs) if p[0] in area and p[1] in area]
-        return self._clustered(found, area, inside, gone)
+        return self._clustered(found, area, inside, gone, compared)
 
     def _all(self) -> set[str]:
         return {key for key, row in self.members.all().items() if row.kind == self.model.kind}
@@ -94,7 +101,7 @@ class Resolver:
         rows = self.members.of_records(records)
         return {key: row.entity_id for key, row in rows.items() if row.kind == self.model.kind}
 
-    def _compared(self, changed: Mapping[str, Features], gone: Collection[str]) -> Found:
+    def _compared(self, changed: Mapping[str, Features], gone: Collection[str]) -> tuple[Found, _Compared]:
         before = self.rows.recorded_blocks((*changed, *gone))
         after = {record: blocks_of(features) for record, features in changed.items()}
         sizes = self._sizes(before, after)
@@ -109,14 +116,15 @@ class Resolver:
         # What neighbours share with too many others is no evidence either.
         shared = cut | self._cut(neighbours.values(), sizes)
         scored = score(self.model, records, touched=set(touched), cut=set(shared), limits=self.limits)
-        return Found(
+        found = Found(
             stale=set(touched) | set(gone),
             blocks={record: blocks_of(features) for record, features in touched.items()},
             pairs=scored.pairs,
             candidates=dict(scored.candidates),
             cut=cut,
-            features={f.id: f for f in records},
         )
+        now = {block: size for block, (_, size) in sizes.items()}
+        return found, _Compared({f.id: f for f in records}, lambda keys: self.rows.cut(keys, now))
 
     def _of_kind(self, ids: Collection[str]) -> dict[str, Features]:
         return {key: f for key, f in self.rows.features(ids).items() if f.kind == self.model.kind}
@@ -150,39 +158,60 @@ class Resolver:
         ):
             linked[left].add(right)
             linked[right].add(left)
-        frontier = seeds | self._fellows(gone)
+        frontier = seeds | self._fellows(gone).keys()
         area: set[str] = set()
         while frontier := (self._there(frontier - area, found) - set(gone)):
             area |= frontier
-            reached = {m for record in frontier for m in linked[record]} | self._fellows(frontier)
+            reached = {m for record in frontier for m in linked[record]} | self._fellows(frontier).keys()
             for left, right, weight in self.rows.pairs(frontier - found.stale):
                 if weight >= self.model.join_at and left not in found.stale and right not in found.stale:
                     reached |= {left, right}
             frontier = reached
         return area
 
-    def _fellows(self, records: Collection[str]) -> set[str]:
-        """All members of the entities that the records are members of."""
+    def _fellows(self, records: Collection[str]) -> dict[str, str]:
+        """Every member of the entities that the records are members of: its entity."""
         whole = self.members.of_entities(set(self._entities_of(records).values()))
-        return {member for members in whole.values() for member in members}
+        return {member: entity for entity, members in whole.items() for member in members}
 
     def _there(self, records: Collection[str], found: Found) -> set[str]:
         """Those that are records of this kind: a decision may name any."""
         return (records & found.blocks.keys()) | self._entities_of(records).keys()
 
     def _clustered(
-        self, found: Found, area: set[str], pairs: Collection[Pair], gone: Collection[str] = ()
+        self,
+        found: Found,
+        area: set[str],
+        pairs: Collection[Pair],
+        gone: Collection[str],
+        compared: _Compared,
     ) -> Found:
         clustering = cluster(
             area, pairs, self.decisions.same, self.decisions.different, join_at=self.model.join_at
         )
-        before = self._before({*area, *gone})
-        rows = self.members.of_records({*area, *before})
-        seen = {
-            **{key: row.seen for key, row in rows.items()},
-            **{k: self.new[k] for k in area - rows.keys()},
-        }
+        before = self._fellows({*area, *gone})
+        seen = self._seen({*area, *before})
+        ages = self.members.ages(before.values())
+        continued = continue_ids(clustering.clusters, before, seen, ages, self._new_ids(area))
+        found.entity_of, found.created = continued.entity_of, continued.created
+        found.retired, found.contradictions = continued.retired, clustering.contradictions
+        reasons = Reasons(self.rows, self.model.version, self.decisions, before, continued.entity_of, pairs)
+        found.events = reasons.of_all(continued.events, compared.features, compared.cut)
+        for member in sorted(before, key=lambda one: seen[one]):
+            if continued.retired.get(before[member], "") is None:
+                found.ended.setdefault(before[member], []).append(member)
+        return found
+
+    def _seen(self, records: Collection[str]) -> dict[str, int]:
+        """The order in which records first came."""
+        recorded = self.members.of_records(records)
+        return {key: recorded[key].seen if key in recorded else self.new[key] for key in records}
+
+    def _new_ids(self, area: Collection[str]) -> Callable[[str], str]:
+        """Makes the id of a new entity from its oldest member."""
         made: set[str] = set()
+        # Asked in one query which of those that are likely to be made are taken.
+        self.members.ages(entity_id(self.source, self.model.kind, record) for record in area)
 
         def new_id(oldest: str) -> str:
             new = entity_id(
@@ -191,26 +220,11 @@ class Resolver:
             made.add(new)
             return new
 
-        ages = self.members.ages(before.values())
-        continued = continue_ids(clustering.clusters, before, seen, ages, new_id)
-        found.entity_of, found.created = continued.entity_of, continued.created
-        found.retired, found.contradictions = continued.retired, clustering.contradictions
-        reasons = Reasons(self.rows, self.model.version, self.decisions, found, before, pairs)
-        found.events = reasons.of_all(continued.events)
-        found.features = {}
-        for member, entity in sorted(before.items(), key=lambda item: seen[item[0]]):
-            if entity in found.retired and found.retired[entity] is None:
-                found.ended.setdefault(entity, []).append(member)
-        return found
-
-    def _before(self, records: Collection[str]) -> dict[str, str]:
-        """Every member of each entity concerned: its entity."""
-        whole = self.members.of_entities(set(self._entities_of(records).values()))
-        return {member: entity for entity, members in whole.items() for member in members}
+        return new_id
 
 
-def lead_on(found: list[Found]) -> list[Found]:
-    """Where records turned out to be of another kind, the id of what they were leads to what they are."""
+def lead_on(found: Iterable[Found]) -> None:
+    """Where the records of an entity are all of the other kind now, its id leads to what the oldest is."""
     entity_of = {record: entity for one in found for record, entity in one.entity_of.items()}
     for one in found:
         leads = {
@@ -218,7 +232,6 @@ def lead_on(found: list[Found]) -> list[Found]:
         }
         one.retired |= leads
         one.events = [_led_on(event, reason, leads.get(event.entity_id)) for event, reason in one.events]
-    return found
 
 
 def _led_on(event: Event, reason: dict[str, Any], successor: str | None) -> tuple[Event, dict[str, Any]]:

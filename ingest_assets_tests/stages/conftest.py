@@ -12,7 +12,7 @@ from ingest_assets_tests.engines import local_store
 from ingest_assets_tests.toy import ToyBench
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def _batches_are_short() -> Iterator[None]:
     """A few records are several batches, some of which are known and some of which are not."""
     with pytest.MonkeyPatch.context() as patch:

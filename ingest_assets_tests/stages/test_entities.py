@@ -256,6 +256,26 @@ def test_an_event_tells_which_rules_brought_its_records_together(tmp_path: Path)
         assert weight > 0
 
 
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_an_event_names_a_rule_that_was_no_evidence_until_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, rebuild: bool
+) -> None:
+    monkeypatch.setattr(blocking, "MAX_SHARED", 4)
+    monkeypatch.setattr(resolution, "BOUNDS", (4, blocking.MAX_BLOCK))
+    names = ["Ada Lovelace", "A. Lovelace", "Bo Ek", "Cy Ray", "Di Moe"]
+    with ToyBench(tmp_path) as bench:
+        bench.toy.put(*(_record(n, name, "all@acme.org") for n, name in enumerate(names)))
+        resolve(bench)
+        assert len(clusters(bench)) == len(names)
+        del bench.toy.documents["people/4"]
+        for stage in ("records", "match_models", "entities"):
+            bench.do(stage, rebuild=rebuild)
+        [merged] = [
+            e for e in view(bench.ledger, "crm", "people/0", Decisions()).history if e.kind == "merge"
+        ]
+        assert "person/email" in merged.reason["pairs"][0][3]
+
+
 def test_links_are_mended_after_a_crash_whose_change_was_taken_back(tmp_path: Path) -> None:
     note = document("notes/1", "About her.", refs=["people/3"])
     apart = _record(3, "A. Lovelace", "al@home.net")

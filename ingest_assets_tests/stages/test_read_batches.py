@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest_assets.model import ConfigurationError, SourceItem, SourceUnavailableError
+from ingest_assets.model import ConfigurationError, SourceItem, SourceUnavailableError, digest_of
 from ingest_assets.stages import records
 from ingest_assets.stages.read_batches import batch_digest, batches
 from ingest_assets_tests.toy import ToyBench, document, dump
@@ -114,13 +114,63 @@ def test_what_a_broken_off_run_recorded_is_looked_at_again(
 
 
 @both
-def test_an_item_that_was_parked_is_looked_at_again(bench: ToyBench) -> None:
+def test_what_is_gone_is_removed_though_as_many_are_refused(bench: ToyBench) -> None:
     bench.toy.put(*(document(key, "Old.") for key in KEYS))
+    bench.do("records")
+    del bench.toy.documents["notes/7"]
+    bench.toy.put(document("notes/99", "More."))
+    bench.toy.refused["notes/99"] = "not now"
+    outcomes = bench.do("records")
+    assert (outcomes.removed, outcomes.parked) == (1, 1)
+    assert set(_bodies(bench)) == set(KEYS) - {"notes/7"}
+    assert bench.do("records").moved == 0
+
+
+@both
+def test_an_item_that_was_refused_is_looked_at_again(
+    bench: ToyBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when all that changed is that it can be rendered now, so that its batch is as it was."""
+    monkeypatch.setattr(bench.toy, "_digest", lambda each: digest_of(repr(each)))
+    bench.toy.put(*(document(key, "Old.") for key in KEYS))
+    bench.do("records")
+    bench.toy.put(document("notes/3", "New."))
     bench.toy.refused["notes/3"] = "not now"
     assert bench.do("records").parked == 1
-    assert bench.do("records").parked == 1
     bench.toy.refused.clear()
-    assert (bench.do("records").added, set(_bodies(bench))) == (1, set(KEYS))
+    outcomes = bench.do("records", retry_parked=True)
+    assert (outcomes.changed, outcomes.parked) == (1, 0)
+    assert _bodies(bench)["notes/3"] == "New."
+
+
+@both
+def test_what_a_run_removed_before_it_died_comes_back_with_the_source(
+    bench: ToyBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.toy.put(*(document(key, "Old.") for key in KEYS))
+    bench.do("records")
+    gone = bench.toy.documents.pop("notes/7")
+
+    def dies(*_anything: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(records, "_remember", dies)
+        with pytest.raises(KeyboardInterrupt):
+            bench.do("records")
+    assert set(_bodies(bench)) == set(KEYS) - {"notes/7"}
+    bench.toy.documents = {key: bench.toy.documents.get(key, gone) for key in KEYS}
+    bench.do("records")
+    assert set(_bodies(bench)) == set(KEYS)
+
+
+@both
+def test_a_rebuild_renders_every_item(bench: ToyBench) -> None:
+    bench.toy.put(*(document(key, "Old.") for key in KEYS))
+    bench.do("records")
+    bench.toy.rendered.clear()
+    bench.do("records", rebuild=True)
+    assert sorted(bench.toy.rendered) == sorted(KEYS)
 
 
 @both
@@ -129,7 +179,7 @@ def test_an_id_that_is_given_a_second_time_is_refused_though_its_first_batch_is_
 ) -> None:
     bench.toy.put(*(document(key, "Old.") for key in KEYS))
     bench.do("records")
-    bench.toy.twice = "notes/1"
     bench.toy.put(document("notes/39", "New."))
+    bench.toy.twice = "notes/1"
     with pytest.raises(ConfigurationError, match="same id"):
         bench.do("records")

@@ -15,6 +15,7 @@ def upgrade() -> None:
         sa.Column("source", sa.String(), nullable=False),
         sa.Column("stage", sa.String(), nullable=False),
         sa.Column("digest", sa.String(length=32), nullable=False),
+        sa.Column("content", sa.String(length=32), nullable=False),
         sa.PrimaryKeyConstraint("source", "stage", "digest", name=op.f("pk_read_batch")),
     )
 
