@@ -58,7 +58,7 @@ class Standing:
     def __init__(self, home: Home) -> None:
         self.home = home
         self._log = (home.path / "said.log").open("ab")
-        self._client = httpx.Client(trust_env=False, timeout=20)
+        self._client = _client()
 
     def start(self) -> None:
         """What does not run."""
@@ -68,7 +68,9 @@ class Standing:
             )
         if not hasattr(self, "server") or self.server.poll() is not None:
             self.server, url = start_server(self.home, self._log)
-            self._client.base_url = httpx.URL(url)
+            # A new client too: the new server may have the port of the old one, whose connections are dead.
+            self._client.close()
+            self._client = _client(url)
 
     def kill(self, *processes: psutil.Process | subprocess.Popen[Any]) -> None:
         """Without a word, as the system does it that is out of memory."""
@@ -140,6 +142,10 @@ class Standing:
         self.kill(*self.processes())
         self._client.close()
         self._log.close()
+
+
+def _client(url: str = "") -> httpx.Client:
+    return httpx.Client(base_url=url, trust_env=False, timeout=20)
 
 
 def _lives(pid: int) -> bool:
