@@ -41,7 +41,7 @@ def soak(first: int, minutes: float, engine: str) -> int:
     number = first
     with small_batches():
         while time.monotonic() < end:
-            print(f"seed {number}, {tried} histories so far", flush=True)  # noqa: T201
+            print(f"seed {number}, {tried} histories so far", flush=True)  # noqa: T201 - a command: it prints
             seed(number)(options(given(histories)(check)))()
             number += 1
     engines.close()
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--engine", choices=list(ROUND), default="server")
     given_ = parser.parse_args()
-    print(f"{soak(given_.seed, given_.minutes, given_.engine)} histories, and the property held")  # noqa: T201
+    print(f"{soak(given_.seed, given_.minutes, given_.engine)} histories, and the property held")  # noqa: T201 - a command: it prints
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 COMMAND = "uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header"
 QUIET = "--no-emit-index-url --no-emit-find-links --no-annotate --quiet"
@@ -20,8 +21,7 @@ def main() -> None:
         constraint = "" if extra else "--constraint requirements-dev.lock"
         arguments = f"-m {COMMAND} {QUIET} {extra} {constraint}".split()
         result = subprocess.run([sys.executable, *arguments], check=True, capture_output=True, text=True)
-        with open(output, "w", encoding="utf-8") as file:  # noqa: PTH123
-            file.write(HEADER + result.stdout)
+        Path(output).write_text(HEADER + result.stdout, encoding="utf-8")
         print(output, result.stdout.count("=="), "packages")
 
 

@@ -20,9 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ingest_assets.collection.base import (
-    DATETIME_FIELDS,
-    DENSE,
-    KEYWORD_FIELDS,
     SPARSE,
     Filter,
     Leg,
@@ -32,6 +29,7 @@ from ingest_assets.collection.base import (
 )
 from ingest_assets.collection.edge_types import edge_filter, edge_point, edge_query
 from ingest_assets.collection.files import clone_shard, replace_text, sync, sync_tree
+from ingest_assets.collection.shards import create_shard, load_shard, load_whole_shard
 from ingest_assets.model import IngestError, NotPublishedError, UnavailableError
 
 if TYPE_CHECKING:
@@ -40,15 +38,9 @@ if TYPE_CHECKING:
 _REVISION = re.compile(r"(\d{6,})-(\d{6,})")
 UPSERT_BATCH = 1_000
 SCAN_BATCH = 5_000
-# KiB of vectors in a segment from which on it gets an HNSW graph: about 11,000 vectors of 384
-# dimensions. Below it a scan takes a few milliseconds, is exact, and the build is several times faster.
-INDEXING_THRESHOLD_KIB = 16_384
-# Segments are indexed when they hold this many new points, and not merged beyond this size: what a build
-# keeps in memory does not grow with the collection.
+# The engine indexes what came in when it is this many new points, and lets go of it: what a build keeps in
+# memory does not grow with the collection.
 OPTIMIZE_EVERY = 50_000
-MAX_SEGMENT_KIB = 98_304
-# Half the default effort at building a graph: recall@10 0.98 instead of 0.99, in 3/5 of the time.
-HNSW_M, HNSW_EF_CONSTRUCT = 16, 64
 _OPEN_ATTEMPTS = 3
 
 
@@ -72,7 +64,7 @@ class EmbeddedStore:
         self.drop(collection, generation)
         work = self._clean_work(collection, generation)
         work.mkdir(parents=True)
-        shard = _create_shard(work, dimension, fields)
+        shard = create_shard(work, dimension, fields)
         shard.flush()
         shard.close()
         self._adopt(collection, generation, 0, work)
@@ -205,7 +197,7 @@ class EmbeddedStore:
         for attempt in range(_OPEN_ATTEMPTS):
             path = self._readable(collection, generation)
             try:
-                return _EmbeddedReader(_load_whole(path), path)
+                return _EmbeddedReader(load_whole_shard(path), path)
             except UnavailableError:
                 # A commit may have removed the revision between our look at CURRENT and our opening it.
                 if attempt == _OPEN_ATTEMPTS - 1 or path == self._readable(collection, generation):
@@ -252,7 +244,7 @@ class _EmbeddedWriter:
         shard.flush()
         shard.close()
         self._shard = None  # nothing is open, should the next line fail
-        self._shard = _load(self._work)
+        self._shard = load_shard(self._work)
         self._since_optimized = 0
 
     def delete(self, ids: Sequence[str]) -> None:
@@ -270,7 +262,7 @@ class _EmbeddedWriter:
         self._shard = None
         # Opening applies the engine's journals and removes them. Done here once, so that what is published
         # is not written to any more by whoever opens it first, while others read or copy it.
-        _load(self._work).close()
+        load_shard(self._work).close()
         self._store.finish(self._collection, self._generation, self._work)
         self._work = None
 
@@ -286,7 +278,7 @@ class _EmbeddedWriter:
     def _open(self) -> qdrant_edge.EdgeShard:
         if self._shard is None:
             self._work = self._store.begin(self._collection, self._generation)
-            self._shard = _load(self._work)
+            self._shard = load_shard(self._work)
         return self._shard
 
 
@@ -352,51 +344,3 @@ def _identity(path: Path) -> tuple[Path, int, int]:
     except FileNotFoundError:
         return path, 0, 0
     return path, found.st_ino, found.st_ctime_ns
-
-
-def _create_shard(path: Path, dimension: int, fields: Sequence[str]) -> qdrant_edge.EdgeShard:
-    import qdrant_edge as edge
-
-    cold = edge.Memory.Cold  # mapped from disk: the process's own memory does not grow with the collection
-    config = edge.EdgeConfig(
-        vectors={DENSE: edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Cosine, memory=cold)},
-        sparse_vectors={SPARSE: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf, memory=cold)},
-        payload_memory=cold,
-        id_tracker_memory=cold,
-        hnsw_config=edge.HnswIndexConfig(
-            HNSW_M, HNSW_EF_CONSTRUCT, full_scan_threshold=INDEXING_THRESHOLD_KIB, memory=cold
-        ),
-        optimizers=edge.EdgeOptimizersConfig(
-            indexing_threshold=INDEXING_THRESHOLD_KIB, max_segment_size=MAX_SEGMENT_KIB
-        ),
-        # Searches that come at once are answered by several processes. Within one, handing a search to other
-        # threads costs a sixth of its time and gains nothing while all cores are busy.
-        max_search_threads=1,
-        wal_enabled=False,
-    )
-    shard = edge.EdgeShard.create(str(path), config)
-    schema: dict[str, Any] = dict.fromkeys((*KEYWORD_FIELDS, *fields), edge.KeywordIndexParams(memory=cold))
-    schema |= dict.fromkeys(DATETIME_FIELDS, edge.DatetimeIndexParams(memory=cold))
-    for field, kind in schema.items():
-        shard.update(edge.UpdateOperation.create_field_index(field, kind))
-    return shard
-
-
-def _load(path: Path) -> qdrant_edge.EdgeShard:
-    import qdrant_edge as edge
-
-    if not path.exists():
-        raise UnavailableError(f"{path} is gone.")
-    try:
-        return edge.EdgeShard.load(str(path))
-    except Exception as error:  # the binding raises bare Exception for whatever goes wrong
-        raise UnavailableError(f"The embedded collection at {path} cannot be opened: {error}") from error
-
-
-def _load_whole(path: Path) -> qdrant_edge.EdgeShard:
-    """One that nobody removed while it was opened."""
-    shard = _load(path)
-    if not path.exists():
-        shard.close()
-        raise UnavailableError(f"{path} was removed while it was opened.")
-    return shard

@@ -1,6 +1,7 @@
 """The tables of the ledger: what is recorded as done, and nothing that could be derived from it.
 
-What belongs here: table definitions only. A change here needs a migration in `migrations/versions`;
+What belongs here: table definitions only, all of them, so that the schema is read in one place however long
+it grows. A change here needs a migration in `migrations/versions`;
 a test compares the two. Every digest is 32 hex characters (`model.digest_of`). No column that takes
 part in an identity is drawn from a clock or a counter; times are for people to read.
 """

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ingest_assets.collection import embedded, files
+from ingest_assets.collection import files, shards
 from ingest_assets.collection.base import Leg
 from ingest_assets.collection.embedded import EmbeddedStore
 from ingest_assets_tests.collection.points import dense, ids_of, make_points, sparse_of, write
@@ -66,7 +66,7 @@ def test_nothing_is_visible_before_the_commit(store: EmbeddedStore) -> None:
 
 
 def test_what_was_not_committed_never_was(store: EmbeddedStore, tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), store.writer(NAME, 1) as writer:  # noqa: PT012
+    with pytest.raises(ZeroDivisionError), store.writer(NAME, 1) as writer:  # noqa: PT012 - it has to fail within
         writer.upsert(make_points(range(10, 20)))
         _ = 1 / 0
     assert _count(store) == 10
@@ -127,19 +127,19 @@ def test_a_revision_that_goes_while_it_is_opened_is_not_read(
     store: EmbeddedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two commits come between a reader's look at the name and the end of its opening the folder."""
-    load, folder = embedded._load, _live_folder(tmp_path)
+    load, folder = shards.load_shard, _live_folder(tmp_path)
 
     def slow_load(path: Path) -> Any:
         shard = load(path)
         if path == folder and folder.exists():
-            monkeypatch.setattr(embedded, "_load", load)
+            monkeypatch.setattr(shards, "load_shard", load)
             write(store, NAME, 1, make_points([10]))
             write(store, NAME, 1, make_points([11]))
             assert not folder.exists()
         return shard
 
     other = EmbeddedStore(tmp_path)
-    monkeypatch.setattr(embedded, "_load", slow_load)
+    monkeypatch.setattr(shards, "load_shard", slow_load)
     assert _count(other) == 12
     other.close()
 
@@ -158,7 +158,7 @@ def test_a_lost_folder_is_a_lost_collection(store: EmbeddedStore, tmp_path: Path
 @pytest.fixture
 def small_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments get a graph, and their large files are linked, from a few points on."""
-    monkeypatch.setattr(embedded, "INDEXING_THRESHOLD_KIB", 64)
+    monkeypatch.setattr(shards, "INDEXING_THRESHOLD_KIB", 64)
     monkeypatch.setattr(files, "_WRITE_ONCE_MIN_BYTES", 1 << 10)
 
 

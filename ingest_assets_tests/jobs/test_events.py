@@ -111,7 +111,7 @@ def test_after_the_end_nothing_is_taken(ledger: Ledger, job: str) -> None:
         event_log.append(ledger, job, [events.file_detected("late")])
     with pytest.raises(JobCancelledError), JobEvents(ledger, job) as log:
         log.add(events.file_detected("late"))
-    with pytest.raises(ZeroDivisionError), JobEvents(ledger, job) as log:  # noqa: PT012
+    with pytest.raises(ZeroDivisionError), JobEvents(ledger, job) as log:  # noqa: PT012 - it has to fail within
         log.add(events.file_detected("late"))
         raise ZeroDivisionError
     assert len(event_log.after(ledger, job)) == 1

@@ -96,7 +96,7 @@ def test_a_failure_is_recorded_whatever_is_in_it(ledger: Ledger, start: Start) -
     job = start()["job_id"]
     workers.mark_running(ledger, job, "run")
     try:
-        raise ValueError("zero \0, half \ud800, long " + "x" * 100_000)  # noqa: TRY301
+        raise ValueError("zero \0, half \ud800, long " + "x" * 100_000)  # noqa: TRY301 - the failure is what is tested
     except ValueError as error:
         workers.settle(ledger, job, "failed", error)
     with ledger.reading() as connection:
@@ -149,7 +149,7 @@ def test_a_block_of_work_settles_its_job(
 
 def test_a_block_of_work_whose_ledger_is_gone_fails_for_its_own_reason(ledger: Ledger, start: Start) -> None:
     job_id = start()["job_id"]
-    with pytest.raises(ZeroDivisionError) as caught, workers.working(ledger, job_id, "run"):  # noqa: PT012
+    with pytest.raises(ZeroDivisionError) as caught, workers.working(ledger, job_id, "run"):  # noqa: PT012 - it has to fail within
         with ledger.transaction() as connection:
             connection.exec_driver_sql("drop table indexing_jobs")
         raise ZeroDivisionError

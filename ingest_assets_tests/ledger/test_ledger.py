@@ -120,7 +120,7 @@ def test_pages_give_every_row_once(ledger: Ledger, size: int) -> None:
 
 @both
 def test_a_transaction_that_fails_leaves_nothing(ledger: Ledger) -> None:
-    with pytest.raises(ZeroDivisionError), ledger.transaction() as connection:  # noqa: PT012
+    with pytest.raises(ZeroDivisionError), ledger.transaction() as connection:  # noqa: PT012 - it has to fail within
         upsert(connection, tables.chunked, [_row("a")])
         _ = 1 / 0
     assert _keys(ledger) == []
@@ -132,7 +132,7 @@ def test_temporary_tables_are_empty_and_leave_with_the_block(ledger: Ledger) -> 
         "scratch", sa.MetaData(), sa.Column("key", sa.String, primary_key=True), prefixes=["TEMPORARY"]
     )
     for _ in range(2):
-        with (  # noqa: PT012
+        with (  # noqa: PT012 - it has to fail within
             pytest.raises(ZeroDivisionError),
             ledger.session() as session,
             temporary_table(session, table),
