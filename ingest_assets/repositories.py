@@ -220,6 +220,11 @@ def bounds_of(settings: Settings) -> Bounds:
             local_roots=tuple(map(Path, listed(s.ingest_repository_roots))),
             ca_file=s.ingest_repository_ca_file,
             tokens=_tokens(tokens),
+            ssh_keys={
+                host: Path(file)
+                for host, _, file in (pair.partition("=") for pair in listed(s.ingest_repository_ssh_keys))
+            },
+            known_hosts=s.ingest_repository_known_hosts,
         ),
         fetch=FetchLimits(size, s.ingest_repository_timeout_s),
         tree=TreeLimits(file_bytes=s.ingest_repository_file_max_kib << 10, total_bytes=size),

@@ -102,6 +102,8 @@ class Settings(BaseSettings):
     ingest_repository_roots: str = ""
     ingest_repository_ca_file: Path | None = None
     ingest_repository_tokens: SecretStr | None = None
+    ingest_repository_ssh_keys: str = ""
+    ingest_repository_known_hosts: Path | None = None
     ingest_repository_shallow: bool = True
     ingest_repository_ignore: str = ""
     ingest_repository_max_mib: int = Field(default=100, ge=1, le=102_400)
@@ -145,15 +147,22 @@ class Settings(BaseSettings):
     @field_validator("ingest_repository_protocols")
     @classmethod
     def _known_protocols(cls, value: str) -> str:
-        if not set(listed(value)) <= {"https", "http", "file"}:
-            raise ValueError("must be some of https, http and file, separated by commas")
+        if not set(listed(value)) <= {"https", "http", "ssh", "file"}:
+            raise ValueError("must be some of https, http, ssh and file, separated by commas")
         return value
 
     @field_validator("ingest_repository_hosts")
     @classmethod
     def _host_names(cls, value: str) -> str:
-        if not all(re.fullmatch(r"(\*\.)?[\w-]+(\.[\w-]+)*(:\d+)?", host) for host in listed(value)):
+        if not all(re.fullmatch(r"(\*\.)?[\w-]+(\.[\w-]+)*", host) for host in listed(value)):
             raise ValueError("must be names of hosts, or *.example.com, separated by commas")
+        return value
+
+    @field_validator("ingest_repository_ssh_keys")
+    @classmethod
+    def _keys_of_hosts(cls, value: str) -> str:
+        if not all(re.fullmatch(r"[\w.-]+(:\d+)?(/[^=]+)?=/.+", pair) for pair in listed(value)):
+            raise ValueError("must be HOST=FILE or HOST/PATH=FILE, with absolute files, separated by commas")
         return value
 
     @field_validator("ingest_repository_roots")

@@ -73,9 +73,12 @@ WRONG = [
     ("INDEXING_JOB_TIMEOUT_SECONDS", "0", "greater than 0"),
     ("INGEST_REPOSITORY_FILE_MAX_KIB", "0", "greater than or equal to 1"),
     ("INGEST_REPOSITORY_HOSTS", "https://example.com", "names of hosts"),
+    ("INGEST_REPOSITORY_SSH_KEYS", "github.com", "HOST=FILE"),
+    ("INGEST_REPOSITORY_SSH_KEYS", "github.com=key", "absolute files"),
+    ("INGEST_REPOSITORY_HOSTS", "example.com:8443", "names of hosts"),  # a host is allowed, whatever the port
     ("INGEST_REPOSITORY_MAX_MIB", "0", "greater than or equal to 1"),
     ("INGEST_REPOSITORY_PRIVATE_ADDRESSES", "some", "boolean"),
-    ("INGEST_REPOSITORY_PROTOCOLS", "https,ssh", "some of https, http and file"),
+    ("INGEST_REPOSITORY_PROTOCOLS", "https,git", "some of https, http, ssh and file"),
     ("INGEST_REPOSITORY_ROOTS", "code", "absolute folders"),
     ("INGEST_REPOSITORY_SHALLOW", "a bit", "boolean"),
     ("INGEST_REPOSITORY_TIMEOUT_S", "0", "greater than 0"),

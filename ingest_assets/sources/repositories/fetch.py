@@ -8,24 +8,29 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ingest_assets.model import ConfigurationError, SourceUnavailableError, UnavailableError
+from ingest_assets.sources.repositories.connection import Budget, conversation
 from ingest_assets.sources.repositories.objects import Objects
 from ingest_assets.sources.repositories.origin import Origin, is_commit
 from ingest_assets.sources.repositories.packfile import index_pack
 from ingest_assets.sources.repositories.policy import Policy
 from ingest_assets.sources.repositories.refs import PREFIXES, Refs, refs_of
-from ingest_assets.sources.repositories.transport import Budget, client, conversation
+from ingest_assets.sources.repositories.transport import client
 
 if TYPE_CHECKING:
+    from dulwich.client import GitClient
     from dulwich.object_store import ObjectStoreGraphWalker
+    from dulwich.objects import ObjectID
+    from dulwich.refs import Ref
 
 _FULL_DEPTH = 0x7FFFFFFF  # what git sends for "all of it, and it is no longer shallow"
+_MAX_HAVES = 256  # commits that are named as held; git's own client, too, gives up after so many in vain
 _FOLDER, _SUBMODULE, _KIND = 0o040000, 0o160000, 0o170000
 
 
@@ -120,10 +125,10 @@ class _Exchange:
         self._answer: Any = None
         self._asked = False
 
-    def run(self, remote: Any, out: BinaryIO) -> None:
-        """`remote` is a client of dulwich's; the pack goes to `out`."""
+    def run(self, remote: GitClient, out: BinaryIO) -> None:
+        """The pack goes to `out`."""
         self._answer = remote.fetch_pack(
-            "", self._wanted, self._walker(), out.write,
+            b"", self._wanted, self._walker(), out.write,
             depth=_FULL_DEPTH if self._full and self._held.shallow else None if self._full else 1,
             ref_prefix=list(PREFIXES),
         )  # fmt: skip
@@ -144,10 +149,10 @@ class _Exchange:
                 raise UnavailableError("The server did not send all that the commit needs.") from error
         return Fetched(refs, tip, commit, shallow, received=self._asked)
 
-    def _wanted(self, raw: dict[Any, Any], depth: int | None = None) -> list[Any]:  # noqa: ARG002 - dulwich's
+    def _wanted(self, refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:  # noqa: ARG002 - dulwich's
         from dulwich.objects import ObjectID
 
-        tip = refs_of(raw.items(), None).tip(self._ref)
+        tip = refs_of(refs.items(), None).tip(self._ref)
         if tip is None or (tip in self._held.tips and not (self._full and self._held.shallow)):
             return []
         self._asked = True
@@ -166,8 +171,17 @@ class _Exchange:
             except SourceUnavailableError:
                 return []
 
+        class Newest(ObjectStoreGraphWalker):
+            """Ends after so many: a server's answers to more could fill what lies between it and us."""
+
+            named = 0
+
+            def __next__(self) -> ObjectID | None:
+                self.named += 1
+                return self.next() if self.named <= _MAX_HAVES else None
+
         heads = [ObjectID(tip.encode()) for tip in sorted(self._held.tips)]
-        return ObjectStoreGraphWalker(heads, parents, {ObjectID(oid.encode()) for oid in self._held.shallow})
+        return Newest(heads, parents, {ObjectID(oid.encode()) for oid in self._held.shallow})
 
 
 def advise(error: UnavailableError, ref: str | None) -> UnavailableError | ConfigurationError:

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ingest_assets.model import SourceUnavailableError, UnavailableError
+from ingest_assets.sources.repositories.connection import Budget, conversation
 from ingest_assets.sources.repositories.consolidate import consolidate
 from ingest_assets.sources.repositories.fetch import Fetched, FetchLimits, Held, advise, fetch_into
 from ingest_assets.sources.repositories.local import GitFolder, git_folder
@@ -27,7 +28,7 @@ from ingest_assets.sources.repositories.objects import Objects
 from ingest_assets.sources.repositories.origin import Origin, checked_ref
 from ingest_assets.sources.repositories.policy import Policy
 from ingest_assets.sources.repositories.refs import PREFIXES, Refs, local_refs, refs_of
-from ingest_assets.sources.repositories.transport import Budget, client, conversation
+from ingest_assets.sources.repositories.transport import client
 
 _STATE = "ingest.json"
 _DAMAGED = "damaged"
@@ -56,7 +57,7 @@ def remote_heads(origin: Origin, policy: Policy, timeout_s: float = 10.0) -> Ref
 
     assert origin.url is not None
     with Budget(f"Looking at {origin.id}", timeout_s, _MAX_REFS_BYTES) as budget, conversation(budget):
-        answer = client(origin.url, policy, budget).get_refs("", ref_prefix=list(PREFIXES))
+        answer = client(origin.url, policy, budget).get_refs(b"", ref_prefix=list(PREFIXES))
         return refs_of(answer.refs.items(), dict(answer.symrefs or {}).get(Ref(b"HEAD")))
 
 

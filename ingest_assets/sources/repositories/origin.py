@@ -15,15 +15,17 @@ from urllib.parse import quote, unquote, urlsplit
 
 from ingest_assets.model import ConfigurationError
 from ingest_assets.sources.repositories.local import git_folder, inside_roots
-from ingest_assets.sources.repositories.policy import Policy, checked_host
+from ingest_assets.sources.repositories.policy import SSH_PORT, Policy, checked_host
 
 MAX_INPUT = 2_000  # characters
 MAX_REF = 250
 _MAX_ID = 200
-_PORTS = {"https": 443, "http": 80}
+_PORTS = {"https": 443, "http": 80, "ssh": SSH_PORT}
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(::|://|:)")
-_SCP = re.compile(r"[^/\\:]+:(?!//)")
+_SCP = re.compile(r"([^/\\:]+):(?!//)(.*)\Z")
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
+_USUAL_USER = "git"  # whom forges want, and whom an ssh URL without a user means
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _SEGMENT = re.compile(
     r"[^\x00-\x20\x7f-\x9f/\\:?#\[\]<>\"'`|*^{}%]+( [^\x00-\x20\x7f-\x9f/\\:?#\[\]<>\"'`|*^{}%]+)*\Z"
@@ -82,10 +84,8 @@ def parse_origin(given: str, policy: Policy) -> Origin:
         raise ConfigurationError("Repositories may not be fetched through a remote helper (a URL with ::).")
     if scheme and scheme[2] == "://":
         return _from_url(given, scheme[1].lower(), policy)
-    if _SCP.match(given):
-        raise ConfigurationError(
-            "Repositories may not be fetched by ssh (user@host:path): give the https URL instead."
-        )
+    if scp := _SCP.match(given):
+        return _from_scp(scp[1], scp[2], policy)
     return _local(given, policy)
 
 
@@ -110,9 +110,10 @@ def _from_url(given: str, scheme: str, policy: Policy) -> Origin:
         port, host = parts.port, parts.hostname or ""
     except ValueError:
         raise ConfigurationError("The repository's URL cannot be read: check its host and port.") from None
-    if "@" in parts.netloc:
+    if parts.password is not None or (scheme != "ssh" and "@" in parts.netloc):
         raise ConfigurationError(
-            "The repository's URL holds credentials: leave them out, and set a token for the host instead."
+            "The repository's URL holds credentials: leave them out, and set a token (for ssh, a key) for "
+            "the host instead."
         )
     policy.require_protocol(scheme)
     if scheme == "file":
@@ -125,12 +126,34 @@ def _from_url(given: str, scheme: str, policy: Policy) -> Origin:
         raise ConfigurationError("The repository's URL has no valid port.")
     host = checked_host(host)
     policy.require_host(host)
-    return _remote(scheme, host, port or _PORTS[scheme], _segments(parts.path))
+    user = _checked_user(parts.username or _USUAL_USER) if scheme == "ssh" else None
+    return _remote(scheme, user, host, port or _PORTS[scheme], _segments(parts.path))
+
+
+def _from_scp(authority: str, path: str, policy: Policy) -> Origin:
+    """[user@]host:path, where a path without a leading slash is below the user's home on the server."""
+    policy.require_protocol("ssh")
+    user, _, host = authority.rpartition("@")
+    host = checked_host(host)
+    policy.require_host(host)
+    # A forge has no homes, and knows a repository by one path however it is written.
+    at_home = not path.startswith(("/", "~")) and host not in _CASELESS
+    segments = _segments(path)
+    return _remote(
+        "ssh", _checked_user(user or _USUAL_USER), host, SSH_PORT, ["~", *segments] if at_home else segments
+    )
+
+
+def _checked_user(user: str) -> str:
+    if not _USER.match(user):
+        raise ConfigurationError("The user of the repository's URL is not written as one.")
+    return user
 
 
 def _segments(path: str) -> list[str]:
     segments = _without_escapes(path).strip("/").split("/")
-    if any(not _SEGMENT.match(segment) or segment in (".", "..") for segment in segments):
+    # Not all that is no control character can be shown, as the repository's id must be.
+    if any(not (_SEGMENT.match(each) and each.isprintable()) or each in (".", "..") for each in segments):
         raise ConfigurationError(
             'The path of the repository\'s URL is empty, holds "." or "..", or what is not allowed in it.'
         )
@@ -151,19 +174,27 @@ def _without_escapes(path: str) -> str:
     return decoded
 
 
-def _remote(scheme: str, host: str, port: int, segments: list[str]) -> Origin:
+def _remote(scheme: str, user: str | None, host: str, port: int, segments: list[str]) -> Origin:
     shown = f"[{host}]" if ":" in host else host
     authority = shown if port == _PORTS[scheme] else f"{shown}:{port}"
     path = "/".join(segments)
     bare = path[: -len(".git")] if path.endswith(".git") and not path.endswith("/.git") else path
     readable = bare.lower() if host in _CASELESS else bare
     prefix = "" if scheme == "https" else f"{scheme}:"
+    unusual = f"{user}@" if user not in (None, _USUAL_USER) else ""
     return Origin(
-        id=_bounded(f"{prefix}{authority}/{readable}"),
+        id=_bounded(f"{prefix}{unusual}{authority}/{readable}"),
         name=bare,
-        url=f"{scheme}://{authority}/{quote(path)}",
-        web=f"{scheme}://{authority}/{quote(bare)}",
+        url=f"{scheme}://{f'{user}@' if user else ''}{authority}/{quote(path)}",
+        web=_web(scheme, host, authority, bare),
     )
+
+
+def _web(scheme: str, host: str, authority: str, path: str) -> str | None:
+    """A server that speaks ssh has pages where it is a forge; of others nothing is known."""
+    if scheme == "ssh":
+        return f"https://{host}/{quote(path)}" if host in _CASELESS else None
+    return f"{scheme}://{authority}/{quote(path)}"
 
 
 def _bounded(text: str) -> str:

@@ -18,7 +18,8 @@ from ingest_assets.model import ConfigurationError, UnavailableError
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-FETCHABLE = frozenset({"https", "http", "file"})
+FETCHABLE = frozenset({"https", "http", "ssh", "file"})
+SSH_PORT = 22
 _LOCAL_NAMES = re.compile(r"(^|\.)(localhost|local|internal|localdomain|lan|home\.arpa)\Z")
 _HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.(?!-)[a-z0-9_-]{1,63})*\Z")
 # inet_aton takes 2130706433, 0x7f000001, 0177.1 and 127.1 for addresses, so a resolver may as well.
@@ -33,9 +34,12 @@ _HTTPS_PORT = 443
 class Policy:
     """What may be fetched. The defaults allow public hosts over https, and no local folder.
 
-    `protocols` are some of https, http and file. `hosts`, when given, are the only ones; "*.example.com"
-    stands for every name below example.com. `local_roots` are the folders that a local repository may be
-    in. `tokens` are sent to their host (and port, where one is named), over https only.
+    `protocols` are some of https, http, ssh and file; git's remote helpers (ext::) are programs that a URL
+    names, and never allowed. `hosts`, when given, are the only ones; "*.example.com" stands for every name
+    below example.com. `local_roots` are the folders that a local repository may be in. `tokens` are sent to
+    their host (and port, where one is named), over https only. `ssh_keys` are files of private keys, each of
+    a host ("git.example.com", "git.example.com:2222") or of what is below a path there
+    ("github.com/owner/name"); `known_hosts` is OpenSSH's file of the keys that servers must have.
     """
 
     protocols: frozenset[str] = frozenset({"https"})
@@ -44,14 +48,21 @@ class Policy:
     local_roots: tuple[Path, ...] = ()
     ca_file: Path | None = None  # certificates to trust instead of the well-known ones
     tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
+    ssh_keys: Mapping[str, Path] = field(default_factory=dict)
+    known_hosts: Path | None = None
 
     def __post_init__(self) -> None:
         if strange := sorted(self.protocols - FETCHABLE):
             raise ConfigurationError(
-                f"Repositories cannot be fetched by {', '.join(strange)}: only https, http and file can be."
+                f"Repositories cannot be fetched by {', '.join(strange)}: only by https, http, ssh and file."
             )
         if relative := [str(root) for root in self.local_roots if not root.is_absolute()]:
             raise ConfigurationError(f"Folders for local repositories must be absolute: {relative[0]!r}.")
+        if "ssh" in self.protocols and self.known_hosts is None:
+            raise ConfigurationError(
+                "Repositories are fetched by ssh only from servers whose keys are known: set "
+                "INGEST_REPOSITORY_KNOWN_HOSTS to a file of them."
+            )
 
     def require_protocol(self, protocol: str) -> None:
         if protocol not in self.protocols:
@@ -96,6 +107,25 @@ class Policy:
         if protocol != "https":
             return None
         return self.tokens.get(f"{host}:{port}") or (self.tokens.get(host) if port == _HTTPS_PORT else None)
+
+    def key_for(self, host: str, port: int, path: str) -> Path:
+        """The private key of a repository: the one that was set for the longest part of its address.
+
+        Raises ConfigurationError when there is none.
+        """
+        where = path.strip("/").removesuffix(".git")
+        hosts = [f"{host}:{port}", host] if port == SSH_PORT else [f"{host}:{port}"]
+        fitting = [
+            (len(below), file)
+            for name, file in self.ssh_keys.items()
+            for of_host, _, below in [name.partition("/")]
+            if of_host in hosts and f"{where}/".startswith(f"{below.strip('/')}/".lstrip("/"))
+        ]
+        if not fitting:
+            raise ConfigurationError(
+                f"No key for {hosts[-1]} is set: add {hosts[-1]}=FILE to INGEST_REPOSITORY_SSH_KEYS."
+            )
+        return max(fitting)[1]
 
 
 def is_public(address: IPAddress) -> bool:

@@ -18,6 +18,7 @@ from ingest_assets.sources.repositories.source import RepositorySource
 from ingest_assets_tests.sources.repositories.repos import TestRepo, bodies
 
 OPEN = Policy()
+OVER_SSH = Policy(protocols=frozenset({"ssh"}), known_hosts=Path("/known_hosts"))
 
 
 @pytest.mark.parametrize(
@@ -47,10 +48,68 @@ def test_urls(given: str, expected_id: str, url: str) -> None:
     assert (origin.id, origin.url, origin.path) == (expected_id, url, None)
 
 
+@pytest.mark.parametrize(
+    ("given", "expected_id", "url", "web"),
+    [
+        (
+            "git@github.com:Owner/Name.git",
+            "ssh:github.com/owner/name",
+            "ssh://git@github.com/Owner/Name.git",
+            "https://github.com/Owner/Name",
+        ),
+        (
+            "ssh://git@github.com/Owner/Name",
+            "ssh:github.com/owner/name",
+            "ssh://git@github.com/Owner/Name",
+            "https://github.com/Owner/Name",
+        ),
+        ("git.acme.example:team/app.git", "ssh:git.acme.example/~/team/app",
+         "ssh://git@git.acme.example/~/team/app.git", None),
+        ("git.acme.example:/srv/app", "ssh:git.acme.example/srv/app",
+         "ssh://git@git.acme.example/srv/app", None),
+        ("ssh://alice@git.acme.example:2222/srv/app", "ssh:alice@git.acme.example:2222/srv/app",
+         "ssh://alice@git.acme.example:2222/srv/app", None),
+        ("git.acme.example:~alice/app", "ssh:git.acme.example/~alice/app",
+         "ssh://git@git.acme.example/~alice/app", None),
+    ],
+)  # fmt: skip
+def test_ssh_addresses(given: str, expected_id: str, url: str, web: str | None) -> None:
+    origin = parse_origin(given, OVER_SSH)
+    assert (origin.id, origin.url, origin.web, origin.path) == (expected_id, url, web, None)
+    assert parse_origin(url, OVER_SSH) == origin
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("ssh://git:s3cret@github.com/a/b", "credentials"),
+        ("git:s3cret@github.com:a/b", "path"),
+        ("ssh://-oProxyCommand=x@github.com/a/b", "user"),
+        ("-oProxyCommand=x@github.com:a/b", "hyphen"),
+        ("ssh://-oProxyCommand=x/a/b", "no host"),
+        ("a@b@github.com:a/b", "user"),
+        ("github.com:a/../b", "path"),
+        ("github.com:", "path"),
+        ("github.com:a'b", "path"),
+        ("github.com:$(touch x)`id`", "path"),
+        ("ssh://github.com/a?b", "no query"),
+        ("10.0.0.8:a/b", "private or reserved"),
+        ("localhost:a/b", "private name"),
+        ("ext::ssh git@github.com a/b", "remote helper"),
+        ("https://github.com/a/b", "by https"),
+    ],
+)
+def test_ssh_addresses_that_are_refused(given: str, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        parse_origin(given, OVER_SSH)
+    assert "s3cret" not in str(caught.value)
+
+
 REFUSED = [
     ("", "empty"),
     ("http://github.com/a/b", "by http"),
-    ("ssh://git@github.com/a/b", "credentials"),
+    ("ssh://git@github.com/a/b", "by ssh"),
+    ("ssh://git:s3cret@github.com/a/b", "credentials"),
     ("ssh://github.com/a/b", "by ssh"),
     ("git://github.com/a/b", "by git"),
     ("git@github.com:a/b.git", "by ssh"),
@@ -73,6 +132,7 @@ REFUSED = [
     ("https://github.com/a%00b", "encoded"),
     ("https://github.com/a%0ab", "encoded"),
     ("https://github.com/a\\b", "path"),
+    ("https://github.com/a\u2062b", "path"),
     ("https://github.com/a\0b", "control"),
     ("https://github.com/a\nb", "control"),
     ("https://github.com:99999/a/b", "host and port"),
@@ -119,12 +179,25 @@ def test_what_is_refused(given: str, words: str) -> None:
 
 @given(st.text(max_size=60).map(lambda text: "https://" + text) | st.text(max_size=60))
 def test_whatever_is_given_is_an_origin_or_a_refusal(given: str) -> None:
+    _is_an_origin_or_a_refusal(given, OPEN)
+
+
+@given(
+    st.text(max_size=60).map(lambda text: "ssh://" + text)
+    | st.text(max_size=60).map(lambda text: "git.example.org:" + text)
+    | st.text(max_size=60)
+)
+def test_whatever_is_given_for_ssh_is_an_origin_or_a_refusal(given: str) -> None:
+    _is_an_origin_or_a_refusal(given, OVER_SSH)
+
+
+def _is_an_origin_or_a_refusal(given: str, policy: Policy) -> None:
     try:
-        origin = parse_origin(given, OPEN)
+        origin = parse_origin(given, policy)
     except ConfigurationError:
         return
     assert origin.url is not None
-    assert parse_origin(origin.url, OPEN) == origin
+    assert parse_origin(origin.url, policy) == origin
     assert origin.id.isprintable()
     assert ".." not in origin.id.split("/")
 
@@ -139,7 +212,9 @@ def test_hosts_may_be_listed() -> None:
 
 
 def test_only_what_can_be_fetched_may_be_allowed() -> None:
-    with pytest.raises(ConfigurationError, match="by ssh"):
+    with pytest.raises(ConfigurationError, match="by git"):
+        Policy(protocols=frozenset({"https", "git"}))
+    with pytest.raises(ConfigurationError, match="INGEST_REPOSITORY_KNOWN_HOSTS"):
         Policy(protocols=frozenset({"https", "ssh"}))
     with pytest.raises(ConfigurationError, match="must be absolute"):
         Policy(local_roots=(Path("here"),))

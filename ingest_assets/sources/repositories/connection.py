@@ -1,0 +1,150 @@
+"""Connections to remotes, with every address, byte and second under our own rules.
+
+A name is resolved once, all its addresses are judged, and the connection goes to one of those, so a second
+answer of the name's server leads nowhere else. No proxy or configuration of the machine is used.
+
+What belongs here: what every protocol shares. What does not: a protocol (over_http, over_ssh), which refs are
+wanted (fetch), and what becomes of a pack (mirror).
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Self
+
+from ingest_assets.model import ConfigurationError, IngestError, UnavailableError
+from ingest_assets.sources.repositories.policy import Policy
+
+CONNECT_S = 10.0
+STALL_S = 30.0  # between two bytes
+_OVERHEAD = 2 << 20  # bytes that a conversation may have besides its pack: refs, progress
+
+
+class Budget:
+    """Seconds and bytes that a conversation may take. When time is up its connections are cut.
+
+    Cutting is what ends a wait inside the operating system or the TLS library, on a server that sends a byte
+    now and then.
+    """
+
+    def __init__(self, what: str, seconds: float, max_bytes: int) -> None:
+        self._what = what
+        self._seconds = seconds
+        self._ends = time.monotonic() + seconds
+        self._max_bytes = max_bytes
+        self._received = 0
+        self._sockets: list[socket.socket] = []
+        self._closing = ExitStack()
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        self._closing.close()
+        for kept in self._sockets:
+            kept.close()
+
+    @property
+    def left_s(self) -> float:
+        return self._ends - time.monotonic()
+
+    def check(self) -> None:
+        """Raises UnavailableError when the time is up."""
+        if self.left_s <= 0:
+            raise UnavailableError(f"{self._what} took longer than {self._seconds:g} s, and was given up.")
+
+    def count(self, size: int) -> None:
+        self._received += size
+        if self._received > self._max_bytes + _OVERHEAD:
+            raise ConfigurationError(
+                f"{self._what} was given up: more than {self._max_bytes:,} bytes came, "
+                "and the limit for a repository allows no more."
+            )
+        self.check()
+
+    def watch(self, connection: socket.socket) -> None:
+        self._sockets.append(connection.dup())  # TLS takes the socket itself over
+        self.check()  # in case time was up before there was anything to cut
+
+    def at_end(self, close: Callable[[], None]) -> None:
+        self._closing.callback(close)
+
+    def _cut(self) -> None:
+        for kept in self._sockets:
+            try:
+                kept.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue  # it had ended by itself
+
+
+@contextmanager
+def conversation(budget: Budget) -> Iterator[None]:
+    """Whatever a network, a server or its bytes can raise, as a failure of ours."""
+    from dulwich.client import HTTPUnauthorized
+    from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except IngestError:
+        raise
+    except (NotGitRepository, HTTPUnauthorized) as error:
+        raise ConfigurationError(
+            "The server has no such repository, or it is private: check the URL, or set a token for the host."
+        ) from error
+    except HangupException as error:
+        budget.check()
+        raise UnavailableError("The server hung up in the middle.") from error
+    except GitProtocolError as error:
+        budget.check()
+        raise UnavailableError(f"The server refused: {one_line(error)}.") from error
+    except (HTTPError, OSError) as error:
+        budget.check()
+        raise UnavailableError(f"The server could not be reached: {_reason(error)}.") from error
+    except (AssertionError, KeyError, ValueError, IndexError, TypeError, AttributeError) as error:
+        # Bytes that are not git's protocol end in any of these, inside dulwich.
+        budget.check()
+        raise UnavailableError("The server does not speak git's protocol.") from error
+
+
+def connect(host: str, port: int, policy: Policy, budget: Budget, seconds: float) -> socket.socket:
+    """A connection to a host that the policy allows, watched by the budget.
+
+    Raises ConfigurationError when the host or its address is not allowed, UnavailableError when the name is
+    not known or the time is up, and OSError when nobody answers in `seconds`.
+    """
+    addresses = policy.resolve(host, port, min(seconds, CONNECT_S))
+    for i, address in enumerate(addresses):
+        try:
+            connected = socket.create_connection((address, port), seconds)
+        except OSError:
+            budget.check()
+            if i == len(addresses) - 1:
+                raise
+            continue
+        budget.watch(connected)
+        return connected
+    raise OSError("no address")
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    if "CERTIFICATE_VERIFY_FAILED" in text or isinstance(error, ssl.SSLError):
+        return "its certificate is not trusted"
+    inner = getattr(error, "reason", None)
+    return one_line(inner if isinstance(inner, Exception) else error)
+
+
+def one_line(words: object) -> str:
+    """A server's words: shortened, and without what could disturb a log."""
+    text = "".join(c if c.isprintable() else " " for c in str(words))
+    return " ".join(text.split())[:200].rstrip(".") or type(words).__name__

@@ -1,0 +1,226 @@
+"""Git over ssh: to servers whose key is known, with a key that was set for them, and nothing else.
+
+No agent, no configuration, key or known host of the account is used, and nothing is ever asked of a person.
+The protocol is dulwich's, ssh is asyncssh's, the connections are ours (connection).
+
+What belongs here: ssh. What does not: which hosts and keys there are (policy).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from ingest_assets.model import ConfigurationError, UnavailableError
+from ingest_assets.sources.repositories.connection import CONNECT_S, STALL_S, Budget, connect, one_line
+from ingest_assets.sources.repositories.policy import SSH_PORT, Policy
+
+if TYPE_CHECKING:
+    from asyncssh import SSHClientConnection, SSHKey, SSHReader
+    from asyncssh.known_hosts import SSHKnownHosts
+    from dulwich.client import TraditionalGitClient
+    from dulwich.protocol import Protocol
+
+Result = TypeVar("Result")
+
+_PIECE = 1 << 16
+_LEAVE_S = 0.5
+_MAX_WORDS = 2_000  # bytes of what a server says of a failure
+
+
+class Address(NamedTuple):
+    """What an ssh URL names. `path` is as the server gets it: absolute, or relative to the user's home."""
+
+    user: str
+    host: str
+    port: int
+    path: str
+
+    @classmethod
+    def of(cls, url: str) -> Address:
+        """The parts of a URL that `parse_origin` made."""
+        parts = urlsplit(url)
+        path = unquote(parts.path, errors="surrogateescape")
+        at_home = path.startswith("/~")
+        relative = path[1:].removeprefix("~/") if at_home else path
+        return cls(parts.username or "", parts.hostname or "", parts.port or SSH_PORT, relative)
+
+
+def client(url: str, policy: Policy, budget: Budget) -> TraditionalGitClient:
+    """A git client for one conversation with the repository at `url`."""
+    from dulwich.client import TraditionalGitClient
+    from dulwich.protocol import Protocol
+
+    address = Address.of(url)
+
+    class Client(TraditionalGitClient):
+        def _connect(
+            self,
+            cmd: bytes,
+            path: str | bytes,  # noqa: ARG002 - the URL's counts
+            protocol_version: int | None = None,  # noqa: ARG002 - the newest that both speak
+        ) -> tuple[Protocol, Callable[[], bool], None]:
+            session = _Session(address, policy, budget)
+            session.start(f"git-{cmd.decode()}")
+            # Answers to what is held are read after the last question. Read between them, as dulwich does
+            # where it can, they would be taken for what they are not while a shallow mirror is deepened.
+            return Protocol(session.read, session.write), lambda: False, None
+
+    return Client(thin_packs=True, quiet=True)
+
+
+class _Session:
+    """One command on a server, read and written in the caller's thread, within a budget."""
+
+    def __init__(self, address: Address, policy: Policy, budget: Budget) -> None:
+        self._address = address
+        self._policy = policy
+        self._budget = budget
+        self._loop = asyncio.Runner()
+        self._pending = bytearray()
+        self._received = False
+        budget.at_end(self._loop.close)
+
+    def start(self, command: str) -> None:
+        """Connect, and run a command on the repository's path."""
+        address, policy = self._address, self._policy
+        policy.require_protocol("ssh")
+        assert policy.known_hosts is not None  # no policy allows ssh without
+        key = _key(policy.key_for(address.host, address.port, address.path))
+        known_hosts = _known_hosts(policy.known_hosts)
+        with _failures(address, self._budget):
+            connection = self._wait(self._connected(key, known_hosts), CONNECT_S)
+            self._budget.at_end(lambda: self._loop.run(_end(connection)))
+            quoted = address.path.replace("'", "'\\''")
+            opened = connection.open_session(
+                f"{command} '{quoted}'",
+                env=["GIT_PROTOCOL=version=2"],  # a server that does not take it speaks version 0
+                encoding=None,
+                request_pty=False,
+            )
+            self._in, self._out, self._words = self._wait(opened, CONNECT_S)
+
+    def read(self, size: int) -> bytes:
+        """Exactly as many bytes as asked for, or fewer at the end. Each piece is counted as it comes."""
+        while len(self._pending) < size:
+            with _failures(self._address, self._budget):
+                piece = self._wait(self._out.read(_PIECE), STALL_S)
+            self._budget.count(len(piece))
+            if not piece:
+                self._require_git()
+                break
+            self._received = True
+            self._pending.extend(piece)
+        taken = bytes(self._pending[:size])
+        del self._pending[:size]
+        return taken
+
+    def write(self, data: bytes) -> None:
+        async def send() -> None:
+            self._in.write(data)
+            await self._in.drain()
+
+        with _failures(self._address, self._budget):
+            self._wait(send(), STALL_S)
+
+    async def _connected(self, key: SSHKey, known_hosts: SSHKnownHosts) -> SSHClientConnection:
+        import asyncssh
+
+        address, budget = self._address, self._budget
+        sock = connect(address.host, address.port, self._policy, budget, min(budget.left_s, CONNECT_S))
+        sock.settimeout(0)
+        connection: SSHClientConnection = await asyncssh.connect(
+            address.host, address.port, sock=sock, username=address.user, client_keys=[key],
+            # By name only: an address that a name leads to today says nothing of who answers there.
+            known_hosts=lambda host, _address, port: known_hosts.match(host, "", port),
+            config=None, agent_path=None, preferred_auth=["publickey"], x509_trusted_certs=None,
+            gss_kex=False, gss_auth=False, compression_algs=["none"], client_version="ingest-assets",
+        )  # fmt: skip
+        return connection
+
+    def _require_git(self) -> None:
+        """A server that ends without a word of git's protocol has said why beside it."""
+        if self._received:
+            return
+        with _failures(self._address, self._budget):
+            words = self._wait(_all_of(self._words), STALL_S).decode("utf-8", "replace")
+        raise ConfigurationError(
+            f"The server {self._address.host} gives out no such repository by the key that is set for it"
+            + (f": {one_line(words)}." if words.strip() else ".")
+        )
+
+    def _wait(self, what: Coroutine[Any, Any, Result], at_most_s: float) -> Result:
+        async def in_time() -> Result:
+            return await asyncio.wait_for(what, min(self._budget.left_s, at_most_s))
+
+        return self._loop.run(in_time())
+
+
+async def _end(connection: SSHClientConnection) -> None:
+    """Take leave; of a server that does not answer to that, without."""
+    connection.close()
+    try:
+        await asyncio.wait_for(connection.wait_closed(), _LEAVE_S)
+    except TimeoutError:
+        connection.abort()
+
+
+async def _all_of(words: SSHReader[bytes]) -> bytes:
+    found = b""
+    while len(found) < _MAX_WORDS and (piece := await words.read(_MAX_WORDS)):
+        found += piece
+    return found
+
+
+@contextmanager
+def _failures(address: Address, budget: Budget) -> Iterator[None]:
+    """Whatever ssh can raise, as a failure of ours."""
+    import asyncssh
+
+    try:
+        yield
+    except asyncssh.HostKeyNotVerifiable as error:
+        raise ConfigurationError(
+            f"The key of the server {address.host} is not the one that is known, or none is known: have its "
+            "operator's key in the file that INGEST_REPOSITORY_KNOWN_HOSTS names."
+        ) from error
+    except asyncssh.PermissionDenied as error:
+        raise ConfigurationError(
+            f"The server {address.host} does not accept the key that INGEST_REPOSITORY_SSH_KEYS names for "
+            f"it, or knows no user {address.user}."
+        ) from error
+    except TimeoutError as error:
+        budget.check()
+        raise UnavailableError(f"The server {address.host} did not answer in time.") from error
+    except asyncssh.Error as error:
+        budget.check()
+        raise UnavailableError(f"The server could not be reached: {one_line(error.reason)}.") from error
+
+
+def _key(file: Path) -> SSHKey:
+    import asyncssh
+
+    try:
+        return asyncssh.read_private_key(file)
+    except OSError as error:
+        raise ConfigurationError(f"The private key {file} cannot be read: {error.strerror}.") from error
+    except (asyncssh.KeyEncryptionError, asyncssh.KeyImportError) as error:
+        raise ConfigurationError(
+            f"The private key {file} is none, or has a passphrase: give one without, that only this service "
+            "can read."
+        ) from error
+
+
+def _known_hosts(file: Path) -> SSHKnownHosts:
+    import asyncssh
+
+    try:
+        return asyncssh.import_known_hosts(file.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"The known hosts {file} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise ConfigurationError(f"The known hosts {file} are not written as OpenSSH's are.") from error
