@@ -42,7 +42,7 @@ def serve(json: Json = False) -> None:
 
 def _caller(scope: Mapping[str, Any]) -> Caller | None:
     """Whom the door has let in, for the agents' tools: each looks at the scopes that it needs."""
-    from ingest_assets.doors.http.operations import CALLER
+    from ingest_assets.doors.http.admission import CALLER
     from ingest_assets.doors.mcp import Caller
 
     let_in = scope.get(CALLER)

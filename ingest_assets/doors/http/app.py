@@ -13,10 +13,11 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp
 
 from ingest_assets.doors.http import events, health, jobs, metrics, page, searches
+from ingest_assets.doors.http.admission import Admitted, Refused
 from ingest_assets.doors.http.answers import Alive, JobList, Status
 from ingest_assets.doors.http.front import Front, nothing_there
 from ingest_assets.doors.http.openapi import document
-from ingest_assets.doors.http.operations import Admitted, Operation, Refused, Resource
+from ingest_assets.doors.http.operations import Operation, Resource
 from ingest_assets.doors.http.problems import Problem
 from ingest_assets.doors.http.requests import (
     EventsQuery,
@@ -79,8 +80,8 @@ class Mounted:
     """Another application at a path of ours, behind the same tokens and limits.
 
     It gets its requests with the paths as they came. Who asks is in the ASGI scope, under
-    `operations.CALLER`: a `Caller`, whose scopes it may look at further. `refused` is told who was not let in
-    for want of a token or a scope; of those who come too often, nobody is.
+    `admission.CALLER`: a `Caller`, whose scopes it may look at further. `refused` is told who was not let in,
+    and why.
     """
 
     path: str

@@ -1,22 +1,16 @@
-"""What every request goes through, whatever it asks for.
-
-On a server without tokens everybody who reaches it may do everything, and a web page that somebody looks at
-reaches it too: so there a request must name this machine as its host (or a name that points here would do,
-"DNS rebinding"), and must not come from another site's page.
-"""
+"""What every request goes through, whatever it asks for."""
 
 from __future__ import annotations
 
 import logging
 import time
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ingest_assets.doors.http.operations import CALLER, ROUTE
+from ingest_assets.doors.http.admission import CALLER, ROUTE
 from ingest_assets.doors.http.problems import Problem, problem_of
 
 if TYPE_CHECKING:
@@ -34,7 +28,7 @@ HEADERS = {
 
 
 class Front:
-    """Names the caller, guards, counts, and turns whatever goes wrong into an answer."""
+    """Names the caller, counts, and turns whatever goes wrong into an answer."""
 
     def __init__(self, door: Door, app: ASGIApp) -> None:
         self._door, self._app = door, app
@@ -58,10 +52,7 @@ class Front:
             await send(message)
 
         try:
-            headers = Headers(scope=scope)
-            scope[CALLER] = self._door.tokens.caller(headers.get("authorization"))
-            if not self._door.tokens:
-                _guard(headers, scope["path"])
+            scope[CALLER] = self._door.tokens.caller(Headers(scope=scope).get("authorization"))
             await self._app(scope, receive, sending)
         except ClientDisconnect:
             return  # nobody is there to be told
@@ -72,25 +63,6 @@ class Front:
                 log.exception("An answer was cut off.")
                 raise
             await problem_of(error).response()(scope, receive, sending)
-
-
-def _guard(headers: Headers, path: str) -> None:
-    host = headers.get("host", "")
-    if _name_of(host) not in {"localhost", "127.0.0.1", "::1"}:
-        message = "Without tokens this server answers to localhost only, not to the name in the Host header."
-        raise Problem(421, "host_not_allowed", message)
-    origin = headers.get("origin")
-    # Following a link to the page itself does no harm, and is told apart from what the page then asks.
-    elsewhere = headers.get("sec-fetch-site", "none") not in {"none", "same-origin"} and path != "/"
-    if elsewhere or (origin is not None and origin.lower() != f"http://{host.lower()}"):
-        raise Problem(403, "cross_origin", "Without tokens this server answers no other site's pages.")
-
-
-def _name_of(host: str) -> str | None:
-    try:
-        return urlsplit(f"//{host}").hostname
-    except ValueError:
-        return None
 
 
 async def nothing_there(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's

@@ -1,4 +1,4 @@
-"""What every route goes through: who is it, may it, not too often, is what it says well-formed, not too long.
+"""What every route goes through: may it come in, is what it says well-formed, does it not take too long.
 
 An `Operation` is one method of one path, as data: the routes and the OpenAPI document are both made of it.
 """
@@ -13,22 +13,20 @@ from typing import TYPE_CHECKING, Any, get_origin
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from ingest_assets.doors.http.problems import Problem, busy, invalid
-from ingest_assets.doors.tokens import Caller, Scope
+from ingest_assets.doors.http.admission import ROUTE, admit, guard, too_large
+from ingest_assets.doors.http.problems import Problem, invalid
+from ingest_assets.doors.tokens import Scope
 
 if TYPE_CHECKING:
     from ingest_assets.doors.http.app import Door
 
 Handler = Callable[["Door", Request, Any], Awaitable[Response]]
-# Told of a request that was not let in, and why.
-Refused = Callable[[AsgiScope, str], Awaitable[None]]
 # A body that is too large, but not by far, is read to its end and thrown away: a client that is still sending
 # when the connection is closed is told of that, and not of our answer.
 DRAINED_BYTES = 4 << 20
-CALLER, ROUTE = "ingest.caller", "ingest.route"  # where a request's scope keeps them
 
 
 class NoParameters(BaseModel, extra="forbid"):
@@ -61,6 +59,7 @@ class Resource:
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         scope[ROUTE] = self._path
+        guard(self._door, scope)
         request = Request(scope, receive)
         operation = self._by_method.get("GET" if request.method == "HEAD" else request.method)
         if operation is None or (request.method == "HEAD" and operation.scope == "ingest"):
@@ -86,67 +85,6 @@ class Resource:
             raise invalid("The parameters belong into the JSON body.")
         model, raw = operation.body, await _body(request, self._door.settings.ingest_http_max_body_bytes)
         return _validated(model, lambda: model.model_validate_json(raw, strict=True))
-
-
-class Admitted:
-    """Another application behind the same tokens and limits."""
-
-    def __init__(
-        self, door: Door, path: str, app: ASGIApp, scope: Scope, refused: Refused | None = None
-    ) -> None:
-        self._door, self._path, self._app, self._scope, self._refused = door, path, app, scope, refused
-
-    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
-        scope[ROUTE] = self._path
-        try:
-            admit(self._door, scope, self._scope)
-        except Problem as problem:
-            if self._refused is not None and problem.status in {401, 403}:
-                await self._refused(scope, problem.message)
-            raise
-        await self._app(scope, limited(receive, self._door.settings.ingest_http_max_body_bytes), send)
-
-
-def admit(door: Door, scope: AsgiScope, needed: Scope) -> Caller:
-    """Let a request in, or say why not: too many, unknown, or not allowed to."""
-    caller: Caller | None = scope.get(CALLER)
-    address = (scope.get("client") or ("nobody",))[0]
-    wait = door.buckets.take(f"token {caller.name}" if caller and door.tokens else f"address {address}")
-    if wait:
-        problem = busy("Too many requests from you. Wait a little.", wait)
-        raise Problem(429, "too_many_requests", problem.message, problem.headers)
-    if caller is None:
-        given = any(name == b"authorization" for name, _ in scope["headers"])
-        challenge = 'Bearer realm="ingest"' + (', error="invalid_token"' if given else "")
-        message = "This token is not known here." if given else "Send a token: Authorization: Bearer TOKEN."
-        raise Problem(401, "unauthorized", message, {"WWW-Authenticate": challenge})
-    if needed not in caller.scopes:
-        challenge = f'Bearer realm="ingest", error="insufficient_scope", scope="{needed}"'
-        message = f"The token of {caller.name} lacks the scope {needed}."
-        raise Problem(403, "forbidden", message, {"WWW-Authenticate": challenge})
-    return caller
-
-
-def limited(receive: Receive, most: int) -> Receive:
-    """A request's body, up to a size."""
-    seen = 0
-
-    async def counted() -> Any:
-        nonlocal seen
-        message = await receive()
-        seen += len(message.get("body", b""))
-        if seen > most:
-            raise too_large(most)
-        return message
-
-    return counted
-
-
-def too_large(most: int) -> Problem:
-    """The body is."""
-    # The rest of it may not have been read: the connection cannot be used again.
-    message = f"The request is too large: at most {most} bytes."
-    return Problem(413, "too_large", message, {"Connection": "close"})
 
 
 async def _body(request: Request, most: int) -> bytes:

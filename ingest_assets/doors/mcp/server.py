@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 NAME = "ingest-assets"
 MAX_BODY = 4 << 20  # bytes of a request
 UNAUTHORIZED = "A bearer token is needed."
+# What the SDK's protection answers; that of the door is its own (`http.admission`).
+REBOUND = {
+    421: "The name in the Host header is not this server's.",
+    403: "It comes from another site's page.",
+}
 AT_ONCE = 8  # calls in threads; more wait, and each needs a workbench
 
 Scope = MutableMapping[str, Any]
@@ -99,6 +104,12 @@ def mcp_app(
             await mounted.refused(scope, UNAUTHORIZED)
             await _unauthorized(send)
             return
+
+        async def sending(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start" and (why := REBOUND.get(message["status"])):
+                await mounted.refused(scope, why)
+            await send(message)
+
         # A manager can run once; one a request costs less than a tenth of a millisecond.
         manager = StreamableHTTPSessionManager(
             app=server,
@@ -108,7 +119,7 @@ def mcp_app(
             max_request_body_size=MAX_BODY,
         )
         async with manager.run():
-            await manager.handle_request({**scope, _CALLER: caller}, receive, send)
+            await manager.handle_request({**scope, _CALLER: caller}, receive, sending)
 
     mounted = McpApp(app, identity_of, Strangers(lend))
     return mounted

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from ingest_assets.doors.http import Mounted
-from ingest_assets.doors.http.operations import CALLER
+from ingest_assets.doors.http.admission import CALLER
 from ingest_assets_tests.built import Home
 from ingest_assets_tests.doors.http.served import AGENT, READER, TOKENS, Served, served
 from ingest_assets_tests.fixtures_built import IngestHere

@@ -78,7 +78,8 @@ def test_rows_come_once_a_while_however_many_are_refused(built: Home) -> None:
     assert len(log_of(built)) <= 2 + seconds / 0.3
 
 
-def test_who_comes_too_often_is_told_so_and_not_logged(built: Home) -> None:
+def _told(home: Home, headers: dict[str, str], times: int, **settings: object) -> Counter[tuple[int, str]]:
+    """What was answered, beside what the application behind the door was told of it."""
     told: list[str] = []
 
     async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -88,8 +89,23 @@ def test_who_comes_too_often_is_told_so_and_not_logged(built: Home) -> None:
         told.append(why)
 
     mounted = Mounted("/mcp", app, refused=note)
-    slow = built.with_settings(ingest_api_tokens=TOKENS, ingest_http_rate_per_s=2)
-    with served(slow, mounted=[mounted]) as server, server.client() as client:
-        answers = Counter(client.post("/mcp", json=CALL).status_code for _ in range(30))
-    assert set(answers) == {401, 429}
-    assert len(told) == answers[401] < 10
+    with served(home.with_settings(**settings), mounted=[mounted]) as server, server.client() as client:
+        answers = [client.post("/mcp", json=CALL, headers=headers) for _ in range(times)]
+    assert [answer.json()["error"]["message"] for answer in answers] == told
+    return Counter((answer.status_code, why) for answer, why in zip(answers, told, strict=True))
+
+
+def test_who_comes_too_often_is_logged_too(built: Home) -> None:
+    found = _told(built, {}, 30, ingest_api_tokens=TOKENS, ingest_http_rate_per_s=2)
+    assert {status for status, _ in found} == {401, 429}
+    assert len(found) == 2  # so many rows a minute
+    assert found[429, "Too many requests from you. Wait a little."] > 20
+
+
+def test_what_another_site_sends_is_logged_too(built: Home) -> None:
+    [(status, why)] = _told(built, {"Host": "evil.example"}, 3)
+    assert status == 421
+    assert "Host header" in why
+    [(status, why)] = _told(built, {"Origin": "https://evil.example"}, 3)
+    assert status == 403
+    assert "other site's pages" in why
