@@ -29,7 +29,7 @@ from ingest_assets.collection.base import (
 )
 from ingest_assets.collection.edge_types import edge_filter, edge_point, edge_query
 from ingest_assets.collection.files import clone_shard, replace_text, sync, sync_tree
-from ingest_assets.collection.shards import create_shard, load_shard, load_whole_shard
+from ingest_assets.collection.shards import create_shard, dense_search, load_shard, load_whole_shard
 from ingest_assets.model import IngestError, NotPublishedError, UnavailableError
 
 if TYPE_CHECKING:
@@ -293,7 +293,13 @@ class _EmbeddedReader:
 
         condition = edge_filter(where)
         requests = [
-            edge.QueryRequest(limit=limit, query=edge_query(leg), filter=condition, with_payload=False)
+            edge.QueryRequest(
+                limit=limit,
+                query=edge_query(leg),
+                filter=condition,
+                with_payload=False,
+                params=dense_search() if leg.dense is not None else None,
+            )
             for leg in legs
         ]
         answers = self._shard.query_batch(edge.QueryBatchRequest(requests))

@@ -15,7 +15,7 @@ _COPY_BLOCK = 1 << 22
 # never changed. A test holds that a refresh leaves a published revision's bytes alone.
 _IMMUTABLE = f"vector_storage-{DENSE}/matrix.dat"
 _WRITE_ONCE = re.compile(
-    r"vector_storage-[^/]+/matrix\.dat|vector_index-[^/]+/[^/]+\.(dat|bin|json)|.*/page_\d+\.dat"
+    r"vector_storage-[^/]+/(matrix\.dat|quantized\.data)|vector_index-[^/]+/[^/]+\.(dat|bin|json)|.*/page_\d+\.dat"
 )
 _WRITE_ONCE_MIN_BYTES = 1 << 20
 

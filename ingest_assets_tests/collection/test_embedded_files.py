@@ -199,6 +199,26 @@ def test_a_published_revision_is_never_written_again(home: Path, seed: int) -> N
     store.close()
 
 
+@pytest.mark.usefixtures("small_graphs")
+def test_a_graph_finds_nearly_what_a_scan_does_and_scores_it_exactly(home: Path) -> None:
+    """Its vectors have one byte a number; what is found is scored by the whole ones."""
+    store, points = EmbeddedStore(home), make_points(range(3_000), dimension=WIDE)
+    store.create(NAME, 1, WIDE)
+    write(store, NAME, 1, points)
+    store.publish(NAME, 1)
+    assert list(_live_folder(home).rglob("quantized.data")), "nothing was quantized: this test shows nothing"
+    right = 0
+    with store.reader(NAME) as reader:
+        for n in range(10_000, 10_020):
+            asked = dense(n, WIDE)
+            exact = dict(zip(points.ids, (points.dense @ asked).tolist(), strict=True))
+            [found] = reader.query([Leg("dense", dense=asked)], limit=100)
+            assert [score for _, score in found] == pytest.approx([exact[key] for key, _ in found], abs=1e-5)
+            right += len({key for key, _ in found} & set(sorted(exact, key=exact.__getitem__)[-100:]))
+    assert right > 0.9 * 20 * 100
+    store.close()
+
+
 READ = """
 import sys
 from pathlib import Path
