@@ -144,7 +144,7 @@ def _finished(ledger: Ledger) -> None:
 
 
 def _job(ledger: Ledger, name: str) -> str:
-    return queue.start(ledger, Repository(name, f"/{name}", name))["job_id"]
+    return queue.start(ledger, Repository(name, f"/{name}", name)).job_id
 
 
 def _timed(call: Callable[[int], object]) -> dict[str, float]:

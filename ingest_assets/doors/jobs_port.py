@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from ingest_assets.jobs.events import Event
+from ingest_assets.jobs.queue import JobStarted
 from ingest_assets.jobs.rows import Status
 from ingest_assets.model import ConfigurationError
 
@@ -33,21 +34,6 @@ class JobRequest:
     project_id: str | None = None
     force_reindex: bool = False
     keep_ref: bool = False  # where none is given, that of a repository which is there already
-
-
-class JobStarted(BaseModel, frozen=True):
-    """The answer to a start, given at once."""
-
-    job_id: str
-    status: Status
-    message: str
-    project_id: str
-    repository_id: str
-    repo_path: str
-    git_ref: str | None
-    force_reindex: bool
-    existing: bool = Field(description="Whether the job was there already.")
-    created_at: str
 
 
 class JobStatus(BaseModel, frozen=True):

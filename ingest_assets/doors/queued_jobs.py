@@ -9,7 +9,7 @@ import builtins
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ingest_assets.doors.jobs_port import JobRefusedError, JobRequest, JobStarted, JobStatus
+from ingest_assets.doors.jobs_port import JobRefusedError, JobRequest, JobStatus
 from ingest_assets.jobs import event_log, queue, rows
 from ingest_assets.jobs.events import Event
 from ingest_assets.model import ConfigurationError
@@ -30,12 +30,12 @@ class QueuedJobs:
         self._bench, self._connection, self._metadata = bench, connection, metadata
         self._policy = bounds_of(bench.settings).policy
 
-    def start(self, request: JobRequest) -> JobStarted:
+    def start(self, request: JobRequest) -> queue.JobStarted:
         try:
             origin = self._origin(request.repo)
             ref = self._ref_of(origin) if request.keep_ref and request.git_ref is None else request.git_ref
             kept = self._bench.repositories.add(request.repo, ref)
-            started = queue.start(
+            return queue.start(
                 self._bench.ledger,
                 queue.Repository(origin.id, kept.location, origin.name),
                 project_id=request.project_id,
@@ -46,7 +46,6 @@ class QueuedJobs:
             )
         except ConfigurationError as error:
             raise JobRefusedError(str(error)) from error
-        return JobStarted.model_validate(started)
 
     def status(self, job_id: str) -> JobStatus:
         return _status(queue.status_of(self._bench.ledger, job_id))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict, get_args
 
 import sqlalchemy as sa
+from pydantic import BaseModel, Field
 
 from ingest_assets.jobs.errors import JobStateError
 from ingest_assets.jobs.events import NAMESPACE, iso
@@ -47,8 +48,8 @@ class Repository:
     name: str
 
 
-class StartedJob(TypedDict):
-    """The answer to a start."""
+class JobStarted(BaseModel, frozen=True):
+    """The answer to a start, given at once."""
 
     job_id: str
     status: Status
@@ -58,7 +59,7 @@ class StartedJob(TypedDict):
     repo_path: str
     git_ref: str | None
     force_reindex: bool
-    existing: bool  # it was there already
+    existing: bool = Field(description="Whether the job was there already.")
     created_at: str
 
 
@@ -79,7 +80,7 @@ def start(
     force_reindex: bool = False,
     connection_id: str | None = None,
     metadata: Mapping[str, Any] | None = None,
-) -> StartedJob:
+) -> JobStarted:
     """Queue a job and return at once. The project is the repository's id where none is given.
 
     Two clicks are one job: while a job of the same repository, ref and project is pending or running, it is
@@ -218,8 +219,8 @@ def _new(row: Mapping[str, Any], number: int) -> dict[str, Any]:
     }
 
 
-def _started(row: Mapping[str, Any], message: str, *, existing: bool) -> StartedJob:
-    return StartedJob(
+def _started(row: Mapping[str, Any], message: str, *, existing: bool) -> JobStarted:
+    return JobStarted(
         job_id=row["id"],
         status=row["status"],
         message=message,

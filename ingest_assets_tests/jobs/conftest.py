@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from ingest_assets.jobs import queue
-from ingest_assets.jobs.queue import Repository, StartedJob
+from ingest_assets.jobs.queue import JobStarted, Repository
 from ingest_assets.ledger import Ledger
 
-Start = Callable[..., StartedJob]
+Start = Callable[..., JobStarted]
 
 
 def repository(name: str = "name") -> Repository:
@@ -19,7 +19,7 @@ def repository(name: str = "name") -> Repository:
 def start(ledger: Ledger) -> Start:
     """Starts a job of a repository that is given by its name."""
 
-    def start_one(name: str = "name", **more: object) -> StartedJob:
+    def start_one(name: str = "name", **more: object) -> JobStarted:
         return queue.start(ledger, repository(name), **more)  # type: ignore[arg-type]  # tests give all of them
 
     return start_one

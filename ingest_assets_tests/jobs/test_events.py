@@ -17,7 +17,7 @@ both = pytest.mark.parametrize("ledger_url", ["sqlite", "postgres"], indirect=Tr
 
 @pytest.fixture
 def job(ledger: Ledger, start: Start) -> str:
-    job_id = start(git_ref="main")["job_id"]
+    job_id = start(git_ref="main").job_id
     workers.mark_running(ledger, job_id, "run")
     return job_id
 

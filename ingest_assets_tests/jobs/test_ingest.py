@@ -167,7 +167,7 @@ def test_a_repository_without_commits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ledger_url", ["sqlite", "postgres"], indirect=True)
 def test_kept_and_streamed_are_the_same(ledger: Ledger, start: Start, source: FileSource) -> None:
-    job = start()["job_id"]
+    job = start().job_id
     workers.mark_running(ledger, job, "run")
     with JobEvents(ledger, job, batch=7) as log:
         for draft in _drafts(source):

@@ -30,7 +30,7 @@ class Clock:
 
 @pytest.fixture
 def job(ledger: Ledger, start: Start) -> str:
-    job_id = start()["job_id"]
+    job_id = start().job_id
     workers.mark_running(ledger, job_id, "run")
     return job_id
 

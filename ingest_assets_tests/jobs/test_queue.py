@@ -36,50 +36,50 @@ CONTRACT = {
 @both
 def test_a_job_is_started_and_seen(ledger: Ledger, start: Start) -> None:
     job = start(project_id="shop", git_ref="main", connection_id="c1", metadata={"by": "Ada"})
-    assert (job["status"], job["project_id"], job["existing"]) == ("pending", "shop", False)
-    status = queue.status_of(ledger, job["job_id"])
+    assert (job.status, job.project_id, job.existing) == ("pending", "shop", False)
+    status = queue.status_of(ledger, job.job_id)
     assert status.keys() >= CONTRACT
     assert (status["status"], status["progress_percentage"], status["started_at"]) == ("pending", 0, None)
     assert (status["git_ref"], status["connection_id"], status["metadata"]) == ("main", "c1", {"by": "Ada"})
-    assert status["created_at"] == job["created_at"]
+    assert status["created_at"] == job.created_at
     assert status["progress_message"] == "Waiting: it is the next to run."
 
 
 @both
 def test_ids_follow_from_what_is_indexed_and_never_come_again(ledger: Ledger, start: Start) -> None:
     first = start()
-    queue.cancel(ledger, first["job_id"])
+    queue.cancel(ledger, first.job_id)
     assert workers.forget_old(ledger, 0) == 1
     second = start()
-    assert first["job_id"] == "3bf8712d-cf71-5edb-b149-037e99bd9ec5"
-    assert second["job_id"] not in (first["job_id"], start("other")["job_id"])
-    assert first["project_id"] == "github.com/owner/name"
+    assert first.job_id == "3bf8712d-cf71-5edb-b149-037e99bd9ec5"
+    assert second.job_id not in (first.job_id, start("other").job_id)
+    assert first.project_id == "github.com/owner/name"
 
 
 @both
 def test_a_second_start_gives_the_job_that_is_there(ledger: Ledger, start: Start) -> None:
     first = start(git_ref="main")
     again = start(git_ref="main")
-    assert (again["job_id"], again["existing"], again["status"]) == (first["job_id"], True, "pending")
-    assert "already" in again["message"]
-    workers.mark_running(ledger, first["job_id"], "run")
-    assert start(git_ref="main")["status"] == "running"
-    queue.cancel(ledger, first["job_id"])  # who starts now wants it after all
-    assert not start(git_ref="main")["existing"]
+    assert (again.job_id, again.existing, again.status) == (first.job_id, True, "pending")
+    assert "already" in again.message
+    workers.mark_running(ledger, first.job_id, "run")
+    assert start(git_ref="main").status == "running"
+    queue.cancel(ledger, first.job_id)  # who starts now wants it after all
+    assert not start(git_ref="main").existing
 
 
 @both
 def test_other_refs_projects_and_force_are_other_jobs(start: Start) -> None:
     weak = start()
     jobs = [weak, start(git_ref="v1"), start(project_id="shop"), start(force_reindex=True)]
-    assert len({job["job_id"] for job in jobs}) == 4
-    assert start(force_reindex=True)["job_id"] == jobs[3]["job_id"]
-    assert start()["existing"]  # by force does all that is asked
+    assert len({job.job_id for job in jobs}) == 4
+    assert start(force_reindex=True).job_id == jobs[3].job_id
+    assert start().existing  # by force does all that is asked
 
 
 @both
 def test_cancel(ledger: Ledger, start: Start) -> None:
-    waiting, running = start("a")["job_id"], start("b")["job_id"]
+    waiting, running = start("a").job_id, start("b").job_id
     assert queue.cancel(ledger, waiting)["status"] == "cancelled"
     status = queue.status_of(ledger, waiting)
     assert status["cancelled_at"] == status["completed_at"] is not None
@@ -138,12 +138,12 @@ def test_bad_input_is_refused_and_nothing_is_started(ledger: Ledger, start: Star
 @both
 def test_any_json_comes_back(ledger: Ledger, start: Start) -> None:
     odd = {"a\0": ["\ud800", None, 1.5, {"ü": "'; drop table indexing_jobs; --"}]}
-    assert queue.status_of(ledger, start(metadata=odd)["job_id"])["metadata"] == odd
+    assert queue.status_of(ledger, start(metadata=odd).job_id)["metadata"] == odd
 
 
 @both
 def test_lists(ledger: Ledger, start: Start) -> None:
-    ids = [start(str(n), project_id="odd" if n % 2 else "even")["job_id"] for n in range(7)]
+    ids = [start(str(n), project_id="odd" if n % 2 else "even").job_id for n in range(7)]
     queue.cancel(ledger, ids[3])
     newest_first = ids[::-1]
 
@@ -167,7 +167,7 @@ def test_lists(ledger: Ledger, start: Start) -> None:
 @both
 def test_a_waiting_job_says_what_it_waits_for(ledger: Ledger, start: Start) -> None:
     start("a")
-    job = start("b")["job_id"]
+    job = start("b").job_id
     assert queue.status_of(ledger, job)["progress_message"] == "Waiting for its turn; jobs before it: 1."
     t = tables.indexing_jobs
     with ledger.transaction() as connection:

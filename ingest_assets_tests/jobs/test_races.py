@@ -36,8 +36,8 @@ def tried(what, call):
         done.append([what + " refused", type(error).__name__])
 for n in range(6):
     job = queue.start(ledger, queue.Repository(f"r{n}", f"/r{n}", "r"))
-    done.append(["started", [job["job_id"], job["existing"]]])
-    id = job["job_id"]
+    done.append(["started", [job.job_id, job.existing]])
+    id = job.job_id
     tried("took", lambda: [id, workers.mark_running(ledger, id, me).id and me])
     for k in range(3):
         drafts = [events.file_detected(f"{me} {k} {i}") for i in range(4)]
@@ -102,7 +102,7 @@ def _at_once(count: int, call: Callable[[int], object]) -> list[object]:
 @both
 def test_threads_start_one_job(ledger: Ledger) -> None:
     for n in range(5):
-        jobs = _at_once(6, lambda _, n=n: queue.start(ledger, repository(str(n)))["job_id"])  # type: ignore[misc]
+        jobs = _at_once(6, lambda _, n=n: queue.start(ledger, repository(str(n))).job_id)  # type: ignore[misc]
         assert len(set(jobs)) == 1
     assert len(queue.list_jobs(ledger)) == 5
 
@@ -111,7 +111,7 @@ def test_threads_start_one_job(ledger: Ledger) -> None:
 def test_a_cancel_and_a_start_of_work_at_once(ledger: Ledger, start: Start) -> None:
     """Either it never runs, or its worker is told to stop."""
     for n in range(10):
-        job = start(str(n))["job_id"]
+        job = start(str(n)).job_id
 
         def call(k: int, job: str = job) -> object:
             return queue.cancel(ledger, job) if k else workers.mark_running(ledger, job, "run")
@@ -129,7 +129,7 @@ def test_a_cancel_and_a_start_of_work_at_once(ledger: Ledger, start: Start) -> N
 @both
 def test_events_and_the_end_at_once(ledger: Ledger, start: Start) -> None:
     for n in range(5):
-        job = start(str(n))["job_id"]
+        job = start(str(n)).job_id
         workers.mark_running(ledger, job, "run")
 
         def call(k: int, job: str = job) -> object:

@@ -63,12 +63,12 @@ class Machine(RuleBasedStateMachine):
             if job.name == name and job.status not in ENDED and not job.asked and job.forced >= forced
         ]
         made = queue.start(self.ledger, repository(name), force_reindex=forced)
-        assert made["existing"] == bool(joined)
+        assert made.existing == bool(joined)
         if joined:
-            assert made["job_id"] in joined
+            assert made.job_id in joined
         else:
-            assert made["job_id"] not in self.jobs
-            self.jobs[made["job_id"]] = Expected(name, forced)
+            assert made.job_id not in self.jobs
+            self.jobs[made.job_id] = Expected(name, forced)
 
     @precondition(lambda self: self.jobs)
     @rule(n=JOBS, worker=st.sampled_from("xy"))

@@ -24,7 +24,7 @@ def _launch(ledger: Ledger, max_concurrent: int) -> list[str]:
 
 @both
 def test_as_many_as_may_run_are_launched_the_oldest_first(ledger: Ledger, start: Start) -> None:
-    a, b, c = (start(name)["job_id"] for name in "abc")
+    a, b, c = (start(name).job_id for name in "abc")
     assert _launch(ledger, 2) == [a, b]
     assert _launch(ledger, 2) == [a, b]  # not taken yet
     assert [job.id for job in workers.to_launch(ledger, max_concurrent=2, limit=1)] == [a]
@@ -42,16 +42,16 @@ def test_as_many_as_may_run_are_launched_the_oldest_first(ledger: Ledger, start:
 @both
 def test_two_jobs_of_a_repository_do_not_run_at_once(ledger: Ledger, start: Start) -> None:
     first, second, other = start("a"), start("a", git_ref="v1"), start("b")
-    assert _launch(ledger, 5) == [first["job_id"], other["job_id"]]
-    workers.mark_running(ledger, first["job_id"], "run")
-    assert _launch(ledger, 5) == [other["job_id"]]
-    workers.settle(ledger, first["job_id"], "failed", "no")
-    assert _launch(ledger, 5) == [second["job_id"], other["job_id"]]
+    assert _launch(ledger, 5) == [first.job_id, other.job_id]
+    workers.mark_running(ledger, first.job_id, "run")
+    assert _launch(ledger, 5) == [other.job_id]
+    workers.settle(ledger, first.job_id, "failed", "no")
+    assert _launch(ledger, 5) == [second.job_id, other.job_id]
 
 
 @both
 def test_one_worker_takes_a_job(ledger: Ledger, start: Start) -> None:
-    job = start("a", git_ref="main", metadata={"by": "Ada"})["job_id"]
+    job = start("a", git_ref="main", metadata={"by": "Ada"}).job_id
     taken = workers.mark_running(ledger, job, "run 1")
     assert (taken.git_ref, taken.metadata, taken.repo_name) == ("main", {"by": "Ada"}, "a")
     assert workers.mark_running(ledger, job, "run 1") == taken
@@ -60,7 +60,7 @@ def test_one_worker_takes_a_job(ledger: Ledger, start: Start) -> None:
     workers.settle(ledger, job, "completed")
     with pytest.raises(JobStateError, match="The job is completed"):
         workers.mark_running(ledger, job, "run 1")
-    gone = start("b")["job_id"]
+    gone = start("b").job_id
     queue.cancel(ledger, gone)
     with pytest.raises(JobCancelledError):
         workers.mark_running(ledger, gone, "run")
@@ -68,7 +68,7 @@ def test_one_worker_takes_a_job(ledger: Ledger, start: Start) -> None:
 
 @both
 def test_the_first_settlement_counts(ledger: Ledger, start: Start) -> None:
-    job = start()["job_id"]
+    job = start().job_id
     with pytest.raises(JobStateError, match="has not begun"):
         workers.settle(ledger, job, "completed")
     workers.mark_running(ledger, job, "run")
@@ -93,7 +93,7 @@ def test_the_first_settlement_counts(ledger: Ledger, start: Start) -> None:
 
 @both
 def test_a_failure_is_recorded_whatever_is_in_it(ledger: Ledger, start: Start) -> None:
-    job = start()["job_id"]
+    job = start().job_id
     workers.mark_running(ledger, job, "run")
     try:
         raise ValueError("zero \0, half \ud800, long " + "x" * 100_000)  # noqa: TRY301 - the failure is what is tested
@@ -112,7 +112,7 @@ def test_a_failure_is_recorded_whatever_is_in_it(ledger: Ledger, start: Start) -
 
 @both
 def test_our_own_errors_are_sentences(ledger: Ledger, start: Start) -> None:
-    job = start()["job_id"]
+    job = start().job_id
     workers.settle(ledger, job, "failed", UnavailableError("The host does not answer."))  # never begun
     assert queue.status_of(ledger, job)["error_message"] == "The host does not answer."
 
@@ -132,7 +132,7 @@ def test_our_own_errors_are_sentences(ledger: Ledger, start: Start) -> None:
 def test_a_block_of_work_settles_its_job(
     ledger: Ledger, start: Start, error: BaseException | None, ask: bool, outcome: str, kind: str | None
 ) -> None:
-    job_id = start()["job_id"]
+    job_id = start().job_id
     expected = pytest.raises(type(error)) if error else nullcontext()
     with expected, workers.working(ledger, job_id, "run") as job:
         assert job.id == job_id
@@ -148,7 +148,7 @@ def test_a_block_of_work_settles_its_job(
 
 
 def test_a_block_of_work_whose_ledger_is_gone_fails_for_its_own_reason(ledger: Ledger, start: Start) -> None:
-    job_id = start()["job_id"]
+    job_id = start().job_id
     with pytest.raises(ZeroDivisionError) as caught, workers.working(ledger, job_id, "run"):  # noqa: PT012 - it has to fail within
         with ledger.transaction() as connection:
             connection.exec_driver_sql("drop table indexing_jobs")
@@ -158,7 +158,7 @@ def test_a_block_of_work_whose_ledger_is_gone_fails_for_its_own_reason(ledger: L
 
 @both
 def test_orphans_are_settled(ledger: Ledger, start: Start) -> None:
-    alive, gone, stopped, late, waiting = (start(name)["job_id"] for name in "abcde")
+    alive, gone, stopped, late, waiting = (start(name).job_id for name in "abcde")
     for job in (alive, gone, stopped, late):
         workers.mark_running(ledger, job, f"run of {job}")
     queue.cancel(ledger, stopped)
@@ -184,7 +184,7 @@ def test_orphans_are_settled(ledger: Ledger, start: Start) -> None:
 
 
 def test_a_worker_that_cannot_be_looked_for_is_not_taken_for_gone(ledger: Ledger, start: Start) -> None:
-    job = start()["job_id"]
+    job = start().job_id
     workers.mark_running(ledger, job, "run")
 
     def is_alive(_worker: str) -> bool:
@@ -200,7 +200,7 @@ def test_old_jobs_are_forgotten_with_their_events(
     ledger: Ledger, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workers, "FORGET_EVENTS", 3)
-    jobs = [start(str(n))["job_id"] for n in range(6)]
+    jobs = [start(str(n)).job_id for n in range(6)]
     for job in jobs[:5]:
         workers.mark_running(ledger, job, "run")
     for job in jobs[:4]:

@@ -181,7 +181,7 @@ class Jobs:
 
             origin = parse_origin(str(path), bounds_of(self.home.load()).policy)
             repository = Repository(origin.id, str(path), origin.name)
-            return start(bench.ledger, repository, **options)["job_id"]
+            return start(bench.ledger, repository, **options).job_id
 
     def status(self, job_id: str) -> dict[str, Any]:
         with self.home.bench() as bench:

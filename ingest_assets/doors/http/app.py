@@ -27,9 +27,10 @@ from ingest_assets.doors.http.requests import (
     SearchBody,
     SearchQuery,
 )
-from ingest_assets.doors.jobs_port import Jobs, JobStarted, JobStatus
+from ingest_assets.doors.jobs_port import Jobs, JobStatus
 from ingest_assets.doors.limits import Buckets
 from ingest_assets.doors.tokens import Scope, Tokens
+from ingest_assets.jobs.queue import JobStarted
 from ingest_assets.search import Hits
 from ingest_assets.settings import Settings
 from ingest_assets.status import status as status_of

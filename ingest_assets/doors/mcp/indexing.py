@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ingest_assets.doors.jobs_port import JobRequest, JobStarted, JobStatus
+from ingest_assets.doors.jobs_port import JobRequest, JobStatus
 from ingest_assets.doors.mcp.answers import StatusAnswer
 from ingest_assets.doors.mcp.arguments import IndexStatus, JobId, StartIndexing
 from ingest_assets.doors.mcp.calls import Call, without_paths
 from ingest_assets.doors.queued_jobs import QueuedJobs
 from ingest_assets.jobs.errors import UnknownJobError
+from ingest_assets.jobs.queue import JobStarted
 from ingest_assets.model import ConfigurationError
 from ingest_assets.status import status
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ingest_assets.doors.jobs_port import JobStarted, JobStatus
+from ingest_assets.doors.jobs_port import JobStatus
 from ingest_assets.doors.mcp import answers as a
 from ingest_assets.doors.mcp import arguments as t
 from ingest_assets.doors.mcp import documents, entities, indexing, searching, writing
 from ingest_assets.doors.mcp.calls import Tool
+from ingest_assets.jobs.queue import JobStarted
 
 INSTRUCTIONS = (
     "The search index of a company's CRM (people, organisations, interactions, notes) and source "

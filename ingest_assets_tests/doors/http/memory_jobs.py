@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from threading import Lock
 from typing import Any
 
-from ingest_assets.doors.jobs_port import SETTLED, JobRefusedError, JobRequest, JobStarted, JobStatus
+from ingest_assets.doors.jobs_port import SETTLED, JobRefusedError, JobRequest, JobStatus
 from ingest_assets.jobs.errors import JobStateError, UnknownJobError
 from ingest_assets.jobs.events import Context, Event
+from ingest_assets.jobs.queue import JobStarted
 from ingest_assets.jobs.rows import Status
 
 NOW = "2026-01-31T09:00:00+00:00"
