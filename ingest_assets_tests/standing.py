@@ -62,11 +62,11 @@ class Standing:
 
     def start(self) -> None:
         """What does not run."""
-        if not hasattr(self, "daemon") or self.daemon.poll() is not None:
+        if not hasattr(self, "daemon") or _has_ended(self.daemon):
             self.daemon = subprocess.Popen(
                 DAEMON, env=self.home.env, cwd=self.home.path, stdout=self._log, stderr=self._log
             )
-        if not hasattr(self, "server") or self.server.poll() is not None:
+        if not hasattr(self, "server") or _has_ended(self.server):
             self.server, url = start_server(self.home, self._log)
             # A new client too: the new server may have the port of the old one, whose connections are dead.
             self._client.close()
@@ -154,6 +154,13 @@ def _lives(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def _has_ended(process: subprocess.Popen[Any]) -> bool:
+    """Of a killed one that is a zombie threads may still be at their end, and hold its port until then."""
+    if process.poll() is None and not _lives(process.pid):
+        process.wait()
+    return process.poll() is not None
 
 
 @contextmanager
