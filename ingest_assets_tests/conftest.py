@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 from ingest_assets.settings import Settings
+from ingest_assets_tests.memory import memory
 
 if TYPE_CHECKING:
     from ingest_assets.ledger import Ledger
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile("explore", deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+# Where pytest makes the folders of tests.
+if (room := memory()) is not None:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(room))
 
 # A real server to test against, where there is one.
 QDRANT_URL = os.environ.get("QDRANT_URL")

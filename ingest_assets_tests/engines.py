@@ -12,8 +12,8 @@ from ingest_assets.collection.base import Store
 from ingest_assets.collection.embedded import EmbeddedStore
 from ingest_assets.collection.server import ServerStore
 from ingest_assets.ledger import Ledger, tables
+from ingest_assets_tests.memory import memory
 
-ROOM = 1 << 30
 STORES = ["embedded", "local"]
 
 
@@ -84,7 +84,5 @@ class Engines:
 
 
 def memory_folder() -> Path:
-    """An empty folder in memory where there is one: each commit waits for the disk several times."""
-    shm = Path("/dev/shm")
-    roomy = shm.is_dir() and shutil.disk_usage(shm).free > ROOM
-    return Path(tempfile.mkdtemp(prefix="ingest", dir=shm if roomy else None))
+    """An empty folder, in memory where there is room."""
+    return Path(tempfile.mkdtemp(prefix="ingest", dir=memory()))
