@@ -122,6 +122,16 @@ class FusedBench(ToyBench):
         return FusedStage(super().stage(source, name, part=part, retrain=retrain), self.fuse)
 
 
+@dataclass(frozen=True)
+class FromNothing:
+    """What a build from nothing recorded, embedded, holds and finds."""
+
+    recorded: dict[str, list[tuple[Any, ...]]]
+    vectors: dict[str, list[tuple[Any, ...]]]
+    contents: Stored
+    found: dict[str, list[tuple[float, str]]]
+
+
 @dataclass
 class World:
     """A source with its index, and the past that a history gives it."""
@@ -131,6 +141,8 @@ class World:
     model: ToyModel = field(default_factory=ToyModel)
     fuse: Fuse = field(default_factory=Fuse)
     reverts: list[dict[str, Document]] = field(default_factory=list)
+    # By what they were built of. Worlds on the same engines may share them.
+    builds: dict[str, FromNothing] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.toy.before = self.model.before = self.fuse.point
@@ -263,23 +275,35 @@ class World:
 
     def _compare_with_a_build_from_nothing(self) -> None:
         documents = list(self.toy.documents.values())
+        key = repr((self.model.revision, documents))
+        if key not in self.builds:
+            self.builds[key] = self._build_from_nothing(documents)
+        fresh = self.builds[key]
+        ours = recorded(self.ledger)
+        for table, rows in fresh.recorded.items():
+            assert ours[table] == rows, table
+        self._compare_vectors(fresh.vectors)
+        assert_same_contents(named_contents(self.store, self.ledger), fresh.contents)
+        for query, found in fresh.found.items():
+            assert _found(self.bench, query) == found
+
+    def _build_from_nothing(self, documents: Sequence[Document]) -> FromNothing:
         store, ledger = self.engines.lend_store(), self.engines.lend_ledger()
         model = ToyModel(self.model.revision)
         fresh = ToyBench(self.home, source=ToySource(documents), model=model, ledger=ledger, store=store)
         fresh.refresh()
-        ours, theirs = recorded(self.ledger), recorded(ledger)
-        for table, rows in theirs.items():
-            assert ours[table] == rows, table
-        self._compare_vectors(ledger)
-        assert_same_contents(named_contents(self.store, self.ledger), named_contents(store, ledger))
-        for query in ("invoice", "crane letter"):
-            assert _found(self.bench, query) == _found(fresh, query)
+        made = FromNothing(
+            recorded=recorded(ledger),
+            vectors=dump(ledger),
+            contents=named_contents(store, ledger),
+            found={query: _found(fresh, query) for query in ("invoice", "crane letter")},
+        )
         self.engines.take_store(store)
         self.engines.take_ledger(ledger)
+        return made
 
-    def _compare_vectors(self, fresh: Ledger) -> None:
-        mine = model_key(self.model.identity)
-        ours, theirs = dump(self.ledger), dump(fresh)
+    def _compare_vectors(self, theirs: dict[str, list[tuple[Any, ...]]]) -> None:
+        mine, ours = model_key(self.model.identity), dump(self.ledger)
         assert [r for r in ours["dense_vector"] if r[0] == mine] == theirs["dense_vector"]
         assert ours["sparse_vector"] == theirs["sparse_vector"]
 

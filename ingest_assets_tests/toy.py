@@ -165,7 +165,7 @@ class ToyBench(Workbench):
         **settings: Any,
     ) -> None:
         values = {"ingest_chunk_size": 100, "ingest_lock_timeout_s": 5, "qdrant_url": None} | settings
-        super().__init__(Settings(_env_file=None, ingest_home=home, ingest_ledger_url=ledger_url, **values))
+        super().__init__(_settings(ingest_home=home, ingest_ledger_url=ledger_url, **values))
         self.toy = source or ToySource()
         self.model = model or ToyModel()
         self.__dict__["dense_model"] = self.model
@@ -194,6 +194,12 @@ class ToyBench(Workbench):
 
 
 @cache
+def _settings(**values: Any) -> Settings:
+    """Frozen, and so one for all benches of the same values: reading them takes as long as a small stage."""
+    return Settings(_env_file=None, **values)
+
+
+@cache
 def _sparse_model() -> SparseModel:
     """The real one, once a process: it takes a quarter of a second to make."""
     return sparse_model()
@@ -202,19 +208,22 @@ def _sparse_model() -> SparseModel:
 Row = tuple[Any, ...]
 
 
-def dump(ledger: Ledger, *, but: Sequence[str] = ("last_success",)) -> dict[str, list[Row]]:
+def dump(ledger: Ledger, *, but: tuple[str, ...] = ("last_success",)) -> dict[str, list[Row]]:
     """Every row of every table, sorted, without the columns named."""
     with ledger.reading() as connection:
         return {
-            table.name: sorted(
-                (
-                    tuple(row)
-                    for row in connection.execute(sa.select(*(c for c in table.c if c.name not in but)))
-                ),
-                key=repr,
-            )
-            for table in tables.metadata.sorted_tables
+            name: sorted((tuple(row) for row in connection.execute(query)), key=repr)
+            for name, query in _all_tables(but).items()
         }
+
+
+@cache
+def _all_tables(but: tuple[str, ...]) -> dict[str, sa.Select[Any]]:
+    """Made once: making them takes as long as the database takes to answer."""
+    return {
+        table.name: sa.select(*(c for c in table.c if c.name not in but))
+        for table in tables.metadata.sorted_tables
+    }
 
 
 Stored = dict[str, tuple[dict[str, Any], list[float], dict[int, float]]]

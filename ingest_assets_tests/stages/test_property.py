@@ -11,7 +11,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from ingest_assets.catalog import CRM
 from ingest_assets_tests.conftest import fresh_schema
 from ingest_assets_tests.engines import Engines
-from ingest_assets_tests.histories import Operation, World, histories, run_history, small_batches
+from ingest_assets_tests.histories import (
+    FromNothing,
+    Operation,
+    World,
+    histories,
+    run_history,
+    small_batches,
+)
 from ingest_assets_tests.toy import document
 
 
@@ -80,10 +87,11 @@ def test_a_crash_at_every_point(
     The points are taken in turns by the two cases of what comes next.
     """
     engines: Engines = request.getfixturevalue(kind)
+    builds: dict[str, FromNothing] = {}  # of the same documents, whatever the point
     crashed = True
     point = int(undone)
     while crashed:
-        world = World(engines)
+        world = World(engines, builds=builds)
         for number in range(4):
             world.put(document(f"notes/{number}", f"The first text of number {number}. " * 3))
         world.refresh()
