@@ -8,7 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -272,25 +273,53 @@ def test_another_process_reads_all_the_while(home: Path) -> None:
     assert all(int(output) > 3 for output in outputs)
 
 
+# Loading takes most of a second, so that one process loads, and forks another for each number of points.
 WRITE = """
-import sys
+import os, signal, sys
 from pathlib import Path
+import qdrant_edge
 from ingest_assets_tests.fuse import Fuse, FusedStore
 from ingest_assets_tests.toy import ToyBench, ToySource, document
-import os, signal
 from ingest_assets.collection.embedded import EmbeddedStore
 
 class Killer(Fuse):
+    def __init__(self, points):
+        self.left = points
+
     def point(self):
-        self.left = getattr(self, "left", int(sys.argv[2])) - 1
+        self.left -= 1
         if self.left < 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-home = Path(sys.argv[1])
-store = FusedStore(EmbeddedStore(home / "collections"), Killer())
-toy = ToySource([document(f"notes/{n}", f"New text {n}") for n in range(3, 12)])
-ToyBench(home, source=toy, store=store).refresh(rebuild=sys.argv[3] == "rebuild")
+def write(points):
+    home = Path(sys.argv[1])
+    store = FusedStore(EmbeddedStore(home / "collections"), Killer(points))
+    toy = ToySource([document(f"notes/{n}", f"New text {n}") for n in range(3, 12)])
+    ToyBench(home, source=toy, store=store).refresh(rebuild=sys.argv[2] == "rebuild")
+
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        write(int(line))
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
+
+
+@contextmanager
+def _writers(home: Path, how: str) -> Iterator[Callable[[int], int]]:
+    """Writes in a process of its own, which is killed at a point. Gives the exit code."""
+    command = [sys.executable, "-c", WRITE, str(home), how]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as loaded:
+
+        def write(points: int) -> int:
+            assert loaded.stdin is not None
+            assert loaded.stdout is not None
+            loaded.stdin.write(f"{points}\n")
+            loaded.stdin.flush()
+            return int(loaded.stdout.readline())
+
+        yield write
 
 
 @pytest.mark.parametrize("how", ["refresh", "rebuild"])
@@ -300,19 +329,19 @@ def test_a_killed_writer_leaves_the_live_index_as_it_was(tmp_path: Path, how: st
         bench.toy.put(*(document(f"notes/{n}", f"Old text {n}") for n in range(9)))
         bench.refresh()
         before = contents(bench.store)
-    while not ended:
-        command = [sys.executable, "-c", WRITE, str(tmp_path), str(points), how]
-        code = subprocess.run(command, check=False, timeout=60).returncode
-        ended = code == 0
-        assert ended or code == -signal.SIGKILL
-        with ToyBench(tmp_path) as bench:
-            held = contents(bench.store)
-            titles = {payload["text"].split("\n")[-1].split()[0] for payload, _, _ in held.values()}
-            assert held == before or titles == {"New"}, "half of a refresh is visible"
-            bench.toy.put(*(document(f"notes/{n}", f"Old text {n}") for n in range(9)))
-            bench.refresh()
-            assert contents(bench.store) == before
-        points += 3
+    with _writers(tmp_path, how) as write:
+        while not ended:
+            code = write(points)
+            ended = code == 0
+            assert ended or code == -signal.SIGKILL
+            with ToyBench(tmp_path) as bench:
+                held = contents(bench.store)
+                titles = {payload["text"].split("\n")[-1].split()[0] for payload, _, _ in held.values()}
+                assert held == before or titles == {"New"}, "half of a refresh is visible"
+                bench.toy.put(*(document(f"notes/{n}", f"Old text {n}") for n in range(9)))
+                bench.refresh()
+                assert contents(bench.store) == before
+            points += 3
     assert points > 3
     left = {path.name.split("-")[0] for path in (tmp_path / "collections" / "crm_chunks").iterdir()}
     assert not left & {"work", "trash"}
