@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
@@ -17,6 +16,13 @@ from ingest_assets_tests.sources.repositories.repos import Files, TestRepo
 from ingest_assets_tests.standing import Standing, standing
 
 FILES = 12
+# Most of the time goes by in waiting for the daemon, which looks at its queue every five seconds.
+OFTEN = """
+run_coordinator:
+  module: dagster
+  class: QueuedRunCoordinator
+  config: {dequeue_interval_seconds: 1}
+"""
 
 
 class Gate:
@@ -70,7 +76,7 @@ def stand(tmp_path: Path, gate: Gate) -> Iterator[Standing]:
         crm_sensor_interval_s=86_400,  # after its first look the sensor of heads leaves what changes to jobs
     )
     home.dagster.mkdir(parents=True)
-    shutil.copy(ROOT / "dagster.yaml", home.dagster)
+    (home.dagster / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text("utf-8") + OFTEN, "utf-8")
     with standing(home) as stand:
         yield stand
 
