@@ -247,19 +247,27 @@ def labelled() -> tuple[Sequence[Features], dict[str, str]]:
     return [features_of(key, one) for key, one in data.identities.items()], dict(data.truth)
 
 
-def test_training_does_not_depend_on_the_order(labelled: tuple[Sequence[Features], dict[str, str]]) -> None:
+@pytest.fixture(scope="module")
+def trained(labelled: tuple[Sequence[Features], dict[str, str]]) -> MatchModel:
+    """Of these people. Training takes seconds."""
+    return train("person", labelled[0])
+
+
+def test_training_does_not_depend_on_the_order(
+    labelled: tuple[Sequence[Features], dict[str, str]], trained: MatchModel
+) -> None:
     records = list(labelled[0])
-    first = train("person", records)
     random.Random(3).shuffle(records)
-    assert train("person", records) == first
-    assert first.origin == "trained"
-    assert first.trained_on == len(records)
+    assert train("person", records) == trained
+    assert trained.origin == "trained"
+    assert trained.trained_on == len(records)
 
 
-def test_the_quality_on_labelled_people(labelled: tuple[Sequence[Features], dict[str, str]]) -> None:
+def test_the_quality_on_labelled_people(
+    labelled: tuple[Sequence[Features], dict[str, str]], trained: MatchModel
+) -> None:
     records, truth = labelled
-    model = train("person", records)
-    found = cluster(truth, score(model, records).pairs, join_at=model.join_at).clusters
+    found = cluster(truth, score(trained, records).pairs, join_at=trained.join_at).clusters
     precision, recall, f1 = figures_of(truth, (), found)["pairs"]
     assert precision > 0.98
     assert recall > 0.9

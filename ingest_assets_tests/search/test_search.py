@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,33 @@ from ingest_assets_tests.engines import STORES, new_store
 from ingest_assets_tests.toy import ToyBench, document
 
 
-@pytest.fixture(params=STORES)
-def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ToyBench]:
-    store = new_store(request.param, tmp_path)
-    with ToyBench(tmp_path, store=store) as bench:
+@contextmanager
+def _empty(kind: str, home: Path) -> Iterator[ToyBench]:
+    store = new_store(kind, home)
+    with ToyBench(home, store=store) as bench:
         yield bench
     store.close()
 
 
+@pytest.fixture(params=STORES)
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ToyBench]:
+    with _empty(request.param, tmp_path) as bench:
+        yield bench
+
+
 @pytest.fixture
 def bench(empty: ToyBench) -> ToyBench:
+    return _filled(empty)
+
+
+@pytest.fixture(scope="module", params=STORES)
+def index(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ToyBench]:
+    """The same as `bench`, for reading only."""
+    with _empty(request.param, tmp_path_factory.mktemp("index")) as bench:
+        yield _filled(bench)
+
+
+def _filled(empty: ToyBench) -> ToyBench:
     ada = Identity("person", "Ada", emails=("ada@acme.org",))
     empty.toy.put(
         document("people/1", title="Ada", kind="person", identity=ada),
@@ -58,10 +76,10 @@ def test_an_empty_index_has_no_hits(empty: ToyBench, mode: Mode) -> None:
     assert _found(empty, "crane", mode) == []
 
 
-def test_a_hit_says_all_there_is(bench: ToyBench) -> None:
-    answer = Searcher(bench, "crm").search("broken crane", limit=1)
+def test_a_hit_says_all_there_is(index: ToyBench) -> None:
+    answer = Searcher(index, "crm").search("broken crane", limit=1)
     (hit,) = answer.hits
-    entity = next(h.entity_ids for h in Searcher(bench, "crm").search("Ada", limit=1).hits)
+    entity = next(h.entity_ids for h in Searcher(index, "crm").search("Ada", limit=1).hits)
     assert (hit.document_id, hit.title, hit.uri, hit.kind) == ("notes/1", "notes/1", "crm://notes/1", "note")
     assert (hit.time, hit.text) == ("2024-03-01T09:00:00Z", "notes/1\n\nThe crane is broken.")
     assert hit.entity_ids == entity
@@ -77,29 +95,29 @@ def test_a_hit_says_all_there_is(bench: ToyBench) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_every_mode_finds_what_it_should(bench: ToyBench, mode: Mode) -> None:
-    assert _found(bench, "The crane is broken", mode)[0] == "notes/1"
-    hits = Searcher(bench, "crm").search("crane", mode=mode, limit=3).hits
+def test_every_mode_finds_what_it_should(index: ToyBench, mode: Mode) -> None:
+    assert _found(index, "The crane is broken", mode)[0] == "notes/1"
+    hits = Searcher(index, "crm").search("crane", mode=mode, limit=3).hits
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
 
-def test_the_sparse_mode_finds_only_what_has_the_words(bench: ToyBench) -> None:
-    assert sorted(_found(bench, "cranes", "sparse")) == ["notes/1", "notes/2"]
-    assert _found(bench, "zeppelin", "sparse") == []
-    assert len(_found(bench, "zeppelin", "dense")) == 4
+def test_the_sparse_mode_finds_only_what_has_the_words(index: ToyBench) -> None:
+    assert sorted(_found(index, "cranes", "sparse")) == ["notes/1", "notes/2"]
+    assert _found(index, "zeppelin", "sparse") == []
+    assert len(_found(index, "zeppelin", "dense")) == 4
 
 
 @pytest.mark.parametrize(("mode", "found"), [("sparse", 0), ("dense", 4), ("hybrid", 4)])
-def test_a_query_of_stopwords(bench: ToyBench, mode: Mode, found: int) -> None:
-    assert len(_found(bench, "the of and", mode)) == found
+def test_a_query_of_stopwords(index: ToyBench, mode: Mode, found: int) -> None:
+    assert len(_found(index, "the of and", mode)) == found
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_filters(bench: ToyBench, mode: Mode) -> None:
-    assert set(_found(bench, "crane", mode, document_id=["notes/2"])) == {"notes/2"}
-    assert set(_found(bench, "crane nothing", mode, kind=["email"])) == {"notes/3"}
-    assert set(_found(bench, "crane", mode, since=["2024-04-01"])) == {"notes/2"}
-    assert _found(bench, "crane", mode, kind=["note"], until=["2023-01-01"]) == []
+def test_filters(index: ToyBench, mode: Mode) -> None:
+    assert set(_found(index, "crane", mode, document_id=["notes/2"])) == {"notes/2"}
+    assert set(_found(index, "crane nothing", mode, kind=["email"])) == {"notes/3"}
+    assert set(_found(index, "crane", mode, since=["2024-04-01"])) == {"notes/2"}
+    assert _found(index, "crane", mode, kind=["note"], until=["2023-01-01"]) == []
 
 
 @pytest.mark.parametrize(
@@ -112,9 +130,9 @@ def test_filters(bench: ToyBench, mode: Mode) -> None:
         ({"where": {"colour": ["red"]}}, "Cannot filter by colour. Fields: document_id, kind"),
     ],
 )
-def test_what_cannot_be_asked(bench: ToyBench, arguments: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_asked(index: ToyBench, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        Searcher(bench, "crm").search(**({"query": "crane"} | arguments))
+        Searcher(index, "crm").search(**({"query": "crane"} | arguments))
 
 
 def test_limits(bench: ToyBench) -> None:
