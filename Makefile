@@ -16,7 +16,7 @@ dev: .venv/ready ## The Dagster UI on the demo's state, with schedule and sensor
 	$(BIN)/dg dev
 
 test: lint types .venv/ready ## Lint, types and tests
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -30,6 +30,15 @@ if (room := memory()) is not None:
 QDRANT_URL = os.environ.get("QDRANT_URL")
 
 
+# Each takes a minute or so.
+LONGEST = ("stages/test_property.py", "orchestration/test_kills.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest come first, so that at the end no process works on one while the others have nothing."""
+    items.sort(key=lambda item: not item.path.as_posix().endswith(LONGEST))
+
+
 @pytest.fixture(autouse=True)
 def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
