@@ -7,9 +7,9 @@ What belongs here: the ledger's list of them, and their source made of it. What 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,21 +66,22 @@ class Repositories:
 
         Raises ConfigurationError when it must not be read, or the ref is none.
         """
+        added = self.asked(location, ref)
+        self.keep(added)
+        return added
+
+    def asked(self, location: str, ref: str | None = None) -> Repository:
+        """One that somebody asks for; it is not kept by that. Raises ConfigurationError as `add` does."""
         from ingest_assets.sources.repositories.origin import checked_ref, parse_origin
 
         origin = parse_origin(location, self._bounds.policy)
         location = origin.url or str(origin.path)
-        added = Repository(origin.id, location, checked_ref(ref), removed=False, added_at=time.time())
-        row = {
-            "id": added.id,
-            "location": added.location,
-            "ref": added.ref,
-            "added_at": added.added_at,
-            "removed": False,
-        }
+        return Repository(origin.id, location, checked_ref(ref), removed=False, added_at=time.time())
+
+    def keep(self, repository: Repository) -> None:
+        """Have it in the list, as it is, from now on."""
         with self._ledger.transaction() as connection:
-            upsert(connection, _repository, [row])
-        return added
+            upsert(connection, _repository, [asdict(repository)])
 
     def remove(self, repository_id: str) -> Repository:
         """Have its documents removed by the next run. Raises ConfigurationError when there is none."""
@@ -147,10 +148,10 @@ class Repositories:
             )
         return _row(row)
 
-    def fetch(self, repository: Repository) -> None:
-        """Bring its mirror up to date; nothing for one on its way out. Raises what the mirror raises."""
+    def fetch(self, repository: Repository, interrupt: Callable[[], None] | None = None) -> None:
+        """Bring its mirror up to date; nothing for one on its way out. As `Mirror.fetch`."""
         if not repository.removed:
-            self._mirror(repository).fetch(repository.ref)
+            self._mirror(repository).fetch(repository.ref, interrupt)
 
     def remote(self, repository: Repository, timeout_s: float) -> Refs:
         """What the remote has now, within a time budget."""

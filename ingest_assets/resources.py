@@ -23,7 +23,7 @@ class Ingest(dg.ConfigurableResource[Workbench]):
 
     overrides: dict[str, Any] = Field(default_factory=dict)
     _bench: Workbench | None = PrivateAttr(default=None)
-    _locked: set[str] = PrivateAttr(default_factory=set)
+    _locked: set[tuple[str, str]] = PrivateAttr(default_factory=set)
     _held: ExitStack = PrivateAttr(default_factory=ExitStack)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
@@ -33,19 +33,33 @@ class Ingest(dg.ConfigurableResource[Workbench]):
 
     @contextmanager
     def open(self, source: str) -> Iterator[Workbench]:
-        """The run's workbench, for a step of a source. What we understand fails it with one sentence."""
+        """The run's workbench, for a step of a source that no other run is to come between.
+
+        What we understand fails it with one sentence.
+        """
+        with self.open_unlocked() as bench:
+            self.hold(source)
+            yield bench
+
+    @contextmanager
+    def open_unlocked(self) -> Iterator[Workbench]:
+        """The same, for a step that calls `hold` when it has to."""
         try:
             if self._bench is None:
                 leave_out_what_is_there()
                 self._held.callback(look_at_all)
                 self._bench = self._held.enter_context(Workbench(load_settings(**self.overrides)))
-            if source not in self._locked:
-                self._held.enter_context(self._bench.run_lock(source))
-                self._locked.add(source)
             yield self._bench
         except IngestError as error:
             # Not retried by Dagster: clients retry what is transient, and the next tick tries again.
             raise dg.Failure(description=str(error), allow_retries=False) from error
+
+    def hold(self, source: str, part: str = "", **waiting: Any) -> None:
+        """Keep other runs from a source, or from a part of it, until this run ends (`Workbench.run_lock`)."""
+        assert self._bench is not None
+        if (source, part) not in self._locked:
+            self._held.enter_context(self._bench.run_lock(source, part, **waiting))
+            self._locked.add((source, part))
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 - Dagster's
         """Close what the run opened, and let go of its lock."""

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from ingest_assets.catalog import CATALOG, REPOSITORIES
-from ingest_assets.model import ConfigurationError
+from ingest_assets.model import ConfigurationError, digest_of
 from ingest_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -242,9 +242,22 @@ class Workbench:
         }
         return makers[name]()
 
-    def run_lock(self, source: str) -> AbstractContextManager[None]:
-        """Be the only run, or audit, on a source: a stage's own lock is let go of between two stages."""
-        return self.ledger.lock(f"run-{source}", self.settings.ingest_lock_timeout_s)
+    def run_lock(
+        self,
+        source: str,
+        part: str = "",
+        *,
+        wait_s: float | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> AbstractContextManager[None]:
+        """Be the only run, or audit, on a source: a stage's own lock is let go of between two stages.
+
+        Or the only run on a part of it. Waits for `wait_s`, by default what the settings say; `check` is
+        called meanwhile, and ends the wait by raising.
+        """
+        name = f"run-{source}-{digest_of(part)[:16]}" if part else f"run-{source}"
+        wait_s = self.settings.ingest_lock_timeout_s if wait_s is None else wait_s
+        return self.ledger.lock(name, wait_s, check)
 
     def run(self, *, rebuild: bool = False, retry_parked: bool = False) -> Run:
         """A run with the settings' bounds."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import dagster as dg
 
+from ingest_assets.assets.fetching import fetch, waiting_for
 from ingest_assets.assets.indexing import Moved, working_for
 from ingest_assets.assets.metadata import more_metadata, outcome_metadata
 from ingest_assets.automation.partitions import PARTITIONS
@@ -156,14 +157,18 @@ def _asset(source: str, spec: StageSpec) -> dg.AssetsDefinition:
         owners=OWNERS,
         code_version=spec.code_version,
         partitions_def=spec.partitions,
-        # One slot a source: two refreshes of it never run at the same time.
-        pool=source,
+        # One slot: two refreshes of the CRM never run at the same time, and wait in the queue. Repositories
+        # are fetched beside each other, and wait for the rest in their runs (`Ingest.hold`).
+        pool=None if source == REPOSITORIES.name else source,
     )
     def stage_asset(
         context: dg.AssetExecutionContext, config: ReconcileConfig, ingest: Ingest
     ) -> dg.MaterializeResult[None]:
         part = context.partition_key if spec.partitions else ""
-        with ingest.open(source) as bench, working_for(context, bench, spec.name) as moved:
+        with ingest.open_unlocked() as bench, working_for(context, bench, spec.name) as moved:
+            if part:
+                fetch(context, ingest, bench, lambda: moved(0))
+            ingest.hold(source, **waiting_for(context, bench, lambda: moved(0)))
             run = replace(
                 bench.run(rebuild=config.rebuild, retry_parked=config.retry_parked),
                 progress=_Progress(context, moved),
@@ -171,8 +176,6 @@ def _asset(source: str, spec: StageSpec) -> dg.AssetsDefinition:
                 begins=bench.ahead.start if reads and not config.rebuild else _nothing,
             )
             started = time.perf_counter()
-            if part:
-                bench.repositories.fetch(bench.repositories.get(part))
             stage = bench.stage(source, spec.name, part=part, retrain=config.retrain)
             outcomes = reconcile(stage, bench.ledger, run)
             seconds = time.perf_counter() - started

@@ -42,7 +42,7 @@ def jobs_sensor() -> dg.SensorDefinition:
             forget_old(bench.ledger, bench.settings.job_status_retention_days)
             jobs = to_launch(bench.ledger, max_concurrent=bench.settings.max_concurrent_indexing_jobs)
             wanted = [job for job in jobs if _launchable(context.instance, bench, job)]
-            sync_partitions(context.instance, bench.repositories)
+            sync_partitions(context.instance, bench)
         if not wanted:
             return dg.SkipReason("SKIPPED: no indexing job waits.")
         return [_request(job) for job in wanted]
@@ -74,7 +74,7 @@ def _launchable(instance: dg.DagsterInstance, bench: Workbench, job: Job) -> boo
             settle(bench.ledger, job.id, "failed", reason)
         return False
     try:
-        bench.repositories.add(job.repo_path, job.git_ref)
+        bench.repositories.asked(job.repo_path, job.git_ref)  # is it allowed still
     except IngestError as error:
         settle(bench.ledger, job.id, "failed", error)
         return False

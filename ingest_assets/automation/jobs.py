@@ -44,7 +44,8 @@ def jobs() -> Sequence[Any]:
         ),
         dg.define_asset_job(
             INDEX,
-            tags=_TAGS,
+            # By this dagster.yaml bounds how many are at work.
+            tags=_TAGS | {"ingest/source": REPOSITORIES.name},
             selection=dg.AssetSelection.groups(REPOSITORIES.name).without_checks()
             | _quick_checks(REPOSITORIES.name),
             description="Fetch one repository, a partition, and work off what changed in it. With `rebuild`, "

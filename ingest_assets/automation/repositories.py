@@ -42,7 +42,7 @@ def heads_sensor(settings: Settings) -> dg.SensorDefinition:
         with Workbench(load_settings(**ingest.overrides)) as bench:
             if not busy_partitions(context.instance):
                 bench.repositories.forget_emptied()
-            sync_partitions(context.instance, bench.repositories)
+            sync_partitions(context.instance, bench)
             repositories = bench.repositories.all()
             if not repositories:
                 return dg.SensorResult(
@@ -127,7 +127,7 @@ def repositories_schedule(settings: Settings) -> dg.ScheduleDefinition:
             return
         try:
             with Workbench(load_settings(**ingest.overrides)) as bench:
-                sync_partitions(context.instance, bench.repositories)
+                sync_partitions(context.instance, bench)
                 repositories = bench.repositories.all()
         except IngestError as error:
             yield dg.SkipReason(f"SKIPPED: {error}")

@@ -100,14 +100,14 @@ def _run_config(source: str, config: dict[str, bool]) -> dict[str, Any]:
 def _partitions(settings: Settings, instance: dg.DagsterInstance, repository: str | None) -> list[str]:
     """The repositories to run, by their ids: the one asked for, or all."""
     with Workbench(settings) as bench:
-        keys = sync_partitions(instance, bench.repositories)
+        keys = sync_partitions(instance, bench)
         return keys if repository is None else [bench.repositories.get(repository).id]
 
 
 def _forget_removed(settings: Settings, instance: dg.DagsterInstance) -> None:
     with Workbench(settings) as bench:
         bench.repositories.forget_emptied()
-        sync_partitions(instance, bench.repositories)
+        sync_partitions(instance, bench)
 
 
 def _together(reports: Sequence[RunReport]) -> RunReport:

@@ -30,10 +30,11 @@ class JobRequest:
     """What to index: a repository by its URL, or an absolute path."""
 
     repo: str
-    git_ref: str | None = None
+    git_ref: str | None = (
+        None  # without one as it is kept, or as a job is at it; "HEAD" is the default branch
+    )
     project_id: str | None = None
     force_reindex: bool = False
-    keep_ref: bool = False  # where none is given, that of a repository which is there already
 
 
 class JobStatus(BaseModel, frozen=True):
@@ -83,7 +84,7 @@ class Jobs(Protocol):
         git_ref: str | None = None,
         limit: int = 50,
     ) -> Sequence[JobStatus]:
-        """The newest first. `git_ref` counts only with `repo`, and must then be equal, None too."""
+        """The newest first. `git_ref` counts only with `repo`, and stands for the same as in a start."""
         ...
 
     def events(self, job_id: str, *, after: int, limit: int) -> Sequence[Event]:

@@ -9,16 +9,17 @@ import builtins
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ingest_assets.doors.jobs_port import JobRefusedError, JobRequest, JobStatus
+from ingest_assets.doors.jobs_port import SETTLED, JobRefusedError, JobRequest, JobStatus
 from ingest_assets.jobs import event_log, queue, rows
 from ingest_assets.jobs.events import Event
 from ingest_assets.model import ConfigurationError
 from ingest_assets.repositories import bounds_of
-from ingest_assets.sources.repositories.origin import Origin, parse_origin
+from ingest_assets.sources.repositories.origin import Origin, checked_ref, parse_origin
 from ingest_assets.workbench import Workbench
 
 # Every file and chunk becomes an event: whoever starts a job over HTTP may want to watch it.
 WITH_EVENTS = {"events": True}
+LOOKED_AT = 10  # of a repository's jobs, the newest: those that have not ended are among them
 
 
 class QueuedJobs:
@@ -33,13 +34,12 @@ class QueuedJobs:
     def start(self, request: JobRequest) -> queue.JobStarted:
         try:
             origin = self._origin(request.repo)
-            ref = self._ref_of(origin) if request.keep_ref and request.git_ref is None else request.git_ref
-            kept = self._bench.repositories.add(request.repo, ref)
+            asked = self._bench.repositories.asked(request.repo, self._ref(origin, request.git_ref))
             return queue.start(
                 self._bench.ledger,
-                queue.Repository(origin.id, kept.location, origin.name),
+                queue.Repository(origin.id, asked.location, origin.name),
                 project_id=request.project_id,
-                git_ref=kept.ref,
+                git_ref=asked.ref,
                 force_reindex=request.force_reindex,
                 connection_id=self._connection,
                 metadata=self._metadata,
@@ -63,18 +63,21 @@ class QueuedJobs:
         limit: int = 50,
     ) -> Sequence[JobStatus]:
         try:
-            repository_id = self._origin(repo).id if repo else None
+            origin = self._origin(repo) if repo else None
         except ConfigurationError:
             return []  # what may not be read was never indexed
         # Of one ref only those of it: it is not looked for further back than the newest.
         found = queue.list_jobs(
             self._bench.ledger,
             status=status,
-            repository_id=repository_id,
-            limit=limit if repo is None else 100,
+            repository_id=origin.id if origin else None,
+            limit=limit if origin is None else 100,
         )
         jobs = [_status(one) for one in found]
-        return [job for job in jobs if repo is None or job.git_ref == git_ref][:limit]
+        if origin is None:
+            return jobs
+        ref = checked_ref(self._ref(origin, git_ref))
+        return [job for job in jobs if job.git_ref == ref][:limit]
 
     def events(self, job_id: str, *, after: int, limit: int) -> builtins.list[Event]:
         return event_log.after(self._bench.ledger, job_id, after, limit)
@@ -82,7 +85,13 @@ class QueuedJobs:
     def _origin(self, repo: str) -> Origin:
         return parse_origin(repo, self._policy)
 
-    def _ref_of(self, origin: Origin) -> str | None:
+    def _ref(self, origin: Origin, given: str | None) -> str | None:
+        """The one given; without any that of the job that is at it, or of the repository as it is kept."""
+        if given:
+            return given
+        for job in queue.list_jobs(self._bench.ledger, repository_id=origin.id, limit=LOOKED_AT):
+            if job["status"] not in SETTLED:
+                return job["git_ref"]
         known = (one for one in self._bench.repositories.all() if one.id == origin.id and not one.removed)
         return next((one.ref for one in known), None)
 

@@ -18,7 +18,17 @@ import sqlalchemy as sa
 
 from ingest_assets.jobs.errors import JobCancelledError, JobStateError
 from ingest_assets.jobs.events import Tally
-from ingest_assets.jobs.rows import FINISHED, PENDING, RUNNING, Job, checked_id, checked_text, job_of, require
+from ingest_assets.jobs.rows import (
+    ACTIVE,
+    FINISHED,
+    PENDING,
+    RUNNING,
+    Job,
+    checked_id,
+    checked_text,
+    job_of,
+    require,
+)
 from ingest_assets.jobs.transitions import Failure, Outcome, finish
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import upsert
@@ -69,6 +79,13 @@ def to_launch(
             if len(ids) == min(places, limit or places):
                 break
         return [job_of(require(connection, job_id)) for job_id in ids]
+
+
+def active_repositories(ledger: Ledger) -> set[str]:
+    """The ids of the repositories that a job waits or works for."""
+    with ledger.reading() as connection:
+        ids = sa.select(tables.indexing_jobs.c.repository_id).where(sa.text(ACTIVE))
+        return set(connection.scalars(ids))
 
 
 def mark_running(ledger: Ledger, job_id: str, worker_task_id: str) -> Job:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -27,6 +27,24 @@ BUSY_TIMEOUT_S = 30
 LOCK_POLL_S = 0.2
 # SQLite allows 32,766 bound values a statement, Postgres 65,535.
 MAX_BOUND_VALUES = 30_000
+
+
+class _Patience:
+    """How long a lock is waited for, and what is looked at meanwhile."""
+
+    def __init__(self, name: str, seconds: float, check: Callable[[], None] | None) -> None:
+        self._name, self._seconds, self._check = name, seconds, check
+        self._ends = time.monotonic() + seconds
+
+    def spend(self) -> None:
+        """Raises UnavailableError when it is at its end, and what the check raises."""
+        if self._check is not None:
+            self._check()
+        if time.monotonic() >= self._ends:
+            raise UnavailableError(
+                f"Another process is refreshing {self._name} and did not finish within {self._seconds:g} s "
+                "(INGEST_LOCK_TIMEOUT_S). Nothing was changed; try again when it is done."
+            )
 
 
 class Ledger:
@@ -106,40 +124,40 @@ class Ledger:
                 driver.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
 
     @contextmanager
-    def lock(self, name: str, timeout_s: float) -> Iterator[None]:
+    def lock(self, name: str, timeout_s: float, check: Callable[[], None] | None = None) -> Iterator[None]:
         """Be the only process that writes `name`, for the length of the block.
 
         The lock is a file lock beside an SQLite ledger, an advisory lock on Postgres: both are let go
         by the system when the process dies, so there is no lease to expire and no clock to trust.
-        Raises UnavailableError when another process keeps it for longer than `timeout_s`.
+        Raises UnavailableError when another process keeps it for longer than `timeout_s`, and what `check`
+        raises, which is called again and again while it waits.
         """
         manager = self._file_lock if self.is_sqlite else self._advisory_lock
-        with manager(name, timeout_s):
+        with manager(name, _Patience(name, timeout_s, check)):
             yield
 
     @contextmanager
-    def _file_lock(self, name: str, timeout_s: float) -> Iterator[None]:
+    def _file_lock(self, name: str, patience: _Patience) -> Iterator[None]:
         from filelock import FileLock, Timeout
 
         lock = FileLock(f"{self._url.database}.{name}.lock")
-        try:
-            lock.acquire(timeout=timeout_s)
-        except Timeout:
-            raise _lock_is_held(name, timeout_s) from None
+        while not lock.is_locked:
+            try:
+                lock.acquire(timeout=LOCK_POLL_S)
+            except Timeout:
+                patience.spend()
         try:
             yield
         finally:
             lock.release()
 
     @contextmanager
-    def _advisory_lock(self, name: str, timeout_s: float) -> Iterator[None]:
+    def _advisory_lock(self, name: str, patience: _Patience) -> Iterator[None]:
         key = int.from_bytes(bytes.fromhex(digest_of("ingest", name))[:8], "big", signed=True)
-        deadline = time.monotonic() + timeout_s
         with self.engine.connect() as held:
             # Polled, because a blocking lock call could not be bounded without a session-wide setting.
             while not held.scalar(sa.select(sa.func.pg_try_advisory_lock(key))):
-                if time.monotonic() >= deadline:
-                    raise _lock_is_held(name, timeout_s)
+                patience.spend()
                 time.sleep(LOCK_POLL_S)
             held.commit()
             try:
@@ -259,13 +277,6 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     # when another has committed in between.
     mode = connection.get_execution_options().get("ingest_begin", "DEFERRED")
     connection.exec_driver_sql(f"BEGIN {mode}")
-
-
-def _lock_is_held(name: str, timeout_s: float) -> UnavailableError:
-    return UnavailableError(
-        f"Another process is refreshing {name} and did not finish within {timeout_s:g} s "
-        "(INGEST_LOCK_TIMEOUT_S). Nothing was changed; try again when it is done."
-    )
 
 
 def _upgrade(connection: sa.Connection) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from ingest_assets.search import Searcher
 from ingest_assets.stages.audit import audit
 from ingest_assets_tests.built import Home
 from ingest_assets_tests.orchestration.jobs import QUIET
+from ingest_assets_tests.sources.repositories.git_server import GitServer
 from ingest_assets_tests.sources.repositories.repos import TestRepo
 
 PYTHON = b'''"""Prices."""
@@ -256,6 +258,111 @@ def test_a_cancelled_job_stops_and_says_so(jobs: Jobs, repo: TestRepo) -> None:
     jobs.instance.report_run_failed(run)
     assert jobs.tick() == []
     assert jobs.status(late)["status"] == "cancelled"
+
+
+def test_a_job_indexes_the_ref_that_it_says_and_keeps_it_when_it_was_there(
+    jobs: Jobs, repo: TestRepo
+) -> None:
+    repo.commit({"one.py": PYTHON}, "one")
+    repo.commit({"two.go": GO}, "two")
+
+    def documents() -> set[str]:
+        with jobs.home.bench() as bench:
+            return {
+                hit.document_id.rpartition("/")[2] for hit in Searcher(bench, "repositories").search("a").hits
+            }
+
+    def kept() -> list[str | None]:
+        with jobs.home.bench() as bench:
+            return [repository.ref for repository in bench.repositories.all()]
+
+    first = jobs.start(repo.path, git_ref="one")
+    [request] = jobs.tick()
+    second = jobs.start(repo.path, git_ref="two")  # while the first is about to run
+    assert kept() == []
+    assert jobs.run(request).success
+    assert (jobs.status(first)["status"], documents(), kept()) == ("completed", {"one.py"}, ["one"])
+    [request] = jobs.tick()
+    assert jobs.run(request).success
+    assert (jobs.status(second)["status"], documents(), kept()) == ("completed", {"two.go"}, ["two"])
+
+    wrong = jobs.start(repo.path, git_ref="nosuch")
+    [request] = jobs.tick()
+    assert not jobs.run(request).success
+    assert "no branch or tag 'nosuch'" in str(jobs.status(wrong)["error_message"])
+    assert kept() == ["two"]
+    refresh(jobs.home)
+    assert documents() == {"two.go"}
+
+
+@pytest.fixture
+def hanging(tmp_path: Path, home: Home) -> Iterator[tuple[GitServer, Home]]:
+    """A server that answers nothing for a minute, and a home that may fetch from it, and from a folder."""
+    asleep = threading.Event()
+
+    def sleep(_environ: object, _start: object) -> list[bytes]:
+        asleep.wait(60)
+        return []
+
+    with GitServer(tmp_path / "served").running() as server:
+        server.misbehave = sleep
+        allowed = home.with_settings(
+            ingest_repository_protocols="http,file",
+            ingest_repository_private_addresses=True,
+            progress_update_interval_seconds=2,  # as it is by default
+            cancellation_check_interval_seconds=5,
+        )
+        yield server, allowed
+        asleep.set()
+
+
+def test_a_job_is_cancelled_while_its_remote_hangs_and_keeps_no_other_waiting(
+    repo: TestRepo, hanging: tuple[GitServer, Home]
+) -> None:
+    server, home = hanging
+    with home.instance() as instance:
+        both = Jobs(home, instance)
+        with home.bench() as bench:
+            stuck = start(bench.ledger, Repository("http:127.0.0.1/x", server.url(), "x")).job_id
+        fine = both.start(repo.path)
+        there = {request.run_key: request for request in both.tick()}
+        fetching = threading.Thread(target=both.run, args=(there[stuck],))
+        fetching.start()
+        wait_until(lambda: len(server.requests) > 0)
+        assert both.run(there[fine]).success
+        assert both.status(fine)["status"] == "completed"
+        assert both.status(stuck)["status"] == "running"
+        with home.bench() as bench:
+            cancel(bench.ledger, stuck)
+        asked = time.monotonic()
+        fetching.join(30)
+        assert time.monotonic() - asked < 5  # which is promised
+        assert both.status(stuck)["status"] == "cancelled"
+        with home.bench() as bench:
+            assert [kept.location for kept in bench.repositories.all()] == [str(repo.path)]
+
+
+def test_a_run_waits_for_another_until_it_is_cancelled(jobs: Jobs, repo: TestRepo) -> None:
+    job_id = jobs.start(repo.path)
+    [request] = jobs.tick()
+    waiting = threading.Thread(target=jobs.run, args=(request,))
+    with jobs.home.bench() as bench, bench.run_lock("repositories"):
+        waiting.start()
+        wait_until(lambda: jobs.status(job_id)["status"] == "running")
+        waiting.join(1)
+        assert waiting.is_alive()
+        assert jobs.status(job_id)["files_scanned"] == 0
+        cancel(bench.ledger, job_id)
+        waiting.join(10)
+        assert not waiting.is_alive()
+    assert jobs.status(job_id)["status"] == "cancelled"
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_job_that_fails_says_why(jobs: Jobs, repo: TestRepo) -> None:

@@ -22,9 +22,7 @@ def index_status(call: Call, _asked: IndexStatus) -> StatusAnswer:
 
 def start(call: Call, asked: StartIndexing) -> JobStarted:
     """Queue a job for a repository, which is kept in step from then on."""
-    request = JobRequest(
-        asked.repo_path, project_id=asked.project_id, force_reindex=asked.force_reindex, keep_ref=True
-    )
+    request = JobRequest(asked.repo_path, project_id=asked.project_id, force_reindex=asked.force_reindex)
     return _jobs(call).start(request)
 
 

@@ -22,33 +22,40 @@ from ingest_assets.sources.repositories.policy import Policy
 
 CONNECT_S = 10.0
 STALL_S = 30.0  # between two bytes
+_INTERRUPT_EVERY_S = 1.0
 _OVERHEAD = 2 << 20  # bytes that a conversation may have besides its pack: refs, progress
 
 
 class Budget:
     """Seconds and bytes that a conversation may take. When time is up its connections are cut.
 
-    Cutting is what ends a wait inside the operating system or the TLS library, on a server that sends a byte
-    now and then.
+    They are cut, too, when `interrupt` raises, which is called about once a second, from another thread: what
+    it raised is then raised by `check`. Cutting is what ends a wait inside the operating system or the TLS
+    library, on a server that sends a byte now and then.
     """
 
-    def __init__(self, what: str, seconds: float, max_bytes: int) -> None:
+    def __init__(
+        self, what: str, seconds: float, max_bytes: int, interrupt: Callable[[], None] | None = None
+    ) -> None:
         self._what = what
         self._seconds = seconds
         self._ends = time.monotonic() + seconds
         self._max_bytes = max_bytes
+        self._interrupt = interrupt
+        self._interrupted: IngestError | None = None
         self._received = 0
         self._sockets: list[socket.socket] = []
         self._closing = ExitStack()
-        self._timer = threading.Timer(seconds, self._cut)
-        self._timer.daemon = True
+        self._over = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True, name="watch a fetch")
 
     def __enter__(self) -> Self:
-        self._timer.start()
+        self._watcher.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
+        self._over.set()
+        self._watcher.join()
         self._closing.close()
         for kept in self._sockets:
             kept.close()
@@ -58,7 +65,9 @@ class Budget:
         return self._ends - time.monotonic()
 
     def check(self) -> None:
-        """Raises UnavailableError when the time is up."""
+        """Raises UnavailableError when the time is up, and what the interrupt raised."""
+        if self._interrupted is not None:
+            raise self._interrupted
         if self.left_s <= 0:
             raise UnavailableError(f"{self._what} took longer than {self._seconds:g} s, and was given up.")
 
@@ -77,6 +86,17 @@ class Budget:
 
     def at_end(self, close: Callable[[], None]) -> None:
         self._closing.callback(close)
+
+    def _watch(self) -> None:
+        while not self._over.wait(max(0.0, min(self.left_s, _INTERRUPT_EVERY_S))):
+            try:
+                if self._interrupt is not None:
+                    self._interrupt()
+            except IngestError as error:
+                self._interrupted = error
+            if self._interrupted is not None or self.left_s <= 0:
+                self._cut()
+                return
 
     def _cut(self) -> None:
         for kept in self._sockets:
@@ -123,17 +143,25 @@ def connect(host: str, port: int, policy: Policy, budget: Budget, seconds: float
     not known or the time is up, and OSError when nobody answers in `seconds`.
     """
     addresses = policy.resolve(host, port, min(seconds, CONNECT_S))
-    for i, address in enumerate(addresses):
+    for address in addresses[:-1]:
         try:
-            connected = socket.create_connection((address, port), seconds)
+            return _connected(address, port, budget, seconds)
         except OSError:
             budget.check()
-            if i == len(addresses) - 1:
-                raise
-            continue
-        budget.watch(connected)
-        return connected
-    raise OSError("no address")
+    return _connected(addresses[-1], port, budget, seconds)
+
+
+def _connected(address: str, port: int, budget: Budget, seconds: float) -> socket.socket:
+    family, kind, protocol, _, place = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
+    connection = socket.socket(family, kind, protocol)
+    budget.watch(connection)  # first: what is being connected can be cut too
+    connection.settimeout(seconds)
+    try:
+        connection.connect(place)
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 def _reason(error: Exception) -> str:

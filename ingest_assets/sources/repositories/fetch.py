@@ -70,6 +70,7 @@ def fetch_into(
     limits: FetchLimits,
     *,
     full: bool,
+    interrupt: Callable[[], None] | None = None,
 ) -> Fetched:
     """Fetch what `ref` stands for into a folder of objects, with its whole history or without any.
 
@@ -80,7 +81,7 @@ def fetch_into(
     handle, name = tempfile.mkstemp(prefix="tmp-", suffix=".pack", dir=objects / "pack")
     path = Path(name)
     try:
-        with Budget(f"Fetching {origin.id}", limits.seconds, limits.repository_bytes) as budget:
+        with Budget(f"Fetching {origin.id}", limits.seconds, limits.repository_bytes, interrupt) as budget:
             with os.fdopen(handle, "wb") as out, Objects(objects) as present, conversation(budget):
                 exchange = _Exchange(present, ref, held, full=full)
                 exchange.run(client(origin.url, policy, budget), out)

@@ -14,7 +14,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -82,8 +82,10 @@ class Mirror:
         self.folder = workspace / _folder_name(origin.id)
         self._policy = policy
 
-    def fetch(self, ref: str | None = None) -> Head:
+    def fetch(self, ref: str | None = None, interrupt: Callable[[], None] | None = None) -> Head:
         """Bring what a branch, tag or commit (None: the default branch) stands for now onto this machine.
+
+        `interrupt` is called about once a second, from another thread, and ends the fetch by raising.
 
         Raises ConfigurationError when the repository or the ref is not there, may not be fetched or exceeds
         a limit, UnavailableError when it could not be reached or the time is up. The state before stays.
@@ -94,7 +96,7 @@ class Mirror:
         with self._alone():
             self._mend()
             try:
-                fetched = self._fetch(ref)
+                fetched = self._fetch(ref, interrupt)
             except UnavailableError as error:
                 raise advise(error, ref) from error
             return self._remember(ref, fetched)
@@ -138,20 +140,22 @@ class Mirror:
             with self._alone():
                 self._discard()
 
-    def _fetch(self, ref: str | None) -> Fetched:
+    def _fetch(self, ref: str | None, interrupt: Callable[[], None] | None) -> Fetched:
         """What is there already spares a transfer; when it turns out to be of no use, all is fetched anew."""
         held = self._held()
         if held.tips:
             try:
-                return self._fetch_with(ref, held)
+                return self._fetch_with(ref, held, interrupt)
             except SourceUnavailableError:
                 self._discard()
                 self._prepare()
-        return self._fetch_with(ref, Held(frozenset(), frozenset()))
+        return self._fetch_with(ref, Held(frozenset(), frozenset()), interrupt)
 
-    def _fetch_with(self, ref: str | None, held: Held) -> Fetched:
-        objects = self.folder / "objects"
-        return fetch_into(objects, self.origin, ref, held, self._policy, self.limits, full=not self.shallow)
+    def _fetch_with(self, ref: str | None, held: Held, interrupt: Callable[[], None] | None) -> Fetched:
+        return fetch_into(
+            self.folder / "objects", self.origin, ref, held, self._policy, self.limits,
+            full=not self.shallow, interrupt=interrupt,
+        )  # fmt: skip
 
     def _remember(self, ref: str | None, fetched: Fetched) -> Head:
         head = Head(fetched.commit, fetched.tip, fetched.refs.default_branch)

@@ -42,8 +42,7 @@ def test_start_watch_and_cancel(served: Served) -> None:
     refusal = served.call("cancel_indexing_background", job_id=started["job_id"]).refused()
     assert "it is cancelled" in refusal
     with served.home.bench() as bench:
-        (kept,) = bench.repositories.all()
-    assert kept.id == "github.com/owner/name"
+        assert bench.repositories.all() == []  # kept in step is what a job has fetched
 
 
 def test_a_repository_keeps_its_ref(served: Served) -> None:
