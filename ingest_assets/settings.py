@@ -18,6 +18,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingest_assets.model import ConfigurationError, digest_of
 
+_HOST_OR_ADDRESS = r"([\w-]+(\.[\w-]+)*|\[[0-9A-Fa-f:.]+\])"
+
 
 def listed(value: str) -> tuple[str, ...]:
     """The parts of a setting that are separated by commas."""
@@ -154,14 +156,14 @@ class Settings(BaseSettings):
     @field_validator("ingest_repository_hosts")
     @classmethod
     def _host_names(cls, value: str) -> str:
-        if not all(re.fullmatch(r"(\*\.)?[\w-]+(\.[\w-]+)*", host) for host in listed(value)):
+        if not all(re.fullmatch(rf"(\*\.)?{_HOST_OR_ADDRESS}", host) for host in listed(value)):
             raise ValueError("must be names of hosts, or *.example.com, separated by commas")
         return value
 
     @field_validator("ingest_repository_ssh_keys")
     @classmethod
     def _keys_of_hosts(cls, value: str) -> str:
-        if not all(re.fullmatch(r"[\w.-]+(:\d+)?(/[^=]+)?=/.+", pair) for pair in listed(value)):
+        if not all(re.fullmatch(rf"{_HOST_OR_ADDRESS}(:\d+)?(/[^=]+)?=/.+", pair) for pair in listed(value)):
             raise ValueError("must be HOST=FILE or HOST/PATH=FILE, with absolute files, separated by commas")
         return value
 

@@ -120,7 +120,9 @@ class StartIndexing(Arguments):
     repo_path: Annotated[
         Text,
         Field(
-            max_length=2_000, description="An https URL, or the absolute path of a repository on the server."
+            max_length=2_000,
+            description="An https URL, or what the server's settings allow besides: an ssh address, or the "
+            "absolute path of a repository on the server.",
         ),
     ]
     project_id: Annotated[Text, Field(max_length=500)] | None = Field(

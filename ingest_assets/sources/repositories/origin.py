@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from ingest_assets.model import ConfigurationError
 from ingest_assets.sources.repositories.local import git_folder, inside_roots
-from ingest_assets.sources.repositories.policy import SSH_PORT, Policy, checked_host
+from ingest_assets.sources.repositories.policy import CASELESS, SSH_PORT, Policy, checked_host
 
 MAX_INPUT = 2_000  # characters
 MAX_REF = 250
@@ -23,7 +23,7 @@ _MAX_ID = 200
 _PORTS = {"https": 443, "http": 80, "ssh": SSH_PORT}
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(::|://|:)")
-_SCP = re.compile(r"([^/\\:]+):(?!//)(.*)\Z")
+_SCP = re.compile(r"((?:[^/\\:@]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^/\\:]+)):(?!//)(.*)\Z")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
 _USUAL_USER = "git"  # whom forges want, and whom an ssh URL without a user means
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
@@ -32,7 +32,6 @@ _SEGMENT = re.compile(
 )
 _REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|\Z)|\.\Z|/\Z")
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
-_CASELESS = frozenset({"github.com", "gitlab.com", "bitbucket.org", "codeberg.org"})
 # Where a host shows a file: what stands between the repository and the ref. Others get a link without one.
 _BLOB = {"github.com": "blob", "gitlab.com": "-/blob", "bitbucket.org": "src"}
 
@@ -132,12 +131,16 @@ def _from_url(given: str, scheme: str, policy: Policy) -> Origin:
 
 def _from_scp(authority: str, path: str, policy: Policy) -> Origin:
     """[user@]host:path, where a path without a leading slash is below the user's home on the server."""
+    if authority.lower() in {*_PORTS, "file"}:
+        raise ConfigurationError(f"The repository's URL must begin with {authority.lower()}://.")
+    if "@" in path.partition("/")[0]:
+        raise ConfigurationError("The repository's URL holds credentials: leave them out.")
     policy.require_protocol("ssh")
     user, _, host = authority.rpartition("@")
-    host = checked_host(host)
+    host = checked_host(host.strip("[]"))
     policy.require_host(host)
     # A forge has no homes, and knows a repository by one path however it is written.
-    at_home = not path.startswith(("/", "~")) and host not in _CASELESS
+    at_home = not path.startswith(("/", "~")) and host not in CASELESS
     segments = _segments(path)
     return _remote(
         "ssh", _checked_user(user or _USUAL_USER), host, SSH_PORT, ["~", *segments] if at_home else segments
@@ -179,7 +182,7 @@ def _remote(scheme: str, user: str | None, host: str, port: int, segments: list[
     authority = shown if port == _PORTS[scheme] else f"{shown}:{port}"
     path = "/".join(segments)
     bare = path[: -len(".git")] if path.endswith(".git") and not path.endswith("/.git") else path
-    readable = bare.lower() if host in _CASELESS else bare
+    readable = bare.lower() if host in CASELESS else bare
     prefix = "" if scheme == "https" else f"{scheme}:"
     unusual = f"{user}@" if user not in (None, _USUAL_USER) else ""
     return Origin(
@@ -193,7 +196,7 @@ def _remote(scheme: str, user: str | None, host: str, port: int, segments: list[
 def _web(scheme: str, host: str, authority: str, path: str) -> str | None:
     """A server that speaks ssh has pages where it is a forge; of others nothing is known."""
     if scheme == "ssh":
-        return f"https://{host}/{quote(path)}" if host in _CASELESS else None
+        return f"https://{host}/{quote(path)}" if host in CASELESS else None
     return f"{scheme}://{authority}/{quote(path)}"
 
 

@@ -9,6 +9,8 @@ What belongs here: ssh. What does not: which hosts and keys there are (policy).
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,8 +48,11 @@ class Address(NamedTuple):
         parts = urlsplit(url)
         path = unquote(parts.path, errors="surrogateescape")
         at_home = path.startswith("/~")
-        relative = path[1:].removeprefix("~/") if at_home else path
-        return cls(parts.username or "", parts.hostname or "", parts.port or SSH_PORT, relative)
+        if at_home:
+            path = path[1:].removeprefix("~/")
+        if path.startswith("-"):
+            path = f"./{path}"  # or it would be an option
+        return cls(parts.username or "", parts.hostname or "", parts.port or SSH_PORT, path)
 
 
 def client(url: str, policy: Policy, budget: Budget) -> TraditionalGitClient:
@@ -73,6 +78,32 @@ def client(url: str, policy: Policy, budget: Budget) -> TraditionalGitClient:
     return Client(thin_packs=True, quiet=True)
 
 
+class _Loop:
+    """An event loop in a thread of its own: whoever fetches may be in one already."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="speak ssh")
+        self._thread.start()
+
+    def wait(self, what: Coroutine[Any, Any, Result], at_most_s: float) -> Result:
+        """What it gives, or raises; TimeoutError when it takes longer."""
+        return asyncio.run_coroutine_threadsafe(asyncio.wait_for(what, at_most_s), self._loop).result()
+
+    def close(self) -> None:
+        """End it, and what still runs in it."""
+        asyncio.run_coroutine_threadsafe(self._cancel_others(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _cancel_others(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+
 class _Session:
     """One command on a server, read and written in the caller's thread, within a budget."""
 
@@ -80,7 +111,7 @@ class _Session:
         self._address = address
         self._policy = policy
         self._budget = budget
-        self._loop = asyncio.Runner()
+        self._loop = _Loop()
         self._pending = bytearray()
         self._received = False
         budget.at_end(self._loop.close)
@@ -93,8 +124,10 @@ class _Session:
         key = _key(policy.key_for(address.host, address.port, address.path))
         known_hosts = _known_hosts(policy.known_hosts)
         with _failures(address, self._budget):
-            connection = self._wait(self._connected(key, known_hosts), CONNECT_S)
-            self._budget.at_end(lambda: self._loop.run(_end(connection)))
+            at_most_s = min(self._budget.left_s, CONNECT_S)
+            sock = connect(address.host, address.port, policy, self._budget, at_most_s)
+            connection = self._wait(self._connected(sock, key, known_hosts), CONNECT_S)
+            self._budget.at_end(lambda: self._loop.wait(_end(connection), CONNECT_S))
             quoted = address.path.replace("'", "'\\''")
             opened = connection.open_session(
                 f"{command} '{quoted}'",
@@ -127,16 +160,16 @@ class _Session:
         with _failures(self._address, self._budget):
             self._wait(send(), STALL_S)
 
-    async def _connected(self, key: SSHKey, known_hosts: SSHKnownHosts) -> SSHClientConnection:
+    async def _connected(
+        self, sock: socket.socket, key: SSHKey, known_hosts: SSHKnownHosts
+    ) -> SSHClientConnection:
         import asyncssh
 
-        address, budget = self._address, self._budget
-        sock = connect(address.host, address.port, self._policy, budget, min(budget.left_s, CONNECT_S))
+        address = self._address
         sock.settimeout(0)
         connection: SSHClientConnection = await asyncssh.connect(
             address.host, address.port, sock=sock, username=address.user, client_keys=[key],
-            # By name only: an address that a name leads to today says nothing of who answers there.
-            known_hosts=lambda host, _address, port: known_hosts.match(host, "", port),
+            known_hosts=lambda host, _address, port: _keys_of(known_hosts, host, port),
             config=None, agent_path=None, preferred_auth=["publickey"], x509_trusted_certs=None,
             gss_kex=False, gss_auth=False, compression_algs=["none"], client_version="ingest-assets",
         )  # fmt: skip
@@ -154,10 +187,18 @@ class _Session:
         )
 
     def _wait(self, what: Coroutine[Any, Any, Result], at_most_s: float) -> Result:
-        async def in_time() -> Result:
-            return await asyncio.wait_for(what, min(self._budget.left_s, at_most_s))
+        return self._loop.wait(what, min(self._budget.left_s, at_most_s))
 
-        return self._loop.run(in_time())
+
+def _keys_of(known_hosts: SSHKnownHosts, host: str, port: int | None) -> tuple[Any, ...]:
+    """The keys that a host may have, those of its port first, and the revoked ones of either.
+
+    By its name only: an address that a name leads to today says nothing of who answers there.
+    """
+    names = [host] if port is None else [f"[{host}]:{port}", host]
+    found = [known_hosts.match(name, "", None) for name in names]
+    trusted, certified, _, *others = next((one for one in found if one[0] or one[1]), found[-1])
+    return trusted, certified, [key for one in found for key in one[2]], *others
 
 
 async def _end(connection: SSHClientConnection) -> None:
@@ -183,7 +224,7 @@ def _failures(address: Address, budget: Budget) -> Iterator[None]:
 
     try:
         yield
-    except asyncssh.HostKeyNotVerifiable as error:
+    except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed) as error:
         raise ConfigurationError(
             f"The key of the server {address.host} is not the one that is known, or none is known: have its "
             "operator's key in the file that INGEST_REPOSITORY_KNOWN_HOSTS names."
@@ -219,7 +260,7 @@ def _known_hosts(file: Path) -> SSHKnownHosts:
     import asyncssh
 
     try:
-        return asyncssh.import_known_hosts(file.read_text("utf-8"))
+        return asyncssh.import_known_hosts(file.read_text("utf-8-sig"))
     except OSError as error:
         raise ConfigurationError(f"The known hosts {file} cannot be read: {error.strerror}.") from error
     except ValueError as error:

@@ -20,6 +20,8 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 FETCHABLE = frozenset({"https", "http", "ssh", "file"})
 SSH_PORT = 22
+# Forges that know one repository by any case of its path.
+CASELESS = frozenset({"github.com", "gitlab.com", "bitbucket.org", "codeberg.org"})
 _LOCAL_NAMES = re.compile(r"(^|\.)(localhost|local|internal|localdomain|lan|home\.arpa)\Z")
 _HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.(?!-)[a-z0-9_-]{1,63})*\Z")
 # inet_aton takes 2130706433, 0x7f000001, 0177.1 and 127.1 for addresses, so a resolver may as well.
@@ -113,17 +115,19 @@ class Policy:
 
         Raises ConfigurationError when there is none.
         """
-        where = path.strip("/").removesuffix(".git")
-        hosts = [f"{host}:{port}", host] if port == SSH_PORT else [f"{host}:{port}"]
+        shown = f"[{host}]" if ":" in host else host
+        hosts = {f"{shown}:{port}", shown} if port == SSH_PORT else {f"{shown}:{port}"}
+        where = f"{_compared(host, path)}/"
         fitting = [
             (len(below), file)
             for name, file in self.ssh_keys.items()
             for of_host, _, below in [name.partition("/")]
-            if of_host in hosts and f"{where}/".startswith(f"{below.strip('/')}/".lstrip("/"))
+            if of_host.lower() in hosts and where.startswith(f"{_compared(host, below)}/".lstrip("/"))
         ]
         if not fitting:
+            wanted = shown if port == SSH_PORT else f"{shown}:{port}"
             raise ConfigurationError(
-                f"No key for {hosts[-1]} is set: add {hosts[-1]}=FILE to INGEST_REPOSITORY_SSH_KEYS."
+                f"No key for {wanted} is set: add {wanted}=FILE to INGEST_REPOSITORY_SSH_KEYS."
             )
         return max(fitting)[1]
 
@@ -161,6 +165,12 @@ def checked_host(host: str) -> str:
     return name
 
 
+def _compared(host: str, path: str) -> str:
+    """A path as the paths of two spellings of one repository are compared."""
+    bare = path.strip("/").removeprefix("~/").removesuffix(".git")
+    return bare.lower() if host in CASELESS else bare
+
+
 def _literal(host: str) -> IPAddress | None:
     try:
         return ipaddress.ip_address(host)
@@ -171,7 +181,7 @@ def _literal(host: str) -> IPAddress | None:
 def _matches(host: str, pattern: str) -> bool:
     if pattern.startswith("*."):
         return host.endswith(pattern[1:].lower())
-    return host == pattern.lower()
+    return host == pattern.lower().strip("[]")
 
 
 def _look_up(host: str, port: int, timeout_s: float) -> list[str]:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import hmac
 import os
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
@@ -123,6 +127,7 @@ def test_a_server_that_is_not_known_gets_no_key(
     repo.commit(ONE)
     known = tmp_path / "known_hosts"
     other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
+    of_another_kind = asyncssh.generate_private_key("ecdsa-sha2-nistp256").export_public_key().decode()
     right = known.read_text()
     for wrong in (
         "",
@@ -130,13 +135,42 @@ def test_a_server_that_is_not_known_gets_no_key(
         f"[127.0.0.1]:{ssh_server.port} {other}",
         right.replace("127.0.0.1", "git.example.org"),
         f"{right}@revoked {right}",
+        # Revoked on this port, and known without one.
+        f"@revoked {right}{right.replace(f'[127.0.0.1]:{ssh_server.port}', '127.0.0.1')}",
     ):
         known.write_text(wrong)
         assert "The key of the server 127.0.0.1 is not the one that is known" in _refused(ssh_server, policy)
+    known.write_text(f"[127.0.0.1]:{ssh_server.port} {of_another_kind}")
+    # Server and client both find that they have no kind of key in common: whoever hangs up first is not told.
+    with pytest.raises((ConfigurationError, UnavailableError)):
+        remote_heads(parse_origin(ssh_server.url(), policy), policy)
     assert ssh_server.logins == []
-    known.write_text(f"127.0.0.1 {other}{right}")
-    remote_heads(parse_origin(ssh_server.url(), policy), policy)
-    assert ssh_server.logins == ["git"]
+    anywhere = right.replace(f"[127.0.0.1]:{ssh_server.port}", "127.0.0.1")
+    for enough in (f"127.0.0.1 {other}{right}", f"\ufeff{right}", anywhere, _hashed(right)):
+        known.write_text(enough)
+        remote_heads(parse_origin(ssh_server.url(), policy), policy)
+    assert ssh_server.logins == ["git"] * 4
+
+
+def _hashed(line: str) -> str:
+    """As ssh-keyscan -H writes it."""
+    host, _, key = line.partition(" ")
+    salt = b"\1" * 20
+    digest = hmac.new(salt, host.encode(), hashlib.sha1).digest()
+    return f"|1|{base64.b64encode(salt).decode()}|{base64.b64encode(digest).decode()} {key}"
+
+
+def test_whoever_fetches_may_be_in_an_event_loop(
+    repo: TestRepo, ssh_server: SshServer, policy: Policy, tmp_path: Path
+) -> None:
+    commit = repo.commit(ONE)
+    one = _mirror(ssh_server, policy, tmp_path)
+
+    async def fetch() -> str | None:
+        return one.fetch().commit
+
+    assert asyncio.run(fetch()) == commit
+    assert not [thread for thread in threading.enumerate() if thread.name in ("speak ssh", "watch a fetch")]
 
 
 def test_only_the_key_that_was_set_is_used(
@@ -292,12 +326,18 @@ def test_the_key_of_the_longest_part_of_an_address() -> None:
             "github.com/acme": Path("/acme"),
             "github.com/acme/crm": Path("/crm"),
             "git.example.org:2222": Path("/other"),
+            "GitHub.com/Acme/Shop.git": Path("/shop"),
+            "git.example.org/~/team/app": Path("/app"),
+            "[2606:4700:4700::1111]:2222": Path("/six"),
         },
     )
     assert policy.key_for("github.com", 22, "/acme/crm.git") == Path("/crm")
     assert policy.key_for("github.com", 22, "acme/crm2") == Path("/acme")
     assert policy.key_for("github.com", 22, "/acmeist/crm") == Path("/all")
     assert policy.key_for("git.example.org", 2222, "/x") == Path("/other")
+    assert policy.key_for("github.com", 22, "acme/shop") == Path("/shop")
+    assert policy.key_for("git.example.org", 22, "team/app.git") == Path("/app")
+    assert policy.key_for("2606:4700:4700::1111", 2222, "/x") == Path("/six")
     for host, port in (("git.example.org", 22), ("github.com", 2222), ("gitlab.com", 22)):
         with pytest.raises(ConfigurationError, match="No key for"):
             policy.key_for(host, port, "/acme/crm")
