@@ -298,7 +298,7 @@ class _EmbeddedReader:
                 query=edge_query(leg),
                 filter=condition,
                 with_payload=False,
-                params=dense_search() if leg.dense is not None else None,
+                params=dense_search(limit) if leg.dense is not None else None,
             )
             for leg in legs
         ]

@@ -23,10 +23,10 @@ INDEXING_THRESHOLD_KIB = 16_384
 MAX_SEGMENT_KIB = 98_304
 # Half the default effort at building a graph: recall@10 0.98 instead of 0.99, in 3/5 of the time.
 HNSW_M, HNSW_EF_CONSTRUCT = 16, 64
-# The graph is walked by vectors of one byte a number, in half the time, also when it is built; what is found
-# is scored by the whole vectors. Walked a little wider than the hundred that are asked for, more of the right
-# ones are found than by whole vectors (docs/performance.md).
-HNSW_EF_SEARCH = 128
+# Graphs are built and walked, and vectors that pass a filter are scanned, by one byte a number, in half the
+# time. Of what is found so many are scored by whole vectors, or a third more than are asked for, which finds
+# more of the right ones than whole vectors did with a walk as wide as the limit (docs/performance.md).
+CANDIDATES, MORE_THAN_ASKED = 128, 1.3
 
 
 def create_shard(path: Path, dimension: int, fields: Sequence[str]) -> qdrant_edge.EdgeShard:
@@ -64,11 +64,14 @@ def create_shard(path: Path, dimension: int, fields: Sequence[str]) -> qdrant_ed
     return shard
 
 
-def dense_search() -> qdrant_edge.SearchParams:
-    """How a graph is searched. One of whole vectors, made before these were quantized, is so too."""
+def dense_search(limit: int) -> qdrant_edge.SearchParams:
+    """How vectors are searched. Where they are whole, as they were in older collections, they are so too."""
     import qdrant_edge as edge
 
-    return edge.SearchParams(hnsw_ef=HNSW_EF_SEARCH, quantization=edge.QuantizationSearchParams(rescore=True))
+    more = max(CANDIDATES / limit, MORE_THAN_ASKED)
+    return edge.SearchParams(
+        hnsw_ef=CANDIDATES, quantization=edge.QuantizationSearchParams(rescore=True, oversampling=more)
+    )
 
 
 def load_shard(path: Path) -> qdrant_edge.EdgeShard:

@@ -208,15 +208,24 @@ def test_a_graph_finds_nearly_what_a_scan_does_and_scores_it_exactly(home: Path)
     write(store, NAME, 1, points)
     store.publish(NAME, 1)
     assert list(_live_folder(home).rglob("quantized.data")), "nothing was quantized: this test shows nothing"
-    right = 0
-    with store.reader(NAME) as reader:
-        for n in range(10_000, 10_020):
-            asked = dense(n, WIDE)
-            exact = dict(zip(points.ids, (points.dense @ asked).tolist(), strict=True))
-            [found] = reader.query([Leg("dense", dense=asked)], limit=100)
-            assert [score for _, score in found] == pytest.approx([exact[key] for key, _ in found], abs=1e-5)
-            right += len({key for key, _ in found} & set(sorted(exact, key=exact.__getitem__)[-100:]))
-    assert right > 0.9 * 20 * 100
+    even = [n for n in range(3_000) if n % 2 == 0]
+    for limit, where, numbers, least in [
+        (100, None, range(3_000), 0.9),
+        (10, None, range(3_000), 0.95),
+        (100, {"kind": ["even"]}, even, 0.95),
+        (10, {"kind": ["even"]}, even, 0.99),
+        (10, {"entity_ids": ["entity 1"], "kind": ["even"]}, [n for n in even if n % 3 == 1], 0.93),
+    ]:
+        rows = dict(zip(ids_of(numbers), numbers, strict=True))
+        right = 0
+        with store.reader(NAME) as reader:
+            for n in range(10_000, 10_020):
+                asked = dense(n, WIDE)
+                exact = {key: float(points.dense[row] @ asked) for key, row in rows.items()}
+                [found] = reader.query([Leg("dense", dense=asked)], limit, where)
+                assert [s for _, s in found] == pytest.approx([exact[key] for key, _ in found], abs=1e-5)
+                right += len({key for key, _ in found} & set(sorted(exact, key=exact.__getitem__)[-limit:]))
+        assert right >= least * 20 * limit, (limit, where)
     store.close()
 
 
