@@ -97,7 +97,7 @@ _REPOSITORIES = (
         "chunks",
         ("files",),
         {"treesitter"},
-        "1",
+        "2",
         "One row a chunk: a function, a class or another symbol with its comments, cut along the syntax; "
         "prose where there is none. The path is no part of the text: a renamed file is not embedded again.",
     ),

@@ -54,7 +54,8 @@ def search(
             "--filter",
             metavar="KEY=VALUE",
             help="Only hits with this value: kind=email, document_id=…, entity_ids=…, since=2026-01-31, "
-            "until=…. Repeat a key to allow several values.",
+            "until=…; of code repository=…, path=…, language=Python, symbol_kind=function, symbol_name=…. "
+            "Repeat a key to allow several values.",
         ),
     ] = None,
     json: Json = False,

@@ -110,12 +110,17 @@ def test_a_push_moves_what_it_changed_and_a_rename_embeds_nothing(home: Home, re
     assert "def discount" in "\n".join(lines[first - 1 : last])
 
     assert moved(refresh(home), "files") == (0, 0, 0)
+    [before, *_] = hits(home, "frobnicate", repository=repository, path="crank.go")
     repo.commit({"shop/price.py": PYTHON, "tools/crank.go": GO})
     renamed = refresh(home)
     assert moved(renamed, "files") == (1, 0, 1)
     assert moved(renamed, "dense_vectors") == moved(renamed, "sparse_vectors") == (0, 0, 0)
     [hit, *_] = hits(home, "frobnicate the quaternion")
     assert hit.title == "tools/crank.go"
+    assert hits(home, "frobnicate", path="crank.go") == []
+    [moved_to, *_] = hits(home, "frobnicate", repository=repository, path="tools/crank.go")
+    assert (moved_to.text, moved_to.document_id) == (before.text, f"{repository}/tools/crank.go")
+    assert hits(home, "frobnicate", repository="github.com/acme/other") == []
 
     repo.commit({"tools/crank.go": GO.replace(b"warm", b"hot")})
     assert moved(refresh(home), "files") == (0, 1, 1)

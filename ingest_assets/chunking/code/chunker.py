@@ -14,15 +14,15 @@ from ingest_assets.chunking.records import NAMESPACE, file_digest
 from ingest_assets.model import Chunk, Document, digest_of
 
 # Bump when the same file gives other chunks.
-VERSION = "1"
+VERSION = "2"
 
 
 @dataclass(frozen=True, slots=True)
 class CodeChunker:
     """Cuts the files of one source.
 
-    A file is a document with the attributes `path`, `language` (as GitHub's linguist calls it), and
-    `encoding`. The budget's overlap is not used: no character is in two chunks.
+    A file is a document with the attributes `repository`, `path`, `language` (as GitHub's linguist calls it)
+    and `encoding`. The budget's overlap is not used: no character is in two chunks.
     """
 
     source: str
@@ -40,12 +40,13 @@ class CodeChunker:
 
         They cover all but white space, and no two of them share a character. `text` begins with the
         signatures of what encloses the chunk; after these it is the body from `start` to `end`. The path
-        is in the attribute `context` only, so that a file that moves is not embedded again. An id is
+        is in the attributes only, so that a file that moves is not embedded again. An id is
         derived from the chunk's own text, without those signatures, and from how many equal ones come
         before it.
         """
         path = str(document.attributes.get("path", document.title))
         language = str(document.attributes.get("language", ""))
+        repository = str(document.attributes.get("repository", ""))
         file = File.of(document.body, path, language, self.budget)
         places = Places(document.body, str(document.attributes.get("encoding", "utf-8")))
         earlier: Counter[str] = Counter()
@@ -66,6 +67,8 @@ class CodeChunker:
                         "symbol_kind": part.kind,
                         "symbol_name": part.name,
                         "language": language,
+                        "repository": repository,
+                        "path": path,
                         "context": part.context,
                         "start_byte": places.byte(part.start),
                         "start_line": places.line(part.start),

@@ -53,7 +53,9 @@ class SearchBody(_Search):
     filters: dict[str, Annotated[list[Line], Field(max_length=MAX_VALUES)] | Line] = Field(
         default_factory=dict,
         max_length=20,
-        description="Field: the value, or the values of which one must match. since and until take ISO 8601.",
+        description="Field: the value, or the values of which one must match. Of every source document_id, "
+        "kind, entity_ids, source, since and until (ISO 8601); of code also repository, path, language, "
+        "symbol_kind and symbol_name.",
     )
 
     @property
