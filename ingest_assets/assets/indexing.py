@@ -6,7 +6,7 @@ What belongs here: what a step of a run has to do for its job. What does not: wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,16 +14,17 @@ import dagster as dg
 
 from ingest_assets.catalog import REPOSITORIES
 from ingest_assets.jobs.event_log import JobEvents
-from ingest_assets.jobs.ingest import ingest_events
+from ingest_assets.jobs.events import Draft
+from ingest_assets.jobs.ingest import chunk_events, ingest_events
 from ingest_assets.jobs.progress import JobProgress, Phase
 from ingest_assets.jobs.rows import Job
 from ingest_assets.jobs.workers import failing, mark_running, settle
 from ingest_assets.sources.repositories.source import RepositorySource
+from ingest_assets.stages.chunks import recorded_chunks
 from ingest_assets.status import source_status
 from ingest_assets.workbench import Workbench
 
 JOB_TAG = "ingest/job_id"
-WITH_EVENTS = "events"  # in a job's metadata: every file and chunk is to be an event
 _PHASES: dict[str, Phase] = {
     REPOSITORIES.documents: "scan",
     "chunks": "chunk",
@@ -66,8 +67,9 @@ def working_for(context: dg.AssetExecutionContext, bench: Workbench, stage: str)
         moved(0)
         yield moved
         progress.report(phase, 1, 1, **_counts(bench, job, stage, done=True))
-        if stage == REPOSITORIES.documents and job.metadata.get(WITH_EVENTS):
-            _emit(bench, job, progress)
+        with JobEvents(bench.ledger, job.id) as log:
+            for draft in _events(bench, job, stage, progress.check_cancelled):
+                log.add(draft)
         progress.flush()
         if stage == _LAST:
             settle(bench.ledger, job.id, "completed")
@@ -93,14 +95,17 @@ def _expected(bench: Workbench, stage: str) -> int | None:
     return counts.documents if stage == "chunks" else counts.chunks
 
 
-def _emit(bench: Workbench, job: Job, progress: JobProgress) -> None:
-    source = bench.source(REPOSITORIES.name, job.repository_id)
-    if not isinstance(source, RepositorySource):
-        return
-    chunker = bench.chunker(REPOSITORIES.name)
-    with JobEvents(bench.ledger, job.id) as log:
-        drafts = ingest_events(
-            source, chunker, repo_url=job.repo_path, git_ref=job.git_ref, check=progress.check_cancelled
-        )
-        for draft in drafts:
-            log.add(draft)
+def _events(
+    bench: Workbench, job: Job, stage: str, check: Callable[[], None]
+) -> Generator[Draft, None, None]:
+    """What a stage that is done has to tell: the first of the files, the one that cuts them of the chunks.
+
+    All that the repository holds, changed or not; so early that also a job that fails later on has told it.
+    """
+    if stage == REPOSITORIES.documents:
+        source = bench.source(REPOSITORIES.name, job.repository_id)
+        if isinstance(source, RepositorySource):
+            yield from ingest_events(source, repo_url=job.repo_path, git_ref=job.git_ref, check=check)
+    elif stage == "chunks":
+        # As they are on record: to cut every file once more would cost more than a small change does.
+        yield from chunk_events(recorded_chunks(bench.ledger, REPOSITORIES.name, job.repository_id), check)

@@ -17,8 +17,6 @@ from ingest_assets.repositories import bounds_of
 from ingest_assets.sources.repositories.origin import Origin, checked_ref, parse_origin
 from ingest_assets.workbench import Workbench
 
-# Every file and chunk becomes an event: whoever starts a job over HTTP may want to watch it.
-WITH_EVENTS = {"events": True}
 LOOKED_AT = 10  # of a repository's jobs, the newest: those that have not ended are among them
 
 
@@ -26,7 +24,7 @@ class QueuedJobs:
     """A `Jobs` over one workbench's ledger. What it starts is noted as of a connection, with metadata."""
 
     def __init__(
-        self, bench: Workbench, connection: str = "http", metadata: Mapping[str, Any] = WITH_EVENTS
+        self, bench: Workbench, connection: str = "http", metadata: Mapping[str, Any] | None = None
     ) -> None:
         self._bench, self._connection, self._metadata = bench, connection, metadata
         self._policy = bounds_of(bench.settings).policy

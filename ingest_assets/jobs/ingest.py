@@ -1,7 +1,7 @@
 """A repository as a stream of events: the one implementation behind HTTP streams and serverless functions.
 
-What belongs here: a source that was fetched, file by file, through a chunker. What does not: fetching, where
-the events go, and the index (a job that fills it runs the stages).
+What belongs here: a source that was fetched, file by file, through a chunker, and chunks that are on record
+already. What does not: fetching, where the events go, and the index (a job that fills it runs the stages).
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Chunker(Protocol):
 
 def ingest_events(
     source: FileSource,
-    chunker: Chunker,
+    chunker: Chunker | None = None,
     *,
     repo_url: str,
     git_ref: str | None = None,
@@ -80,8 +80,9 @@ def ingest_events(
 ) -> Generator[Draft, None, None]:
     """A started event, then each file with its chunks, as they are read; memory is that of one file.
 
-    The completed event is for whoever settles the job (or `stream`). `check` is called before every file and
-    its chunks, and stops the work by raising. Raises what the source raises, in the middle too.
+    Without a chunker it is the files alone: `chunk_events` tells of their chunks once these are made. The
+    completed event is for whoever settles the job (or `stream`). `check` is called before every file and its
+    chunks, and stops the work by raising. Raises what the source raises, in the middle too.
     """
     with source.read() as items:
         yield started(repo_url, git_ref, source.commit)
@@ -92,6 +93,24 @@ def ingest_events(
             seen = len(source.skipped)
             yield from _file(item, source.prefix, chunker)
         yield from _skips(source.skipped[seen:])
+
+
+def chunk_events(
+    chunks: Iterable[Chunk], check: Callable[[], None] = lambda: None
+) -> Generator[Draft, None, None]:
+    """The events of chunks of code, which say themselves of which file they are and where in it."""
+    for chunk in chunks:
+        check()
+        a = chunk.attributes
+        yield chunk_created(
+            chunk.id,
+            str(a["path"]),
+            str(a["language"]),
+            (int(a["start_byte"]), int(a["end_byte"])),
+            (str(a["symbol_kind"]), str(a["symbol_name"])),
+            # What encloses a chunk stands before it in its text.
+            chunk.text[len(chunk.text) - (chunk.end - chunk.start) :],
+        )
 
 
 def stream(
@@ -134,7 +153,7 @@ def _skips(skips: Iterable[Skipped]) -> Iterator[Draft]:
         yield file_skipped(skip.path, skip.reason)
 
 
-def _file(item: SourceItem, prefix: str, chunker: Chunker) -> Iterator[Draft]:
+def _file(item: SourceItem, prefix: str, chunker: Chunker | None) -> Iterator[Draft]:
     path = item.id.removeprefix(prefix)
     try:
         document = item.render()
@@ -146,7 +165,7 @@ def _file(item: SourceItem, prefix: str, chunker: Chunker) -> Iterator[Draft]:
     encoding = str(document.attributes.get("encoding", "utf-8"))
     yield file_detected(path, language, _bytes(document.body, encoding))
     try:
-        chunks = chunker.chunks(document)
+        chunks = chunker.chunks(document) if chunker else ()
     except ItemError:
         yield file_skipped(path, "parse_error")
         return

@@ -19,6 +19,8 @@ from ingest_assets.stages.records import document_of
 # Documents are read and cut in batches of this many, and of this many characters of text.
 BATCH = 500
 BATCH_CHARS = 4_000_000
+# Chunks are read again of so many documents at a time.
+READ = 50
 
 _document, _chunked, _chunk = tables.document, tables.chunked, tables.chunk
 
@@ -150,6 +152,32 @@ class Chunks:
         delta.outcomes.removed = len(ids)
         delta.note(f"{key}: removed" for key in ids)
         return delta
+
+
+def recorded_chunks(ledger: Ledger, source: str, part: str) -> Iterator[Chunk]:
+    """The chunks that are on record of the documents whose ids begin with a part, by document, in order."""
+    # "0" comes after "/".
+    mine = (_chunked.c.document_id > f"{part}/", _chunked.c.document_id < f"{part}0")
+    documents = sa.select(_chunked.c.document_id).where(_chunked.c.source == source, *mine)
+    for page in pages(ledger, documents, _chunked.c.document_id, READ):
+        ids = [row.document_id for row in page]
+        query = _chunk.select().where(_chunk.c.source == source, _chunk.c.document_id.in_(ids))
+        with ledger.reading() as connection:
+            rows = connection.execute(query.order_by(_chunk.c.document_id, _chunk.c.position)).all()
+        yield from map(_chunk_of, rows)
+
+
+def _chunk_of(row: Any) -> Chunk:
+    """The chunk that `chunk_row` made the row of."""
+    return Chunk(
+        id=row.chunk_id,
+        document_id=row.document_id,
+        position=row.position,
+        start=row.start,
+        end=row.end,
+        text=row.text,
+        attributes=json.loads(row.attributes),
+    )
 
 
 def chunk_row(source: str, row: Any, chunk: Chunk) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,19 @@ from ingest_assets.automation.orphans import process_tags
 from ingest_assets.automation.repositories import heads_sensor
 from ingest_assets.cli.runs import RunReport, run_sources
 from ingest_assets.definitions import build_defs
+from ingest_assets.doors.jobs_port import JobRequest
+from ingest_assets.doors.queued_jobs import QueuedJobs
 from ingest_assets.jobs import event_log
+from ingest_assets.jobs.events import Context, Event
+from ingest_assets.jobs.ingest import ingest_events, stream
 from ingest_assets.jobs.queue import Repository, cancel, start, status_of
-from ingest_assets.jobs.workers import mark_running
+from ingest_assets.jobs.workers import mark_running, settle
 from ingest_assets.resources import Ingest
 from ingest_assets.search import Searcher
+from ingest_assets.sources.repositories.source import RepositorySource
 from ingest_assets.stages.audit import audit
 from ingest_assets_tests.built import Home
+from ingest_assets_tests.doors.mcp.agents import serve
 from ingest_assets_tests.orchestration.jobs import QUIET
 from ingest_assets_tests.sources.repositories.git_server import GitServer
 from ingest_assets_tests.sources.repositories.repos import TestRepo
@@ -221,7 +227,7 @@ def jobs(home: Home) -> Iterator[Jobs]:
 
 
 def test_a_job_is_one_run_that_reports_and_completes(jobs: Jobs, repo: TestRepo) -> None:
-    job_id = jobs.start(repo.path, metadata={"events": True})
+    job_id = jobs.start(repo.path)
     assert jobs.status(job_id)["status"] == "pending"
     [request] = jobs.tick()
     assert (request.run_key, request.tags[JOB_TAG]) == (job_id, job_id)
@@ -243,6 +249,66 @@ def test_a_job_is_one_run_that_reports_and_completes(jobs: Jobs, repo: TestRepo)
     [request] = jobs.tick()
     assert jobs.run(request).success
     assert jobs.status(again)["status"] == "completed"
+
+
+def told(events: Iterable[Event]) -> list[tuple[str, Any]]:
+    """What events say but for how long it took, in an order that is always the same."""
+    said = [(event["event_type"], event["payload"] | {"duration_ms": 0}) for event in events]
+    return sorted(said, key=repr)
+
+
+def test_the_events_are_those_of_the_whole_repository_whichever_door_started_the_job(
+    jobs: Jobs, repo: TestRepo
+) -> None:
+    method = b"".join(b"    " + line + b"\n" if line else b"\n" for line in PYTHON.splitlines()[3:])
+    repo.commit(
+        {
+            "shop/price.py": PYTHON,
+            "shop/till.py": b"class Till:\n" + method,
+            "crank.go": GO,
+            "größe.txt": "größe\n".encode("utf-16"),
+            "logo.png": b"\x89PNG\r\n\x1a\n\0\0",
+            "node_modules/x.js": b"let x = 1\n",
+        }
+    )
+    path = str(repo.path)
+    with jobs.home.bench() as bench, serve(jobs.home) as agents:
+        by_agent = agents.call("start_indexing_background", repo_path=path).ok()["job_id"]
+        assert all(jobs.run(request).success for request in jobs.tick())
+        # The second one finds nothing changed, and tells the same.
+        by_program = QueuedJobs(bench).start(JobRequest(path)).job_id
+        assert all(jobs.run(request).success for request in jobs.tick())
+        one, other = (event_log.after(bench.ledger, job_id) for job_id in (by_agent, by_program))
+        [repository] = bench.repositories.all()
+        source = bench.repositories.source(repository)
+        assert isinstance(source, RepositorySource)
+        drafts = ingest_events(source, bench.chunker("repositories"), repo_url=path)
+        context = Context(job_id=by_agent, repo_url=path, git_ref=None)
+        assert told(one) == told(other) == told(stream(drafts, context))
+    assert (one[0]["event_type"], one[-1]["event_type"]) == ("ingest.started.v1", "ingest.completed.v1")
+    counts = {name: one[-1]["payload"][name] for name in ("files_detected", "files_skipped")}
+    assert counts == {"files_detected": 6, "files_skipped": 2}
+    assert one[-1]["payload"]["language_breakdown"] == {"Go": 1, "Python": 2, "Text": 1}
+
+
+def test_a_job_that_fails_has_told_what_it_saw(jobs: Jobs, repo: TestRepo) -> None:
+    job_id = jobs.start(repo.path)
+    [request] = jobs.tick()
+    definition = build_defs(jobs.home.overrides).resolve_job_def("index_repository")
+    files = dg.AssetKey(["repositories", "files"])
+    tags = dict(request.tags)
+    done = definition.execute_in_process(
+        instance=jobs.instance, run_config=QUIET, partition_key=request.partition_key, tags=tags,
+        asset_selection=[files],
+    )  # fmt: skip
+    assert done.success
+    with jobs.home.bench() as bench:
+        settle(bench.ledger, job_id, "failed", "The rest was not to be.")
+        last = event_log.after(bench.ledger, job_id)[-1]
+    assert last["status"] == "failed"
+    seen = {name: last["payload"][name] for name in ("files_detected", "files_processed", "files_skipped")}
+    assert seen == {"files_detected": 3, "files_processed": 2, "files_skipped": 1}
+    assert last["payload"]["language_breakdown"] == {"Go": 1, "Python": 1}
 
 
 def test_a_cancelled_job_stops_and_says_so(jobs: Jobs, repo: TestRepo) -> None:
