@@ -110,6 +110,128 @@ def test_a_link_keeps_the_source(page: Page, built: Home, tmp_path: Path) -> Non
         assert page.complaints == []
 
 
+CODE = {
+    "tools/crank.py": b"""class Crank:
+    def turn(self, times: int) -> int:
+        # As often as it is asked to.
+        total = 0
+        for one in range(times):
+            total += one
+        return total
+""",
+    "web/crank.js": b"""// Turns the crank, and says how often.
+export function crank(times) {
+\tlet total = 0;
+\tfor (let i = 0; i < times; i += 1) total += i;
+\treturn total;
+}
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def code(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server that has repositories indexed, and no CRM."""
+    folder = tmp_path_factory.mktemp("code")
+    TestRepo(folder / "code" / "shop").commit(CODE)
+    home = Home(folder).with_settings(
+        crm_db_path=None, ingest_repository_protocols="file", ingest_repository_roots=str(folder / "code")
+    )
+    home.dagster.mkdir()
+    (home.dagster / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    with home.bench() as bench:
+        bench.repositories.add(str(folder / "code" / "shop"))
+    assert run_sources(home.load(), sources=["repositories"], overrides=home.overrides).success
+    with served(home) as server:
+        yield server
+
+
+def test_what_is_searched_first_is_what_is_there_to_be_searched(page: Page, code: Served) -> None:
+    opened(page, code.url)
+    assert page.js(SOURCE) == "repositories"
+    assert search(page, "turn the crank") > 1
+    # A link to it means the same when a CRM is indexed as well.
+    assert page.js("location.hash") == "#query=turn+the+crank&source=repositories"
+    for _ in range(2):  # the second time as it was kept
+        link = page.js("location.hash") if page.js(SOURCE) == "crm" else "#query=crank&source=crm"
+        opened(page, f"{code.url}/{link}")
+        page.until(
+            "document.getElementById('said').textContent.includes('Nothing has been published as crm')"
+        )
+        assert page.js(SOURCE) == "crm"
+
+
+def test_code_reads_as_code(page: Page, code: Served) -> None:
+    opened(page, f"{code.url}/#query=crank+turns+how+often&language=JavaScript")
+    page.until(f"{HITS} === 1")
+    text = "document.querySelector('#hits pre.text')"
+    # Lines and indentation as in the file, to be seen and to be copied.
+    assert page.js(f"{text}.textContent") == CODE["web/crank.js"].decode().strip()
+    assert page.js(f"{text}.innerText") == CODE["web/crank.js"].decode().strip()
+    assert "monospace" in page.js(f"getComputedStyle({text}).fontFamily")
+    about = page.js("document.querySelector('#hits .meta').innerText")
+    assert all(one in about for one in ("function crank", "lines 1 to 6", "JavaScript", "local/shop-"))
+    assert page.complaints == []
+
+
+def test_a_long_piece_of_code_is_shown_where_the_words_are(page: Page, code: Served) -> None:
+    opened(page, code.url)
+    lines = "\\n".join(["def crank():", *(f"    step({n})" for n in range(30)), "    lever()", "    return"])
+    hit = (
+        f"{{score: 1, document_id: 'd', title: 't', uri: '', kind: 'file', text: '{lines}', scores: {{}}, "
+        "entity_ids: [], attributes: {symbol_kind: 'function', symbol_name: 'crank', language: 'Python', "
+        "start_line: 1, end_line: 33}}"
+    )
+    script = (
+        f"import('/page/hits.js').then(hits => {{ const hit = {hit}; "
+        "const item = hits.hitElement(hit, {mode: 'dense', hits: [hit]}, ['lever'], null); "
+        "const texts = [item.querySelector('pre').textContent]; item.open(); "
+        "return [...texts, item.querySelector('pre').textContent]; })"
+    )
+    part, whole = page.js(script)
+    assert part.split("\n") == ["…", *(f"    step({n})" for n in range(20, 30)), "    lever()", "    return"]
+    assert whole.split("\n")[0] == "def crank():"
+
+
+def test_filters_are_those_of_the_source(page: Page, code: Served) -> None:
+    fields = "[...document.querySelectorAll('.fields label')]"
+    shown = f"{fields}.filter(field => field.checkVisibility()).map(field => field.control.id)"
+    opened(page, f"{code.url}/#query=crank")
+    page.until(f"{HITS} > 1")
+    page.js("document.getElementById('filters').open = true")
+    assert page.js(shown) == ["language", "repository", "document_id", "limit"]
+    page.js("document.getElementById('language').focus()")
+    page.type("Python")
+    page.press("Enter")
+    buttons = "[...document.querySelectorAll('[title=\"Only this language\"]')]"
+    languages = f"[...new Set({buttons}.map(button => button.textContent))]"
+    page.until(f"JSON.stringify({languages}) === '[\"Python\"]'")
+    page.js("document.getElementById('clear').click()")
+    page.until(f"{languages}.length === 2")
+    page.js("document.querySelector('[title=\"Only this repository\"]').click()")
+    page.until("new URLSearchParams(location.hash.slice(1)).get('repository')?.startsWith('local/shop-')")
+    page.until(f"{HITS} > 1")
+    # Of another source the fields of this one say nothing.
+    page.js("document.getElementById('source').value = 'crm'")
+    page.js("document.getElementById('source').dispatchEvent(new Event('change', {bubbles: true}))")
+    page.until("location.hash === '#query=crank&source=crm'")
+    assert page.js(shown) == ["kind", "since", "until", "document_id", "entity_ids", "limit"]
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_code_fits_a_phone_and_can_be_read(page: Page, code: Served, dark: bool, tmp_path: Path) -> None:
+    page.look(width=360, height=800, dark=dark)
+    opened(page, f"{code.url}/#query=turn+the+crank")
+    page.until(HITS)
+    page.js("document.getElementById('filters').open = true")
+    assert page.js("document.documentElement.scrollWidth") <= 360
+    assert page.js("[...document.querySelectorAll('pre')].every(pre => pre.scrollWidth <= pre.clientWidth)")
+    page.picture(tmp_path / "page.png")
+    for selector in ("pre.text", "pre mark", ".symbol", ".symbol b", ".meta .same"):
+        assert _contrast(page, selector) >= 4.5, selector
+    page.look(width=1200, height=800, dark=False)
+
+
 def test_keys(page: Page, open_server: Served) -> None:
     opened(page, open_server.url)
     page.js("document.activeElement.blur()")

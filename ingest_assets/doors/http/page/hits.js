@@ -1,6 +1,7 @@
 // A hit as elements. Whatever comes from the index is put in as text, never as HTML.
 
 const SHOWN = 360; // characters of a hit's text before it is opened
+const LINES = 12; // and lines, of code
 const LEGS = { dense: "meaning", bm25: "words" };
 
 export function element(name, properties = {}, ...children) {
@@ -47,6 +48,16 @@ function excerpt(whole, wanted) {
   return (start ? "… " : "") + text.slice(start, end > start ? end : start + SHOWN) + (end < text.length ? " …" : "");
 }
 
+// The lines of code around the first that has a word that was asked for.
+function lines(whole, wanted) {
+  const all = whole.split("\n");
+  const has = (line) => (line.match(/[\p{L}\p{N}\p{M}]+/gu) ?? []).some((word) => found(word, wanted));
+  const at = all.findIndex(has);
+  const start = at < LINES ? 0 : Math.min(at - 2, all.length - LINES);
+  const shown = all.slice(start, start + LINES);
+  return [...(start ? ["…"] : []), ...shown, ...(start + LINES < all.length ? ["…"] : [])].join("\n");
+}
+
 // Only web addresses become links: another scheme could run a script or open a program.
 export function webAddress(uri) {
   try {
@@ -73,35 +84,66 @@ function scores(hit, answer) {
   return element("div", { className: "scores" }, ...rows);
 }
 
-// One hit. `narrow(field, value)` is called to see only hits that share something with it.
-export function hitElement(hit, answer, wanted, narrow) {
+// How a hit of code reads, and any other.
+const isCode = (hit) => hit.attributes?.start_line !== undefined;
+
+function shownOf(hit, wanted) {
+  if (isCode(hit)) {
+    const whole = hit.text.replace(/^(\s*\n)+/, "").trimEnd();
+    return { tag: "pre", whole, part: lines(whole, wanted) };
+  }
   const border = hit.text.indexOf("\n\n");
   const [head, body] = border < 0 ? ["", hit.text] : [hit.text.slice(0, border), hit.text.slice(border + 2)];
-  const address = webAddress(hit.uri);
-  const title = hit.title || hit.document_id;
-  const name = address
-    ? element("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, ...marked(title, wanted))
-    : element("span", {}, ...marked(title, wanted));
-  const same = (text, field, value, hint) => {
-    const button = element("button", { type: "button", className: "same", textContent: text, title: hint });
-    button.addEventListener("click", () => narrow(field, value));
-    return button;
-  };
-  const meta = element("p", { className: "meta" },
-    same(hit.kind, "kind", hit.kind, "Only this kind"),
+  return { tag: "p", whole: [head, body].filter(Boolean).join("\n\n"), part: excerpt(body, wanted) };
+}
+
+// A button to see only hits that share something with this one.
+function same(narrow, text, field, value, hint) {
+  const button = element("button", { type: "button", className: "same", textContent: text, title: hint });
+  button.addEventListener("click", () => narrow(field, value));
+  return button;
+}
+
+function aboutRecord(hit, narrow) {
+  return [
+    same(narrow, hit.kind, "kind", hit.kind, "Only this kind"),
     hit.time ? element("time", { dateTime: hit.time, textContent: day(hit.time) }) : null,
-    same(hit.document_id, "document_id", hit.document_id, "Only this document"),
-    ...hit.entity_ids.slice(0, 3).map((id) => same(`◦ ${id.slice(0, 8)}`, "entity_ids", id, `Only entity ${id}`)));
-  const text = element("p", { className: "text" }, ...marked(excerpt(body, wanted), wanted));
-  const item = element("li", { tabIndex: -1, className: "hit" }, element("h2", {}, name), meta, text);
+    same(narrow, hit.document_id, "document_id", hit.document_id, "Only this document"),
+    ...hit.entity_ids.slice(0, 3).map((id) => same(narrow, `◦ ${id.slice(0, 8)}`, "entity_ids", id, `Only entity ${id}`)),
+  ];
+}
+
+function aboutCode(hit, wanted, narrow) {
+  const { symbol_kind: kind, symbol_name: symbol, start_line: first, end_line: last, language, repository } = hit.attributes;
+  return [
+    element("span", { className: "symbol" }, `${kind} `, element("b", {}, ...marked(symbol, wanted))),
+    element("span", { textContent: first === last ? `line ${first}` : `lines ${first} to ${last}` }),
+    same(narrow, language, "language", language, "Only this language"),
+    repository ? same(narrow, repository, "repository", repository, "Only this repository") : null,
+    same(narrow, "this file", "document_id", hit.document_id, "Only this document"),
+  ];
+}
+
+function titleOf(hit, wanted) {
+  const words = marked(hit.title || hit.document_id, wanted);
+  const href = webAddress(hit.uri);
+  return href ? element("a", { href, target: "_blank", rel: "noopener noreferrer" }, ...words) : element("span", {}, ...words);
+}
+
+// One hit. `narrow(field, value)` is called to see only hits that share something with it.
+export function hitElement(hit, answer, wanted, narrow) {
+  const { tag, whole, part } = shownOf(hit, wanted);
+  const about = isCode(hit) ? aboutCode(hit, wanted, narrow) : aboutRecord(hit, narrow);
+  const text = element(tag, { className: "text" }, ...marked(part, wanted));
+  const item = element("li", { tabIndex: -1, className: "hit" },
+    element("h2", {}, titleOf(hit, wanted)), element("p", { className: "meta" }, ...about), text);
+  const more = element("button", { type: "button", className: "more", textContent: "Show all", hidden: part === whole });
   item.open = () => {
-    const whole = item.classList.toggle("whole");
-    const shown = whole ? [head, body].filter(Boolean).join("\n\n") : excerpt(body, wanted);
-    text.replaceChildren(...marked(shown, wanted));
-    more.textContent = whole ? "Show less" : "Show all";
-    more.setAttribute("aria-expanded", String(whole));
+    const opened = item.classList.toggle("whole");
+    text.replaceChildren(...marked(opened ? whole : part, wanted));
+    more.textContent = opened ? "Show less" : "Show all";
+    more.setAttribute("aria-expanded", String(opened));
   };
-  const more = element("button", { type: "button", className: "more", textContent: "Show all" });
   more.setAttribute("aria-expanded", "false");
   more.addEventListener("click", () => item.open());
   item.append(element("div", { className: "foot" }, scores(hit, answer), more));

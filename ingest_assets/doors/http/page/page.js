@@ -3,9 +3,10 @@
 import { element, hitElement, stems } from "/page/hits.js";
 
 const $ = (id) => document.getElementById(id);
-const FILTERS = ["kind", "since", "until", "document_id", "entity_ids"];
+const FILTERS = ["kind", "since", "until", "language", "repository", "document_id", "entity_ids"];
 const TOKEN = "ingest-token";
 let latest = 0; // the number of the newest request: an older one's answer is not shown
+let usual = ""; // the source that is searched unless another one is chosen
 
 async function ask(path, body) {
   const headers = {};
@@ -27,7 +28,7 @@ async function ask(path, body) {
 
 function wanted() {
   const filters = {};
-  for (const name of FILTERS) {
+  for (const name of FILTERS.filter((one) => isFor($("source").value, $(one).parentElement))) {
     const value = $(name).value.trim();
     if (value) filters[name] = name === "until" && !value.includes("T") ? `${value}T23:59:59Z` : value;
   }
@@ -40,7 +41,11 @@ function wanted() {
   };
 }
 
+// Whether a filter's field is one of a source's: what another source was narrowed by does not count for it.
+const isFor = (source, label) => !label.dataset.source || label.dataset.source === source;
+
 async function search(keep = "pushState") {
+  for (const label of document.querySelectorAll(".fields label")) label.hidden = !isFor($("source").value, label);
   const asked = wanted();
   const number = ++latest;
   const active = Object.keys(asked.filters).length;
@@ -63,9 +68,15 @@ function show(answer) {
   $("hits").replaceChildren(...answer.hits.map((hit) => hitElement(hit, answer, words, narrow)));
   const count = answer.hits.length;
   say(count ? `${count} ${count === 1 ? "hit" : "hits"} in ${answer.took_ms.toFixed(1)} ms` : "Nothing was found.");
-  const kinds = new Set([...$("kinds").children].map((one) => one.value));
-  for (const hit of answer.hits) kinds.add(hit.kind);
-  $("kinds").replaceChildren(...[...kinds].sort().map((value) => element("option", { value })));
+  offer("kinds", answer.hits.filter((hit) => !hit.attributes.language).map((hit) => hit.kind));
+  offer("languages", answer.hits.map((hit) => hit.attributes.language));
+  offer("repositories", answer.hits.map((hit) => hit.attributes.repository));
+}
+
+// Values that were seen, to choose from.
+function offer(list, seen) {
+  const values = new Set([...[...$(list).children].map((one) => one.value), ...seen.filter(Boolean)]);
+  $(list).replaceChildren(...[...values].sort().map((value) => element("option", { value })));
 }
 
 function narrow(field, value) {
@@ -86,7 +97,8 @@ function say(text, wrong = false) {
 function remember(asked, keep) {
   const kept = new URLSearchParams(asked.filters);
   if (asked.query) kept.set("query", asked.query);
-  if (asked.source && asked.source !== sources()[0]) kept.set("source", asked.source);
+  // Left out only where no link could mean another one, also when another source is built later.
+  if (asked.source && (asked.source !== usual || asked.source !== sources()[0])) kept.set("source", asked.source);
   if (asked.mode !== "hybrid") kept.set("mode", asked.mode);
   if (asked.limit !== 10) kept.set("limit", asked.limit);
   const target = `#${kept}`;
@@ -104,11 +116,10 @@ function recall() {
   search("replaceState");
 }
 
-// The sources there are; the first is searched unless another one is chosen.
 const sources = () => [...$("source").options].map((option) => option.value);
 
 function choose(source) {
-  $("source").value = sources().includes(source) ? source : sources()[0] ?? "";
+  $("source").value = sources().includes(source) ? source : usual;
 }
 
 async function lookAtIndex() {
@@ -120,6 +131,7 @@ async function lookAtIndex() {
     return false;
   }
   const chosen = $("source").value;
+  usual = (held.find(([, source]) => source.points > 0) ?? held[0])?.[0] ?? "";
   $("source").replaceChildren(...held.map(([name]) => element("option", { value: name, textContent: name })));
   choose(chosen);
   $("index").replaceChildren(...held.map(([name, source]) => element("span", { className: "source" },
