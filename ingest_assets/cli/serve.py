@@ -25,7 +25,7 @@ def serve(json: Json = False) -> None:
     """Answer people, programs and agents over HTTP until it is told to end (SIGTERM, Ctrl-C)."""
     from ingest_assets.doors import http
     from ingest_assets.doors.http.server import listen, url_of
-    from ingest_assets.doors.mcp import Benches, mcp_app
+    from ingest_assets.doors.mcp import MAX_BODY, Benches, mcp_app
     from ingest_assets.doors.queued_jobs import QueuedJobs
     from ingest_assets.workbench import Workbench
 
@@ -35,7 +35,9 @@ def serve(json: Json = False) -> None:
     with listen(settings) as listening, Workbench(settings) as bench, closing(Benches(settings)) as benches:
         door = http.Door(settings, QueuedJobs(bench), heartbeat=partial(_heartbeat, settings))
         agents = mcp_app(benches.lend, _caller, behind_tokens=bool(door.tokens))
-        mounted = http.Mounted("/mcp", agents, lifespan=agents.lifespan, refused=agents.refused)
+        mounted = http.Mounted(
+            "/mcp", agents, lifespan=agents.lifespan, refused=agents.refused, max_body=MAX_BODY
+        )
         app = http.create_app(door, [mounted])
         http.serve(door, app, listening, partial(output.serving, url_of(listening), bool(door.tokens), json))
 

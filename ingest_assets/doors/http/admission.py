@@ -7,43 +7,57 @@ reaches it too: so there a request must name this machine as its host (or a name
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Send
+from starlette.requests import Request
+from starlette.types import Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from ingest_assets.doors.http.problems import Problem, busy
 from ingest_assets.doors.tokens import Caller, Scope
 
 if TYPE_CHECKING:
-    from ingest_assets.doors.http.app import Door
+    from ingest_assets.doors.http.app import Door, Mounted
 
 # Told of a request that was not let in, and why.
 Refused = Callable[[AsgiScope, str], Awaitable[None]]
 CALLER, ROUTE = "ingest.caller", "ingest.route"  # where a request's scope keeps them
+# A body that is too large, but not by far, is read to its end and thrown away: a client that is still sending
+# when the connection is closed is told of that, and not of our answer.
+DRAINED_BYTES = 64 << 20
 
 
 class Admitted:
-    """Another application behind the same tokens and limits."""
+    """Another application behind the same tokens and limits.
 
-    def __init__(
-        self, door: Door, path: str, app: ASGIApp, scope: Scope, refused: Refused | None = None
-    ) -> None:
-        self._door, self._path, self._app, self._scope, self._refused = door, path, app, scope, refused
+    It is called when a request is here in full. What it would make of an exception while it reads is not
+    known; here a body that is too large is refused like anything else, and `refused` is told.
+    """
+
+    def __init__(self, door: Door, mounted: Mounted) -> None:
+        self._door, self._mounted = door, mounted
+        self._most = mounted.max_body or door.settings.ingest_http_max_body_bytes
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
-        scope[ROUTE] = self._path
+        scope[ROUTE] = self._mounted.path
         try:
-            guard(self._door, scope)
-            admit(self._door, scope, self._scope)
+            body = await self._let_in(Request(scope, receive))
         except Problem as problem:
-            if self._refused is not None:
-                await self._refused(scope, problem.message)
+            if self._mounted.refused is not None:
+                await self._mounted.refused(scope, problem.message)
             raise
-        await self._app(scope, limited(receive, self._door.settings.ingest_http_max_body_bytes), send)
+        await self._mounted.app(scope, _again(body, receive), send)
+
+    async def _let_in(self, request: Request) -> bytes:
+        guard(self._door, request.scope)
+        admit(self._door, request.scope, self._mounted.scope)
+        async with in_time(self._door):
+            return await body_of(request, self._most)
 
 
 def admit(door: Door, scope: AsgiScope, needed: Scope) -> Caller:
@@ -89,22 +103,44 @@ def _name_of(host: str) -> str | None:
         return None
 
 
-def limited(receive: Receive, most: int) -> Receive:
-    """A request's body, up to a size."""
-    seen = 0
-
-    async def counted() -> Any:
-        nonlocal seen
-        message = await receive()
-        seen += len(message.get("body", b""))
-        if seen > most:
-            raise too_large(most)
-        return message
-
-    return counted
+@asynccontextmanager
+async def in_time(door: Door) -> AsyncIterator[None]:
+    """What takes longer than a request may is given up."""
+    try:
+        async with asyncio.timeout(door.settings.ingest_http_timeout_s):
+            yield
+    except TimeoutError:
+        raise Problem(504, "timeout", "It took too long. Ask for less, or again later.") from None
 
 
-def too_large(most: int) -> Problem:
+async def body_of(request: Request, most: int) -> bytes:
+    """All of a request's body. Raises a Problem for one that is larger."""
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared[:20]) > max(most, DRAINED_BYTES):
+        raise _too_large(most)
+    raw, size = bytearray(), 0
+    async for part in request.stream():
+        size += len(part)
+        if size > max(most, DRAINED_BYTES):
+            raise _too_large(most)
+        if size <= most:
+            raw += part
+    if size > most:
+        raise _too_large(most)
+    return bytes(raw)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """A request's messages, for one more who reads it."""
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def received() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return received
+
+
+def _too_large(most: int) -> Problem:
     """The body is."""
     # The rest of it may not have been read: the connection cannot be used again.
     message = f"The request is too large: at most {most} bytes."

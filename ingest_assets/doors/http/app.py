@@ -82,7 +82,7 @@ class Mounted:
 
     It gets its requests with the paths as they came. Who asks is in the ASGI scope, under
     `admission.CALLER`: a `Caller`, whose scopes it may look at further. `refused` is told who was not let in,
-    and why.
+    and why: for want of a token, too often, or with too large a body.
     """
 
     path: str
@@ -90,6 +90,7 @@ class Mounted:
     scope: Scope = "read"
     lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None = None
     refused: Refused | None = None
+    max_body: int | None = None  # bytes of a request; None: as for ours
 
 
 class Door:
@@ -153,7 +154,7 @@ def create_app(door: Door, mounted: Sequence[Mounted] = ()) -> ASGIApp:
         for path, operations in groupby(door.operations, key=lambda operation: operation.path)
     ]
     for other in mounted:
-        app = Admitted(door, other.path, other.app, other.scope, other.refused)
+        app = Admitted(door, other)
         routes += [Route(other.path, app), Route(f"{other.path}/{{rest:path}}", app)]
     router = Router(routes, default=nothing_there, redirect_slashes=False, lifespan=lifespan)
     return Front(door, router)

@@ -5,7 +5,6 @@ An `Operation` is one method of one path, as data: the routes and the OpenAPI do
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_origin
@@ -16,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from ingest_assets.doors.http.admission import ROUTE, admit, guard, too_large
+from ingest_assets.doors.http.admission import ROUTE, admit, body_of, guard, in_time
 from ingest_assets.doors.http.problems import Problem, invalid
 from ingest_assets.doors.tokens import Scope
 
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
     from ingest_assets.doors.http.app import Door
 
 Handler = Callable[["Door", Request, Any], Awaitable[Response]]
-# A body that is too large, but not by far, is read to its end and thrown away: a client that is still sending
-# when the connection is closed is told of that, and not of our answer.
-DRAINED_BYTES = 4 << 20
 
 
 class NoParameters(BaseModel, extra="forbid"):
@@ -68,12 +64,9 @@ class Resource:
             raise Problem(405, "method_not_allowed", message, {"Allow": allowed})
         if operation.scope is not None:
             admit(self._door, scope, operation.scope)
-        try:
-            async with asyncio.timeout(self._door.settings.ingest_http_timeout_s):
-                given = await self._given(operation, request)
-                response = await operation.handler(self._door, request, given)
-        except TimeoutError:
-            raise Problem(504, "timeout", "It took too long. Ask for less, or again later.") from None
+        async with in_time(self._door):
+            given = await self._given(operation, request)
+            response = await operation.handler(self._door, request, given)
         await response(scope, receive, send)
 
     async def _given(self, operation: Operation, request: Request) -> BaseModel:
@@ -83,29 +76,17 @@ class Resource:
             )
         if request.query_params:
             raise invalid("The parameters belong into the JSON body.")
-        model, raw = operation.body, await _body(request, self._door.settings.ingest_http_max_body_bytes)
+        model, raw = operation.body, await _json(request, self._door.settings.ingest_http_max_body_bytes)
         return _validated(model, lambda: model.model_validate_json(raw, strict=True))
 
 
-async def _body(request: Request, most: int) -> bytes:
+async def _json(request: Request, most: int) -> bytes:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise Problem(415, "unsupported_media_type", "Send JSON: Content-Type: application/json.")
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise Problem(415, "unsupported_media_type", "Send the JSON as it is, not compressed.")
-    declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared[:20]) > max(most, DRAINED_BYTES):
-        raise too_large(most)
-    raw, size = bytearray(), 0
-    async for part in request.stream():
-        size += len(part)
-        if size > max(most, DRAINED_BYTES):
-            raise too_large(most)
-        if size <= most:
-            raw += part
-    if size > most:
-        raise too_large(most)
-    return bytes(raw)
+    return await body_of(request, most)
 
 
 def _query(operation: Operation, request: Request) -> dict[str, Any]:

@@ -15,6 +15,6 @@ What belongs here: agents. What does not: tokens, which the HTTP door checks, an
 
 from ingest_assets.doors.mcp.benches import Benches
 from ingest_assets.doors.mcp.calls import SCOPES, Caller
-from ingest_assets.doors.mcp.server import mcp_app, serve_stdio
+from ingest_assets.doors.mcp.server import MAX_BODY, mcp_app, serve_stdio
 
-__all__ = ["SCOPES", "Benches", "Caller", "mcp_app", "serve_stdio"]
+__all__ = ["MAX_BODY", "SCOPES", "Benches", "Caller", "mcp_app", "serve_stdio"]

@@ -1,10 +1,10 @@
 """Who is not let in to the tools, in the log of calls.
 
-For want of a token that is known or of a scope, for coming too often, or from another site's page.
+For want of a token that is known or of a scope, from another site's page, too often, or with too much.
 
 Anybody who reaches the port can be refused, as often as they like, so what a refusal costs is bounded:
 
-- Its body is not read: a row has who (a token's name, or nobody), why, and the address that came last.
+- Its body is not looked into: a row has who (a token's name, or nobody), why, and the address that came last.
 - The first is logged at once; those of the following minute are counted, and logged together when it is over.
   So there is one row a minute for each token and reason, and a few for all who have no token that is known:
   whoever attacks, and from however many addresses, the log grows by less than 1 MB a day.

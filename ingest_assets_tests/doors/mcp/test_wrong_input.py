@@ -8,6 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from ingest_assets.doors.mcp import MAX_BODY
 from ingest_assets_tests.built import Home
 from ingest_assets_tests.doors.mcp.agents import Served, serve
 
@@ -109,6 +110,18 @@ def test_strangers_and_rebound_names_are_kept_out_and_logged(
     [logged] = served.log()
     assert (logged.who, logged.outcome) == (who, "refused")
     assert why in logged.message
+
+
+def test_a_body_that_is_too_large_is_logged_where_no_door_stands_before(served: Served) -> None:
+    async def post() -> int:
+        headers = {"Authorization": "Bearer all"}
+        async with httpx2.AsyncClient(headers=headers) as client:
+            return (await client.post(served.url, content=b"x" * (MAX_BODY + 1))).status_code
+
+    assert asyncio.run(post()) == 413
+    [logged] = served.log()
+    assert (logged.who, logged.outcome) == ("ada", "refused")
+    assert f"at most {MAX_BODY} bytes" in logged.message
 
 
 def test_a_scope_that_is_missing_is_named_and_logged(served: Served) -> None:
