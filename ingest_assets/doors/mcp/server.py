@@ -7,6 +7,7 @@ is used, so that every call reaches us, and the log, as it was made. It is slow 
 from __future__ import annotations
 
 import getpass
+import json
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ NAME = "ingest-assets"
 # read, is held up for a fifth of a second at most, whatever is sent.
 MAX_BODY = 1 << 20
 UNAUTHORIZED = "A bearer token is needed."
+POST_ALONE = "POST alone: this server opens no stream of its own, and has no sessions to end."
 # What the SDK's protection answers; that of the door is its own (`http.admission`).
 TURNED_AWAY = {
     421: "The name in the Host header is not this server's.",
@@ -79,8 +81,10 @@ def mcp_app(
     """Streamable HTTP as an ASGI app, for a route of any application: `Route("/mcp", endpoint=mcp_app(…))`.
 
     Stateless: each request is complete and brings its own token, so there are no sessions to steal, to expire
-    or to lose in a restart. Requests that `identity_of` does not know get 401, which is logged (`strangers`);
-    one that mounts it and refuses by itself tells `refused`. Its lifespan logs what waits when it ends.
+    or to lose in a restart. Nothing is sent that was not asked for: a GET, with which a client would wait for
+    it, and a DELETE, with which it would end a session, get 405, as the protocol has it for such servers.
+    Requests that `identity_of` does not know get 401, which is logged (`strangers`); one that mounts it and
+    refuses by itself tells `refused`. Its lifespan logs what waits when it ends.
     Besides loopback, only `allowed_hosts` may stand in a request's Host header ("index.example.com", with
     ":*" for any port), and `allowed_origins` in Origin: the SDK's protection against DNS rebinding. Where
     every request needs a token, `behind_tokens`, it is not needed: a page that rebinds a name has none.
@@ -106,7 +110,10 @@ def mcp_app(
         caller = identity_of(scope)
         if caller is None:
             await mounted.refused(scope, UNAUTHORIZED)
-            await _unauthorized(send)
+            await _refuse(send, 401, (b"www-authenticate", b"Bearer"), UNAUTHORIZED)
+            return
+        if scope["method"] != "POST":
+            await _refuse(send, 405, (b"allow", b"POST"), POST_ALONE)
             return
 
         async def sending(message: MutableMapping[str, Any]) -> None:
@@ -203,10 +210,10 @@ def _listed(tool: Tool) -> types.Tool:
     )
 
 
-async def _unauthorized(send: Send) -> None:
-    headers = [(b"content-type", b"application/json"), (b"www-authenticate", b"Bearer")]
-    await send({"type": "http.response.start", "status": 401, "headers": headers})
-    await send({"type": "http.response.body", "body": b'{"error":"%s"}' % UNAUTHORIZED.encode()})
+async def _refuse(send: Send, status: int, header: tuple[bytes, bytes], why: str) -> None:
+    headers = [(b"content-type", b"application/json"), header]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps({"error": why}).encode()})
 
 
 def stdio_user(settings: Settings) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,8 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
 from mcp import Client, MCPError
+from mcp.client.streamable_http import streamable_http_client
+from mcp_types import CLIENT_CAPABILITIES_META_KEY, METHOD_NOT_FOUND, PROTOCOL_VERSION_META_KEY
+from mcp_types.version import LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
 
 from ingest_assets.doors.mcp import MAX_BODY
 from ingest_assets.doors.mcp.tools import TOOLS
@@ -134,3 +139,47 @@ def test_json_bombs_get_an_answer(door: Door) -> None:
         assert client.post("", content=deep).status_code == 400
         refused = client.post("", content=wide).json()["result"]
         assert "filters" in refused["content"][0]["text"]
+
+
+@pytest.mark.parametrize("version", [LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION])
+def test_nothing_but_post_is_taken_and_nothing_stays_open(door: Door, version: str) -> None:
+    protocol = {"MCP-Protocol-Version": version}
+    with door.client() as client:
+        for method in ("GET", "DELETE", "HEAD", "PUT", "OPTIONS"):
+            for accept in ("text/event-stream", "application/json"):
+                headers = protocol | {"Accept": accept, "Mcp-Session-Id": "a" * 32}
+                answer = client.request(method, "", headers=headers)
+                assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+        # What opens a stream in the newest protocol is a call that this server does not have.
+        meta = {PROTOCOL_VERSION_META_KEY: version, CLIENT_CAPABILITIES_META_KEY: {}}
+        params = {"_meta": meta, "notifications": {"toolsListChanged": True}}
+        listen = {"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": params}
+        answer = client.post("", json=listen, headers=protocol | {"Mcp-Method": "subscriptions/listen"})
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.json()["error"]["code"] == METHOD_NOT_FOUND
+    assert door.agents.log() == []
+    with door.client("guess") as stranger:
+        assert stranger.get("").status_code == 401
+
+
+def test_the_sdk_does_without_a_stream_and_a_session(door: Door) -> None:
+    asked: list[tuple[str, int]] = []
+    waited = asyncio.Event()
+
+    async def note(response: httpx2.Response) -> None:
+        asked.append((response.request.method, response.status_code))
+        if response.request.method == "GET":
+            waited.set()
+        # As if the server had sessions: the client then waits for more of them, and ends them.
+        response.headers["Mcp-Session-Id"] = "a" * 32
+
+    async def converse() -> Any:
+        headers = {"Authorization": f"Bearer {WRITER}"}
+        async with httpx2.AsyncClient(headers=headers, event_hooks={"response": [note]}) as http:
+            transport = streamable_http_client(door.agents.url, http_client=http)
+            async with Client(transport, mode="legacy") as client:
+                await waited.wait()
+                return await client.call_tool("index_status", {})
+
+    assert said(asyncio.run(asyncio.wait_for(converse(), 20))).ok()
+    assert set(asked) == {("POST", 200), ("POST", 202), ("GET", 405), ("DELETE", 405)}
