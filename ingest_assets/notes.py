@@ -1,7 +1,7 @@
 """Notes that people and agents make on documents and entities: kept in the ledger, found by search.
 
-What belongs here: writing and reading notes, and the CRM's source with its notes added. What does not: who
-may write one (see `doors`). Nothing is ever written to the CRM.
+What belongs here: writing and reading notes, and the CRM's source with its notes added, or notes alone where
+there is no CRM. What does not: who may write one (see `doors`). Nothing is ever written to the CRM.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
+from ingest_assets.catalog import CRM
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import pages
 from ingest_assets.model import ConfigurationError, Document, Source, SourceItem, digest_of, when
@@ -26,6 +27,7 @@ from ingest_assets.model import ConfigurationError, Document, Source, SourceItem
 Kind = Literal["note", "flag"]
 
 PREFIX = "notes/"  # of the ids of their documents
+URI = f"ingest:{PREFIX}"  # of their documents, and of no other's: an id may begin so in a CRM too
 MAX_TEXT, MAX_WHY, MAX_AUTHOR, MAX_REFS = 10_000, 1_000, 200, 200
 BATCH = 1_000
 # Bump when the document of a note is made differently.
@@ -120,6 +122,20 @@ def newest(ledger: Ledger, limit: int) -> list[Note]:
         return [_note_of(row) for row in connection.execute(query)]
 
 
+def remain(ledger: Ledger) -> bool:
+    """Whether there are notes, or one that was removed has yet to leave the index."""
+    document, point, generation = tables.document, tables.point, tables.generation
+    live = sa.and_(generation.c.collection == CRM.collection, generation.c.state == "live")
+    its_points = sa.and_(point.c.collection == CRM.collection, point.c.generation == generation.c.number)
+    there = (
+        sa.exists(sa.select(_note.c.id)),
+        sa.exists().where(document.c.source == CRM.name),
+        sa.exists().where(live, its_points),
+    )
+    with ledger.reading() as connection:
+        return bool(connection.scalar(sa.select(sa.or_(*there))))
+
+
 def _insert(connection: sa.Connection, row: dict[str, Any]) -> Any:
     """The row, under the first id of its content that is free, whoever else writes at the same time."""
     insert: Any = sqlite_insert if connection.dialect.name == "sqlite" else postgres_insert
@@ -181,6 +197,40 @@ class WithNotes:
                 yield SourceItem(PREFIX + row.id, digest, partial(_document, row))
 
 
+class NoCrm:
+    """In the place of a CRM where none is configured: without records, so that notes stand alone.
+
+    Where a CRM was indexed, its setting got lost: that is an error. Taken for a CRM without records, all of
+    it would leave the index, and every run would say that it succeeded.
+    """
+
+    name, repaired = CRM.name, 0
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def signature(self) -> str:
+        self.require_no_records()
+        return digest_of("no CRM")
+
+    @contextmanager
+    def read(self) -> Iterator[Iterator[SourceItem]]:
+        """No item. Asked once more, because whoever reads holds the lock: no other process adds records."""
+        self.require_no_records()
+        yield iter(())
+
+    def require_no_records(self) -> None:
+        """Raises ConfigurationError where the ledger has records of a CRM, be it as refused ones."""
+        document, parked = tables.document, tables.parked
+        recorded = sa.exists().where(document.c.source == CRM.name, ~document.c.uri.startswith(URI))
+        refused = sa.exists().where(parked.c.source == CRM.name, parked.c.stage == CRM.documents)
+        with self._ledger.reading() as connection:
+            if connection.scalar(sa.select(sa.or_(recorded, refused))):
+                raise ConfigurationError(
+                    "CRM_DB_PATH is not set, and a CRM was indexed. Set it again: what was indexed stays."
+                )
+
+
 def _document(row: Any) -> Document:
     context = [("About", row.about), ("By", row.author)]
     if row.why != row.text:
@@ -189,7 +239,7 @@ def _document(row: Any) -> Document:
         id=PREFIX + row.id,
         kind=row.kind,
         title=f"{'Flag' if row.kind == 'flag' else 'Note'} on {row.title}",
-        uri=f"ingest:{PREFIX}{row.id}",
+        uri=URI + row.id,
         time=when(row.at),
         context=tuple(context),
         body=row.text,

@@ -55,8 +55,14 @@ def sources_in_use(ledger: Ledger) -> list[str]:
 
 
 def sources_to_search(ledger: Ledger) -> list[str]:
-    """Those that were ever run; the CRM where none was, for something has to be there to be searched."""
-    there = _sources_run(ledger)
+    """Those that are published: one that is indexed for the first time takes nothing from the others.
+
+    Where none is, those that were ever run, or the CRM: for something has to be there to be searched.
+    """
+    live = sa.select(tables.generation.c.collection).filter_by(state="live")
+    with ledger.reading() as connection:
+        published = set(connection.scalars(live))
+    there = {name for name, spec in CATALOG.items() if spec.collection in published} or _sources_run(ledger)
     return [name for name in CATALOG if name in there] or [CRM.name]
 
 

@@ -14,7 +14,7 @@ from threading import RLock
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from ingest_assets.catalog import CATALOG, REPOSITORIES
+from ingest_assets.catalog import CATALOG, CRM, REPOSITORIES
 from ingest_assets.model import ConfigurationError, digest_of
 from ingest_assets.settings import Settings
 
@@ -162,12 +162,43 @@ class Workbench:
 
         return Repositories(self.ledger, bounds_of(self.settings))
 
+    @property
+    def has_crm(self) -> bool:
+        """Whether there is something of the source crm to index: a CRM, or notes where none is configured.
+
+        Raises ConfigurationError when a CRM was indexed, here or by another ledger, and none is configured.
+        """
+        from ingest_assets import notes
+
+        if self.settings.crm_path is not None:
+            return True
+        if not self.has_ledger:
+            return False
+        notes.NoCrm(self.ledger).require_no_records()
+        if not notes.remain(self.ledger):
+            return False
+        self._require_ours(collection_name(CRM.name))
+        return True
+
+    def _require_ours(self, collection: str) -> None:
+        """Notes alone replace no collection that another ledger made: there may be a CRM in it."""
+        from ingest_assets.stages.generations import is_known
+
+        live = self.store.live(collection)
+        if live is not None and not is_known(self.ledger, collection, live):
+            raise ConfigurationError(
+                f"CRM_DB_PATH is not set, and {collection} was made with another ledger: notes alone do not "
+                "replace it. Set CRM_DB_PATH, or have a store of your own."
+            )
+
     def _crm(self) -> Source:
-        from ingest_assets.notes import WithNotes
+        from ingest_assets.notes import NoCrm, WithNotes
         from ingest_assets.sources.crm.mapping import load_mapping
         from ingest_assets.sources.crm.reader import CrmSource
 
         s = self.settings
+        if s.crm_path is None and self.has_crm:
+            return WithNotes(NoCrm(self.ledger), self.ledger)
         if s.crm_path is None:
             raise ConfigurationError(
                 "CRM_DB_PATH is not set. Set it to the CRM's SQLite file, or write a sample one with "

@@ -9,6 +9,7 @@ from ingest_assets.automation.orphans import settle_orphans
 from ingest_assets.model import IngestError
 from ingest_assets.resources import Ingest
 from ingest_assets.settings import load_settings
+from ingest_assets.workbench import Workbench
 
 _ACTIVE = [
     dg.DagsterRunStatus.QUEUED,
@@ -22,12 +23,10 @@ _ACTIVE = [
 def not_configured(ingest: Ingest) -> str | None:
     """What is missing for a refresh to make sense."""
     try:
-        settings = load_settings(**ingest.overrides)
+        with Workbench(load_settings(**ingest.overrides)) as bench:
+            return None if bench.has_crm else "CRM_DB_PATH is not set"
     except IngestError as error:
-        return str(error)
-    if settings.crm_path is None:
-        return "CRM_DB_PATH is not set"
-    return None
+        return str(error).removesuffix(".")
 
 
 def busy_partitions(instance: dg.DagsterInstance) -> set[str]:

@@ -191,7 +191,7 @@ def _sources(settings: Settings, asked: str | None) -> list[str]:
             there.remove(REPOSITORIES.name)
             if asked:
                 raise ConfigurationError("No repository is kept in step. `ingest repository add` adds one.")
-        if CRM.name in there and not settings.crm_path:
+        if CRM.name in there and not bench.has_crm:
             if there == [CRM.name]:
                 bench.source(CRM.name)  # says that there is none
             there.remove(CRM.name)  # repositories alone will do

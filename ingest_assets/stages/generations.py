@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from ingest_assets.collection.base import SCHEMA_VERSION, Store
-from ingest_assets.ledger import tables
+from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import upsert
 from ingest_assets.model import digest_of
 from ingest_assets.reconcile import Delta
@@ -32,6 +32,13 @@ class Pipeline:
         return digest_of(
             self.chunker, self.dense_model, self.sparse_model, str(self.dimension), SCHEMA_VERSION
         )
+
+
+def is_known(ledger: Ledger, collection: str, number: int) -> bool:
+    """Whether this ledger made a generation, be it that a crash kept it from recording that it is live."""
+    query = sa.select(_generation.c.number).filter_by(collection=collection, number=number)
+    with ledger.reading() as connection:
+        return connection.scalar(query) is not None
 
 
 @dataclass(frozen=True, slots=True)

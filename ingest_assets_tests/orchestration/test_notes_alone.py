@@ -1,0 +1,215 @@
+"""Notes where no CRM is configured: found all the same. A CRM whose setting got lost is another matter."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import sqlalchemy as sa
+
+from ingest_assets import notes
+from ingest_assets.automation.schedules import audit_schedule, refresh_schedule
+from ingest_assets.automation.sensors import change_sensor
+from ingest_assets.cli.runs import run_sources
+from ingest_assets.doors.http.health import readiness
+from ingest_assets.ledger import Ledger
+from ingest_assets.ledger.store import upsert
+from ingest_assets.ledger.tables import document, generation, parked
+from ingest_assets.model import ConfigurationError, Document, digest_of
+from ingest_assets.notes import NoCrm, Subject
+from ingest_assets.reconcile import reconcile
+from ingest_assets.resources import Ingest
+from ingest_assets.stages.audit import audit
+from ingest_assets.stages.records import document_row
+from ingest_assets_tests.built import DOCUMENTS, Home
+from ingest_assets_tests.doors.mcp.agents import serve
+from ingest_assets_tests.fixtures_built import IngestHere
+from ingest_assets_tests.sources.repositories.repos import TestRepo
+
+NOT_SET, LOST = "CRM_DB_PATH is not set.", "CRM_DB_PATH is not set, and a CRM was indexed."
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A repository that is indexed, and nothing else."""
+    repo = TestRepo(tmp_path / "code" / "shop")
+    repo.commit({"price.py": b"def discount(amount, rate):\n    return amount * (1 - rate)\n" * 5})
+    home = Home(tmp_path / "home").with_settings(
+        crm_db_path=None,
+        ingest_repository_protocols="file",
+        ingest_repository_roots=str(repo.path.parent),
+    )
+    home.dagster.mkdir(parents=True)
+    (home.dagster / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    with home.bench() as bench:
+        bench.repositories.add(str(repo.path))
+    report = run_sources(home.load(), sources=["repositories"], overrides=home.overrides)
+    assert report.success, report.errors
+    return home
+
+
+def ticks(home: Home) -> list[str]:
+    """What the hourly schedule, the nightly one and the sensor say: why not, or "run"."""
+    settings, due = home.load(), datetime(2026, 3, 1, 12, tzinfo=UTC)
+    given: dict[str, Any] = {"resources": {"ingest": Ingest(overrides=home.overrides)}}
+    said: list[Any] = []
+    with home.instance() as instance:
+        for schedule in (refresh_schedule(settings), audit_schedule()):
+            with dg.build_schedule_context(
+                instance=instance, scheduled_execution_time=due, **given
+            ) as context:
+                said.append(schedule(context))
+        with dg.build_sensor_context(instance=instance, **given) as looking:
+            said.append(change_sensor("crm", settings)(looking))
+    return [getattr(each, "skip_message", "run") for each in said]
+
+
+def write(home: Home, text: str) -> str:
+    """A note, and its id."""
+    with home.bench() as bench:
+        subject = Subject("people/1", "Ada", ["people/1"])
+        note = notes.add(bench.ledger, subject, kind="note", author="ada", why="w", text=text, at=1.0)
+    return note.id
+
+
+def test_a_note_on_a_file_is_found_and_goes_without_a_crm(home: Home, ingest_here: IngestHere) -> None:
+    assert ticks(home) == [f"SKIPPED: {NOT_SET}"] * 3
+    with serve(home) as served:
+        [file] = served.call("list_documents", source="repositories").ok()["documents"]
+        note = {"about": file["document_id"], "text": "Zebras get a discount.", "why": "The shop said so."}
+        added = served.call("add_note", **note).ok()
+        assert "search finds it after the next refresh" in added["message"]
+        assert ticks(home) == ["run"] * 3
+
+        said = ingest_here(home, "refresh", "--json")
+        assert said.status == 0, said.everything
+        assert json.loads(said.out)["assets"]["crm/records"]["added"] == 1
+        [found] = served.call("search", query="zebras", filters={"kind": ["note"]}).ok()["hits"]
+        assert found["document_id"] == added["document_id"]
+        assert served.call("search", query="discount", source="repositories").ok()["hits"]
+        assert ticks(home)[2] == "SKIPPED: crm has not changed since the last refresh."
+        assert ingest_here(home, "audit").status == 0
+
+        assert ingest_here(home, "note", "remove", added["note"]["id"]).status == 0
+        assert ticks(home) == ["run"] * 3
+        assert ingest_here(home, "refresh", "--source", "crm").status == 0
+        assert served.call("search", query="zebras").ok()["hits"] == []
+    assert ticks(home) == [f"SKIPPED: {NOT_SET}"] * 3
+    said = ingest_here(home, "refresh", "--source", "crm")
+    assert (said.status, NOT_SET in said.err) == (2, True)
+    assert ingest_here(home, "refresh").status == 0  # repositories alone will do
+
+
+def test_a_removed_note_leaves_though_the_run_that_took_it_away_did_not_end(home: Home) -> None:
+    note = write(home, "Okapis.")
+    assert home.build().success
+    with home.bench() as bench:
+        notes.remove(bench.ledger, note)
+        reconcile(bench.stage("crm", "records"), bench.ledger)
+        assert audit(bench.published("crm"), bench.ledger).present == 1
+    assert ticks(home)[0] == "run"
+    assert home.refresh().success
+    with home.bench() as bench:
+        assert audit(bench.published("crm"), bench.ledger).present == 0
+    assert ticks(home)[0] == f"SKIPPED: {NOT_SET}"
+
+
+def test_a_crash_after_the_switch_is_gone_on_from(home: Home) -> None:
+    write(home, "Okapis.")
+    assert home.refresh().success
+    with home.bench() as bench, bench.ledger.transaction() as connection:
+        row = sa.update(generation).where(generation.c.collection == "crm_chunks")
+        connection.execute(row.values(state="building", published_at=None))
+    write(home, "Wombats.")
+    assert home.refresh().success
+    with home.bench() as bench:
+        assert audit(bench.published("crm"), bench.ledger).present == 2
+
+
+def test_what_is_searched_is_ready_while_the_first_note_is_worked_on(home: Home) -> None:
+    write(home, "Okapis.")
+    with home.bench() as bench:
+        reconcile(bench.stage("crm", "records"), bench.ledger)
+        found = readiness(bench, None)
+        assert (found.status, "collection_crm" in found.parts) == ("ready", False)
+        assert home.refresh().success
+        found = readiness(bench, None)
+        assert (found.status, found.parts["collection_crm"].state) == ("ready", "ok")
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_crm_whose_setting_got_lost_is_an_error_and_loses_nothing(
+    built: Home, ingest_here: IngestHere, noted: bool
+) -> None:
+    if noted:
+        write(built, "Okapis.")
+    lost = built.with_settings(crm_db_path=None)
+    assert [LOST in said for said in ticks(lost)] == [True] * 3
+    for command in (("refresh",), ("refresh", "--source", "crm"), ("build",)):
+        said = ingest_here(lost, *command)
+        assert (said.status, LOST in said.err) == (2, True)
+    report = lost.refresh()  # as the button does, which nothing keeps from being pressed
+    assert not report.success
+    assert LOST in report.errors[0]
+    with built.bench() as bench:
+        assert audit(bench.published("crm"), bench.ledger).agrees
+    assert built.refresh().assets["crm/records"]["unchanged"] == DOCUMENTS
+    assert ticks(built)[2] == "SKIPPED: crm has not changed since the last refresh."
+
+
+def test_notes_alone_do_not_replace_what_another_ledger_made(built: Home, ingest_here: IngestHere) -> None:
+    other = built.with_settings(
+        crm_db_path=None, ingest_ledger_url=f"sqlite:///{built.path / 'other.sqlite'}"
+    )
+    write(other, "Okapis.")
+    why = "crm_chunks was made with another ledger"
+    assert [why in said for said in ticks(other)] == [True] * 3
+    said = ingest_here(other, "refresh")
+    assert (said.status, why in said.err) == (2, True)
+    assert not other.build().success
+    with built.bench() as bench:
+        assert audit(bench.published("crm"), bench.ledger).agrees
+
+
+def test_notes_stay_where_a_crm_comes_to_them(empty: Home) -> None:
+    alone = empty.with_settings(crm_db_path=None)
+    write(alone, "Okapis.")
+    assert alone.refresh().success
+    counts = empty.refresh().assets["crm/records"]
+    assert (counts["added"], counts["unchanged"], counts["removed"]) == (DOCUMENTS, 1, 0)
+    assert not alone.refresh().success
+
+
+@pytest.mark.parametrize("ledger_url", ["sqlite", "postgres"], indirect=True)
+def test_what_counts_as_records_of_a_crm(ledger: Ledger) -> None:
+    def refuse() -> None:
+        for look in (NoCrm(ledger).signature, NoCrm(ledger).read().__enter__):
+            with pytest.raises(ConfigurationError, match="a CRM was indexed"):
+                look()
+
+    subject = Subject("people/1", "Ada")
+    note = notes.add(ledger, subject, kind="note", author="ada", why="w", text="t", at=1.0)
+    _record(ledger, f"notes/{note.id}", f"ingest:notes/{note.id}")
+    with NoCrm(ledger).read() as items:
+        assert list(items) == []
+    # A CRM may have notes of its own.
+    _record(ledger, "notes/7", "https://crm.example/notes/7")
+    refuse()
+    with ledger.transaction() as connection:
+        connection.execute(sa.delete(document).filter_by(document_id="notes/7"))
+    # All of its records may be refused ones.
+    row = {"source": "crm", "stage": "records", "item_id": "notes/7", "digest": "d", "fingerprint": "f"}
+    more = {"error": "too long", "attempts": 1, "first_at": 1.0, "last_at": 1.0}
+    with ledger.transaction() as connection:
+        upsert(connection, parked, [row | more])
+    refuse()
+
+
+def _record(ledger: Ledger, document_id: str, uri: str) -> None:
+    made = Document(document_id, "note", "A note", uri, None, (), "text")
+    with ledger.transaction() as connection:
+        upsert(connection, document, [document_row("crm", digest_of(document_id), made)])
