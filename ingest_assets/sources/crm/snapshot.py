@@ -15,11 +15,13 @@ What belongs here: opening, and the sentences that say why a file cannot be open
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from itertools import count
 from pathlib import Path
 
 from ingest_assets.model import SourceUnavailableError
@@ -31,7 +33,7 @@ _READ_VERSION = 19  # a byte of the header: 1 rollback journal, 2 WAL
 _WAL = 2
 _STEP_PAGES = 256  # 1 MiB at 4 KiB a page, about 1 ms: how long one step of a copy holds up a commit
 _MAX_RESTARTS = 5  # SQLite begins a copy anew after each commit; then the rest goes in one step
-_ATTEMPTS = 3
+_ATTEMPTS, _PAUSE_S = 3, 0.05  # at least so many; more while others would wait for a lock
 
 
 @contextmanager
@@ -72,16 +74,30 @@ def error_code(error: sqlite3.Error) -> int:
 
 
 def _open(path: Path, busy_timeout_s: float, stack: ExitStack) -> sqlite3.Connection:
-    for _ in range(_ATTEMPTS):
-        wal = _checked_header(path)[_READ_VERSION] == _WAL
-        connection = None
-        if not wal or (beside(path, "-wal").exists() and beside(path, "-shm").exists()):
-            connection = _through_locks(path, busy_timeout_s, stack)
-        # Its state is looked at anew each time: a server may begin to use it while it is copied.
-        connection = connection or _copied(path, busy_timeout_s, stack)
-        if connection is not None:
-            return connection
+    until = time.monotonic() + busy_timeout_s
+    for attempt in count(1):
+        with ExitStack() as kept:
+            connection = _opened(path, busy_timeout_s, kept)
+            if connection is not None:
+                stack.enter_context(kept.pop_all())
+                return connection
+        if attempt >= _ATTEMPTS and time.monotonic() >= until:
+            break
+        # Soon, but at no steady pace: a writer that has one would be met at the same moment again.
+        time.sleep(random.uniform(0, _PAUSE_S))  # noqa: S311 - no secret
     raise SourceUnavailableError(f"CRM_DB_PATH: {path} was changed each time while it was copied. Try again.")
+
+
+def _opened(path: Path, busy_timeout_s: float, stack: ExitStack) -> sqlite3.Connection | None:
+    """None when it was changed meanwhile.
+
+    Its state is looked at anew each time: a server may begin to use it while it is copied.
+    """
+    wal = _checked_header(path)[_READ_VERSION] == _WAL
+    connection = None
+    if not wal or (beside(path, "-wal").exists() and beside(path, "-shm").exists()):
+        connection = _through_locks(path, busy_timeout_s, stack)
+    return connection or _copied(path, busy_timeout_s, stack)
 
 
 def _through_locks(path: Path, busy_timeout_s: float, stack: ExitStack) -> sqlite3.Connection | None:
