@@ -66,12 +66,12 @@ class Repositories:
 
         Raises ConfigurationError when it must not be read, or the ref is none.
         """
-        added = self.asked(location, ref)
+        added = self.checked(location, ref)
         self.keep(added)
         return added
 
-    def asked(self, location: str, ref: str | None = None) -> Repository:
-        """One that somebody asks for; it is not kept by that. Raises ConfigurationError as `add` does."""
+    def checked(self, location: str, ref: str | None = None) -> Repository:
+        """One that may be read; it is not kept by that. Raises ConfigurationError as `add` does."""
         from ingest_assets.sources.repositories.origin import checked_ref, parse_origin
 
         origin = parse_origin(location, self._bounds.policy)

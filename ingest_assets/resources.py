@@ -1,6 +1,6 @@
 """The Dagster resource: a workbench made of the settings, kept for a run."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -54,11 +54,18 @@ class Ingest(dg.ConfigurableResource[Workbench]):
             # Not retried by Dagster: clients retry what is transient, and the next tick tries again.
             raise dg.Failure(description=str(error), allow_retries=False) from error
 
-    def hold(self, source: str, part: str = "", **waiting: Any) -> None:
+    def hold(
+        self,
+        source: str,
+        part: str = "",
+        *,
+        wait_s: float | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> None:
         """Keep other runs from a source, or from a part of it, until this run ends (`Workbench.run_lock`)."""
         assert self._bench is not None
         if (source, part) not in self._locked:
-            self._held.enter_context(self._bench.run_lock(source, part, **waiting))
+            self._held.enter_context(self._bench.run_lock(source, part, wait_s=wait_s, check=check))
             self._locked.add((source, part))
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 - Dagster's

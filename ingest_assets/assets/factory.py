@@ -167,8 +167,8 @@ def _asset(source: str, spec: StageSpec) -> dg.AssetsDefinition:
         part = context.partition_key if spec.partitions else ""
         with ingest.open_unlocked() as bench, working_for(context, bench, spec.name) as moved:
             if part:
-                fetch(context, ingest, bench, lambda: moved(0))
-            ingest.hold(source, **waiting_for(context, bench, lambda: moved(0)))
+                fetch(context, ingest, bench, moved)
+            ingest.hold(source, **waiting_for(context, bench, moved))
             run = replace(
                 bench.run(rebuild=config.rebuild, retry_parked=config.retry_parked),
                 progress=_Progress(context, moved),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import dagster as dg
 
@@ -34,19 +34,23 @@ _PHASES: dict[str, Phase] = {
 }
 _LAST = REPOSITORIES.stages[-1]
 
-Moved = Callable[[int], None]
+
+class Moved(Protocol):
+    """Told how many items have moved, or what else is done. Raises JobCancelledError when it is to stop."""
+
+    def __call__(self, count: int, message: str | None = None) -> None: ...
 
 
 @contextmanager
 def working_for(context: dg.AssetExecutionContext, bench: Workbench, stage: str) -> Iterator[Moved]:
-    """For the length of a step: gives what is to be called with how many items have moved.
+    """For the length of a step: gives what is to be called while it works.
 
-    That call raises JobCancelledError when the job is to stop. A step that fails settles the job, and so does
-    the last one when it is done; a run that works for no job is not concerned.
+    A step that fails settles the job, and so does the last one when it is done; a run that works for no job
+    is not concerned.
     """
     job_id = context.run.tags.get(JOB_TAG)
     if job_id is None:
-        yield lambda _moved: None
+        yield lambda count, message=None: None  # noqa: ARG005 - nobody is to be told
         return
     with failing(bench.ledger, job_id):
         job = mark_running(bench.ledger, job_id, context.run.run_id)
@@ -60,8 +64,8 @@ def working_for(context: dg.AssetExecutionContext, bench: Workbench, stage: str)
         phase, total = _PHASES[stage], _expected(bench, stage)
         counts = _counts(bench, job, stage)
 
-        def moved(count: int) -> None:
-            progress.report(phase, count, total, **counts)
+        def moved(count: int, message: str | None = None) -> None:
+            progress.report(phase, count, total, message=message, **counts)
             progress.check_cancelled()
 
         moved(0)

@@ -74,7 +74,7 @@ def _launchable(instance: dg.DagsterInstance, bench: Workbench, job: Job) -> boo
             settle(bench.ledger, job.id, "failed", reason)
         return False
     try:
-        bench.repositories.asked(job.repo_path, job.git_ref)  # is it allowed still
+        bench.repositories.checked(job.repo_path, job.git_ref)  # is it allowed still
     except IngestError as error:
         settle(bench.ledger, job.id, "failed", error)
         return False

@@ -9,15 +9,13 @@ import builtins
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ingest_assets.doors.jobs_port import SETTLED, JobRefusedError, JobRequest, JobStatus
+from ingest_assets.doors.jobs_port import JobRefusedError, JobRequest, JobStatus
 from ingest_assets.jobs import event_log, queue, rows
 from ingest_assets.jobs.events import Event
 from ingest_assets.model import ConfigurationError
 from ingest_assets.repositories import bounds_of
 from ingest_assets.sources.repositories.origin import Origin, checked_ref, parse_origin
 from ingest_assets.workbench import Workbench
-
-LOOKED_AT = 10  # of a repository's jobs, the newest: those that have not ended are among them
 
 
 class QueuedJobs:
@@ -32,12 +30,12 @@ class QueuedJobs:
     def start(self, request: JobRequest) -> queue.JobStarted:
         try:
             origin = self._origin(request.repo)
-            asked = self._bench.repositories.asked(request.repo, self._ref(origin, request.git_ref))
+            wanted = self._bench.repositories.checked(request.repo, self._ref(origin, request.git_ref))
             return queue.start(
                 self._bench.ledger,
-                queue.Repository(origin.id, asked.location, origin.name),
+                queue.Repository(origin.id, wanted.location, origin.name),
                 project_id=request.project_id,
-                git_ref=asked.ref,
+                git_ref=wanted.ref,
                 force_reindex=request.force_reindex,
                 connection_id=self._connection,
                 metadata=self._metadata,
@@ -87,9 +85,11 @@ class QueuedJobs:
         """The one given; without any that of the job that is at it, or of the repository as it is kept."""
         if given:
             return given
-        for job in queue.list_jobs(self._bench.ledger, repository_id=origin.id, limit=LOOKED_AT):
-            if job["status"] not in SETTLED:
-                return job["git_ref"]
+        for status in ("pending", "running"):
+            at_it = queue.list_jobs(self._bench.ledger, status=status, repository_id=origin.id)
+            for job in at_it:
+                if not job["cancel_requested"]:
+                    return job["git_ref"]
         known = (one for one in self._bench.repositories.all() if one.id == origin.id and not one.removed)
         return next((one.ref for one in known), None)
 

@@ -94,10 +94,12 @@ def test_whatever_is_killed_every_job_ends_settled_and_true(
     stand.start()
     stand.wait(lambda: "no repository is kept in step" in stand.said())  # the sensor of heads has looked
     gate.close()
-    first, second = stand.start_job(crank.path), stand.start_job(wheel.path)
-
-    # The run's process alone. The next job goes on with what it left behind.
+    first = stand.start_job(crank.path)
     wait_for_the_middle_of(first)
+    second = stand.start_job(wheel.path)
+    stand.wait(lambda: stand.job(second)["progress_message"].startswith("Waiting for another run"))
+
+    # The run's process alone. The other one, which has fetched meanwhile, goes on with what it left behind.
     gate.close()
     stand.kill(stand.worker(first))
     assert "process that worked on the job is gone" in stand.wait_for(first)["error_message"]

@@ -21,7 +21,7 @@ def index_status(call: Call, _asked: IndexStatus) -> StatusAnswer:
 
 
 def start(call: Call, asked: StartIndexing) -> JobStarted:
-    """Queue a job for a repository, which is kept in step from then on."""
+    """Queue a job for a repository, which is kept in step once it was fetched."""
     request = JobRequest(asked.repo_path, project_id=asked.project_id, force_reindex=asked.force_reindex)
     return _jobs(call).start(request)
 

@@ -111,8 +111,8 @@ _ALL = (
     Tool(
         "start_indexing_background",
         "Index a repository",
-        "Queue a job that brings a git repository into the index, and return its id at once; the "
-        "repository is kept in step from then on. While such a job is pending or running, that one is "
+        "Queue a job that brings a git repository into the index, and return its id at once; once "
+        "it was fetched, the repository is kept in step. While such a job is pending or running, that one is "
         "returned. Only queues: nothing is fetched by this call. Watch it with get_indexing_status. "
         'Example: {"repo_path": "https://github.com/owner/name"}.',
         "ingest",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from ingest_assets.doors.jobs_port import JobRequest
 from ingest_assets.doors.queued_jobs import QueuedJobs
+from ingest_assets.jobs.workers import mark_running
 from ingest_assets_tests.built import Home
 from ingest_assets_tests.doors.http.served import served
 from ingest_assets_tests.doors.mcp.agents import serve
@@ -33,3 +35,17 @@ def test_a_job_reads_the_same_through_every_door(built: Home) -> None:
         assert "it is cancelled" in agent.call("cancel_indexing_background", job_id=job_id).refused()
         assert program.post("/jobs", json={"repo_url": "ext::sh -c id"}).status_code == 400
         assert program.get("/jobs/6a3c2f9e-0000-4000-8000-000000000000").status_code == 404
+
+
+def test_without_a_ref_a_start_means_what_a_job_is_at_unless_that_is_being_cancelled(built: Home) -> None:
+    with built.bench() as bench:
+        jobs = QueuedJobs(bench)
+        first = jobs.start(JobRequest(URL, "dev"))
+        assert jobs.start(JobRequest(URL)).job_id == first.job_id
+        assert jobs.start(JobRequest(URL, "HEAD")).git_ref is None
+        mark_running(bench.ledger, first.job_id, "run")
+        jobs.cancel(first.job_id)
+        assert jobs.start(JobRequest(URL)).git_ref is None
+        bench.repositories.add(URL, "kept")
+        jobs.cancel(jobs.start(JobRequest(URL)).job_id)
+        assert jobs.start(JobRequest(URL)).git_ref == "kept"

@@ -1,0 +1,322 @@
+"""Indexing jobs through Dagster: one run each, which reports, stops when it is told to, and settles them."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.storage.tags import GRPC_INFO_TAG
+
+from ingest_assets.assets.indexing import JOB_TAG
+from ingest_assets.automation.indexing_jobs import jobs_sensor
+from ingest_assets.automation.orphans import process_tags
+from ingest_assets.definitions import build_defs
+from ingest_assets.doors.jobs_port import JobRequest
+from ingest_assets.doors.queued_jobs import QueuedJobs
+from ingest_assets.jobs import event_log
+from ingest_assets.jobs.events import Context, Event
+from ingest_assets.jobs.ingest import ingest_events, stream
+from ingest_assets.jobs.queue import Repository, cancel, start, status_of
+from ingest_assets.jobs.workers import mark_running, settle
+from ingest_assets.resources import Ingest
+from ingest_assets.search import Searcher
+from ingest_assets.sources.repositories.source import RepositorySource
+from ingest_assets_tests.built import Home
+from ingest_assets_tests.doors.mcp.agents import serve
+from ingest_assets_tests.orchestration.jobs import QUIET
+from ingest_assets_tests.orchestration.shop import GO, PYTHON, refresh
+from ingest_assets_tests.sources.repositories.git_server import GitServer
+from ingest_assets_tests.sources.repositories.repos import TestRepo
+
+
+class Jobs:
+    """Indexing jobs of one repository, launched as the daemon does it."""
+
+    def __init__(self, home: Home, instance: dg.DagsterInstance) -> None:
+        self.home, self.instance = home, instance
+
+    def start(self, path: Path, **options: Any) -> str:
+        with self.home.bench() as bench:
+            from ingest_assets.repositories import bounds_of
+            from ingest_assets.sources.repositories.origin import parse_origin
+
+            origin = parse_origin(str(path), bounds_of(self.home.load()).policy)
+            repository = Repository(origin.id, str(path), origin.name)
+            return start(bench.ledger, repository, **options).job_id
+
+    def status(self, job_id: str) -> dict[str, Any]:
+        with self.home.bench() as bench:
+            return dict(status_of(bench.ledger, job_id))
+
+    def tick(self) -> list[dg.RunRequest]:
+        resources = {"ingest": Ingest(overrides=self.home.overrides)}
+        with dg.build_sensor_context(instance=self.instance, resources=resources) as context:
+            said = jobs_sensor()(context)
+        if isinstance(said, dg.SkipReason):
+            return []
+        assert isinstance(said, list)
+        return said
+
+    def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+        definition = build_defs(self.home.overrides).resolve_job_def("index_repository")
+        return definition.execute_in_process(
+            instance=self.instance,
+            run_config=QUIET | dict(request.run_config),
+            partition_key=request.partition_key,
+            tags=dict(request.tags),
+            raise_on_error=False,
+        )
+
+
+@pytest.fixture
+def jobs(home: Home) -> Iterator[Jobs]:
+    with home.instance() as instance:
+        yield Jobs(home, instance)
+
+
+def test_a_job_is_one_run_that_reports_and_completes(jobs: Jobs, repo: TestRepo) -> None:
+    job_id = jobs.start(repo.path)
+    assert jobs.status(job_id)["status"] == "pending"
+    [request] = jobs.tick()
+    assert (request.run_key, request.tags[JOB_TAG]) == (job_id, job_id)
+    assert jobs.run(request).success
+    status = jobs.status(job_id)
+    assert (status["status"], status["progress_percentage"]) == ("completed", 100)
+    assert (status["files_scanned"], status["files_indexed"]) == (2, 2)
+    assert status["chunks_created"] >= 2
+    with jobs.home.bench() as bench:
+        events = event_log.after(bench.ledger, job_id)
+    assert [event["sequence"] for event in events] == list(range(len(events)))
+    assert [event["event_type"] for event in events].count("ingest.completed.v1") == 1
+    last = events[-1]
+    assert (last["event_type"], last["status"]) == ("ingest.completed.v1", "success")
+    assert last["payload"]["files_skipped"] == 1
+    assert last["payload"]["language_breakdown"] == {"Python": 1, "Go": 1}
+    assert jobs.tick() == []
+    again = jobs.start(repo.path, force_reindex=True)
+    [request] = jobs.tick()
+    assert jobs.run(request).success
+    assert jobs.status(again)["status"] == "completed"
+
+
+def told(events: Iterable[Event]) -> list[tuple[str, Any]]:
+    """What events say but for how long it took, in an order that is always the same."""
+    said = [(event["event_type"], event["payload"] | {"duration_ms": 0}) for event in events]
+    return sorted(said, key=repr)
+
+
+def test_the_events_are_those_of_the_whole_repository_whichever_door_started_the_job(
+    jobs: Jobs, repo: TestRepo
+) -> None:
+    method = b"".join(b"    " + line + b"\n" if line else b"\n" for line in PYTHON.splitlines()[3:])
+    repo.commit(
+        {
+            "shop/price.py": PYTHON,
+            "shop/till.py": b"class Till:\n" + method,
+            "crank.go": GO,
+            "größe.txt": "größe\n".encode("utf-16"),
+            "logo.png": b"\x89PNG\r\n\x1a\n\0\0",
+            "node_modules/x.js": b"let x = 1\n",
+        }
+    )
+    path = str(repo.path)
+    with jobs.home.bench() as bench, serve(jobs.home) as agents:
+        by_agent = agents.call("start_indexing_background", repo_path=path).ok()["job_id"]
+        assert all(jobs.run(request).success for request in jobs.tick())
+        # The second one finds nothing changed, and tells the same.
+        by_program = QueuedJobs(bench).start(JobRequest(path)).job_id
+        assert all(jobs.run(request).success for request in jobs.tick())
+        one, other = (event_log.after(bench.ledger, job_id) for job_id in (by_agent, by_program))
+        [repository] = bench.repositories.all()
+        source = bench.repositories.source(repository)
+        assert isinstance(source, RepositorySource)
+        drafts = ingest_events(source, bench.chunker("repositories"), repo_url=path)
+        context = Context(job_id=by_agent, repo_url=path, git_ref=None)
+        assert told(one) == told(other) == told(stream(drafts, context))
+    assert (one[0]["event_type"], one[-1]["event_type"]) == ("ingest.started.v1", "ingest.completed.v1")
+    counts = {name: one[-1]["payload"][name] for name in ("files_detected", "files_skipped")}
+    assert counts == {"files_detected": 6, "files_skipped": 2}
+    assert one[-1]["payload"]["language_breakdown"] == {"Go": 1, "Python": 2, "Text": 1}
+
+
+def test_a_job_that_fails_has_told_what_it_saw(jobs: Jobs, repo: TestRepo) -> None:
+    job_id = jobs.start(repo.path)
+    [request] = jobs.tick()
+    definition = build_defs(jobs.home.overrides).resolve_job_def("index_repository")
+    files = dg.AssetKey(["repositories", "files"])
+    tags = dict(request.tags)
+    done = definition.execute_in_process(
+        instance=jobs.instance, run_config=QUIET, partition_key=request.partition_key, tags=tags,
+        asset_selection=[files],
+    )  # fmt: skip
+    assert done.success
+    with jobs.home.bench() as bench:
+        settle(bench.ledger, job_id, "failed", "The rest was not to be.")
+        last = event_log.after(bench.ledger, job_id)[-1]
+    assert last["status"] == "failed"
+    seen = {name: last["payload"][name] for name in ("files_detected", "files_processed", "files_skipped")}
+    assert seen == {"files_detected": 3, "files_processed": 2, "files_skipped": 1}
+    assert last["payload"]["language_breakdown"] == {"Go": 1, "Python": 1}
+
+
+def test_a_cancelled_job_stops_and_says_so(jobs: Jobs, repo: TestRepo) -> None:
+    early = jobs.start(repo.path)
+    with jobs.home.bench() as bench:
+        cancel(bench.ledger, early)
+    assert jobs.tick() == []
+    assert jobs.status(early)["status"] == "cancelled"
+    late = jobs.start(repo.path)
+    [request] = jobs.tick()
+    with jobs.home.bench() as bench:
+        run = jobs.instance.create_run_for_job(
+            build_defs(jobs.home.overrides).resolve_job_def("index_repository"), tags=dict(request.tags)
+        )
+        mark_running(bench.ledger, late, run.run_id)
+        cancel(bench.ledger, late)
+    # The run that has the job is gone before it began: it is found, and settled as it was asked for.
+    jobs.instance.report_run_failed(run)
+    assert jobs.tick() == []
+    assert jobs.status(late)["status"] == "cancelled"
+
+
+def test_a_job_indexes_the_ref_that_it_says_and_keeps_it_when_it_was_there(
+    jobs: Jobs, repo: TestRepo
+) -> None:
+    repo.commit({"one.py": PYTHON}, "one")
+    repo.commit({"two.go": GO}, "two")
+
+    def documents() -> set[str]:
+        with jobs.home.bench() as bench:
+            return {
+                hit.document_id.rpartition("/")[2] for hit in Searcher(bench, "repositories").search("a").hits
+            }
+
+    def kept() -> list[str | None]:
+        with jobs.home.bench() as bench:
+            return [repository.ref for repository in bench.repositories.all()]
+
+    first = jobs.start(repo.path, git_ref="one")
+    [request] = jobs.tick()
+    second = jobs.start(repo.path, git_ref="two")  # while the first is about to run
+    assert kept() == []
+    assert jobs.run(request).success
+    assert (jobs.status(first)["status"], documents(), kept()) == ("completed", {"one.py"}, ["one"])
+    [request] = jobs.tick()
+    assert jobs.run(request).success
+    assert (jobs.status(second)["status"], documents(), kept()) == ("completed", {"two.go"}, ["two"])
+
+    wrong = jobs.start(repo.path, git_ref="nosuch")
+    [request] = jobs.tick()
+    assert not jobs.run(request).success
+    assert "no branch or tag 'nosuch'" in str(jobs.status(wrong)["error_message"])
+    assert kept() == ["two"]
+    refresh(jobs.home)
+    assert documents() == {"two.go"}
+
+
+@pytest.fixture
+def hanging(tmp_path: Path, home: Home) -> Iterator[tuple[GitServer, Home]]:
+    """A server that answers nothing for a minute, and a home that may fetch from it, and from a folder."""
+    asleep = threading.Event()
+
+    def sleep(_environ: object, _start: object) -> list[bytes]:
+        asleep.wait(60)
+        return []
+
+    with GitServer(tmp_path / "served").running() as server:
+        server.misbehave = sleep
+        allowed = home.with_settings(
+            ingest_repository_protocols="http,file",
+            ingest_repository_private_addresses=True,
+            progress_update_interval_seconds=2,  # as it is by default
+            cancellation_check_interval_seconds=5,
+        )
+        yield server, allowed
+        asleep.set()
+
+
+def test_a_job_is_cancelled_while_its_remote_hangs_and_keeps_no_other_waiting(
+    repo: TestRepo, hanging: tuple[GitServer, Home]
+) -> None:
+    server, home = hanging
+    with home.instance() as instance:
+        both = Jobs(home, instance)
+        with home.bench() as bench:
+            stuck = start(bench.ledger, Repository("http:127.0.0.1/x", server.url(), "x")).job_id
+        fine = both.start(repo.path)
+        there = {request.run_key: request for request in both.tick()}
+        fetching = threading.Thread(target=both.run, args=(there[stuck],))
+        fetching.start()
+        wait_until(lambda: len(server.requests) > 0)
+        assert both.run(there[fine]).success
+        assert both.status(fine)["status"] == "completed"
+        assert both.status(stuck)["status"] == "running"
+        with home.bench() as bench:
+            cancel(bench.ledger, stuck)
+        asked = time.monotonic()
+        fetching.join(30)
+        assert time.monotonic() - asked < 5  # which is promised
+        assert both.status(stuck)["status"] == "cancelled"
+        with home.bench() as bench:
+            assert [kept.location for kept in bench.repositories.all()] == [str(repo.path)]
+
+
+def test_a_run_waits_for_another_until_it_is_cancelled(jobs: Jobs, repo: TestRepo) -> None:
+    job_id = jobs.start(repo.path)
+    [request] = jobs.tick()
+    waiting = threading.Thread(target=jobs.run, args=(request,))
+    with jobs.home.bench() as bench, bench.run_lock("repositories"):
+        waiting.start()
+        wait_until(lambda: jobs.status(job_id)["status"] == "running")
+        wait_until(lambda: jobs.status(job_id)["progress_message"].startswith("Waiting for another run"))
+        assert waiting.is_alive()
+        assert jobs.status(job_id)["files_scanned"] == 0
+        cancel(bench.ledger, job_id)
+        waiting.join(10)
+        assert not waiting.is_alive()
+    assert jobs.status(job_id)["status"] == "cancelled"
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_job_that_fails_says_why(jobs: Jobs, repo: TestRepo) -> None:
+    job_id = jobs.start(repo.path)
+    [request] = jobs.tick()
+    repo.path.rename(repo.path.with_name("elsewhere"))
+    assert not jobs.run(request).success
+    status = jobs.status(job_id)
+    assert status["status"] == "failed"
+    assert "cannot be opened" in str(status["error_message"])
+
+
+def test_a_job_whose_time_is_up_fails_though_the_server_that_could_end_its_run_is_gone(
+    home: Home, repo: TestRepo
+) -> None:
+    hasty = home.with_settings(indexing_job_timeout_seconds=0.01)
+    with hasty.instance() as instance:
+        jobs = Jobs(hasty, instance)
+        job_id = jobs.start(repo.path)
+        [request] = jobs.tick()
+        server = {GRPC_INFO_TAG: json.dumps({"host": "localhost", "socket": str(home.path / "gone.sock")})}
+        run = instance.create_run_for_job(
+            build_defs(hasty.overrides).resolve_job_def("index_repository"),
+            tags={**request.tags, **process_tags(), **server},
+            status=dg.DagsterRunStatus.STARTED,
+        )
+        with hasty.bench() as bench:
+            mark_running(bench.ledger, job_id, run.run_id)
+        time.sleep(0.02)  # until its time is up
+        assert jobs.tick() == []
+        status = jobs.status(job_id)
+        assert (status["status"], status["error_type"]) == ("failed", "JobTimeoutError")
