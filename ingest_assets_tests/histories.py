@@ -6,19 +6,16 @@ A history is a list of operations on a source, with crashes, partial runs, refus
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pytest
 import sqlalchemy as sa
 from hypothesis import strategies as st
 
 from ingest_assets.catalog import CRM
-from ingest_assets.collection.base import Store
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.model import Document, Identity, SourceUnavailableError
 from ingest_assets.reconcile import Stage, content_of
@@ -27,6 +24,7 @@ from ingest_assets.stages import chunks, collection, entities, records, vectors
 from ingest_assets.stages.audit import accept_observed, audit
 from ingest_assets.stages.collection import IncompleteError
 from ingest_assets.stages.vectors import model_key
+from ingest_assets_tests.comparing import assert_same_contents, named_contents, recorded
 from ingest_assets_tests.engines import Engines
 from ingest_assets_tests.fuse import Crash, Fuse, FusedStage, FusedStore
 from ingest_assets_tests.toy import (
@@ -35,7 +33,6 @@ from ingest_assets_tests.toy import (
     ToyBench,
     ToyModel,
     ToySource,
-    contents,
     document,
     dump,
 )
@@ -331,70 +328,6 @@ def _found(bench: ToyBench, query: str) -> list[tuple[float, str]]:
 
 def _known_generations(ledger: Ledger) -> list[int]:
     return sorted(row[1] for row in dump(ledger)["generation"])
-
-
-class _Names:
-    """Entities by their smallest member: which of two ids stayed depends on the history, who is who not."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        member, about = tables.entity_member, tables.document_entities
-        with ledger.reading() as connection:
-            members = connection.execute(sa.select(member).order_by(member.c.document_id.desc())).all()
-            links = connection.execute(sa.select(about.c.digest, about.c.entity_ids)).all()
-        self._names = {row.entity_id: row.document_id for row in members}
-        self._texts = {row.digest: repr(self.of(json.loads(row.entity_ids))) for row in links}
-
-    def of(self, entities: Sequence[str]) -> list[str]:
-        return sorted(self._names[entity] for entity in entities)
-
-    def of_digest(self, digest: str) -> str:
-        """A digest that ends in that of a list of entities, spelt out."""
-        return digest[:-32] + self._texts[digest[-32:]] if digest[-32:] in self._texts else digest
-
-
-def recorded(ledger: Ledger) -> dict[str, list[tuple[Any, ...]]]:
-    """Of the tables that follow from the source, the rows; of the points, those of the live generation."""
-    rows = dump(ledger, but=("source", "generation", "last_success"))
-    names = _Names(ledger)
-    member, about, point = tables.entity_member.c, tables.document_entities.c, tables.point.c
-    with ledger.reading() as connection:
-        live = sa.select(tables.generation.c.number).filter_by(state="live").scalar_subquery()
-        points = connection.execute(sa.select(tables.point).where(point.generation == live)).all()
-        members = connection.execute(
-            sa.select(member.document_id, member.document_digest, member.kind, member.entity_id)
-        ).all()
-        links = connection.execute(
-            sa.select(about.document_id, about.document_digest, about.entity_ids)
-        ).all()
-    held = {name: rows[name] for name in ("document", "chunked", "chunk", "match_pair", "match_block")}
-    held["entity_member"] = sorted((*row[:3], *names.of([row[3]])) for row in members)
-    held["document_entities"] = sorted((*row[:2], *names.of(json.loads(row[2]))) for row in links)
-    held["point"] = sorted(
-        (p.chunk_id, p.document_id, p.chunk_digest, names.of_digest(p.entities_digest)) for p in points
-    )
-    return held
-
-
-def named_contents(store: Store, ledger: Ledger) -> Stored:
-    """What the store holds, with entities by name."""
-    names = _Names(ledger)
-    return {
-        key: (
-            payload
-            | {"entity_ids": names.of(payload["entity_ids"]), "digest": names.of_digest(payload["digest"])},
-            dense,
-            sparse,
-        )
-        for key, (payload, dense, sparse) in contents(store).items()
-    }
-
-
-def assert_same_contents(ours: Any, theirs: Any) -> None:
-    assert sorted(ours) == sorted(theirs)
-    for key, (payload, dense, sparse) in theirs.items():
-        assert ours[key][0] == payload
-        assert ours[key][2] == sparse
-        np.testing.assert_allclose(ours[key][1], dense, atol=1e-6)
 
 
 def run_history(engines: Engines, history: Sequence[Operation]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ingest_assets.model import SourceUnavailableError
+from ingest_assets.sources.crm import signature, snapshot
 from ingest_assets.sources.crm.mapping import load_mapping
 from ingest_assets.sources.crm.reader import CrmSource
 from ingest_assets.sources.crm.sample import write_sample
@@ -194,6 +195,31 @@ def test_a_server_that_opens_and_closes_for_each_commit(tmp_path: Path) -> None:
             connection.execute("UPDATE notes SET body = ?", ("xy"[number % 2],))
         seen.append(file_signature(path))
     assert len(set(seen)) == len(seen)
+
+
+def test_a_crm_that_is_changed_while_it_is_copied_is_tried_again_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_notes(tmp_path / "crm.db", wal=True)  # not in use: it is copied as it is
+    copied, changes = signature.copy_file, 0
+
+    def change_it(source: Path, target: Path) -> None:
+        nonlocal changes
+        copied(source, target)
+        if changes < limit and source == path:
+            changes += 1
+            with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+                connection.execute("UPDATE notes SET body = ?", (f"change {changes}",))
+
+    monkeypatch.setattr(snapshot, "copy_file", change_it)
+    limit = 6  # more than there are attempts at least
+    read = documents(CrmSource(path, mapping_of(tmp_path, NOTES_MAPPING)))
+    assert {note.body for note in read.values()} == {"change 6"}
+    limit = 1_000_000
+    began = time.monotonic()
+    with pytest.raises(SourceUnavailableError, match="was changed each time"):
+        documents(CrmSource(path, mapping_of(tmp_path, NOTES_MAPPING), busy_timeout_s=0.3))
+    assert time.monotonic() - began < 5
 
 
 def test_a_file_put_in_place_of_another_changes_the_signature(tmp_path: Path) -> None:

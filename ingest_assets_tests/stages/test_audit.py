@@ -17,8 +17,8 @@ from ingest_assets.stages.audit import Audit, accept_observed, audit
 from ingest_assets.stages.collection import IncompleteError
 from ingest_assets.status import source_status, status
 from ingest_assets_tests.collection.points import dense, ids_of, sparse_of
+from ingest_assets_tests.comparing import assert_same_contents
 from ingest_assets_tests.engines import STORES, new_store
-from ingest_assets_tests.histories import assert_same_contents
 from ingest_assets_tests.toy import COLLECTION, DIMENSION, ToyBench, contents, document
 
 

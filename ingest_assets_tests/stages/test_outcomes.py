@@ -13,7 +13,7 @@ from ingest_assets.catalog import CRM
 from ingest_assets.model import ConfigurationError, Identity, Outcomes, SourceUnavailableError
 from ingest_assets.stages import records
 from ingest_assets.status import source_status
-from ingest_assets_tests.histories import assert_same_contents
+from ingest_assets_tests.comparing import assert_same_contents
 from ingest_assets_tests.toy import ToyBench, contents, document, dump
 
 both = pytest.mark.parametrize("ledger_url", ["sqlite", "postgres"], indirect=True)
@@ -238,7 +238,7 @@ import sys
 from pathlib import Path
 from ingest_assets.model import Identity, digest_of
 from ingest_assets_tests.engines import local_store
-from ingest_assets_tests.histories import recorded
+from ingest_assets_tests.comparing import recorded
 from ingest_assets_tests.toy import ToyBench, contents, document
 with ToyBench(Path(sys.argv[1]), store=local_store()) as bench:
     emails = [f"{c}@acme.org" for c in "abcdefgh"]

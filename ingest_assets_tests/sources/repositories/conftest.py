@@ -8,8 +8,10 @@ import pytest
 from ingest_assets.sources.repositories.fetch import FetchLimits
 from ingest_assets.sources.repositories.mirror import Mirror
 from ingest_assets.sources.repositories.origin import parse_origin
+from ingest_assets.sources.repositories.policy import Policy
 from ingest_assets_tests.sources.repositories.git_server import LOOPBACK, GitServer
 from ingest_assets_tests.sources.repositories.repos import TestRepo
+from ingest_assets_tests.sources.repositories.ssh_server import SshServer, new_key
 
 MakeMirror = Callable[..., Mirror]
 
@@ -37,5 +39,35 @@ def mirror(server: GitServer, tmp_path: Path) -> MakeMirror:
         return Mirror(
             parse_origin(server.url(), LOOPBACK), tmp_path / workspace, LOOPBACK, limits, shallow=shallow
         )
+
+    return make
+
+
+@pytest.fixture
+def ssh_server(tmp_path: Path) -> Iterator[SshServer]:
+    """Serves `repo` too, to whoever has the key in the file `key`."""
+    with SshServer(tmp_path / "served").running() as running:
+        running.accepted.add(new_key(tmp_path / "key").get_fingerprint())
+        (tmp_path / "known_hosts").write_text(running.known_hosts())
+        yield running
+
+
+@pytest.fixture
+def over_ssh(ssh_server: SshServer, tmp_path: Path) -> Policy:
+    return ssh_server.policy(tmp_path / "key", tmp_path / "known_hosts")
+
+
+@pytest.fixture(params=["http", "ssh, version 2", "ssh, version 0"])
+def any_mirror(request: pytest.FixtureRequest, tmp_path: Path) -> MakeMirror:
+    """Makes a mirror of what a server of any protocol serves."""
+    if request.param == "http":
+        over_http: MakeMirror = request.getfixturevalue("mirror")
+        return over_http
+    server: SshServer = request.getfixturevalue("ssh_server")
+    policy: Policy = request.getfixturevalue("over_ssh")
+    server.takes_variables = request.param == "ssh, version 2"
+
+    def make(*, shallow: bool = True) -> Mirror:
+        return Mirror(parse_origin(server.url(), policy), tmp_path / "workspace", policy, shallow=shallow)
 
     return make

@@ -110,7 +110,11 @@ class SshServer:
 
     async def _serve(self, process: Process) -> None:
         self.commands.append((process.command or "", dict(process.env)))
-        await (self.misbehave or self.git)(process)
+        try:
+            await (self.misbehave or self.git)(process)
+        finally:
+            process.close()
+            await process.wait_closed()
 
     async def git(self, process: Process) -> None:
         program, path = shlex.split(process.command or "")
@@ -122,12 +126,9 @@ class SshServer:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={"PATH": os.environ["PATH"], "GIT_PROTOCOL": version, "LC_ALL": "C"},
         ) as git:  # fmt: skip
-            try:
-                # What ends first must not end the other: the end of either would be the session's.
-                await process.redirect(git.stdin, git.stdout, git.stderr, send_eof=False)
-                code = await asyncio.get_running_loop().run_in_executor(None, git.wait)
-                await process.stdout.drain()
-                await process.stderr.drain()
-                process.exit(code)
-            finally:
-                await process.wait_closed()
+            # What ends first must not end the other: the end of either would be the session's.
+            await process.redirect(git.stdin, git.stdout, git.stderr, send_eof=False)
+            code = await asyncio.get_running_loop().run_in_executor(None, git.wait)
+            await process.stdout.drain()
+            await process.stderr.drain()
+            process.exit(code)

@@ -27,9 +27,9 @@ def _bodies(mirror: Mirror, ref: str | None = None) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("shallow", [True, False])
 def test_each_fetch_converges_on_what_the_remote_has(
-    repo: TestRepo, mirror: MakeMirror, shallow: bool
+    repo: TestRepo, any_mirror: MakeMirror, shallow: bool
 ) -> None:
-    one = mirror(shallow=shallow)
+    one = any_mirror(shallow=shallow)
     steps = [(ONE, False), (TWO, False), (TWO, True), (ONE, True), ({"only.md": b"# x\n"}, False)]
     for files, rewrite in steps:
         commit = repo.commit(files, rewrite=rewrite)
@@ -54,12 +54,12 @@ def test_a_fetch_costs_as_much_as_the_change(repo: TestRepo, server: GitServer, 
     assert len(server.requests) - asked <= 2
 
 
-def test_branches_tags_and_commits(repo: TestRepo, mirror: MakeMirror) -> None:
+def test_branches_tags_and_commits(repo: TestRepo, any_mirror: MakeMirror) -> None:
     first = repo.commit(ONE)
     repo.tag("v1", first)
     second = repo.commit(TWO)
     side = repo.commit({"side.md": b"side\n"}, "feature/x")
-    one = mirror()
+    one = any_mirror()
     assert one.fetch("v1").commit == first
     assert one.fetch("main").commit == second
     assert one.fetch("feature/x").commit == side
