@@ -21,6 +21,7 @@ test: lint types .venv/ready ## Lint, types and tests
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
 
 types: .venv/ready
 	$(BIN)/mypy

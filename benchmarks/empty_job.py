@@ -1,6 +1,6 @@
 """A job of the refresh job's shape that does nothing: as many assets and checks, the same resource.
 
-With `--tuned`, in a process whose garbage collector is set as that of `ingest` is.
+With `--tuned`, in a process whose garbage collector is tuned as that of `ingest` is.
 """
 
 import sys
@@ -8,15 +8,18 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from ingest_assets.assets.factory import STAGE_SPECS, ReconcileConfig
-from ingest_assets.automation.instance import open_instance
-from ingest_assets.checks import quick_check_keys
-from ingest_assets.collector import collect_seldom
-from ingest_assets.resources import Ingest
+from ingest_assets.garbage import collect_rarely
+from ingest_assets.orchestration.assets import ReconcileConfig
+from ingest_assets.orchestration.checks import quick_check_keys
+from ingest_assets.orchestration.instance import open_instance
+from ingest_assets.orchestration.resources import Ingest
 from ingest_assets.settings import load_settings
+from ingest_assets.sources.registry import load_sources
+from ingest_assets.sources.stages import shared_stages
 
+SOURCE = load_sources().first
 CHECKED: dict[str, list[str]] = {"entities": [], "collection": []}
-for _key in quick_check_keys("crm"):
+for _key in quick_check_keys(SOURCE):
     CHECKED[_key.asset_key.path[-1]].append(_key.name)
 
 
@@ -42,9 +45,9 @@ def _checks(asset: str) -> dg.AssetChecksDefinition:
 def main() -> None:
     """Run it on the instance that `ingest` uses."""
     if "--tuned" in sys.argv:
-        collect_seldom()
+        collect_rarely()
     definitions = dg.Definitions(
-        assets=[_asset(spec.name, list(spec.deps)) for spec in STAGE_SPECS["crm"]],
+        assets=[_asset(spec.name, list(spec.deps)) for spec in (*SOURCE.stages, *shared_stages(SOURCE))],
         asset_checks=[_checks(asset) for asset in CHECKED],
         jobs=[dg.define_asset_job("empty", selection="*")],
         resources={"ingest": Ingest()},

@@ -1,4 +1,4 @@
-"""Who is who: precision, recall and F1 on labelled records, beside plain Splink; and the time of many people.
+"""Entity resolution: precision, recall and F1 on labelled records, beside plain Splink; and its speed.
 
 python -m benchmarks entities
 python -m benchmarks entities --only febrl3 --default
@@ -25,7 +25,7 @@ MEASURES = ("links", "pairs", "clusters")
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run it, print a table, or JSON."""
+    """Run it, and print a table or JSON."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks entities",
         description=__doc__,
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--only", action="append", choices=LAYOUTS, help="a set in shared; all by default")
     parser.add_argument("--csv", type=Path, help="another labelled file")
-    parser.add_argument("--label", help="its column that says who is who")
+    parser.add_argument("--label", help="its column that names the true entity")
     parser.add_argument(
         "--map", action="append", default=[], metavar="FIELD=COLUMN", help=f"{', '.join(FIELDS)}"
     )
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> None:
         "--kind", choices=("person", "organisation"), default="person", help="what its rows are"
     )
     parser.add_argument("--default", action="store_true", help="also with the model that ships")
-    parser.add_argument("--people", type=int, help="only the time of so many people")
+    parser.add_argument("--people", type=int, help="only the time for this many people")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
     if options.people:
@@ -86,7 +86,7 @@ def measured(data: LabelledSet, *, with_default: bool) -> list[dict[str, Any]]:
         rows.append(_ours(data, records, "as shipped", default_model(data.kind), 0.0))
     baseline, seconds = timed(lambda: documented(data))
     if baseline is not None:
-        # Splink's own way: connected components of the pairs from its threshold on.
+        # Splink's own way: connected components of the pairs above its threshold.
         linked = cluster(data.truth, [(a, b, 0.0) for a, b, _ in baseline], join_at=-1e9).clusters
         figures = figures_of(data.truth, [(a, b) for a, b, _ in baseline], linked)
         rows.append({"set": data.name, "method": "Splink", **figures, "train_s": seconds, "match_s": 0.0})

@@ -1,9 +1,9 @@
 """Plain Splink with the settings that its own documentation gives for each data set.
 
-What belongs here: the settings of Splink's examples "Accuracy analysis from a labels column" (fake_1000,
-which fake_20000 is a longer edition of) and "Febrl3". Splink documents none for the organisations: there
-they are its own comparisons for such columns, with blocking on each of them. What does not: any
-normalising, blocking or threshold of ours.
+What belongs here: the settings of Splink's examples "Accuracy analysis from a labels column" (fake_1000, of
+which fake_20000 is a longer edition) and "Febrl3". Splink documents none for the organisations: they get its
+own comparisons for such columns, with blocking on each of them. What does not: any normalising, blocking or
+threshold of ours.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Pairs = list[tuple[str, str, float]]
 
 
 def documented(data: LabelledSet) -> Pairs | None:
-    """Pairs and match weights, from Splink's usual threshold (probability 0.5) on; None without settings."""
+    """Pairs and match weights above Splink's usual threshold (probability 0.5); None without settings."""
     recipes = {"fake_1000": _fake, "fake_20000": _fake, "febrl3": _febrl, "organisations": _organisations}
     if data.name not in recipes:
         return None

@@ -1,4 +1,4 @@
-"""The time of many people: in memory, and through the ledger, each run a process of its own.
+"""The time for many people: in memory, and through the ledger, each run in a process of its own.
 
 python -m benchmarks entities --people 50000
 """
@@ -22,7 +22,8 @@ from ingest_assets.entities import block_keys, features_of, score, train
 from ingest_assets.entities.clusters import cluster
 from ingest_assets.model import Identity
 from ingest_assets.reconcile import reconcile
-from ingest_assets.settings import SAMPLE_CRM, load_settings
+from ingest_assets.settings import load_settings
+from ingest_assets.sources.crm.settings import SAMPLE
 from ingest_assets.workbench import Workbench
 
 T = TypeVar("T")
@@ -49,7 +50,7 @@ emails = ["email"]
 
 
 def many(people: int) -> dict[str, Any]:
-    """Seconds of training, of matching all, and of matching 100 that changed with their neighbours."""
+    """Seconds for training, for matching all, and for matching 100 changed ones with their neighbours."""
     crowd = [(f"{number:07d}", one) for number, one in enumerate(_crowd(people))]
     records, features_s = timed(lambda: [features_of(key, one) for key, one in crowd])
     model, train_s = timed(lambda: train("person", records))
@@ -98,7 +99,7 @@ def _write_crm(home: Path, people: int) -> None:
     (home / ".ingest").mkdir()
     (home / "mapping.toml").write_text(MAPPING, encoding="utf-8")
     (home / ".env").write_text("CRM_MAPPING_PATH=mapping.toml\n", encoding="utf-8")
-    with sqlite3.connect(home / ".ingest" / SAMPLE_CRM) as crm:
+    with sqlite3.connect(home / ".ingest" / SAMPLE) as crm:
         crm.execute(f"CREATE TABLE people ({COLUMNS})")
         rows = (
             (number, p.given_name, p.family_name, p.birth_date, p.place, next(iter(p.emails), None))
@@ -109,8 +110,8 @@ def _write_crm(home: Path, people: int) -> None:
 
 
 def _edit(home: Path, people: int) -> None:
-    """Change the names of 100 people, so that all of what was known of them is looked at again."""
-    with sqlite3.connect(home / ".ingest" / SAMPLE_CRM) as crm:
+    """Change the names of 100 people, so that everything known about them is looked at again."""
+    with sqlite3.connect(home / ".ingest" / SAMPLE) as crm:
         step = max(people // TOUCHED, 1)
         crm.execute(
             "UPDATE people SET given = given || 'a' WHERE id % ? = 0 AND id < ?", (step, step * TOUCHED)
@@ -119,7 +120,7 @@ def _edit(home: Path, people: int) -> None:
 
 
 def _crowd(people: int) -> list[Identity]:
-    """The labelled 20,000 over and over, in each round with names of other people."""
+    """The labelled 20,000 over and over, with other names in each round."""
     rows = list(load("fake_20000").identities.values())
     return [_turned(rows[number % len(rows)], number // len(rows)) for number in range(people)]
 
@@ -148,7 +149,7 @@ def timed(work: Callable[[], T]) -> tuple[T, float]:
 
 
 def main() -> None:
-    """The stages of the settings' CRM that resolve who is who: seconds and items moved."""
+    """Run the stages of entity resolution on the configured CRM: seconds and items moved."""
     seconds = {}
     with Workbench(load_settings()) as bench:
         for stage in ("records", "match_models", "entities"):

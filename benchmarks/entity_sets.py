@@ -1,4 +1,4 @@
-"""Labelled records: the sets in `shared`, and any CSV file with a column that says who is who.
+"""Labelled records: the sets in `shared`, and any CSV file with a column that names the true entity.
 
 What belongs here: reading. What does not: matching, and measuring.
 """
@@ -31,7 +31,7 @@ class LabelledSet:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a CSV file keeps what. `columns`: field of Identity to the columns it is put together from."""
+    """What the columns of a CSV file hold. `columns`: field of Identity to the columns it is made from."""
 
     file: str
     kind: IdentityKind

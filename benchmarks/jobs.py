@@ -20,7 +20,7 @@ from ingest_assets.jobs import event_log, events, queue, workers
 from ingest_assets.jobs.errors import JobCancelledError
 from ingest_assets.jobs.event_log import JobEvents
 from ingest_assets.jobs.progress import JobProgress
-from ingest_assets.jobs.queue import Repository
+from ingest_assets.jobs.queue import JobTarget
 from ingest_assets.ledger import Ledger, tables
 
 FINISHED = 10_000
@@ -50,7 +50,7 @@ def _measure(url: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.jobs", "--postgres", url, "--work"]
     processes = [subprocess.Popen([*command, job], stdout=subprocess.PIPE, text=True) for job in running]
     while any(queue.status_of(ledger, job)["status"] == "pending" for job in running):
-        time.sleep(0.05)  # until all work
+        time.sleep(0.05)  # until all are at work
     jobs = [_job(ledger, f"measured {n}") for n in range(CALLS)]
     figures["start"] = _timed(lambda n: _job(ledger, f"new {n}"))
     figures["start of one that is there"] = _timed(lambda n: _job(ledger, f"new {n}"))
@@ -87,7 +87,7 @@ def _events(ledger: Ledger) -> dict[str, Any]:
                 )
                 log.add(chunk)
     written = time.monotonic()
-    workers.settle(ledger, job, "completed")
+    workers.end(ledger, job, "completed")
     sequence, count = -1, 0
     while page := event_log.after(ledger, job, sequence):
         sequence, count = page[-1]["sequence"], count + len(page)
@@ -118,7 +118,7 @@ def _work(ledger: Ledger, job: str) -> None:
                 time.sleep(0.1)
     except JobCancelledError:
         stopped_at = time.time()
-        workers.settle(ledger, job, "cancelled")
+        workers.end(ledger, job, "cancelled")
     print(json.dumps({"stopped_at": stopped_at, "update": _summary(seconds)}))
 
 
@@ -144,7 +144,7 @@ def _finished(ledger: Ledger) -> None:
 
 
 def _job(ledger: Ledger, name: str) -> str:
-    return queue.start(ledger, Repository(name, f"/{name}", name)).job_id
+    return queue.start(ledger, JobTarget("repositories", name, f"/{name}", name)).job_id
 
 
 def _timed(call: Callable[[int], object]) -> dict[str, float]:
@@ -153,7 +153,7 @@ def _timed(call: Callable[[int], object]) -> dict[str, float]:
         began = time.perf_counter()
         call(n)
         seconds.append(time.perf_counter() - began)
-        time.sleep(0.01)  # so that the workers work beside it for a while, as beside clients
+        time.sleep(0.01)  # so that the workers get on with their work, as with real clients
     return _summary(seconds)
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from ingest_assets.settings import SAMPLE_CRM
 from ingest_assets.sources.crm.sample import write_sample
+from ingest_assets.sources.crm.settings import SAMPLE
 
 SAMPLE_EVERY_S = 0.05
 MIB = 1 << 20
@@ -23,10 +23,10 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Finished:
-    """One process that ended well. Memory in MiB, of the process and its children together."""
+    """One process that succeeded. Memory in MiB, of the process and its children together."""
 
     seconds: float
-    peak_rss_mib: float  # with pages of files that are mapped, which the system may take back
+    peak_rss_mib: float  # with pages of mapped files, which the system may reclaim
     peak_private_mib: float  # without them
     stdout: str
 
@@ -36,14 +36,14 @@ def home(documents: int, seed: int) -> Iterator[Path]:
     """A folder with a sample CRM where `ingest` finds it."""
     with tempfile.TemporaryDirectory(prefix="ingest-benchmark-") as folder:
         (Path(folder) / ".ingest").mkdir()
-        write_sample(Path(folder) / ".ingest" / SAMPLE_CRM, documents, seed)
+        write_sample(Path(folder) / ".ingest" / SAMPLE, documents, seed)
         yield Path(folder)
 
 
 def run(folder: Path, arguments: Sequence[str]) -> Finished:
     """Run `python -m ARGUMENTS` in the folder. Raises CalledProcessError when it fails."""
     repository = str(Path(__file__).parents[1])
-    # Compiled once and kept, as where a user has installed us: some build machines forbid it.
+    # Bytecode is kept, as in a user's installation; some build machines forbid it.
     ordinary = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment = ordinary | {"PYTHONPATH": repository, "DAGSTER_HOME": str(folder / ".ingest" / "dagster")}
     command = [sys.executable, "-m", *arguments]
@@ -67,6 +67,6 @@ def _watch(watched: psutil.Process, process: subprocess.Popen[str]) -> tuple[int
             continue
         rss = max(rss, sum(m.rss for m in memory))
         private = max(private, sum(m.rss - getattr(m, "shared", 0) for m in memory))
-        # Reports are a few kilobytes, less than a pipe holds, so that nothing waits for us meanwhile.
+        # Reports are a few kilobytes, less than a pipe holds, so the process never waits for us.
         time.sleep(SAMPLE_EVERY_S)
     return rss, private

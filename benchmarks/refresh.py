@@ -1,7 +1,7 @@
 """What a refresh costs beyond an empty Dagster job of the same shape.
 
-The empty job is run twice: in an ordinary process, and in one whose garbage collector is set as that of
-`ingest` is, which makes Dagster itself faster. What a refresh does is the difference to the second.
+The empty job is run twice: in an ordinary process, and in one whose garbage collector is tuned as that of
+`ingest` is, which makes Dagster itself faster. What a refresh costs is the difference from the second.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import statistics
 from typing import Any
 
 from benchmarks.processes import Finished, home, run
-from ingest_assets.settings import SAMPLE_CRM
 from ingest_assets.sources.crm.sample import edit_sample
+from ingest_assets.sources.crm.settings import SAMPLE
 
 REFRESH = ["ingest_assets", "refresh", "--json"]
 EMPTY = ["benchmarks.empty_job"]
@@ -28,7 +28,7 @@ def measure(documents: int, seed: int, repeat: int) -> dict[str, Any]:
         "one_percent": [],
     }
     with home(documents, seed) as folder:
-        crm = folder / ".ingest" / SAMPLE_CRM
+        crm = folder / ".ingest" / SAMPLE
         run(folder, ["ingest_assets", "build", "--json"])
         run(folder, EMPTY)
         for i in range(repeat):

@@ -1,4 +1,4 @@
-"""How long a query takes in a process that keeps its models, one client after the other."""
+"""How long a query takes in a process that keeps its models, one query at a time."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from random import Random
 from typing import Any
 
 from benchmarks.processes import home, run
-from ingest_assets.search import Searcher
-from ingest_assets.search.query import MODES
+from ingest_assets.queries.search import MODES, Searcher
 from ingest_assets.settings import Settings
 from ingest_assets.workbench import Workbench
 
@@ -23,7 +22,7 @@ WORDS = [
 
 
 def measure(documents: int, seed: int, repeat: int) -> dict[str, Any]:
-    """Milliseconds a query by mode: median and 95th percentile of 200 queries, `repeat` times over."""
+    """Milliseconds per query by mode: median and 95th percentile of 200 queries, `repeat` times over."""
     rng = Random(seed)  # noqa: S311 - for queries, not for secrets
     queries = [" ".join(rng.sample(WORDS, rng.randint(2, 6))) for _ in range(QUERIES)]
     with home(documents, seed) as folder:

@@ -1,7 +1,7 @@
 """`python -m benchmarks serve`: hybrid searches over HTTP by many clients at once.
 
-Each client keeps one connection and asks its next question when it has its answer. They run in a process that
-does as little as can be: the server is measured, though both share the machine.
+Each client keeps one connection and sends its next query when it has an answer. They run in a process that
+does as little as possible: the server is what is measured, though both share the machine.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ STARTED_WITHIN_S = 60
 
 
 def measure(documents: int, seed: int, _repeat: int) -> dict[str, Any]:
-    """Requests a second, and milliseconds: median and 95th percentile, of each number of clients."""
+    """Requests per second, and milliseconds: median and 95th percentile, for each number of clients."""
     with home(documents, seed) as folder:
         run(folder, ["ingest_assets", "build", "--json"])
         return {"documents": documents, **of_home(folder, seed)}
 
 
 def of_home(folder: Path, seed: int) -> dict[str, Any]:
-    """The figures of an index that is there."""
+    """The figures for an existing index."""
     with _server(folder) as port:
         _load(port, seed, clients=4, seconds=3)  # so that both search processes open the index
         return {
@@ -56,7 +56,7 @@ def _server(folder: Path) -> Iterator[int]:
     environment = os.environ | {
         "PYTHONPATH": str(Path(__file__).parents[1]),
         "INGEST_HTTP_PORT": str(port),
-        "INGEST_HTTP_RATE_PER_S": "100000",  # of one address, which all clients share here
+        "INGEST_HTTP_RATE_PER_S": "100000",  # per address, which all clients share here
     }
     command = [sys.executable, "-m", "ingest_assets", "serve", "--json"]
     with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL) as process:

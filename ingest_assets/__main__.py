@@ -1,5 +1,5 @@
 """`python -m ingest_assets`: the command line, where its script is not on the path."""
 
-from ingest_assets.cli import main
+from ingest_assets.interfaces.cli import main
 
 main()

@@ -1,7 +1,7 @@
-"""The log of calls: who called which tool, with what, and what became of it. It can only grow.
+"""The log of calls: who called which tool, with which arguments, and the outcome. It is append-only.
 
-What belongs here: appending and reading. What does not: what a call is (see `doors.mcp.calls`). Triggers of
-the database refuse a change or deletion of a row, whoever asks for it.
+What belongs here: appending and reading. What does not: what a call is (see `interfaces.mcp.calls`). Database
+triggers refuse to change or delete a row, whoever asks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ingest_assets.model import ConfigurationError, when
 Outcome = Literal["ok", "refused", "failed"]
 
 MAX_LISTED = 1_000
-MAX_VALUE = 300  # characters of a text among the arguments
+MAX_VALUE = 300  # characters of one text argument
 MAX_ARGUMENTS = 4_000  # characters of JSON
 MAX_MESSAGE = 500
 MAX_NAME = 200  # of who, transport and tool
@@ -32,8 +32,8 @@ _USER_INFO = re.compile(r"(://)[^/\s@]*@")  # https://user:password@host
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One call, as the log has it."""
+class LoggedCall:
+    """One logged call."""
 
     number: int
     at: str
@@ -55,7 +55,7 @@ def append(
     outcome: Outcome,
     message: str,
 ) -> None:
-    """Log a call, within the transaction of the connection: what a call writes and its log are one."""
+    """Log a call in the connection's transaction: what the call writes and its log are committed together."""
     row = {
         "at": time.time(),
         "who": _clean(who, MAX_NAME),
@@ -68,8 +68,10 @@ def append(
     connection.execute(tables.audit_log.insert(), [row])
 
 
-def read(ledger: Ledger, *, limit: int = 50, before: int | None = None, who: str | None = None) -> list[Call]:
-    """Calls, the newest first; those before a number, for the next page. Raises ConfigurationError."""
+def read(
+    ledger: Ledger, *, limit: int = 50, before: int | None = None, who: str | None = None
+) -> list[LoggedCall]:
+    """Calls, the newest first; `before` is a number, for the next page. Raises ConfigurationError."""
     if not 1 <= limit <= MAX_LISTED:
         raise ConfigurationError(f"The limit must be 1 to {MAX_LISTED:,}, not {limit}.")
     t = tables.audit_log
@@ -80,7 +82,7 @@ def read(ledger: Ledger, *, limit: int = 50, before: int | None = None, who: str
         query = query.where(t.c.who == who)
     with ledger.reading() as connection:
         return [
-            Call(
+            LoggedCall(
                 row.number,
                 when(row.at),
                 row.who,
@@ -95,7 +97,7 @@ def read(ledger: Ledger, *, limit: int = 50, before: int | None = None, who: str
 
 
 def arguments_text(arguments: Mapping[str, Any]) -> str:
-    """Arguments as JSON of a bounded length, without what may be a secret."""
+    """Arguments as JSON of bounded length, without possible secrets."""
     text = json.dumps(_bounded(arguments, 0))
     if len(text) <= MAX_ARGUMENTS:
         return text
@@ -122,5 +124,5 @@ def _bounded(value: Any, depth: int) -> Any:
 
 
 def _clean(text: str, limit: int) -> str:
-    """As a database takes it: without NULs and halves of characters."""
+    """Text that every database accepts: without NULs and lone surrogates."""
     return text[:limit].replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()

@@ -2,35 +2,67 @@
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import dagster as dg
 
-from ingest_assets.assets import source_assets
-from ingest_assets.automation.indexing_jobs import jobs_sensor
-from ingest_assets.automation.jobs import jobs
-from ingest_assets.automation.repositories import heads_sensor, repositories_schedule
-from ingest_assets.automation.schedules import audit_schedule, refresh_schedule
-from ingest_assets.automation.sensors import change_sensor
-from ingest_assets.catalog import CRM, SOURCES
-from ingest_assets.checks import source_checks
-from ingest_assets.resources import Ingest
-from ingest_assets.settings import load_settings
+from ingest_assets.orchestration.assets import source_assets
+from ingest_assets.orchestration.checks import source_checks
+from ingest_assets.orchestration.indexing_jobs import jobs_sensor
+from ingest_assets.orchestration.jobs import shared_jobs, source_jobs
+from ingest_assets.orchestration.resources import Ingest
+from ingest_assets.orchestration.schedules import audit_schedule, refresh_schedule
+from ingest_assets.orchestration.sensors import change_sensor
+from ingest_assets.settings import Settings, load_settings
+from ingest_assets.sources.definition import SourceDefinition
+from ingest_assets.sources.registry import load_sources
+
+log = logging.getLogger(__name__)
+
+
+class _OfSource(NamedTuple):
+    """What Dagster shows of one source."""
+
+    assets: Sequence[Any]
+    checks: Sequence[Any]
+    jobs: Sequence[Any]
+    schedule: Any
+    sensor: Any
 
 
 def build_defs(overrides: dict[str, Any] | None = None) -> dg.Definitions:
     """Everything, for production and, with settings replaced by `overrides`, for tests."""
     overrides = overrides or {}
-    settings = load_settings(**overrides)
+    settings, sources = load_settings(**overrides), load_sources()
+    sources.check_fields(settings)
+    made = sources.derive(lambda source: _of_source(source, settings))
+    for left_out in sources.left_out:
+        log.warning("%s", left_out)
+    jobs = [*(job for each in made for job in each.jobs), *shared_jobs(sources)]
     return dg.Definitions(
-        assets=[asset for source in SOURCES for asset in source_assets(source)],
-        asset_checks=[check for source in SOURCES for check in source_checks(source)],
-        jobs=jobs(),
-        schedules=[refresh_schedule(settings), repositories_schedule(settings), audit_schedule()],
-        sensors=[change_sensor(CRM.name, settings), heads_sensor(settings), jobs_sensor()],
+        assets=[asset for each in made for asset in each.assets],
+        asset_checks=[check for each in made for check in each.checks],
+        jobs=jobs,
+        schedules=[*(each.schedule for each in made), audit_schedule(sources)],
+        sensors=[
+            *(each.sensor for each in made),
+            *([jobs_sensor(sources, jobs)] if sources.with_jobs() else []),
+        ],
         resources={"ingest": Ingest(overrides=overrides)},
-        # Steps of a small graph in one process: a spawned step costs more than most refreshes.
+        # All steps run in one process: a process per step costs more than most refreshes.
         executor=dg.in_process_executor,
+    )
+
+
+def _of_source(source: SourceDefinition, settings: Settings) -> _OfSource:
+    return _OfSource(
+        assets=source_assets(source, settings),
+        checks=source_checks(source),
+        jobs=source_jobs(source),
+        schedule=refresh_schedule(source, settings),
+        sensor=change_sensor(source, settings),
     )
 
 

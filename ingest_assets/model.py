@@ -1,7 +1,7 @@
-"""The nouns that every room shares, and the failures they may end in.
+"""The data types that all rooms share, and the typed errors.
 
-What belongs here: plain, frozen data and the typed errors. What does not: anything that reads the
-environment, opens a file or imports another module of ours.
+What belongs here: plain, frozen data and errors. What does not: anything that reads the environment, opens a
+file or imports another of our modules.
 """
 
 from __future__ import annotations
@@ -9,17 +9,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple, Protocol, Self
+from typing import Any, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 Float32Array = NDArray[np.float32]
 IdentityKind = Literal["person", "organisation"]
-# Field: value, of a payload. A source of its own has fields of its own: a language, a symbol, a line.
-Attributes = Mapping[str, str | int]
+# A payload's fields and their values. A source adds fields of its own: a language, a symbol, a line.
+Scalar = str | int | float | bool
+Attributes = Mapping[str, Scalar | Sequence[str]]
+
+
+class Markdown(str):
+    """Text that a user interface renders; other strings are shown as they are."""
+
+    __slots__ = ()
 
 
 class IngestError(Exception):
@@ -39,11 +46,11 @@ class ItemError(IngestError):
 
 
 class NotPublishedError(IngestError):
-    """A collection was asked for that nothing has been published under yet."""
+    """Nothing has been published yet under the name of the collection."""
 
 
 class SourceUnavailableError(UnavailableError):
-    """A source could not be read to its end. It must never be taken for an empty one."""
+    """A source could not be read completely. It must never be mistaken for an empty one."""
 
 
 def digest_of(*parts: str | bytes | None) -> str:
@@ -63,7 +70,7 @@ def digest_of(*parts: str | bytes | None) -> str:
 
 
 def when(seconds: float) -> str:
-    """Seconds since 1970 as ISO 8601 in UTC, as people and clients read it."""
+    """Seconds since 1970 as ISO 8601 in UTC, for people and clients."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
@@ -76,39 +83,65 @@ class Identity:
     emails: tuple[str, ...] = ()
     phones: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()  # web sites or mail domains, for organisations
-    identifiers: tuple[
-        str, ...
-    ] = ()  # numbers that are one's own: national number, VAT number, customer number
+    identifiers: tuple[str, ...] = ()  # unique to the holder: national number, VAT number, customer number
     given_name: str = ""  # where the source keeps the parts of a name apart
     family_name: str = ""
-    birth_date: str = ""  # in whatever form
-    title: str = ""  # what a person does
+    birth_date: str = ""  # in any form
+    title: str = ""  # a person's job title
     organisation: str = ""  # a person's employer, by name
     address: str = ""  # street and number
     place: str = ""  # town
     postcode: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One record of a source, rendered: the unit that is chunked, and comes, changes and goes as a whole."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Common:
+    """What a document, each of its chunks, each of their points and each hit have in common.
+
+    A field that is added here, with a default, needs a migration of the tables `document` and `chunk`, and
+    another VERSION of `stages.records` and SCHEMA_VERSION of `collection.base`, so that existing rows and
+    points get it. Rows, payloads and hits are made from this definition. `filter` says how the field can be
+    filtered, and `about` describes that.
+    """
+
+    title: str
+    uri: str  # where people can open it
+    kind: str = field(
+        metadata={"filter": "keyword", "about": "Only documents of these kinds."}
+    )  # "person", "email", "meeting", ...
+    time: str | None = field(metadata={"filter": "time"})  # ISO 8601, when it happened
+
+
+COMMON = tuple(each.name for each in fields(Common))
+
+
+# What the points of every source carry. Everything else is an attribute of the source.
+COMMON_PAYLOAD = frozenset(
+    {*COMMON, "source", "document_id", "entity_ids", "text", "position", "start", "end", "digest"}
+)
+
+
+def common_of(holder: object) -> dict[str, Any]:
+    """The common fields of a document, a chunk's row, or whatever else has them as attributes."""
+    return {name: getattr(holder, name) for name in COMMON}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document(Common):
+    """One record of a source, rendered: the unit that is chunked, added, changed and removed as a whole."""
 
     id: str  # unique within its source and stable there, for example "people/42"
-    kind: str  # what a user filters by: "person", "email", "meeting", ...
-    title: str
-    uri: str  # where a person can look at it
-    time: str | None  # ISO 8601, when it happened
     context: tuple[tuple[str, str], ...]  # (label, value): the header lines that every chunk repeats
     body: str
     refs: tuple[str, ...] = ()  # ids of the documents (people, organisations) that it is about
     identity: Identity | None = None
-    attributes: Attributes = field(default_factory=dict)  # what its chunks' points carry besides
+    attributes: Attributes = field(default_factory=dict)  # points carry those that the source declares
 
 
-class SourceItem(NamedTuple):  # of which there are as many as records: a tuple is made in a third of the time
+class SourceItem(NamedTuple):  # one per record: creating a tuple takes a third of the time
     """What a source says should exist: an id, a digest of all it is rendered from, and how to render it.
 
-    `render` is only called for items whose digest is not the recorded one. It raises ItemError when
+    `render` is only called for items whose digest differs from the recorded one. It raises ItemError when
     the item cannot be rendered.
     """
 
@@ -117,33 +150,47 @@ class SourceItem(NamedTuple):  # of which there are as many as records: a tuple 
     render: Callable[[], Document]
 
 
+class SkippedItem(NamedTuple):
+    """Something that a source leaves out of the index on purpose."""
+
+    id: str  # the one that its document would have
+    reason: str  # one word, chosen by the source, such as "binary"
+    size: int | None = None  # bytes; None if there is nothing to measure
+    detail: str = ""
+
+
 class Source(Protocol):
-    """A system that documents come from."""
+    """A system, or a part of one, that documents come from."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def repaired(self) -> int:
-        """How many documents rendered since the last read began held text that had to be cleaned."""
+        """How many documents rendered since the last read began contained text that had to be cleaned."""
+        ...
+
+    @property
+    def skipped(self) -> Sequence[SkippedItem]:
+        """What the last read left out; complete once that read has finished."""
         ...
 
     def signature(self) -> str | None:
-        """A cheap token that differs whenever the content may have; None when it cannot be told cheaply."""
+        """A cheap token that changes whenever the content may have changed; None if there is no cheap one."""
         ...
 
     def read(self) -> AbstractContextManager[Iterator[SourceItem]]:
-        """Every item, once, of one consistent snapshot; in any order, streamed.
+        """Stream every item of one consistent snapshot, once, in any order.
 
-        Raises SourceUnavailableError (also in the middle) when it cannot be read to its end, and
-        ConfigurationError when it lacks a table or column that it should have.
+        Raises SourceUnavailableError, possibly midway, when the source cannot be read completely, and
+        ConfigurationError when it lacks a required table or column.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of a document that is embedded and found as one."""
+    """A piece of a document that is embedded and found as a unit."""
 
     id: str  # UUIDv5 of (source, document, content anchor)
     document_id: str
@@ -151,22 +198,22 @@ class Chunk:
     start: int  # offsets into the document's body, in characters, end exclusive
     end: int
     text: str  # what is embedded and shown: the header lines, then the piece of the body
-    attributes: Attributes = field(default_factory=dict)  # what its point carries besides, not embedded
+    attributes: Attributes = field(default_factory=dict)  # what its point also carries, not embedded
 
 
 class Chunker(Protocol):
-    """Cuts documents of one source."""
+    """Cuts the documents of one source into chunks."""
 
     @property
     def source(self) -> str: ...
 
     @property
     def fingerprint(self) -> str:
-        """Equal fingerprints, equal chunks for equal documents."""
+        """Equal fingerprints mean equal chunks for equal documents."""
         ...
 
     def chunks(self, document: Document) -> list[Chunk]:
-        """In order; their ids are derived from content."""
+        """The chunks of a document, in order. Their ids are derived from content."""
         ...
 
 
@@ -187,7 +234,7 @@ class SparseVectors:
 
 
 class DenseModel(Protocol):
-    """Text to dense vectors. Safe to create before a batch and to keep for a process."""
+    """Text to dense vectors. May be created before a batch and kept for the life of a process."""
 
     @property
     def identity(self) -> str:
@@ -234,7 +281,7 @@ class Outcomes:
     unchanged: int = 0
     removed: int = 0
     parked: int = 0
-    repaired: int = 0  # of those added or changed: text that held invalid characters and was cleaned
+    repaired: int = 0  # of those added or changed: text that had invalid characters and was cleaned
     sample: list[str] = field(default_factory=list)  # some of the items that moved, for people to look at
 
     @property

@@ -1,10 +1,10 @@
-"""The engine that every asset is made of.
+"""The engine that runs every asset.
 
 It works off the difference between what should exist and what is recorded as done, in bounded batches,
 each committed on its own.
 
-What belongs here: the order of things (lock, look, work, commit, park, settle), and nothing about any
-particular stage. A stage says what differs and how to mend it; see `Stage`.
+What belongs here: the order of steps (lock, compare, work, commit, park, record success), and nothing about
+any particular stage. A stage finds what differs and does the work; see `Stage`.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ R = TypeVar("R")
 
 Progress = Callable[[int], None]
 
-# Whoever started a run in this process and wants to show how far it is: called with the asset's name and
-# the number of items moved so far.
+# Shows the progress of a run that was started in this process: called with the asset's name and the number
+# of items moved so far.
 observer: ContextVar[Callable[[str, int], None] | None] = ContextVar("observer", default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How one reconciliation is asked for. The result does not depend on it, only what is looked at again."""
+    """The options of one reconciliation. They decide what is looked at again, never the result."""
 
-    rebuild: bool = False  # look at everything, whatever is recorded; the collection in a new generation
+    rebuild: bool = False  # look at everything, whatever is recorded; build a new generation
     retry_parked: bool = False
     lock_timeout_s: float = 600
     progress: Progress = lambda _moved: None
@@ -45,7 +45,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An item that could not be processed as it is, and is to be parked."""
+    """An item that could not be processed as it is, and must be parked."""
 
     item_id: str
     digest: str
@@ -54,42 +54,47 @@ class Refusal:
 
 @dataclass(slots=True)
 class Delta:
-    """What recording one step changed: counts, and the change of the stage's content digest."""
+    """What recording one step changed: counts, and the change in the stage's content digest."""
 
     outcomes: Outcomes = field(default_factory=Outcomes)
     content: int = 0
-    finished: list[str] = field(default_factory=list)  # ids that need no parking place any more
+    finished: list[str] = field(default_factory=list)  # ids that are no longer parked
 
     def add(self, item_id: str, *parts: str) -> None:
-        """An item is recorded now: `parts` are what its content digest is made of."""
+        """An item is now recorded. `parts` are what its content digest is made of."""
         self.content += content_of(item_id, *parts)
 
     def drop(self, item_id: str, *parts: str) -> None:
-        """An item that was recorded with `parts` is not any more."""
+        """An item that was recorded with `parts` is no longer recorded."""
         self.content -= content_of(item_id, *parts)
 
     def note(self, sample: Iterable[str]) -> None:
-        """Keep some names of what moved, for people to look at."""
+        """Keep the names of some items that moved, for people to look at."""
         room = SAMPLE_SIZE - len(self.outcomes.sample)
         self.outcomes.sample.extend(name for name, _ in zip(sample, range(room), strict=False))
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Work that is done and waits to be recorded, in one transaction."""
+    """Finished work, to be recorded in one transaction."""
 
     record: Callable[[sa.Connection], Delta]
     refused: Sequence[Refusal] = ()
 
 
 class Named(Protocol):
-    """Which stage of which source, by which pipeline."""
+    """Identifies a stage of a source, and its pipeline."""
 
     @property
     def source(self) -> str: ...
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def part(self) -> str:
+        """The part, for a stage that runs part by part; else "". Each part has its own rows."""
+        ...
 
     @property
     def fingerprint(self) -> str:
@@ -100,15 +105,15 @@ class Named(Protocol):
 class Stage(Named, Protocol):
     """One asset's work."""
 
-    def looks_at(self, connection: sa.Connection) -> str | None:
-        """Digest of all that the desired state derives from; None when it cannot be told cheaply.
+    def input_digest(self, connection: sa.Connection) -> str | None:
+        """Digest of all that the desired state derives from; None if there is no cheap one.
 
-        When it is what it was when the stage last ran to its end, there is nothing to do.
+        If it is unchanged since the stage last completed, there is nothing to do.
         """
         ...
 
     def steps(self, ledger: Ledger, session: sa.Connection, run: Run) -> Generator[Step]:
-        """Do the work that differs, step by step: what is new first, removals last.
+        """Work off the difference step by step: additions and changes first, removals last.
 
         `session` is the connection on which the steps are recorded, with its temporary tables; between
         two steps no transaction is open on it.
@@ -116,7 +121,7 @@ class Stage(Named, Protocol):
         ...
 
     def content(self, connection: sa.Connection) -> str:
-        """Digest of the stage's results as they are recorded: equal digests, equal results."""
+        """Digest of the stage's recorded results: equal digests mean equal results."""
         ...
 
     def total(self, connection: sa.Connection) -> int:
@@ -125,36 +130,37 @@ class Stage(Named, Protocol):
 
 
 def content_of(*parts: str) -> int:
-    """One item's part in its stage's content digest."""
+    """One item's share of its stage's content digest."""
     return int(digest_of(*parts), 16)
 
 
 def reconcile(stage: Stage, ledger: Ledger, run: Run | None = None) -> Outcomes:
-    """Bring what is recorded in step with what should exist, and say what became of every item.
+    """Bring what is recorded in step with what should exist. Returns the outcome of every item.
 
-    Raises what the stage raises; every step that was recorded before stays, and the next call goes on
-    from there.
+    Raises what the stage raises; steps recorded before that stay, and the next call continues from there.
     """
     run = run or Run()
     with ledger.lock(stage.source, run.lock_timeout_s):
         with ledger.reading() as connection:
-            looked_at = stage.looks_at(connection)
+            input_digest = stage.input_digest(connection)
             before = _stage_row(connection, stage)
-            waiting = run.retry_parked and count_parked(connection, stage.source, stage.name) > 0
+            waiting = run.retry_parked and _count_parked(connection, stage) > 0
         outcomes = Outcomes()
-        idle = before is not None and looked_at is not None and before.settled_on == looked_at
+        idle = (
+            before is not None and input_digest is not None and before.input_digest_at_success == input_digest
+        )
         if run.rebuild or waiting or not idle:
             idle = False
             run.begins()
-            # Closed at once when a step cannot be recorded, while its session and store are still there.
+            # If a step cannot be recorded, `steps` closes at once, while its session and store are open.
             with ledger.session() as session, closing(stage.steps(ledger, session, run)) as steps:
                 for step in steps:
                     outcomes += _commit(stage, session, step)
                     run.progress(outcomes.moved)
         with ledger.transaction() as connection:
             total = before.items if idle and before else stage.total(connection)
-            _settle(connection, stage, looked_at, total)
-            outcomes.parked = count_parked(connection, stage.source, stage.name)
+            _record_success(connection, stage, input_digest, total)
+            outcomes.parked = _count_parked(connection, stage)
             outcomes.unchanged = total - outcomes.added - outcomes.changed
     return outcomes
 
@@ -164,69 +170,70 @@ def _commit(stage: Stage, connection: sa.Connection, step: Step) -> Outcomes:
         delta = step.record(connection)
         _park(connection, stage, step.refused)
         if delta.finished:
-            scope = {"source": stage.source, "stage": stage.name}
-            delete_keys(connection, tables.parked, scope, "item_id", delta.finished)
+            delete_keys(connection, tables.parked, key_of(stage), "item_id", delta.finished)
         _record_content(connection, stage, delta)
     return delta.outcomes
 
 
 def _record_content(connection: sa.Connection, stage: Stage, delta: Delta) -> None:
     row = _stage_row(connection, stage)
-    if row is not None and not delta.content and row.settled_on is None:
+    if row is not None and not delta.content and row.input_digest_at_success is None:
         return
     content = ((int(row.content, 16) if row else 0) + delta.content) % (1 << 128)
-    values = {
-        "source": stage.source,
-        "stage": stage.name,
+    values = key_of(stage) | {
         "content": f"{content:032x}",
         "items": row.items if row else 0,
-        # Not settled from the first change on: a run that dies before its end must be gone on with.
-        "settled_on": None,
+        # Not up to date from the first change on: if this run dies, the next one must continue its work.
+        "input_digest_at_success": None,
         "last_success": row.last_success if row else None,
     }
     upsert(connection, tables.stage, [values])
 
 
-def _settle(connection: sa.Connection, stage: Stage, looked_at: str | None, items: int) -> None:
+def _record_success(connection: sa.Connection, stage: Stage, input_digest: str | None, items: int) -> None:
     row = _stage_row(connection, stage)
-    values = {
-        "source": stage.source,
-        "stage": stage.name,
+    values = key_of(stage) | {
         "content": row.content if row else f"{0:032x}",
         "items": items,
-        "settled_on": looked_at,
+        "input_digest_at_success": input_digest,
         "last_success": time.time(),
     }
     upsert(connection, tables.stage, [values])
 
 
 def _stage_row(connection: sa.Connection, stage: Named) -> Any:
-    query = sa.select(tables.stage).filter_by(source=stage.source, stage=stage.name)
+    query = sa.select(tables.stage).filter_by(**key_of(stage))
     return connection.execute(query).one_or_none()
 
 
-def is_settled(connection: sa.Connection, stage: Named, looked_at: str) -> bool:
-    """Whether the stage last ran to its end on just what it looks at now."""
+def is_up_to_date(connection: sa.Connection, stage: Named, input_digest: str) -> bool:
+    """Whether the stage last completed on exactly its current input."""
     row = _stage_row(connection, stage)
-    return row is not None and row.settled_on == looked_at
+    return row is not None and row.input_digest_at_success == input_digest
 
 
-def ended_well(connection: sa.Connection, stage: Named) -> bool:
-    """Whether the stage's last run came to its end, on whatever it looked at."""
+def last_success(connection: sa.Connection, stage: Named) -> float | None:
+    """When the stage last completed, in seconds since 1970; None if it never did."""
     row = _stage_row(connection, stage)
-    return row is not None and row.settled_on is not None
+    return None if row is None else row.last_success
 
 
-def content_sum(connection: sa.Connection, source: str, stage: str) -> str:
-    """The sum of the digests of a stage's items, of all its parts. 32 zeros when it never ran.
+def last_run_succeeded(connection: sa.Connection, stage: Named) -> bool:
+    """Whether the stage's last run completed, whatever its input was."""
+    row = _stage_row(connection, stage)
+    return row is not None and row.input_digest_at_success is not None
 
-    A stage that is run part by part is recorded under "name:part".
-    """
-    name = tables.stage.c.stage
-    parts = sa.and_(name > f"{stage}:", name < f"{stage};")
-    query = sa.select(tables.stage.c.content).where(
-        tables.stage.c.source == source, sa.or_(name == stage, parts)
-    )
+
+def key_of(stage: Named) -> dict[str, Any]:
+    """The columns that say which stage a row belongs to."""
+    return {"source": stage.source, "stage": stage.name, "part": stage.part}
+
+
+def content_sum(connection: sa.Connection, source: str, stage: str, part: str | None = None) -> str:
+    """The sum of the digests of a stage's items, of one part or of all. 32 zeros if it never ran."""
+    query = sa.select(tables.stage.c.content).filter_by(source=source, stage=stage)
+    if part is not None:
+        query = query.filter_by(part=part)
     return f"{sum(int(content, 16) for content in connection.scalars(query)) % (1 << 128):032x}"
 
 
@@ -234,7 +241,7 @@ def _park(connection: sa.Connection, stage: Stage, refused: Sequence[Refusal]) -
     now = time.time()
     t = tables.parked
     for refusal in refused:
-        key = {"source": stage.source, "stage": stage.name, "item_id": refusal.item_id}
+        key = key_of(stage) | {"item_id": refusal.item_id}
         earlier = connection.execute(sa.select(t.c.attempts, t.c.first_at).filter_by(**key)).one_or_none()
         attempts, first_at = (earlier.attempts, earlier.first_at) if earlier else (0, now)
         row = key | {
@@ -256,12 +263,18 @@ def count_parked(connection: sa.Connection, source: str, stage: str | None = Non
     return connection.scalar(query) or 0
 
 
+def _count_parked(connection: sa.Connection, stage: Named) -> int:
+    query = sa.select(sa.func.count()).select_from(tables.parked).filter_by(**key_of(stage))
+    return connection.scalar(query) or 0
+
+
 def is_parked(stage: Named, item_id: sa.ColumnElement[str], digest: sa.ColumnElement[str]) -> sa.Exists:
-    """SQL: the item is parked with this very content, under this very pipeline."""
+    """SQL: the item is parked with exactly this content and pipeline."""
     t = tables.parked
     return sa.exists().where(
         t.c.source == stage.source,
         t.c.stage == stage.name,
+        t.c.part == stage.part,
         t.c.item_id == item_id,
         t.c.digest == digest,
         t.c.fingerprint == stage.fingerprint,
@@ -271,9 +284,9 @@ def is_parked(stage: Named, item_id: sa.ColumnElement[str], digest: sa.ColumnEle
 def isolate(
     process: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T]
 ) -> Iterator[tuple[T, R | ItemError]]:
-    """Process a batch; when it is refused, halve it until the items at fault stand alone.
+    """Process a batch; if it is refused, halve it until each item at fault is alone.
 
-    Costs one call where nothing is wrong, about 2 log2(n) calls for one bad item among n.
+    Takes one call if nothing is wrong, about 2 log2(n) calls for one bad item among n.
     """
     try:
         results = process(items)

@@ -1,28 +1,27 @@
 """Every setting, read from the environment once. The only module that reads it.
 
-What belongs here: names, defaults, bounds and the sentences that say what is wrong with a value.
-`.env.example` documents each variable; a test holds the two together. A `.env` file in the working
-directory is read too; a real environment variable wins over it.
+What belongs here: names, defaults, bounds and the sentences that say what is wrong with a value. What does
+not: settings that only one source needs, which are a `SourceSettings` in its folder.
+
+`.env.example` documents each variable; a test compares the two. A `.env` file in the working directory is
+read too; a real environment variable wins over it.
 """
 
 from __future__ import annotations
 
 import re
-from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, PrivateAttr, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ingest_assets.model import ConfigurationError, digest_of
-
-_HOST_OR_ADDRESS = r"([\w-]+(\.[\w-]+)*|\[[0-9A-Fa-f:.]+\])"
+from ingest_assets.model import ConfigurationError
 
 
 def listed(value: str) -> tuple[str, ...]:
-    """The parts of a setting that are separated by commas."""
+    """The comma-separated parts of a setting."""
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
@@ -39,32 +38,50 @@ def _require_port(url: str) -> None:
     except ValueError:
         right = False
     if not right:
-        raise ValueError("must have a host, and a port from 1 to 65535 or none")
+        raise ValueError("must have a host, and a port from 1 to 65535 if any")
 
 
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
-# Who may do what over HTTP: NAME:TOKEN:SCOPE, several scopes joined by +. A token has the letters that HTTP
-# allows in one, and is too long to be guessed.
+# Who may do what over HTTP: NAME:TOKEN:SCOPE, several scopes joined by +. A token consists of characters
+# that HTTP allows in one, and is too long to guess.
 _API_TOKEN = re.compile(r"[\w.-]{1,64}:[A-Za-z0-9._~/=-]{20,256}:(read|ingest|write)(\+(read|ingest|write))*")
 
-SAMPLE_CRM = "sample-crm.sqlite"
 
-
-class Settings(BaseSettings):
-    """The product's settings. Field names in upper case are the environment variables."""
+class FromEnvironment(BaseSettings):
+    """Settings whose field names in upper case are the environment variables."""
 
     model_config = SettingsConfigDict(
         env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
     )
 
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:
+        """Read the environment. Raises ConfigurationError naming every variable that is wrong."""
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            raise ConfigurationError(_explain(cls, error)) from None
+
+
+class SourceSettings(FromEnvironment):
+    """The settings of one source, which declares them; read when first needed."""
+
+
+S = TypeVar("S", bound=SourceSettings)
+
+
+class Settings(FromEnvironment):
+    """The settings that all sources share."""
+
+    # Values given for the settings of sources, and those settings once they have been read.
+    _given: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _of_sources: dict[type[SourceSettings], SourceSettings] = PrivateAttr(default_factory=dict)
+
     # Where things are
     ingest_home: Path = Path(".ingest")
     dagster_home: Path | None = None
     ingest_ledger_url: SecretStr | None = None
-    crm_db_path: Path | None = None
-    crm_mapping_path: Path | None = None
-    crm_max_document_chars: int = Field(default=5_000_000, ge=1_000)
 
     # The collection
     qdrant_url: HttpUrl | None = None
@@ -91,26 +108,11 @@ class Settings(BaseSettings):
     ingest_chunk_overlap: int = Field(default=0, ge=0)
     ingest_chunk_unit: Literal["characters", "tokens"] = "characters"
 
-    # Who is who
+    # Entity resolution
     ingest_entity_decisions: Path | None = None
     ingest_entity_labels: Path | None = None
     ingest_match_memory_mib: int = Field(default=1_024, ge=128, le=1_048_576)
     ingest_match_threads: int = Field(default=2, ge=1, le=256)
-
-    # Repositories
-    ingest_repository_protocols: str = "https"
-    ingest_repository_hosts: str = ""
-    ingest_repository_private_addresses: bool = False
-    ingest_repository_roots: str = ""
-    ingest_repository_ca_file: Path | None = None
-    ingest_repository_tokens: SecretStr | None = None
-    ingest_repository_ssh_keys: str = ""
-    ingest_repository_known_hosts: Path | None = None
-    ingest_repository_shallow: bool = True
-    ingest_repository_ignore: str = ""
-    ingest_repository_max_mib: int = Field(default=100, ge=1, le=102_400)
-    ingest_repository_file_max_kib: int = Field(default=1_024, ge=1, le=102_400)
-    ingest_repository_timeout_s: float = Field(default=300, gt=0, le=86_400)
 
     # Background indexing jobs
     max_concurrent_indexing_jobs: int = Field(default=2, ge=1, le=64)
@@ -119,15 +121,13 @@ class Settings(BaseSettings):
     progress_update_interval_seconds: float = Field(default=2, gt=0, le=60)
     cancellation_check_interval_seconds: float = Field(default=5, gt=0, le=60)
 
-    # Doors
-    ingest_mcp_user: str = Field(default="", max_length=200)
-
     # Freshness
     crm_ingest_sync_interval_min: int = Field(default=60, ge=1, le=1_440)
     crm_sensor_interval_s: int = Field(default=30, ge=5, le=86_400)
     ingest_lock_timeout_s: float = Field(default=600, ge=0)
 
-    # The HTTP door
+    # HTTP and MCP
+    ingest_mcp_user: str = Field(default="", max_length=200)
     ingest_http_host: str = "127.0.0.1"
     ingest_http_port: int = Field(default=8_765, ge=0, le=65_535)
     ingest_api_tokens: SecretStr | None = None
@@ -137,42 +137,6 @@ class Settings(BaseSettings):
     ingest_http_search_workers: int = Field(default=2, ge=0, le=64)
     ingest_http_search_queue: int = Field(default=64, ge=0, le=10_000)
     ingest_http_max_streams: int = Field(default=64, ge=1, le=10_000)
-
-    @field_validator("ingest_dense_model")
-    @classmethod
-    def _known_model_kind(cls, value: str) -> str:
-        kind, _, name = value.partition(":")
-        if value and not (value == "bundled" or (kind in {"fastembed", "endpoint"} and name)):
-            raise ValueError("must be bundled, fastembed:MODEL or endpoint:MODEL")
-        return value
-
-    @field_validator("ingest_repository_protocols")
-    @classmethod
-    def _known_protocols(cls, value: str) -> str:
-        if not set(listed(value)) <= {"https", "http", "ssh", "file"}:
-            raise ValueError("must be some of https, http, ssh and file, separated by commas")
-        return value
-
-    @field_validator("ingest_repository_hosts")
-    @classmethod
-    def _host_names(cls, value: str) -> str:
-        if not all(re.fullmatch(rf"(\*\.)?{_HOST_OR_ADDRESS}", host) for host in listed(value)):
-            raise ValueError("must be names of hosts, or *.example.com, separated by commas")
-        return value
-
-    @field_validator("ingest_repository_ssh_keys")
-    @classmethod
-    def _keys_of_hosts(cls, value: str) -> str:
-        if not all(re.fullmatch(rf"{_HOST_OR_ADDRESS}(:\d+)?(/[^=]+)?=/.+", pair) for pair in listed(value)):
-            raise ValueError("must be HOST=FILE or HOST/PATH=FILE, with absolute files, separated by commas")
-        return value
-
-    @field_validator("ingest_repository_roots")
-    @classmethod
-    def _absolute_folders(cls, value: str) -> str:
-        if not all(Path(folder).is_absolute() for folder in listed(value)):
-            raise ValueError("must be absolute folders, separated by commas")
-        return value
 
     @field_validator("ingest_chunk_overlap")
     @classmethod
@@ -212,13 +176,32 @@ class Settings(BaseSettings):
             _require_port(value.get_secret_value())
         return value
 
-    @cached_property
-    def crm_path(self) -> Path | None:
-        """The CRM to read: CRM_DB_PATH, else the sample CRM in INGEST_HOME if there is one."""
-        if self.crm_db_path is not None:
-            return self.crm_db_path
-        sample = self.ingest_home / SAMPLE_CRM
-        return sample if sample.exists() else None
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+        self._given = {name: value for name, value in values.items() if name not in type(self).model_fields}
+
+    def of(self, kind: type[S]) -> S:
+        """The settings of a source. Raises ConfigurationError naming every variable that is wrong."""
+        if kind not in self._of_sources:
+            given = {
+                name: value
+                for name, value in self._given.items()
+                if name in kind.model_fields or name == "_env_file"
+            }
+            self._of_sources[kind] = kind.load(**given)
+        found = self._of_sources[kind]
+        assert isinstance(found, kind)
+        return found
+
+    @property
+    def refresh_interval_min(self) -> int:
+        """Between two scheduled refreshes. The variable keeps the name that users know."""
+        return self.crm_ingest_sync_interval_min
+
+    @property
+    def sensor_interval_s(self) -> int:
+        """Between two checks of whether a source has changed."""
+        return self.crm_sensor_interval_s
 
     @property
     def ledger_url(self) -> str:
@@ -229,29 +212,23 @@ class Settings(BaseSettings):
 
     @property
     def dense_model_name(self) -> str:
-        """The dense model: as named, else the endpoint where one is configured, else the bundled one."""
+        """The dense model: the one named, else the endpoint's if one is configured, else the bundled one."""
         return self.ingest_dense_model or ("endpoint:default" if self.spark_control_url else "bundled")
-
-    @property
-    def identity(self) -> str:
-        """A digest of every value, to key caches by. Reveals nothing."""
-        values = self.model_dump().values()
-        return digest_of(*(v.get_secret_value() if isinstance(v, SecretStr) else repr(v) for v in values))
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read the environment. Raises ConfigurationError naming every variable that is wrong."""
-    try:
-        return Settings(**overrides)
-    except ValidationError as error:
-        raise ConfigurationError(_explain(error)) from None
+    """Read the environment. Raises ConfigurationError naming every variable that is wrong.
+
+    `overrides` replaces single values, including those of sources.
+    """
+    return Settings.load(**overrides)
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(kind: type[FromEnvironment], error: ValidationError) -> str:
     lines = ["The settings are wrong:"]
     for e in error.errors():
         name = str(e["loc"][0])
-        field = Settings.model_fields.get(name)
+        field = kind.model_fields.get(name)
         secret = field is not None and "SecretStr" in str(field.annotation)
         # A URL may hold a password before its @.
         shown = re.sub(r"^(\w+://)?.*@", r"\1(hidden)@", str(e["input"]), flags=re.DOTALL)

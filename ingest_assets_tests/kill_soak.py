@@ -1,11 +1,11 @@
-"""Kill the product's processes at random moments: every job must end settled and true all the same.
+"""Kill the product's processes at random moments: every job must still end, with a correct status.
 
     python -m ingest_assets_tests.kill_soak --seed 1 --minutes 10
 
-In a round jobs are started and cancelled and commits pushed, while any process of the product may be killed,
-or all of them; then everything is started again and has to come to rest. Prints the seed of each round and
-what is done in it; a round that breaks a promise ends in an assertion, and the exit status is 1. A seed says
-what is done, not at which moment of the work: that is the machine's.
+In a round, jobs are started and cancelled and commits are pushed, while any process of the product may be
+killed, or all of them; then everything is started again and has to come to rest. Prints the seed of each
+round and what is done in it; a round that breaks a promise ends in an assertion, and the exit status is 1. A
+seed determines what is done, but not at which moment of the work: that depends on the machine.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ import time
 from pathlib import Path
 from random import Random
 
+from ingest_assets.sources.repositories.kept import repositories_of
 from ingest_assets.stages.audit import audit
-from ingest_assets_tests.built import ROOT, Home
 from ingest_assets_tests.sources.repositories.repos import TestRepo
-from ingest_assets_tests.standing import SETTLED, Standing, standing
+from ingest_assets_tests.support.built_index import ROOT, Home
+from ingest_assets_tests.support.processes import ENDED, RunningProduct, running_product
 
 ROUND_S = 40.0
 REST_S = 200.0
 NAMES = ("crank", "wheel", "spoke")
-# Dagster gives runs minutes to begin and to end; a round has not that many.
+# Dagster gives runs minutes to begin and to end, which is longer than a round.
 HASTE = {
     "start_timeout_seconds: 300": "start_timeout_seconds: 30\n  cancel_timeout_seconds: 30",
     "poll_interval_seconds: 30": "poll_interval_seconds: 5",
@@ -51,8 +52,8 @@ def home_in(folder: Path) -> Home:
 class Round:
     """One home, from its start to its rest."""
 
-    def __init__(self, stand: Standing, code: Path, random: Random) -> None:
-        self.stand, self.random = stand, random
+    def __init__(self, product: RunningProduct, code: Path, random: Random) -> None:
+        self.product, self.random = product, random
         self.repositories = {name: TestRepo(code / name) for name in NAMES}
         self.files: dict[str, int] = {}
         self.jobs: list[str] = []
@@ -69,56 +70,58 @@ class Round:
 
     def start(self) -> None:
         repository, force = self.repositories[self.random.choice(NAMES)], self.random.random() < 0.2
-        self.jobs.append(self.stand.start_job(repository.path, force_reindex=force))
+        self.jobs.append(self.product.start_job(repository.path, force_reindex=force))
         say("started", self.jobs[-1], "of", repository.path.name)
 
     def cancel(self) -> None:
-        active = [job for job in self.jobs if self.stand.job(job)["status"] not in SETTLED]
+        active = [job for job in self.jobs if self.product.job(job)["status"] not in ENDED]
         if active:
             job = self.random.choice(active)
             say("cancelled", job)
-            self.stand.ask("POST", f"/jobs/{job}/cancel")
+            self.product.ask("POST", f"/jobs/{job}/cancel")
 
     def kill_one(self) -> None:
-        processes = self.stand.processes()
+        processes = self.product.processes()
         youngest = max(processes, key=lambda process: process.create_time())  # often one that works on a run
         victim = self.random.choice([youngest, self.random.choice(processes)])
         say("killed", " ".join(victim.cmdline())[-80:])
-        self.stand.kill(victim)
+        self.product.kill(victim)
 
     def kill_all(self) -> None:
         say("killed all")
-        self.stand.kill(*self.stand.processes())
+        self.product.kill(*self.product.processes())
 
     def disturb(self) -> None:
         acts = [self.start, lambda: self.push(self.random.choice(NAMES)), self.cancel]
         kills = [self.kill_one, self.kill_all]
         end = time.monotonic() + ROUND_S
         while time.monotonic() < end:
-            self.stand.start()
+            self.product.start()
             self.random.choices([*acts, *kills], [4, 2, 1, 4, 1])[0]()
             time.sleep(self.random.uniform(0, 3))  # so that work goes on between two disturbances
 
     def rest(self) -> None:
-        self.stand.start()
+        self.product.start()
         for job in dict.fromkeys(self.jobs):
-            ended = self.stand.wait_for(job, REST_S)
+            ended = self.product.wait_for(job, REST_S)
             say(job, ended["status"], ended["error_message"] or "")
-        last = {name: self.stand.start_job(repo.path) for name, repo in self.repositories.items()}
+        last = {name: self.product.start_job(repo.path) for name, repo in self.repositories.items()}
         for name, job in last.items():
-            ended = self.stand.wait_for(job, REST_S)
+            ended = self.product.wait_for(job, REST_S)
             assert (ended["status"], ended["files_indexed"]) == ("completed", self.files[name]), ended
-        self.stand.wait(self.stand.runs_ended, REST_S)
-        with self.stand.home.bench() as bench:
+        self.product.wait(self.product.runs_ended, REST_S)
+        with self.product.home.bench() as bench:
             counts = audit(bench.published("repositories"), bench.ledger)
             assert counts.agrees, counts
             assert counts.expected >= sum(self.files.values())
-            kept = {one.location: bench.repositories.files(one.id) for one in bench.repositories.all()}
+            kept = {
+                one.location: repositories_of(bench).files(one.id) for one in repositories_of(bench).all()
+            }
         assert kept == {str(repo.path): self.files[name] for name, repo in self.repositories.items()}
 
 
 def say(*what: object) -> None:
-    print(time.strftime("%H:%M:%S"), *what, flush=True)  # noqa: T201  # what a soak is run for
+    print(time.strftime("%H:%M:%S"), *what, flush=True)  # noqa: T201 - a command: it prints
 
 
 def main() -> None:
@@ -129,13 +132,13 @@ def main() -> None:
     end, seed = time.monotonic() + given.minutes * 60, given.seed
     while time.monotonic() < end:
         say("seed", seed)
-        with tempfile.TemporaryDirectory() as folder, standing(home_in(Path(folder))) as stand:
-            stand.start()
-            one = Round(stand, Path(folder) / "code", Random(seed))
+        with tempfile.TemporaryDirectory() as folder, running_product(home_in(Path(folder))) as product:
+            product.start()
+            one = Round(product, Path(folder) / "code", Random(seed))
             one.disturb()
             one.rest()
         seed += 1
-    say("every job ended settled and true")
+    say("every job ended with a correct status")
 
 
 if __name__ == "__main__":

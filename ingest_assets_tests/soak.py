@@ -13,8 +13,8 @@ import time
 
 from hypothesis import HealthCheck, given, seed, settings
 
-from ingest_assets_tests.engines import Engines
-from ingest_assets_tests.histories import Operation, histories, run_history, small_batches
+from ingest_assets_tests.support.engines import Engines
+from ingest_assets_tests.support.histories import Operation, histories, run_history, small_batches
 
 ROUND = {"server": 100, "embedded": 25}
 

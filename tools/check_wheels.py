@@ -1,7 +1,7 @@
 """Check that every dependency of the product has wheels for every platform that its users have.
 
 Asks the registry that pip is set up for, through `uv pip compile` of the lock file, for each platform and
-Python version, with building from source forbidden. Exit status 1 names what is missing.
+Python version, with building from source forbidden. Prints what is missing, with exit status 1.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COMMAND = "-m uv pip compile requirements.lock --only-binary :all: --no-deps --q
 
 
 def main() -> int:
-    """Print a line a platform and Python version; return the exit status."""
+    """Print a line per platform and Python version; return the exit status."""
     failed = 0
     for platform, python in itertools.product(PLATFORMS, PYTHONS):
         arguments = [*COMMAND.split(), "--python-platform", platform, "--python-version", python]

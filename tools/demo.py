@@ -1,6 +1,6 @@
 """`make demo`: from nothing to a searchable index, and what a change costs. Every command is shown as typed.
 
-Works on the sample CRM in INGEST_HOME only: it refuses to run where the settings name real systems.
+Works on the sample CRM in INGEST_HOME only: it refuses to run if the settings name real systems.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import textwrap
 from typing import Any
 
 from ingest_assets.model import IngestError
-from ingest_assets.settings import SAMPLE_CRM, load_settings
+from ingest_assets.settings import load_settings
 from ingest_assets.sources.crm.sample import edit_sample
+from ingest_assets.sources.crm.settings import SAMPLE, CrmSettings
 from tools import demo_people as people
 
 DOCUMENTS, SEED = 2_000, 7
@@ -25,14 +26,21 @@ QUESTION = "they may cancel because the new price is too high"
 def main() -> None:
     """Run the demo. Ends at the first command that fails, with its status."""
     settings = load_settings()
-    names = ("crm_db_path", "crm_mapping_path", "qdrant_url", "spark_control_url", "ingest_ledger_url")
-    real = [name.upper() for name in names if getattr(settings, name) is not None]
+    crm_settings = settings.of(CrmSettings)
+    real_systems = {
+        "CRM_DB_PATH": crm_settings.crm_db_path,
+        "CRM_MAPPING_PATH": crm_settings.crm_mapping_path,
+        "QDRANT_URL": settings.qdrant_url,
+        "SPARK_CONTROL_URL": settings.spark_control_url,
+        "INGEST_LEDGER_URL": settings.ingest_ledger_url,
+    }
+    real = [name for name, value in real_systems.items() if value is not None]
     if real:
         raise IngestError(
             f"The demo works on sample data only, but {', '.join(real)} is set (in the environment or in "
             ".env). To index your own CRM run `ingest build`; to see the demo, unset it."
         )
-    crm = settings.ingest_home / SAMPLE_CRM
+    crm = settings.ingest_home / SAMPLE
 
     say("1. A sample CRM: people, organisations, e-mails, meetings, calls, notes, opportunities.")
     ingest("sample", "crm", "--documents", str(DOCUMENTS), "--seed", str(SEED), "--overwrite")
@@ -40,7 +48,7 @@ def main() -> None:
     print(f"And {first.name} ({first.document_id}) is entered a second time, as {second.document_id}.")
 
     say("2. Build the search index: a job of seven assets, run through Dagster.")
-    print("The sample comes with its truth: who is who. A check compares it with what was found.")
+    print("The sample comes with the true entities. A check compares them with what was found.")
     os.environ["INGEST_ENTITY_LABELS"] = str(crm.with_name(f"{crm.name}.truth.csv"))
     ingest("build")
 
@@ -48,9 +56,9 @@ def main() -> None:
     for mode in ("dense", "sparse", "hybrid"):
         ingest("search", QUESTION, "--mode", mode, "--limit", "2")
 
-    say("4. Who is who: records that are one person, and why.")
-    ingest("entity", "show", people.double(crm).document_id)
-    print(f"\n{first.name} is still two: of the second card only the name is known, and namesakes exist.")
+    say("4. Entity resolution: records that are one person, and why.")
+    ingest("entity", "show", people.duplicate(crm).document_id)
+    print(f"\n{first.name} is still two entities: the second card has only the name, and namesakes exist.")
     ingest("entity", "search", first.name)
     ids = [entity_of(person) for person in (first, second)]
 
@@ -62,19 +70,19 @@ def main() -> None:
     print(f"{first.name} is promoted, and the second card gets the address and telephone of the first.")
     print(textwrap.fill(f"Documents that differ now: {', '.join(sorted(touched))}.", 110))
 
-    say("6. Refresh: only those move. All else is counted as unchanged, and nothing else is embedded.")
+    say("6. Refresh: only those move. Everything else is counted as unchanged, and is not embedded.")
     counts = refresh_counts(ingest("refresh", "--json", show=False))
     print(counts.table)
     if counts.moved != len(touched):
         raise IngestError(f"{len(touched)} documents differ, but {counts.moved} moved.")
     print(f"\n{len(touched)} documents differ and {counts.moved} moved.")
 
-    say(f"7. {first.name} is one now: the id stayed through the edit, and the second card's leads to it.")
+    say(f"7. {first.name} is one entity now. Its id stayed through the edit; the second card's leads to it.")
     if {entity_of(first), entity_of(second)} != {ids[0]}:
         raise IngestError(f"{first.document_id} and {second.document_id} should be the entity {ids[0]}.")
     ingest("entity", "show", ids[1])
     ingest("entity", "why", first.document_id, second.document_id)
-    print("\nThe id that ended still finds its documents, and those of the whole person:")
+    print("\nThe retired id still finds its documents, and all others of that person:")
     ingest("search", "trade fair", "--filter", f"entity_ids={ids[1]}", "--limit", "2")
 
     say("8. Audit: every point of the index against what should be there.")
@@ -91,7 +99,7 @@ def entity_of(person: people.Person) -> str:
 
 
 class refresh_counts:  # noqa: N801 - reads as the function it is used as
-    """What a refresh moved, as a table, and how many records of the source that were."""
+    """What a refresh moved, as a table, and how many of the source's records that is."""
 
     COLUMNS = ("added", "changed", "unchanged", "removed", "parked")
 

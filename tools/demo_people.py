@@ -1,4 +1,4 @@
-"""The people of the demo: a double that the truth knows, and a second card that nobody can tell yet.
+"""The people of the demo: a known duplicate, and a second card that cannot be resolved yet.
 
 What belongs here: choosing them, and the edits in the sample CRM that tell the story of one entity.
 """
@@ -26,8 +26,8 @@ class Person:
         return f"people/{self.number}"
 
 
-def double(crm: Path) -> Person:
-    """The first person who has a second record, by the sample's truth."""
+def duplicate(crm: Path) -> Person:
+    """The first person who has a second record, by the sample's true entities."""
     records = defaultdict(list)
     for record, original in _truth(crm):
         records[original].append(record)
@@ -52,7 +52,7 @@ def second_card(crm: Path) -> tuple[Person, Person]:
 
 
 def fill_in(crm: Path, first: Person, second: Person) -> None:
-    """The second card gets the first one's work address and telephone: now it can be told who it is."""
+    """The second card gets the first one's work address and telephone: now it can be resolved."""
     with _opened(crm) as connection:
         connection.execute(
             "UPDATE people SET second_email = email, (email, phone, organisation_id) = "
@@ -62,7 +62,7 @@ def fill_in(crm: Path, first: Person, second: Person) -> None:
 
 
 def promote(crm: Path, person: Person) -> None:
-    """An edit that leaves alone who a record is of."""
+    """An edit that does not change who a record is about."""
     with _opened(crm) as connection:
         connection.execute("UPDATE people SET title = 'Managing Director' WHERE id = ?", (person.number,))
 
@@ -84,7 +84,7 @@ def _person(connection: sqlite3.Connection, number: int) -> Person:
 
 
 def _reachable(connection: sqlite3.Connection, record: str) -> bool:
-    """Whether a record has what it can be told by, and a name that nobody else has."""
+    """Whether a record has an e-mail address, a telephone, and a name that nobody else has."""
     query = (
         "SELECT 1 FROM people AS p WHERE id = ? AND email IS NOT NULL AND phone IS NOT NULL "
         "AND (SELECT count(*) FROM people WHERE name = p.name) = 1"

@@ -1,6 +1,6 @@
 """Make the lock files: exact versions with hashes for every platform, without any registry's address.
 
-requirements.lock holds what runs, requirements-dev.lock what `make` installs: the same and the tools.
+requirements.lock holds what runs, requirements-dev.lock what `make` installs: that and the tools.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ HEADER = "# Made by `make lock` from pyproject.toml. Do not edit.\n"
 def main() -> None:
     """Write both files."""
     for output, extra in (("requirements-dev.lock", "--extra dev"), ("requirements.lock", "")):
-        # The runtime's versions are those that were tested.
+        # What runs has the versions that were tested.
         constraint = "" if extra else "--constraint requirements-dev.lock"
         arguments = f"-m {COMMAND} {QUIET} {extra} {constraint}".split()
         result = subprocess.run([sys.executable, *arguments], check=True, capture_output=True, text=True)

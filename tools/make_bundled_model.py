@@ -1,4 +1,4 @@
-r"""Makes the dense model that ships with the package: a table of token vectors out of all-MiniLM-L6-v2.
+r"""Makes the dense model that ships with the package: token vectors distilled from all-MiniLM-L6-v2.
 
 What belongs here: the distillation, the file formats, and the measurement that says how good it is. Run it as
 
@@ -10,7 +10,7 @@ The same inputs give the same files on the same machine. It takes half a minute 
 
 1. The teacher embeds every token of its vocabulary alone, as `[CLS] token [SEP]`.
 2. The vectors are whitened over the tokens that the corpora hold, weighted by the logarithm of how many
-   passages hold them, and brought to unit length.
+   passages hold them, and scaled to unit length.
 3. Each is multiplied by idf^1.5, the idf estimated from the corpora's passages.
 4. int8 rows and whole weights of 1 to 255. At fastembed's limit of 512 tokens a text, every sum of such
    products stays below 2^24, so float32 adds them exactly: a vector does not depend on the batch that it was
@@ -177,7 +177,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder to write the model into")
     parser.add_argument("--corpus", type=Path, action="append", default=[], help="text to take the idf from")
     parser.add_argument(
-        "--evaluate", type=Path, help="SciFact folder; alone, it measures the model that is there"
+        "--evaluate", type=Path, help="SciFact folder; without --corpus, it measures the existing model"
     )
     args = parser.parse_args()
     if args.corpus:

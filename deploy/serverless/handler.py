@@ -14,10 +14,10 @@ the input in its body (base64 or not) or its query, which is answered as a gatew
 
 Deploying: install the project (`pip install .`) and this folder into the image, and name
 `deploy.serverless.handler.handler` as the function; for RunPod, `runpod.serverless.start({"handler":
-handler})`. Public hosts over https may be fetched, nothing else; make a `Handler` with another `Policy` for
-tokens, an allow-list of hosts, or other limits. It needs a writable temporary folder with room for the
-repository (100 MiB by default), which it empties after each call. Platforms bound their answers (Lambda:
-6 MB, chunks' texts included): larger repositories are for the HTTP stream or a background job.
+handler})`. Only public hosts over https may be fetched; make a `Handler` with another `Policy` for tokens, an
+allow-list of hosts, or other limits. It needs a writable temporary folder with room for the repository
+(100 MiB by default), which it empties after each call. Platforms limit the size of answers (Lambda: 6 MB,
+including the texts of the chunks): larger repositories need the HTTP stream or a background job.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ingest_assets.catalog import REPOSITORIES
 from ingest_assets.chunking.code import CodeChunker
-from ingest_assets.chunking.prose import Budget
-from ingest_assets.jobs.events import NAMESPACE, Context, Event, summary_of
-from ingest_assets.jobs.ingest import Chunker, failure_in, ingest_events, stream
-from ingest_assets.model import ConfigurationError, IngestError, UnavailableError, digest_of
+from ingest_assets.chunking.prose import ChunkBudget
+from ingest_assets.jobs.events import NAMESPACE, Context, JobEvent, summary_of
+from ingest_assets.jobs.streaming import failure_in, stream
+from ingest_assets.model import Chunker, ConfigurationError, IngestError, UnavailableError, digest_of
 from ingest_assets.sources.repositories.fetch import FetchLimits
 from ingest_assets.sources.repositories.mirror import Mirror
 from ingest_assets.sources.repositories.origin import checked_ref, parse_origin
 from ingest_assets.sources.repositories.policy import Policy
 from ingest_assets.sources.repositories.source import RepositorySource
+from ingest_assets.sources.repositories.streaming import ingest_events
 from ingest_assets.sources.repositories.tree import TreeLimits
 
 TIMEOUT_S = 300.0
-# Of the time that the platform leaves: for the answer itself to be written and sent.
+# Reserved, of the time that the platform leaves, to write and send the answer.
 ANSWER_S = 2.0
 CHUNK_CHARS = 1_000  # as INGEST_CHUNK_SIZE is by default
 MAX_BODY = 65_536  # characters of a body; the input is two short texts
@@ -59,8 +59,8 @@ Response = dict[str, Any]
 
 
 def code_chunker() -> Chunker:
-    """What files are cut with. Chunks have the ids that they have in an index of the default settings."""
-    return CodeChunker(REPOSITORIES.name, Budget(CHUNK_CHARS))
+    """The chunker for files. Chunks have the ids that they have in an index with default settings."""
+    return CodeChunker("repositories", ChunkBudget(CHUNK_CHARS))
 
 
 class Request(NamedTuple):
@@ -83,9 +83,9 @@ class Handler:
     clock: Callable[[], float] = time.monotonic
 
     def __call__(self, event: Any, context: Any = None) -> Response:
-        """Never raises: whatever happens is an answer of status "error"."""
+        """Never raises: any failure is an answer with status "error"."""
         by_gateway = _is_gateway(event)
-        events: list[Event] = []
+        events: list[JobEvent] = []
         try:
             seconds = self._time_left(context)
             message = self._run(_request(event, context), seconds, events)
@@ -94,9 +94,9 @@ class Handler:
             status, message = HTTPStatus.BAD_REQUEST, str(error)
         except IngestError as error:
             status, message = HTTPStatus.BAD_GATEWAY, str(error)
-        # The platform would retry a function that raises, and bill for it; what it was is in the log only.
-        except Exception as error:  # noqa: BLE001 - the platform gets an answer, whatever it is
-            _log.exception("A call failed in a way that was not foreseen.")
+        # The platform would retry a function that raises, and bill for it; the cause is only in the log.
+        except Exception as error:  # noqa: BLE001 - the platform always gets an answer
+            _log.exception("A call failed unexpectedly.")
             status, message = HTTPStatus.INTERNAL_SERVER_ERROR, f"Unexpected {type(error).__name__}."
         if message is None:
             answer: Response = {"status": "success", "summary": summary_of(events[-1:]), "events": events}
@@ -105,15 +105,15 @@ class Handler:
         return _gateway_answer(status, answer) if by_gateway else answer
 
     def _time_left(self, context: Any) -> float:
-        """Seconds for the work: ours, or what the platform leaves, where that is less."""
+        """Seconds for the work: our limit, or what the platform leaves if that is less."""
         remaining = getattr(context, "get_remaining_time_in_millis", None)
         if not callable(remaining):
             return self.timeout_s
         left: float = remaining() / 1000
         return min(self.timeout_s, left - min(ANSWER_S, left / 10))
 
-    def _run(self, request: Request, seconds: float, events: list[Event]) -> str | None:
-        """Fill `events`; why it failed, or None. Raises IngestError before there are events."""
+    def _run(self, request: Request, seconds: float, events: list[JobEvent]) -> str | None:
+        """Fill `events`. Returns why it failed, or None. Raises IngestError if there are no events yet."""
         ends = self.clock() + seconds
         origin = parse_origin(request.repo_url, self.policy)
         ref = checked_ref(request.git_ref)
@@ -121,7 +121,7 @@ class Handler:
 
         def check() -> None:
             if self.clock() >= ends:
-                raise UnavailableError(f"The time is up: the repository takes over {seconds:.0f} s.")
+                raise UnavailableError(f"The time is up: the repository takes more than {seconds:.0f} s.")
 
         check()
         with tempfile.TemporaryDirectory(prefix="ingest-") as workspace:
@@ -131,7 +131,7 @@ class Handler:
             check()
             left = min(self.tree_limits.seconds, ends - self.clock())
             source = RepositorySource(
-                REPOSITORIES.name,
+                "repositories",
                 mirror,
                 prefix=f"{origin.id}/",
                 ref=ref,
@@ -149,7 +149,7 @@ handler = Handler()
 
 
 def _request(event: Any, context: Any) -> Request:
-    """Raises ConfigurationError for what is no request."""
+    """Raises ConfigurationError for an invalid request."""
     outer = event
     if _is_gateway(event):
         event = _body(event) or event.get("queryStringParameters")
@@ -162,7 +162,7 @@ def _request(event: Any, context: Any) -> Request:
     if not isinstance(url, str) or not url:
         raise ConfigurationError(f'The input has no "repo_url": {EXAMPLE}')
     if ref is not None and not isinstance(ref, str):
-        raise ConfigurationError(f'"git_ref" is not a text: {EXAMPLE}')
+        raise ConfigurationError(f'"git_ref" is not a string: {EXAMPLE}')
     given = getattr(context, "aws_request_id", None) or (
         outer.get("id") if isinstance(outer, Mapping) else None
     )
@@ -183,7 +183,7 @@ def _body(event: Mapping[str, Any]) -> Any:
     if not body or isinstance(body, Mapping):
         return body
     if not isinstance(body, str) or len(body) > MAX_BODY:
-        raise ConfigurationError(f"The body is no text of up to {MAX_BODY:,} characters.")
+        raise ConfigurationError(f"The body is not a string of up to {MAX_BODY:,} characters.")
     if not event.get("isBase64Encoded"):
         return _parsed(body)
     try:

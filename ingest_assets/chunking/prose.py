@@ -1,10 +1,10 @@
-"""Where a long text is cut: at natural borders, and at places that its content decides.
+"""Where a long text is cut: at natural boundaries, chosen by its content.
 
-A splitter that fills each piece up to the budget moves every later border when a word is put in at
-the top. So the text is first taken apart into sentences and paragraphs (by semantic-text-splitter),
-and these units are joined again by a content-defined rule, as in deduplicating backup: a piece that
-is long enough ends at a paragraph's end or before a unit whose hash says so, and always before the
-budget is passed. After an insertion the borders fall in step again within a few pieces.
+A splitter that fills each piece up to the budget moves every later boundary when a word is inserted at
+the top. So the text is first split into sentences and paragraphs (by semantic-text-splitter), and these
+units are joined again by a content-defined rule, as in deduplicating backups: a piece that is long enough
+ends at the end of a paragraph or before a unit whose hash says so, and always before it exceeds the
+budget. After an insertion, the boundaries are the same again within a few pieces.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ import numpy as np
 
 Measure = Callable[[Sequence[str]], Sequence[int]]
 
-# A piece may end from a quarter of the budget on, before one unit in four, and from half of it on at
-# the end of a paragraph: two runs of borders meet again after a few pieces.
+# From a quarter of the budget on, a piece may end before one unit in four, and from half of it on at the
+# end of any paragraph, so that two sequences of boundaries meet again after a few pieces.
 MIN_SHARE = 4
 CUT_ONE_IN = 4
-# The splitter joins what is shorter than a sixteenth of the budget, and is given eight budgets at most.
+# The splitter joins units shorter than a sixteenth of the budget, and gets at most eight budgets at once.
 UNIT_SHARE = 16
 SEGMENT_BUDGETS = 8
 CUT_WORD_ONE_IN = 64
-# Inside a word that is longer than that (a language without spaces, an encoded file): the characters that a
-# cut is chosen by.
+# The number of characters that determine a cut inside a word longer than that (in a language without spaces,
+# or an encoded file).
 CUT_WINDOW = 8
 CUT_PRIME = 2_654_435_761
 
@@ -39,10 +39,10 @@ _WORD = re.compile(r"\S+\s*")
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
-    """How large a chunk may be, and how much of its forerunner it repeats.
+class ChunkBudget:
+    """How large a chunk may be, and how much of the previous one it repeats.
 
-    `unit` counts characters, or tokens of the tokenizer at `tokenizer` (a tokenizer.json).
+    `unit` is characters, or tokens of the tokenizer in `tokenizer` (a tokenizer.json).
     """
 
     size: int
@@ -60,7 +60,7 @@ class Piece:
     end: int
 
 
-def split(text: str, budget: Budget) -> list[Piece]:
+def split(text: str, budget: ChunkBudget) -> list[Piece]:
     """The pieces of a text, in order; together they cover it. Empty text has no pieces."""
     if not text:
         return []
@@ -80,15 +80,15 @@ def split(text: str, budget: Budget) -> list[Piece]:
     return pieces
 
 
-def _ends_between(before: str, after: str, filled: int, budget: Budget) -> bool:
-    """Whether a piece that could go on ends here: a rule of the content alone, not of where it began."""
+def _ends_between(before: str, after: str, filled: int, budget: ChunkBudget) -> bool:
+    """Whether a piece that could continue ends here. Its content decides, not where it began."""
     if filled * 2 >= budget.size and _PARAGRAPH_END.search(before):
         return True
     return filled * MIN_SHARE >= budget.size and zlib.crc32(after.encode()) % CUT_ONE_IN == 0
 
 
 def _piece(
-    units: Sequence[tuple[int, str]], sizes: Sequence[int], first: int, stop: int, budget: Budget
+    units: Sequence[tuple[int, str]], sizes: Sequence[int], first: int, stop: int, budget: ChunkBudget
 ) -> Piece:
     lead, room = first, budget.overlap
     while lead > 0 and sizes[lead - 1] <= room:
@@ -98,7 +98,7 @@ def _piece(
     return Piece(units[lead][0], units[first][0], last_start + len(last))
 
 
-def _units(text: str, budget: Budget) -> list[tuple[int, str]]:
+def _units(text: str, budget: ChunkBudget) -> list[tuple[int, str]]:
     """(offset, unit), in order and without gaps: paragraphs, or sentences of a paragraph over the budget."""
     from semantic_text_splitter import TextSplitter
 
@@ -111,7 +111,7 @@ def _units(text: str, budget: Budget) -> list[tuple[int, str]]:
     units: list[tuple[int, str]] = []
     for start, stop in _segments(text, budget.size * SEGMENT_BUDGETS):
         segment = text[start:stop]
-        # A token is at least a character of ASCII; of others (Hangul, for example) it may be a part of one.
+        # A token is at least one ASCII character; of other characters (Hangul, for example) it may be a part.
         if len(segment) <= budget.size and (segment.isascii() or sizes_of([segment])[0] <= budget.size):
             units.append((start, segment))
         else:
@@ -120,7 +120,7 @@ def _units(text: str, budget: Budget) -> list[tuple[int, str]]:
 
 
 def _segments(text: str, limit: int) -> Iterator[tuple[int, int]]:
-    """[start, stop) of the paragraphs, each with the blank lines after it; longer ones cut up."""
+    """[start, stop) of the paragraphs, each with the blank lines after it; long ones are cut."""
     start = 0
     for blank in _PARAGRAPH_END.finditer(text):
         yield from _cut(text, start, blank.end(), limit)
@@ -130,7 +130,7 @@ def _segments(text: str, limit: int) -> Iterator[tuple[int, int]]:
 
 
 def _cut(text: str, start: int, stop: int, limit: int) -> Iterator[tuple[int, int]]:
-    """Parts of at most `limit` characters, that end where the words say so, or the characters without words.
+    """Parts of at most `limit` characters, cut at a word if possible; the content decides where.
 
     The splitter's time grows with the square of what it is given at once.
     """
@@ -149,9 +149,9 @@ def _cut(text: str, start: int, stop: int, limit: int) -> Iterator[tuple[int, in
 
 
 def _cut_in_word(text: str, low: int, high: int) -> int:
-    """Where to cut between `low` and `high`: behind the characters whose hash is the least.
+    """Where to cut between `low` and `high`: after the characters with the smallest hash.
 
-    Two runs that come from different places see mostly the same hashes, and soon choose the same cut.
+    Two runs that started at different places see mostly the same hashes, and soon choose the same cut.
     """
     window = text[max(0, low - CUT_WINDOW) : high].encode("utf-32-le", "surrogatepass")
     codes = np.frombuffer(window, "<u4")
@@ -162,8 +162,8 @@ def _cut_in_word(text: str, low: int, high: int) -> int:
     return low + int((hashes * np.uint32(CUT_PRIME)).argmin())
 
 
-def measure(budget: Budget) -> Measure:
-    """What tells the sizes of texts in the budget's unit."""
+def measure(budget: ChunkBudget) -> Measure:
+    """A function that returns the sizes of texts in the budget's unit."""
     if budget.tokenizer is None:
         return lambda units: [len(unit) for unit in units]
     tokenizer = _tokenizer(budget.tokenizer)

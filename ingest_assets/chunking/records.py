@@ -1,4 +1,4 @@
-"""A record to chunks: its header lines, repeated on each, then a piece of its body."""
+"""Splits a record into chunks: each repeats its header lines, followed by a piece of its body."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ingest_assets.chunking.prose import Budget, split
+from ingest_assets.chunking.prose import ChunkBudget, split
 from ingest_assets.model import Chunk, Document, digest_of
 
-# Bump when the same document gives other chunks.
+# Bump when the same document gives different chunks.
 VERSION = "1"
 # The namespace of all chunk ids (UUIDv5): a constant of the product.
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:ingest-assets:chunk")
-# A header may take this many characters at most, a value of it this many: two hundred participants
-# must not crowd out the text.
+# The maximum length of a header and of a value in it, in characters: two hundred participants must not crowd
+# out the text.
 HEADER_CHARS = 600
 VALUE_CHARS = 200
 
@@ -26,11 +26,11 @@ class RecordChunker:
     """Cuts documents of one source."""
 
     source: str
-    budget: Budget
+    budget: ChunkBudget
 
     @property
     def fingerprint(self) -> str:
-        """Equal fingerprints, equal chunks for equal documents."""
+        """Equal fingerprints mean equal chunks for equal documents."""
         b = self.budget
         tokenizer = file_digest(b.tokenizer) if b.tokenizer else None
         return digest_of("record-chunker", VERSION, str(b.size), str(b.overlap), b.unit, tokenizer)
@@ -38,9 +38,9 @@ class RecordChunker:
     def chunks(self, document: Document) -> list[Chunk]:
         """At least one chunk, in order; a document without a body is its header alone.
 
-        A chunk's id is derived from the content of its piece (without what it repeats of its
-        forerunner), so that text put in above it leaves the id alone; the n-th piece of the same
-        content in one document is told apart by n.
+        A chunk's id is derived from the content of its piece (without what it repeats of the previous
+        one), so text inserted above it does not change the id. Pieces of one document with the same
+        content are numbered.
         """
         header = header_of(document)
         if not document.body.strip():
@@ -72,7 +72,7 @@ class RecordChunker:
 
 @lru_cache(maxsize=2)
 def file_digest(path: Path) -> str:
-    """A digest of a file that does not change while the process lives."""
+    """A digest of a file that does not change while the process runs."""
     return digest_of(path.read_bytes())
 
 

@@ -7,33 +7,27 @@ pass the same tests.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
+from ingest_assets.fields import COMMON_FIELDS, TIME_FIELDS, Conditions, FieldType, FilterField
 from ingest_assets.model import Float32Array, SparseVectors
 
 DENSE, SPARSE = "dense", "bm25"
 
-# Payload fields of every source that can be filtered by, indexed before any point is loaded.
-KEYWORD_FIELDS = ("document_id", "kind", "entity_ids", "source")
-DATETIME_FIELDS = ("time",)
-# Bounds of `time`, as filters name them: not before, not after.
-SINCE, UNTIL = "since", "until"
-FILTERABLE = (*KEYWORD_FIELDS, SINCE, UNTIL)
-
-# All fields that every source's points carry; what else they carry is its own.
-COMMON_FIELDS = frozenset(
-    {*KEYWORD_FIELDS, *DATETIME_FIELDS, "title", "uri", "text", "position", "start", "end", "digest"}
-)
-
-# Bump when the payload or the index of a point is made differently.
+# Bump when a point's payload or index is made differently.
 SCHEMA_VERSION = "1"
 
 Payload = dict[str, Any]
-# Field: the values of which a point must have one; fields are ANDed. `since` and `until` take ISO 8601.
-Filter = Mapping[str, Sequence[str]]
+
+
+def payload_indexes(fields: Sequence[FilterField]) -> dict[str, FieldType]:
+    """The payload fields that are indexed, before any point is loaded, and how."""
+    common: dict[str, FieldType] = {each.name: each.type for each in COMMON_FIELDS}
+    times: dict[str, FieldType] = dict.fromkeys(TIME_FIELDS, "time")
+    return common | times | {each.name: each.type for each in fields}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +40,7 @@ class Points:
     payloads: Sequence[Payload]
 
 
-class Scored(NamedTuple):  # two hundred a query: a tuple is made in a third of the time
+class ScoredPoint(NamedTuple):  # two hundred per query: a tuple is created in a third of the time
     """One hit of one leg. The payload is fetched later, for those that are shown."""
 
     id: str
@@ -63,14 +57,14 @@ class Leg:
 
 
 class Writer(Protocol):
-    """The one writer of a generation. What it wrote counts when `commit` has returned."""
+    """The one writer of a generation. Its writes count once `commit` has returned."""
 
     def upsert(self, points: Points) -> None: ...
 
     def delete(self, ids: Sequence[str]) -> None: ...
 
     def commit(self) -> None:
-        """Make all that was written durable, and visible if the generation is live."""
+        """Make everything written durable, and visible if the generation is live."""
         ...
 
 
@@ -80,7 +74,7 @@ class Reader(Protocol):
     @property
     def generation(self) -> int: ...
 
-    def query(self, legs: Sequence[Leg], limit: int, where: Filter | None = None) -> list[list[Scored]]:
+    def query(self, legs: Sequence[Leg], limit: int, where: Conditions = ()) -> list[list[ScoredPoint]]:
         """The best `limit` points of each leg, best first, in one request."""
         ...
 
@@ -102,37 +96,39 @@ class Reader(Protocol):
 class Store(Protocol):
     """Collections by name. Raises UnavailableError when the engine does not answer."""
 
-    # How many points may be written before a commit; None: commit at the end only, because a commit
-    # costs about as much as the collection is large.
+    # How many points may be written before a commit; None: commit at the end only, because the cost of a
+    # commit grows with the size of the collection.
     commit_every: int | None
 
     def live(self, collection: str) -> int | None:
-        """The generation that the name points to; None when nothing was ever published."""
+        """The generation that the name points to; None if nothing was ever published."""
         ...
 
     def generations(self, collection: str) -> list[int]:
-        """Those that exist in the store, ascending, published or not."""
+        """The generations in the store, ascending, published or not."""
         ...
 
-    def create(self, collection: str, generation: int, dimension: int, fields: Sequence[str] = ()) -> None:
-        """An empty generation with its vectors and payload indexes; one of that number is replaced.
+    def create(
+        self, collection: str, generation: int, dimension: int, fields: Sequence[FilterField] = ()
+    ) -> None:
+        """Create an empty generation with its payload indexes, replacing any of the same number.
 
-        `fields` are indexed besides KEYWORD_FIELDS, as keywords.
+        `fields` are indexed in addition to those that every source's points have.
         """
         ...
 
     def writer(self, collection: str, generation: int) -> AbstractContextManager[Writer]: ...
 
     def reader(self, collection: str, generation: int | None = None) -> AbstractContextManager[Reader]:
-        """Of the live generation, or of the one asked for. Raises NotPublishedError when there is none."""
+        """A reader of the live or the given generation. Raises NotPublishedError if there is none."""
         ...
 
     def publish(self, collection: str, generation: int) -> None:
-        """Let the name point to this generation, in one step."""
+        """Make the name point to this generation, in one step."""
         ...
 
     def drop(self, collection: str, generation: int) -> None:
-        """Remove a generation. One that does not exist is no error."""
+        """Remove a generation. It need not exist."""
         ...
 
     def close(self) -> None: ...

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ingest_assets.collection.base import DENSE, SINCE, SPARSE, UNTIL, Filter, Leg, Points
+import numpy as np
+
+from ingest_assets.collection.base import DENSE, SPARSE, Leg, Points
+from ingest_assets.fields import Condition, Conditions, FieldType
 
 if TYPE_CHECKING:
     import qdrant_edge
@@ -32,18 +35,38 @@ def edge_query(leg: Leg) -> Any:
     return edge.Query.Nearest(edge.SparseVector(indices.tolist(), values.tolist()), using=leg.using)
 
 
-def edge_filter(where: Filter | None) -> qdrant_edge.Filter | None:
-    """All of the fields, each with one of its values."""
+def edge_filter(where: Conditions) -> qdrant_edge.Filter | None:
+    """A filter that requires all of the conditions."""
     import qdrant_edge as edge
 
-    if not where:
-        return None
-    conditions: list[Any] = [
-        edge.FieldCondition(field, match=edge.MatchAny(list(where[field])))
-        for field in where
-        if field not in {SINCE, UNTIL}
+    return edge.Filter(must=[_edge_condition(each) for each in where]) if where else None
+
+
+def _edge_condition(condition: Condition) -> Any:
+    """A filter that requires any of the values or ranges of a condition."""
+    import qdrant_edge as edge
+
+    field, range_of = condition.field, edge.RangeDateTime if condition.type == "time" else edge.RangeFloat
+    if condition.type == "keyword":
+        return edge.FieldCondition(field, match=edge.MatchAny([str(value) for value in condition.values]))
+    # The binding takes Python's True for the number 1, and numpy's for what it is.
+    flags: Any = [np.bool_(value) for value in condition.values]
+    choices: list[Any] = [edge.FieldCondition(field, match=edge.MatchValue(flag)) for flag in flags]
+    choices += [
+        edge.FieldCondition(field, range=range_of(gte=each.low, lte=each.high))  # type: ignore[arg-type]
+        for each in condition.ranges
     ]
-    if SINCE in where or UNTIL in where:
-        since, until = max(where.get(SINCE, ()), default=None), min(where.get(UNTIL, ()), default=None)
-        conditions.append(edge.FieldCondition("time", range=edge.RangeDateTime(gte=since, lte=until)))
-    return edge.Filter(must=conditions)
+    return choices[0] if len(choices) == 1 else edge.Filter(should=choices)
+
+
+def edge_index(kind: FieldType) -> Any:
+    """How a payload field is indexed: on disk, so that memory does not grow with the collection."""
+    import qdrant_edge as edge
+
+    cold = edge.Memory.Cold
+    return {
+        "keyword": edge.KeywordIndexParams(memory=cold),
+        "number": edge.FloatIndexParams(memory=cold),
+        "time": edge.DatetimeIndexParams(memory=cold),
+        "flag": edge.BoolIndexParams(memory=cold),
+    }[kind]

@@ -1,13 +1,13 @@
-"""The Qdrant engine in this process (qdrant-edge-py), one directory a published revision.
+"""The Qdrant engine in this process (qdrant-edge-py), with one directory per published revision.
 
     <home>/<collection>/CURRENT                the live revision's name
-    <home>/<collection>/000003-000017/         generation 3, revision 17: what it says never changes again
-    <home>/<collection>/work-000003/           the one writer's copy; thrown away when it is found
+    <home>/<collection>/000003-000017/         generation 3, revision 17: its content never changes again
+    <home>/<collection>/work-000003/           the single writer's copy; deleted if an earlier run left it
 
 A writer never touches what readers may have open: it works on a copy, and `commit` makes the copy the
-next revision. Large files that the engine never rewrites are hard links in the copy, so that a commit
-costs little more than what changed. The write-ahead log is off: a crash loses the copy, not a
-collection, and without the log any number of processes can read a revision at once.
+next revision. Large files that the engine never rewrites are hard links in the copy, so a commit costs
+little more than what changed. The write-ahead log is off: a crash loses the copy, not a collection, and
+without the log any number of processes can read a revision at once.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING, Any
 
 from ingest_assets.collection.base import (
     SPARSE,
-    Filter,
     Leg,
     Payload,
     Points,
-    Scored,
+    ScoredPoint,
 )
 from ingest_assets.collection.edge_types import edge_filter, edge_point, edge_query
 from ingest_assets.collection.files import clone_shard, replace_text, sync, sync_tree
 from ingest_assets.collection.shards import create_shard, dense_search, load_shard, load_whole_shard
+from ingest_assets.fields import Conditions, FilterField
 from ingest_assets.model import IngestError, NotPublishedError, UnavailableError
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 _REVISION = re.compile(r"(\d{6,})-(\d{6,})")
 UPSERT_BATCH = 1_000
 SCAN_BATCH = 5_000
-# The engine indexes what came in when it is this many new points, and lets go of it: what a build keeps in
-# memory does not grow with the collection.
+# After this many new points, the engine indexes them and releases their memory, so that the memory of a build
+# does not grow with the collection.
 OPTIMIZE_EVERY = 50_000
 _OPEN_ATTEMPTS = 3
 
@@ -60,7 +60,9 @@ class EmbeddedStore:
     def generations(self, collection: str) -> list[int]:
         return sorted({generation for generation, _ in self._revisions(collection)})
 
-    def create(self, collection: str, generation: int, dimension: int, fields: Sequence[str] = ()) -> None:
+    def create(
+        self, collection: str, generation: int, dimension: int, fields: Sequence[FilterField] = ()
+    ) -> None:
         self.drop(collection, generation)
         work = self._clean_work(collection, generation)
         work.mkdir(parents=True)
@@ -101,9 +103,9 @@ class EmbeddedStore:
             self._readers.popitem()[1].close()
 
     def _live_reader(self, collection: str) -> _EmbeddedReader:
-        """The one that is open, if it is still the live revision: opening one takes a tenth of a second."""
+        """The open reader, if its revision is still live: opening one takes a tenth of a second."""
         kept = self._readers.get(collection)
-        if kept is not None and kept.of == _identity(self._readable(collection, None)):
+        if kept is not None and kept.identity == _identity(self._readable(collection, None)):
             return kept
         reader = self._readers[collection] = self._open(collection, None)
         if kept is not None:
@@ -119,7 +121,7 @@ class EmbeddedStore:
     def base(self, collection: str, generation: int) -> Path:
         """The directory that a writer of the generation starts from."""
         current = self._current(collection)
-        # A newer revision of the live generation is one whose commit did not get to its end.
+        # A newer revision of the live generation comes from a commit that did not finish.
         if current and current[0] == generation:
             return self._path(collection, *current)
         return self._path(collection, generation, self._newest(collection, generation))
@@ -152,8 +154,8 @@ class EmbeddedStore:
                 self._remove(self._path(collection, number, revision))
 
     def _remove(self, path: Path) -> None:
-        # It goes by its name first: a reader that still finds the name has opened all of it, and not what
-        # was left of it. Windows refuses both while a reader has it mapped; the next commit tries again.
+        # It is renamed first: a reader that still finds the name after opening has opened all of it, and not
+        # what was left of it. Windows refuses both while a reader has it mapped; the next commit tries again.
         trash = path.with_name(f"trash-{path.name}")
         with suppress(OSError):
             path.rename(trash)
@@ -199,7 +201,7 @@ class EmbeddedStore:
             try:
                 return _EmbeddedReader(load_whole_shard(path), path)
             except UnavailableError:
-                # A commit may have removed the revision between our look at CURRENT and our opening it.
+                # A commit may have removed the revision after CURRENT was read and before it was opened.
                 if attempt == _OPEN_ATTEMPTS - 1 or path == self._readable(collection, generation):
                     raise
         raise AssertionError("unreachable")
@@ -214,7 +216,7 @@ class EmbeddedStore:
 
 
 class _EmbeddedWriter:
-    """Copies the generation on the first write; a commit ends that copy, the next write takes another."""
+    """Copies the generation on the first write. A commit ends that copy; the next write makes another."""
 
     def __init__(self, store: EmbeddedStore, collection: str, generation: int) -> None:
         self._store, self._collection, self._generation = store, collection, generation
@@ -234,16 +236,16 @@ class _EmbeddedWriter:
             self._optimize(shard)
 
     def _optimize(self, shard: qdrant_edge.EdgeShard) -> None:
-        """Make indexed segments of what came in, and let go of it.
+        """Index the new points, and release their memory.
 
-        What was opened anew is mapped from disk; what was built by a shard stays in its memory, about 6 KiB a
+        A reopened shard is mapped from disk; what a shard has built stays in its memory, about 6 KiB per
         point, until it is closed.
         """
         assert self._work is not None
         shard.optimize()
         shard.flush()
         shard.close()
-        self._shard = None  # nothing is open, should the next line fail
+        self._shard = None  # nothing is open if the next line fails
         self._shard = load_shard(self._work)
         self._since_optimized = 0
 
@@ -260,14 +262,14 @@ class _EmbeddedWriter:
         self._shard.flush()
         self._shard.close()
         self._shard = None
-        # Opening applies the engine's journals and removes them. Done here once, so that what is published
-        # is not written to any more by whoever opens it first, while others read or copy it.
+        # Opening applies the engine's journals and removes them. This is done once here, so that whoever
+        # opens the published revision first does not write to it while others read or copy it.
         load_shard(self._work).close()
         self._store.finish(self._collection, self._generation, self._work)
         self._work = None
 
     def discard(self) -> None:
-        """Throw away what was not committed."""
+        """Discard what was not committed."""
         if self._shard is not None:
             self._shard.close()
             self._shard = None
@@ -285,10 +287,10 @@ class _EmbeddedWriter:
 class _EmbeddedReader:
     def __init__(self, shard: qdrant_edge.EdgeShard, path: Path) -> None:
         self._shard, self.generation = shard, int(path.name.split("-")[0])
-        self.of = _identity(path)
+        self.identity = _identity(path)
         self.users = 0
 
-    def query(self, legs: Sequence[Leg], limit: int, where: Filter | None = None) -> list[list[Scored]]:
+    def query(self, legs: Sequence[Leg], limit: int, where: Conditions = ()) -> list[list[ScoredPoint]]:
         import qdrant_edge as edge
 
         condition = edge_filter(where)
@@ -303,7 +305,7 @@ class _EmbeddedReader:
             for leg in legs
         ]
         answers = self._shard.query_batch(edge.QueryBatchRequest(requests))
-        return [[Scored(str(point.id), point.score) for point in answer] for answer in answers]
+        return [[ScoredPoint(str(point.id), point.score) for point in answer] for answer in answers]
 
     def payloads(self, ids: Sequence[str]) -> dict[str, Payload]:
         records = self._shard.retrieve(list(ids), with_payload=True, with_vector=False)
@@ -340,10 +342,11 @@ class _EmbeddedReader:
 
 
 def _identity(path: Path) -> tuple[Path, int, int]:
-    """Which directory this is: another one may have been made under the same name.
+    """Which directory this is: another one may have been created under the same name.
 
-    Told by its segments' folder: opening a revision writes its configuration anew, which changes the times of
-    the revision itself, and of two readers each would take that of the other for another revision.
+    It is identified by its segments folder: opening a revision rewrites its configuration, which changes the
+    times of the revision's own folder, so each of two readers would see a new revision whenever the other
+    opens it.
     """
     try:
         found = (path / "segments").stat()

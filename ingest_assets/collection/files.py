@@ -1,4 +1,4 @@
-"""Files: cloning a shard, copying with holes, syncing a tree, replacing a small file in one step."""
+"""Files: cloning a shard, copying sparse files, syncing a tree, replacing a small file in one step."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ingest_assets.collection.base import DENSE
 
 _COPY_BLOCK = 1 << 22
 # Files of the engine's immutable segments (those with a matrix.dat) that are written once, when the segment
-# is made, and hold most of its bytes: points are deleted from such a segment by flags in other files, and
-# never changed. A test holds that a refresh leaves a published revision's bytes alone.
+# is created, and contain most of its bytes: points are deleted from such a segment by flags in other files,
+# and never changed. A test asserts that a refresh does not change a published revision's bytes.
 _IMMUTABLE = f"vector_storage-{DENSE}/matrix.dat"
 _WRITE_ONCE = re.compile(
     r"vector_storage-[^/]+/(matrix\.dat|quantized\.data)|vector_index-[^/]+/[^/]+\.(dat|bin|json)|.*/page_\d+\.dat"
@@ -21,7 +21,7 @@ _WRITE_ONCE_MIN_BYTES = 1 << 20
 
 
 def clone_shard(source: Path, target: Path) -> None:
-    """Copy a closed shard of the embedded engine; what is written once is linked, not copied."""
+    """Copy a closed shard of the embedded engine; files that are written once are linked, not copied."""
     shared = {
         path
         for matrix in source.glob(f"segments/*/{_IMMUTABLE}")
@@ -43,7 +43,7 @@ def clone_shard(source: Path, target: Path) -> None:
 
 
 def copy_sparse(source: Path, target: Path) -> None:
-    """Copy a file; ranges that are holes in the source stay holes where the system can tell them."""
+    """Copy a file; holes in the source stay holes if the system can report them."""
     if not hasattr(os, "SEEK_DATA"):
         shutil.copyfile(source, target)
         return
@@ -54,7 +54,7 @@ def copy_sparse(source: Path, target: Path) -> None:
             try:
                 data = os.lseek(reader.fileno(), position, os.SEEK_DATA)
             except OSError:
-                break  # nothing but a hole up to the end
+                break  # only a hole up to the end
             hole = os.lseek(reader.fileno(), data, os.SEEK_HOLE)
             _copy_range(reader.fileno(), writer.fileno(), data, hole)
             position = hole
@@ -67,7 +67,7 @@ def _copy_range(reader: int, writer: int, start: int, stop: int) -> None:
     while start < stop:
         block = os.read(reader, min(_COPY_BLOCK, stop - start))
         if not block:
-            return  # the file was cut short while it was read
+            return  # the file was truncated while it was read
         view = memoryview(block)
         while view:
             view = view[os.write(writer, view) :]
@@ -75,7 +75,7 @@ def _copy_range(reader: int, writer: int, start: int, stop: int) -> None:
 
 
 def sync_tree(path: Path) -> None:
-    """Have every file below `path` on disk when this returns."""
+    """Flush every file below `path` to disk."""
     for directory, _, files in os.walk(path):
         for name in files:
             sync(Path(directory) / name)
@@ -83,7 +83,7 @@ def sync_tree(path: Path) -> None:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write a small file so that a reader sees the old or the new content, also after a power failure."""
+    """Write a small file so that a reader sees the old or the new content, even after a power failure."""
     draft = path.with_name(path.name + ".new")
     with draft.open("w", encoding="utf-8") as file:
         file.write(text)
@@ -94,7 +94,7 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have a file, or the names in a directory, on disk when this returns."""
+    """Flush a file, or the names in a directory, to disk."""
     if os.name == "nt" and path.is_dir():
         return  # Windows has no handle on a directory to sync
     flags = os.O_RDWR if os.name == "nt" else os.O_RDONLY

@@ -11,19 +11,8 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from ingest_assets.collection.base import (
-    DATETIME_FIELDS,
-    DENSE,
-    KEYWORD_FIELDS,
-    SINCE,
-    SPARSE,
-    UNTIL,
-    Filter,
-    Leg,
-    Payload,
-    Points,
-    Scored,
-)
+from ingest_assets.collection.base import DENSE, SPARSE, Leg, Payload, Points, ScoredPoint, payload_indexes
+from ingest_assets.fields import Condition, Conditions, FilterField
 from ingest_assets.model import ConfigurationError, ItemError, NotPublishedError, UnavailableError
 
 if TYPE_CHECKING:
@@ -40,13 +29,13 @@ HTTP_TOO_MANY = 429
 
 
 def _answers(method: Callable[P, R]) -> Callable[P, R]:
-    """Turn the client's failures into ours."""
+    """Turn the client's exceptions into ours."""
 
     @wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return method(*args, **kwargs)
-        except Exception as error:  # sorted below; what is not the client's is raised again
+        except Exception as error:  # classified by _ours, which returns other exceptions as they are
             raise _ours(error) from error
 
     return call
@@ -69,10 +58,10 @@ def _ours(error: Exception) -> Exception:  # noqa: PLR0911 - a table of what the
             return UnavailableError(detail)
         return ItemError(detail)
     if type(error).__module__.startswith("grpc"):
-        said = error.details() if hasattr(error, "details") else error  # without, it fills five lines
+        said = error.details() if hasattr(error, "details") else error  # the error itself fills five lines
         code = error.code().name if hasattr(error, "code") else ""
         if code in {"UNAUTHENTICATED", "PERMISSION_DENIED"}:
-            return ConfigurationError(f"Qdrant refuses us: {said}. Check QDRANT_API_KEY.")
+            return ConfigurationError(f"Qdrant denied access: {said}. Check QDRANT_API_KEY.")
         if code in {"INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "OUT_OF_RANGE"}:
             return ItemError(f"Qdrant answered {code}: {said}")
         return UnavailableError(f"Qdrant does not answer ({said}). Check QDRANT_URL and QDRANT_GRPC_PORT.")
@@ -82,7 +71,7 @@ def _ours(error: Exception) -> Exception:  # noqa: PLR0911 - a table of what the
 class ServerStore:
     """Collections on a server."""
 
-    # The server has acknowledged durably when an upsert returns: each batch counts at once.
+    # When an upsert returns, the server has stored it durably: each batch counts at once.
     commit_every: int | None = UPSERT_BATCH
 
     def __init__(self, client: QdrantClient) -> None:
@@ -93,7 +82,7 @@ class ServerStore:
     def connect(
         cls, url: str, *, api_key: str | None, verify_tls: bool, timeout_s: float, grpc_port: int | None
     ) -> ServerStore:
-        """Connect lazily; the first call finds out whether the server answers. gRPC where a port is given."""
+        """Connect lazily; the first call finds out whether the server answers. gRPC if a port is given."""
         from qdrant_client import QdrantClient
 
         client = QdrantClient(
@@ -103,7 +92,7 @@ class ServerStore:
             prefer_grpc=grpc_port is not None,
             grpc_port=grpc_port or 6334,
             verify=verify_tls,
-            check_compatibility=False,  # it would warn on a server that is down; our own calls say it better
+            check_compatibility=False,  # it would warn if the server is down; our own calls report it better
         )
         return cls(client)
 
@@ -114,8 +103,9 @@ class ServerStore:
                 base, _, number = alias.collection_name.rpartition("__")
                 if base != collection or not number.isdigit():
                     raise ConfigurationError(
-                        f"Qdrant's alias {collection} points to {alias.collection_name}, which is not of our "
-                        "making. Remove the alias; the index is then built beside that collection."
+                        f"Qdrant's alias {collection} points to {alias.collection_name}, which was not "
+                        "created by Ingest Assets. Remove the alias; the index is then built beside that "
+                        "collection."
                     )
                 return int(number)
         return None
@@ -127,15 +117,17 @@ class ServerStore:
         return sorted(int(number) for base, _, number in parts if base == collection and number.isdigit())
 
     @_answers
-    def create(self, collection: str, generation: int, dimension: int, fields: Sequence[str] = ()) -> None:
+    def create(
+        self, collection: str, generation: int, dimension: int, fields: Sequence[FilterField] = ()
+    ) -> None:
         from qdrant_client import models
 
         name = _name(collection, generation)
         present = {entry.name for entry in self._client.get_collections().collections}
         if collection in present:
             raise ConfigurationError(
-                f"Qdrant has a collection {collection} that is not of our making, and its name is needed for "
-                "an alias. Back it up if it matters, delete it, and build again."
+                f"Qdrant has a collection {collection} that was not created by Ingest Assets, and its name "
+                "is needed for an alias. Back it up if it matters, delete it, and build again."
             )
         if name in present:
             self._client.delete_collection(name)
@@ -147,10 +139,14 @@ class ServerStore:
             sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
             on_disk_payload=True,
         )
-        schema = dict.fromkeys((*KEYWORD_FIELDS, *fields), models.PayloadSchemaType.KEYWORD)
-        schema |= dict.fromkeys(DATETIME_FIELDS, models.PayloadSchemaType.DATETIME)
-        for field, kind in schema.items():
-            self._client.create_payload_index(name, field, kind, wait=True)
+        kinds = {
+            "keyword": models.PayloadSchemaType.KEYWORD,
+            "number": models.PayloadSchemaType.FLOAT,
+            "time": models.PayloadSchemaType.DATETIME,
+            "flag": models.PayloadSchemaType.BOOL,
+        }
+        for field, kind in payload_indexes(fields).items():
+            self._client.create_payload_index(name, field, kinds[kind], wait=True)
 
     @contextmanager
     def writer(self, collection: str, generation: int) -> Iterator[_ServerWriter]:
@@ -214,7 +210,7 @@ class _ServerReader:
         self._client, self._name, self.generation = client, name, generation
 
     @_answers
-    def query(self, legs: Sequence[Leg], limit: int, where: Filter | None = None) -> list[list[Scored]]:
+    def query(self, legs: Sequence[Leg], limit: int, where: Conditions = ()) -> list[list[ScoredPoint]]:
         from qdrant_client import models
 
         condition = _filter(where, models)
@@ -229,7 +225,7 @@ class _ServerReader:
             for leg in legs
         ]
         answers = self._client.query_batch_points(self._name, requests)
-        return [[Scored(str(point.id), point.score) for point in answer.points] for answer in answers]
+        return [[ScoredPoint(str(point.id), point.score) for point in answer.points] for answer in answers]
 
     @_answers
     def payloads(self, ids: Sequence[str]) -> dict[str, Payload]:
@@ -282,15 +278,20 @@ def _nearest(leg: Leg, models: Any) -> Any:
     return models.SparseVector(indices=indices.tolist(), values=values.tolist())
 
 
-def _filter(where: Filter | None, models: Any) -> Any:
-    if not where:
-        return None
-    conditions = [
-        models.FieldCondition(key=field, match=models.MatchAny(any=list(where[field])))
-        for field in where
-        if field not in {SINCE, UNTIL}
+def _filter(where: Conditions, models: Any) -> Any:
+    return models.Filter(must=[_condition(each, models) for each in where]) if where else None
+
+
+def _condition(condition: Condition, models: Any) -> Any:
+    """Any of the values or ranges of a condition."""
+    field, range_of = condition.field, models.DatetimeRange if condition.type == "time" else models.Range
+    if condition.type == "keyword":
+        return models.FieldCondition(key=field, match=models.MatchAny(any=list(condition.values)))
+    choices = [
+        models.FieldCondition(key=field, match=models.MatchValue(value=value)) for value in condition.values
     ]
-    if SINCE in where or UNTIL in where:
-        since, until = max(where.get(SINCE, ()), default=None), min(where.get(UNTIL, ()), default=None)
-        conditions.append(models.FieldCondition(key="time", range=models.DatetimeRange(gte=since, lte=until)))
-    return models.Filter(must=conditions)
+    choices += [
+        models.FieldCondition(key=field, range=range_of(gte=each.low, lte=each.high))
+        for each in condition.ranges
+    ]
+    return choices[0] if len(choices) == 1 else models.Filter(should=choices)

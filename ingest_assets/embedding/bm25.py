@@ -1,7 +1,7 @@
-"""BM25 term weights through fastembed, with stopwords and stemmer given explicitly: nothing is downloaded.
+"""BM25 term weights through fastembed, with explicit stopwords and stemmer, so that nothing is downloaded.
 
-What belongs here: text to sparse vectors, and the stream of batches that goes through one process or all
-cores with the same result. The worker processes themselves are in `bm25_pool.py`.
+What belongs here: turning text into sparse vectors, in this process or on all cores with the same result.
+How the worker processes are fed is in `bm25_pool.py`.
 """
 
 from __future__ import annotations
@@ -17,20 +17,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest_assets.embedding.bm25_pool import stream
 from ingest_assets.embedding.texts import clean
+from ingest_assets.embedding.worker import available_cores, serve
 from ingest_assets.model import SparseVectors, digest_of
 
 if TYPE_CHECKING:
     from fastembed.sparse.bm25 import Bm25
 
-# Texts that this process does alone. It does about 12,000 a second of 1,000 characters, and starting workers
-# costs half a second of every core: below this number they would cost more than they bring.
+# How many texts of a stream this process embeds alone. It embeds about 12,000 texts of 1,000 characters per
+# second, and starting workers takes half a second of every core: for fewer texts they do not pay off.
 ALONE = 10_000
 
 # fastembed's defaults; AVERAGE_LENGTH and LONGEST_WORD are in words and characters.
 K1, B, AVERAGE_LENGTH, LONGEST_WORD = 1.2, 0.75, 256.0, 40
 
-_CACHED_WORDS = 1 << 17  # words whose stem and id are remembered: about 50 MB when full
+_CACHED_WORDS = 1 << 17  # words whose stem and id are cached: about 50 MB when full
 _words = re.compile(r"\w+").findall
 _symbols = re.compile(r"[^\w\s]")
 
@@ -42,28 +44,27 @@ def stopwords() -> frozenset[str]:
 
 
 def _model() -> Bm25:
-    """BM25 of fastembed, made without its constructor.
+    """The BM25 of fastembed, created without its constructor.
 
-    That one asks for a model's folder, which we need nothing of, and looks at each of a million characters
-    for punctuation (0.2 s): the underscore is the only one that a word of ours can be.
+    The constructor needs a model folder, which we do not use, and searches a million characters for
+    punctuation (0.2 s). The only punctuation that one of our words can be is the underscore.
     """
     from fastembed.sparse.bm25 import Bm25
     from py_rust_stemmers import SnowballStemmer
 
-    class OfEnglish(Bm25):
+    class EnglishBm25(Bm25):
         def __init__(self) -> None:
             self.k, self.b, self.avg_len, self.token_max_length = K1, B, AVERAGE_LENGTH, LONGEST_WORD
             self.stopwords, self.punctuation = set(stopwords()), {"_"}
             self.stemmer = SnowballStemmer("english")
 
-    return OfEnglish()
+    return EnglishBm25()
 
 
 class TermWeights:
     """fastembed's BM25, one batch at a time in this process, each distinct word stemmed and hashed only once.
 
-    The numbers are fastembed's own to the last bit (a test compares them); remembering words makes it twice
-    as fast.
+    The numbers are exactly fastembed's own (a test compares them); the cache makes it twice as fast.
     """
 
     def __init__(self) -> None:
@@ -78,7 +79,7 @@ class TermWeights:
         self.model: Bm25 = model
 
     def documents(self, texts: Sequence[str]) -> SparseVectors:
-        """One row a text: term frequencies, saturated and brought to the document's length."""
+        """One row per text: term frequencies, saturated and normalised by the document's length."""
         ids: list[int] = []
         counts: list[int] = []
         sizes: list[int] = []
@@ -103,7 +104,7 @@ class TermWeights:
         return _rows([len(ids)], ids, np.ones(len(ids)))
 
     def _terms(self, text: str) -> Counter[str]:
-        # As fastembed: symbols become spaces before lower-casing, which looks at neighbouring letters.
+        # As in fastembed, symbols become spaces before lower-casing, which depends on neighbouring letters.
         terms = Counter(map(self._stem, _words(_symbols.sub(" ", clean(text)).lower())))
         del terms[""]
         return terms
@@ -116,20 +117,20 @@ def _rows(sizes: Sequence[int], ids: Sequence[int], values: NDArray[np.float64])
 
 
 class Bm25Model:
-    """Text to BM25 term weights of English; the collection's IDF modifier does the rest."""
+    """BM25 term weights of English text; the collection's IDF modifier does the rest."""
 
     def __init__(self, *, workers: int | None = None, alone: int = ALONE) -> None:
         """Load nothing yet.
 
-        `workers`: processes for long streams, by default one a core; with 1 this process does it all.
-        `alone`: texts of a stream that this process does before it starts them.
+        `workers`: processes for long streams, by default one per core; with 1, this process does it all.
+        `alone`: how many texts of a stream this process embeds before it starts workers.
         """
         self._workers = workers
         self._alone = alone
 
     @property
     def identity(self) -> str:
-        """Its library's minor version, the language, the stopwords and the parameters."""
+        """The library's minor version, the language, the stopwords and the parameters."""
         library = ".".join(version("fastembed").split(".")[:2])
         words = digest_of(*sorted(stopwords()))[:12]
         parameters = f"k{K1}-b{B}-l{AVERAGE_LENGTH:g}"
@@ -142,8 +143,8 @@ class Bm25Model:
     def embed_stream(self, batches: Iterable[Sequence[str]]) -> Iterator[SparseVectors]:
         """One SparseVectors per batch, in order; an empty text gives an empty row.
 
-        At most a few batches per core are read ahead, and only in a long stream. Closing the iterator, or an
-        exception from `batches`, ends the workers.
+        In a long stream, a few batches per core are read ahead. Closing the iterator, or an exception from
+        `batches`, ends the workers.
         """
         source = iter(batches)
         done = 0
@@ -154,15 +155,17 @@ class Bm25Model:
                 break
         else:
             return
-        from ingest_assets.embedding.bm25_pool import stream
-        from ingest_assets.embedding.worker import available_cores
-
         workers = available_cores() if self._workers is None else self._workers
         if workers <= 1:
             yield from map(self._weights.documents, source)
         else:
-            yield from stream(source, workers, self._weights.documents)
+            yield from stream(source, workers, run_worker, fallback=self._weights.documents)
 
     def embed_query(self, text: str) -> SparseVectors:
-        """One row: 1.0 for each distinct term of the query, as BM25 has it."""
+        """One row: 1.0 for each distinct term of the query, as in BM25."""
         return self._weights.query(text)
+
+
+def run_worker() -> None:
+    """The main function of a worker process: computes the rows of the batches of texts that it is sent."""
+    serve(TermWeights().documents)

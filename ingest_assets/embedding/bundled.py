@@ -1,7 +1,7 @@
-"""The dense model that ships with the package, so that a fresh machine without a model hub can work.
+"""The dense model that ships with the package, so that a new machine can work without a model hub.
 
-What belongs here: loading our own folder through fastembed's static (Model2Vec) path and guarding what it
-leaves open. How the model was made is in `tools/make_bundled_model.py`.
+What belongs here: loading our own folder through fastembed's static (Model2Vec) path, and checking what
+fastembed does not check. How the model was made is in `tools/make_bundled_model.py`.
 """
 
 from __future__ import annotations
@@ -22,25 +22,24 @@ if TYPE_CHECKING:
     from fastembed.text.static_embedding import StaticTextEmbedding
 
 FOLDER = Path(str(files(__package__) / "bundled"))
-TOKENIZER = FOLDER / "tokenizer.json"  # what a token is where text is measured in tokens
+TOKENIZER = FOLDER / "tokenizer.json"  # defines the tokens when text is measured in tokens
 
-# Texts a call into fastembed: keeps the tokens of a batch in memory small, and feeds every core's tokenizer.
+# Texts per call into fastembed: few enough to keep memory small, enough to keep all tokenizer threads busy.
 _BATCH = 1024
 
 
 class BundledModel:
-    """A table of token vectors: thousands of texts a second on a processor, 384 dimensions.
+    """A table of token vectors: thousands of texts per second on a CPU, 384 dimensions.
 
-    Text beyond 512 tokens does not count. A text without any known token gets the first basis vector. Vectors
-    are the same to the last bit whatever batch they are made in, because the model's numbers are small whole
-    numbers that float32 adds exactly.
+    Text beyond 512 tokens is ignored. A text without any known token gets the first basis vector. Vectors are
+    exactly the same in any batch, because the model's numbers are small integers that float32 adds exactly.
 
-    Tokenising uses every core through threads of the tokenizer, which a process forked from one that has
-    already used them would not have: workers are started afresh (spawned), never forked.
+    The tokenizer uses every core with threads of its own, which do not survive a fork: workers are spawned,
+    never forked.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        """`folder` holds model.safetensors, tokenizer.json and model.json; by default the package's own.
+        """`folder` contains model.safetensors, tokenizer.json and model.json; by default the package's own.
 
         Raises ConfigurationError when there is no such model.
         """
@@ -60,7 +59,7 @@ class BundledModel:
 
     @property
     def dimension(self) -> int:
-        """As the model's card has it; fastembed would report another model's."""
+        """From the model's card; fastembed would report the dimension of another model."""
         return int(self._dimension)
 
     @cached_property

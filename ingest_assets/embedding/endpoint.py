@@ -1,6 +1,6 @@
 """An OpenAI-compatible embedding endpoint as a dense model.
 
-What belongs here: dividing texts into requests and checking every answer before its vectors count. How a
+What belongs here: dividing texts into requests and checking every answer before its vectors are used. How a
 request is made is in `json_client.py`.
 """
 
@@ -16,7 +16,7 @@ from ingest_assets.embedding.spec import DenseSpec
 from ingest_assets.embedding.texts import PREPROCESSING, clean_all, unit_rows
 from ingest_assets.model import ConfigurationError, Float32Array, ItemError
 
-_ROWS = 2  # dimensions of an array of vectors
+_MATRIX_NDIM = 2
 
 
 class EndpointModel:
@@ -43,11 +43,11 @@ class EndpointModel:
 
     @cached_property
     def dimension(self) -> int:
-        """As set, or else as the endpoint has it, which takes one request. Raises as `embed`."""
+        """The dimension set, or else the endpoint's, which takes one request. Raises the same as `embed`."""
         return self._spec.dimension or self._request(["dimension"], None).shape[1]
 
     def embed(self, texts: Sequence[str]) -> Float32Array:
-        """(len(texts), dimension), unit length, in order. Raises as the class says."""
+        """(len(texts), dimension), unit length, in order. Raises what the class documents."""
         out = np.empty((len(texts), self.dimension), dtype=np.float32)
         at = 0
         for batch in batches(clean_all(texts), self._spec.batch_count, self._spec.batch_chars):
@@ -56,14 +56,14 @@ class EndpointModel:
         return out
 
     def embed_query(self, text: str) -> Float32Array:
-        """(dimension,), unit length. Raises as the class says."""
+        """(dimension,), unit length. Raises what the class documents."""
         vector: Float32Array = self.embed([text])[0]
         return vector
 
     def list_endpoints(self) -> list[dict[str, object]]:
-        """What `GET {url}/api/endpoints` lists, one dict an endpoint; a bare name becomes {"name": name}.
+        """What `GET {url}/api/endpoints` lists, one dict per endpoint; a bare name becomes {"name": name}.
 
-        Not every server has such a list. Raises ConfigurationError when this one does not.
+        Not every server has such a list. Raises ConfigurationError if this one does not.
         """
         answer = self._client.request("GET", "/api/endpoints")
         if isinstance(answer, dict):
@@ -73,7 +73,7 @@ class EndpointModel:
         return [item if isinstance(item, dict) else {"name": item} for item in answer]
 
     def close(self) -> None:
-        """Closes the connections. The next request opens new ones."""
+        """Close the connections. The next request opens new ones."""
         self._client.close()
 
     def _request(self, texts: list[str], dimension: int | None) -> Float32Array:
@@ -105,7 +105,7 @@ class EndpointModel:
         except (TypeError, ValueError, OverflowError) as error:
             raise ItemError(f"{url} answered with a vector of something other than numbers.") from error
         # The limit keeps out what overflows float32; no real model comes near it.
-        if vectors.ndim != _ROWS or not (np.abs(vectors) < np.finfo(np.float32).max).all():
+        if vectors.ndim != _MATRIX_NDIM or not (np.abs(vectors) < np.finfo(np.float32).max).all():
             raise ItemError(f"{url} answered with a vector that holds NaN, infinity or null.")
         if not vectors.astype(np.float32).any(axis=1).all():
             raise ItemError(f"{url} answered with a vector of zeros, which has no direction.")
@@ -119,7 +119,7 @@ def _is_vector(item: object) -> bool:
 def batches(texts: Sequence[str], count: int, chars: int) -> Iterator[list[str]]:
     """The texts in order, in lists of at most `count` texts and `chars` characters.
 
-    A text longer than that goes alone.
+    A text longer than that gets a list of its own.
     """
     batch: list[str] = []
     size = 0

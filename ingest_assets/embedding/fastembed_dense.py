@@ -1,6 +1,6 @@
 """Any dense model that fastembed knows, by its name or from a local folder.
 
-What belongs here: loading it, checking what it gives, and its identity. The model that ships with the
+What belongs here: loading it, checking its output, and its identity. The model that ships with the
 package has a module of its own, `bundled.py`.
 """
 
@@ -27,9 +27,9 @@ class FastembedModel:
     """A fastembed model by name; downloaded by fastembed on first use unless `path` names a local folder.
 
     Texts go through the network one at a time: in a batch a text is padded to the longest, and a dynamically
-    quantised model takes its scale from the whole batch, so a text's vector would depend on its neighbours.
-    On processors a batch of one is no slower, because no padding is computed. Static models have neither
-    trouble and are fed whole batches.
+    quantized model takes its scale from the whole batch, so a text's vector would depend on its neighbours.
+    On CPUs a batch of one is no slower, because no padding is computed. Static models have neither problem
+    and get whole batches.
     """
 
     def __init__(self, spec: DenseSpec) -> None:
@@ -46,7 +46,7 @@ class FastembedModel:
     def identity(self) -> str:
         """Name, digest of the local files, dimension, and fastembed's minor version: it decides the pooling.
 
-        Of a downloaded model only the name counts: the hub's files of one name are taken not to change.
+        For a downloaded model only the name counts: the hub's files of one name are assumed not to change.
         """
         library = ".".join(version("fastembed").split(".")[:2])
         revision = "hub" if self._path is None else folder_digest(self._path)
@@ -54,7 +54,7 @@ class FastembedModel:
 
     @cached_property
     def dimension(self) -> int:
-        """Taken from a vector: what fastembed reports need not be what a local folder holds."""
+        """Taken from a vector: what fastembed reports may differ from what a local folder contains."""
         if self._expected is not None:
             return self._expected
         return len(self._raw(["dimension"])[0])
@@ -66,8 +66,8 @@ class FastembedModel:
         path = None if self._path is None else str(self._path)
         try:
             return TextEmbedding(self._name, specific_model_path=path)
-        # fastembed, onnxruntime and the model hub raise whatever they like here: an unknown name, a missing
-        # file, a damaged one, no network. All of them are for a person to put right.
+        # fastembed, onnxruntime and the model hub may raise anything here: an unknown name, a missing or
+        # damaged file, no network. Each of these needs a person to fix it.
         except Exception as error:
             where = "from the model hub" if path is None else f"from {path}"
             raise ConfigurationError(
@@ -88,7 +88,7 @@ class FastembedModel:
         """(len(texts), dimension), unit length, in order.
 
         Raises ItemError when a vector holds NaN or infinity, ConfigurationError when the model cannot be
-        loaded or has another dimension than the one that was set.
+        loaded or does not have the dimension that was set.
         """
         if not texts:
             return np.empty((0, self.dimension), dtype=np.float32)

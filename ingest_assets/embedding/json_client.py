@@ -1,7 +1,7 @@
 """JSON requests to an embedding endpoint: addresses, certificates, retries, limits, what failures mean.
 
-What belongs here: everything about the conversation. What does not: what is in the answer (`endpoint.py`).
-The API key goes out in one header and appears nowhere else; a server that repeats it is redacted.
+What belongs here: everything about the exchange. What does not: what is in the answer (`endpoint.py`).
+The API key is sent in one header and appears nowhere else; if a server repeats it, it is redacted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 10.0
 MAX_BODY = 128 << 20  # bytes; 2,048 vectors of 4,096 numbers as JSON are about 100 MB
-MAX_RETRY_AFTER_S = 60.0  # a server that asks for more gets another request after this, or our giving up
+MAX_RETRY_AFTER_S = 60.0  # a server that asks for more gets the next attempt, if any, after this
 MAX_BACKOFF_S = 30.0
 _EXCERPT = 200  # characters of a server's own error message
 
@@ -33,8 +33,8 @@ _ITEM_STATUS = {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTT
 _TRANSIENT_STATUS = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 
 
-class _AgainError(Exception):
-    """An attempt failed in a way that the next one may not. Never leaves this module."""
+class _TransientError(Exception):
+    """An attempt failed, but the next one may succeed. Never leaves this module."""
 
     def __init__(self, message: str, after_s: float | None = None) -> None:
         super().__init__(message)
@@ -58,7 +58,7 @@ class JsonClient:
         if not (self._key.isascii() and self._key.isprintable()) or " " in self._key:
             # An HTTP library would refuse it too, and show it in its message.
             raise ConfigurationError(
-                "The embedding endpoint's API key holds characters that no header can carry."
+                "The embedding endpoint's API key contains characters that are not allowed in a header."
             )
         base = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
         self.base = base.removesuffix("/v1")
@@ -70,8 +70,8 @@ class JsonClient:
     def request(self, method: str, path: str, body: object = None) -> object:
         """The decoded JSON answer of `method base/path`.
 
-        Raises ConfigurationError when it is the wrong address, key, certificate or server; ItemError when
-        the server refuses this body (400, 413, 422); UnavailableError when all attempts failed.
+        Raises ConfigurationError when the address, key, certificate or server is wrong; ItemError when the
+        server refuses this body (400, 413, 422); UnavailableError when all attempts failed.
         """
         from tenacity import (
             Retrying,
@@ -81,12 +81,12 @@ class JsonClient:
             wait_random,
         )
 
-        # The random part keeps many workers from coming back all at once.
+        # The random part keeps many workers from retrying all at once.
         backoff = wait_exponential(self._backoff_s, max=MAX_BACKOFF_S) + wait_random(0, self._backoff_s)
 
         def wait(state: RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
-            asked = error.after_s if isinstance(error, _AgainError) else None
+            asked = error.after_s if isinstance(error, _TransientError) else None
             return backoff(state) if asked is None else min(asked, MAX_RETRY_AFTER_S)
 
         attempts = max(1, self._spec.max_attempts)
@@ -94,18 +94,19 @@ class JsonClient:
         retrying = Retrying(
             stop=stop_after_attempt(attempts),
             wait=wait,
-            retry=retry_if_exception_type(_AgainError),
+            retry=retry_if_exception_type(_TransientError),
             reraise=True,
         )
         try:
             return retrying(self._attempt, method, f"{self.base}{path}", body)
-        except _AgainError as error:
+        except _TransientError as error:
             raise UnavailableError(
-                f"{error}, {attempts} attempts. Check that the embedding endpoint runs; the next run goes on."
+                f"{error}, {attempts} attempts. Check that the embedding endpoint is running; the next run "
+                "continues from there."
             ) from None
 
     def close(self) -> None:
-        """Closes the connections. The next request opens new ones."""
+        """Close the connections. The next request opens new ones."""
         client = self.__dict__.pop("_client", None)
         if client is not None:
             client.close()
@@ -122,7 +123,7 @@ class JsonClient:
             headers=headers,
             auth=None if self._key else self._basic,
             timeout=httpx.Timeout(self._spec.timeout_s, connect=min(CONNECT_TIMEOUT_S, self._spec.timeout_s)),
-            follow_redirects=False,  # another host would be handed the key and the text
+            follow_redirects=False,  # another host would receive the key and the text
         )
 
     def _tls(self) -> ssl.SSLContext | bool:
@@ -133,9 +134,9 @@ class JsonClient:
         try:
             context = ssl.create_default_context(cafile=str(self._spec.ca_file))
         except (ssl.SSLError, OSError) as error:
-            raise ConfigurationError(f"{self._spec.ca_file} holds no PEM certificates: {error}") from error
-        # A private certificate seldom has every extension that newer Pythons insist on, and a machine's own
-        # one may be named in place of its authority.
+            raise ConfigurationError(f"{self._spec.ca_file} contains no PEM certificates: {error}") from error
+        # A private certificate seldom has every extension that newer Pythons require, and the server's own
+        # certificate may be given in place of its authority's.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         return context
@@ -154,22 +155,22 @@ class JsonClient:
                         raise ConfigurationError(
                             f"{url} answered with more than {limit}: send fewer texts at once."
                         )
-                    # The read timeout is for one block; a server that drips must not hold us for ever.
+                    # The read timeout is for one block; a server that sends slowly must not block us forever.
                     if time.monotonic() > deadline:
-                        raise _AgainError(
+                        raise _TransientError(
                             f"{url} did not finish its answer within {self._spec.timeout_s:g} s"
                         )
         except httpx.TimeoutException as error:
-            raise _AgainError(f"{url} did not answer within {self._spec.timeout_s:g} s") from error
+            raise _TransientError(f"{url} did not answer within {self._spec.timeout_s:g} s") from error
         except httpx.DecodingError as error:
             raise ConfigurationError(f"{url} sent an answer that cannot be decompressed.") from error
         except httpx.TransportError as error:
             if _is_certificate_problem(error):
                 raise ConfigurationError(
                     f"{url}: the TLS connection was refused ({error}). If the certificate is your own, name "
-                    "its CA file; or switch the verification off."
+                    "its CA file; or switch off verification."
                 ) from error
-            raise _AgainError(f"{url} could not be reached ({type(error).__name__}: {error})") from error
+            raise _TransientError(f"{url} could not be reached ({type(error).__name__}: {error})") from error
         if not response.is_success:
             self._refused(url, response, bytes(raw))
         try:
@@ -183,7 +184,7 @@ class JsonClient:
         if status in _ITEM_STATUS:
             raise ItemError(f"{said}: it refuses this text.")
         if status in _TRANSIENT_STATUS or response.is_server_error:
-            raise _AgainError(said, _retry_after_s(response.headers.get("Retry-After")))
+            raise _TransientError(said, _retry_after_s(response.headers.get("Retry-After")))
         if response.is_redirect:
             raise ConfigurationError(
                 f"{said}: a redirect, which is not followed. Set the URL that it leads to."
@@ -193,7 +194,7 @@ class JsonClient:
         raise ConfigurationError(f"{said}: check the URL and the model's name.")
 
     def _excerpt(self, raw: bytes) -> str:
-        # Only a message that stands by itself: other fields may repeat the text that was sent.
+        # Only the message itself: other fields may repeat the text that was sent.
         try:
             answer = json.loads(raw)
             error = answer.get("error", answer.get("detail"))
@@ -230,7 +231,7 @@ def _is_certificate_problem(error: BaseException | None) -> bool:
 
 
 def _retry_after_s(value: str | None) -> float | None:
-    """The seconds from now that a Retry-After header asks for, which has seconds or an HTTP date."""
+    """The seconds to wait that a Retry-After header asks for, which contains seconds or an HTTP date."""
     if value is None:
         return None
     if value.strip().isdecimal():

@@ -1,7 +1,7 @@
-"""What every model does to text before it sees it and to vectors after it made them.
+"""What is done to every text before a model sees it, and to every vector after the model has made it.
 
-What belongs here: the cleaning and the normalisation that all kinds of models share, so that they agree on
-them and their identities can name them. What does not: anything of one model.
+What belongs here: the cleaning and normalisation that all kinds of models share, so that they agree on them
+and their identities can name them. What does not: anything specific to one model.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ import numpy as np
 
 from ingest_assets.model import Float32Array
 
-PREPROCESSING = (
-    "utf8-l2-1"  # part of every dense model's identity: raise the number when the cleaning changes
-)
+# Part of every dense model's identity: raise the number when the cleaning changes.
+PREPROCESSING = "utf8-l2-1"
 
 
 def clean(text: str) -> str:
     """The text with surrogate pairs joined and lone surrogates replaced by U+FFFD.
 
-    JSON escapes and file names bring them in, and neither UTF-8 nor the Rust tokenizers can carry them.
+    Surrogates come from JSON escapes and file names; UTF-8 and the Rust tokenizers cannot represent them.
     """
     try:
         text.encode()
@@ -37,8 +36,8 @@ def clean_all(texts: Sequence[str]) -> list[str]:
 def unit_rows(vectors: Float32Array) -> Float32Array:
     """(n, d) float32, each row of unit length; a row of zeros becomes the first basis vector.
 
-    A text without one known token has no direction. Cosine needs one, and NaN would poison the index, so all
-    such texts share a fixed direction.
+    A text without any known token has no direction. Cosine similarity needs one, and NaN would corrupt the
+    index, so all such texts share a fixed direction.
     """
     wide = vectors.astype(np.float64)  # the squares of large float32 values overflow float32
     norms = np.linalg.norm(wide, axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Who is who: records of people and organisations to canonical entities.
+"""Entity resolution: from records of people and organisations to canonical entities.
 
 What belongs here: normalising identifiers, matching, clusters and canonical ids. What does not: the
 ledger and Dagster. Importing this package loads neither Splink nor DuckDB.
@@ -9,7 +9,7 @@ from ingest_assets.entities.features import Features, features_of
 from ingest_assets.entities.matching import (
     Explanation,
     FieldWeight,
-    Scored,
+    ScoredPairs,
     cut_blocks,
     explain,
     score,
@@ -25,7 +25,7 @@ __all__ = [
     "FieldWeight",
     "Limits",
     "MatchModel",
-    "Scored",
+    "ScoredPairs",
     "block_keys",
     "cut_blocks",
     "default_model",

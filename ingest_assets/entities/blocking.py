@@ -1,9 +1,9 @@
 """Which records are compared at all: those that share a block.
 
-A record's blocks are a function of that record alone, so that records which arrive one by one meet the
-same others as when all arrive at once. A block with more members than its bound would make the number of
-pairs grow with its square: it is cut, and reported. Most keys are made of two fields, so that a cut block
-seldom is the only one that two records share.
+A record's blocks depend on that record alone, so records that arrive one by one are compared with the same
+others as when all arrive at once. The number of pairs grows with the square of a block's size, so a block
+with more members than its bound is cut and reported. Most keys combine two fields, so a cut block is seldom
+the only one that two records share.
 
 What belongs here: the keys. What does not: comparing.
 """
@@ -16,11 +16,11 @@ from ingest_assets.entities.features import Features
 from ingest_assets.entities.identifiers import FREE_MAIL
 from ingest_assets.entities.text import sound
 
-# Bump when the same record gets other keys.
+# Bump when the same record gets different keys.
 VERSION = "2"
 MAX_BLOCK = 100
-# Records of people that may share an address, a telephone or a number; more are an office, or a filler, and
-# the value is no evidence about any of them (`matching.score` leaves it out).
+# How many people may share an e-mail address, a telephone number or an identifier. A value shared by more is
+# an office's or a filler, and no evidence about any of them (`matching.score` leaves it out).
 MAX_SHARED = 10
 BOUNDS = (MAX_SHARED, MAX_BLOCK)
 IDENTIFYING = {"person/email": "emails", "person/phone": "phones", "person/identifier": "identifiers"}
@@ -29,11 +29,10 @@ MIN_MAILBOX = 4  # shorter ones are initials and first names
 
 
 def block_keys(features: Features) -> tuple[str, ...]:
-    """The blocks that the record is in, each "rule:value", sorted, each once."""
+    """The record's blocks, each as "rule:value", sorted and without duplicates."""
     rules = _person_keys if features.kind == "person" else _organisation_keys
-    return tuple(
-        sorted({f"{features.kind}/{rule}:{value}" for rule, value in (*_exact(features), *rules(features))})
-    )
+    keys = (*_identifier_keys(features), *rules(features))
+    return tuple(sorted({f"{features.kind}/{rule}:{value}" for rule, value in keys}))
 
 
 def bound_of(key: str) -> int:
@@ -46,7 +45,7 @@ def rule_of(key: str) -> str:
     return key.partition(":")[0]
 
 
-def _exact(f: Features) -> Iterator[tuple[str, str]]:
+def _identifier_keys(f: Features) -> Iterator[tuple[str, str]]:
     for rule, values in (("email", f.emails), ("phone", f.phones), ("identifier", f.identifiers)):
         for value in values:
             yield rule, value
@@ -101,6 +100,6 @@ def _organisation_keys(f: Features) -> Iterator[tuple[str, str]]:
             yield "word_near", f"{word}|{near}"
     if len(words) > 1:
         yield "start", " ".join(words[:2])
-        rarest = sorted(words, key=len, reverse=True)[:2]
-        yield "long_words", " ".join(sorted(rarest))
+        longest = sorted(words, key=len, reverse=True)[:2]
+        yield "long_words", " ".join(sorted(longest))
     yield "sounds", sound("".join(words))[:6]

@@ -2,9 +2,9 @@
 
 Two clusters are joined while the mean weight between their members is at least `join_at`. The mean is what
 keeps strangers apart: one strong link between two large clusters does not outweigh all the pairs that do not
-match, where following links from record to record would glue them. Within a connected component everything
-is decided by that component alone, so that clustering only what changed gives what clustering all gives; and
-sums are of whole numbers, so that no order of additions shows.
+match, whereas following links from record to record would join them. Each connected component is clustered
+independently, so clustering only what changed gives the same result as clustering everything. Sums use whole
+numbers, so the order of additions makes no difference.
 
 What belongs here: pure functions of members, pairs and decisions. What does not: ids (see `continuity`).
 """
@@ -28,7 +28,7 @@ _Between = tuple[int, int]  # sum of weights in units, number of pairs known
 
 @dataclass(frozen=True, slots=True)
 class Contradiction:
-    """A decision that cannot hold together with others: all of them are set aside until people mend them."""
+    """A decision that conflicts with others. All of them are set aside until people correct them."""
 
     left: str
     right: str
@@ -37,10 +37,10 @@ class Contradiction:
 
 @dataclass(frozen=True, slots=True)
 class Clustering:
-    """`clusters` hold every member once, sorted, and are sorted."""
+    """`clusters` contains every member once. The list is sorted, and so is each cluster."""
 
     clusters: list[tuple[str, ...]]
-    refused: list[Pair]  # links that only a decision kept from joining two clusters
+    refused: list[Pair]  # links that would have joined two clusters but for a decision
     contradictions: list[Contradiction]
 
 
@@ -54,9 +54,9 @@ def cluster(
 ) -> Clustering:
     """Clusters of the members, by weights in bits. The order of members, pairs and decisions does not matter.
 
-    `same` and `different` are decisions: they come before all evidence. Where those that say "same" join what
-    one says is different, that one and the whole group so joined are set aside: which of them is wrong cannot
-    be told. The evidence decides there.
+    `same` and `different` are decisions, which override all evidence. When "same" decisions join two records
+    that a "different" decision keeps apart, that decision and all those of the joined group are set aside,
+    because there is no telling which of them is wrong. The evidence decides instead.
     """
     known = set(members)
     same = {_ordered(a, b) for a, b in same if a in known and b in known and a != b}
@@ -71,11 +71,11 @@ def cluster(
 def components(
     members: Iterable[str], pairs: Iterable[Pair], same: Iterable[tuple[str, str]] = (), *, join_at: float
 ) -> list[tuple[str, ...]]:
-    """The members that a chain of decisions, or of pairs that could join two clusters, connects; sorted.
+    """Groups of members connected by decisions, or by pairs that could join two clusters; sorted.
 
-    A mean reaches `join_at` only where some pair does, so that nothing outside a component bears on it.
+    A mean reaches `join_at` only if some pair does, so nothing outside a component affects it.
     """
-    root = _Roots(members)
+    root = _UnionFind(members)
     for left, right, weight in pairs:
         if weight >= join_at:
             root.join(left, right)
@@ -85,9 +85,9 @@ def components(
 
 
 def weakest_links(members: Collection[str], pairs: Iterable[Pair], limit: int) -> list[Pair]:
-    """The links that hold a cluster together by least: of its maximum spanning tree, the weakest first."""
+    """The weakest links that hold a cluster together: those of its maximum spanning tree, weakest first."""
     inside = set(members)
-    root = _Roots(inside)
+    root = _UnionFind(inside)
     tree = []
     for left, right, weight in sorted(pairs, key=lambda pair: (-pair[2], pair)):
         if left in inside and right in inside and root.join(left, right):
@@ -102,62 +102,62 @@ def _ordered(a: str, b: str) -> tuple[str, str]:
 def _decided(
     members: Collection[str], same: Collection[tuple[str, str]], different: Collection[tuple[str, str]]
 ) -> tuple[Mapping[str, str], list[Contradiction], list[tuple[str, str]]]:
-    """Each member's group by the decisions that can hold, those that cannot, and what stays apart."""
-    joined = _Roots(members)
+    """Each member's group by the consistent decisions, the contradictions, and the groups kept apart."""
+    joined = _UnionFind(members)
     for left, right in same:
         joined.join(left, right)
-    broken = {joined.of(left) for left, right in different if joined.of(left) == joined.of(right)}
-    root = _Roots(members)
+    broken = {joined.find(left) for left, right in different if joined.find(left) == joined.find(right)}
+    root = _UnionFind(members)
     for left, right in same:
-        if joined.of(left) not in broken:
+        if joined.find(left) not in broken:
             root.join(left, right)
     contradictions = [
         Contradiction(left, right, "other decisions say that these two are the same")
         for left, right in sorted(different)
-        if joined.of(left) == joined.of(right)
+        if joined.find(left) == joined.find(right)
     ]
     contradictions += [
-        Contradiction(left, right, "another decision says that two of the records so joined are different")
+        Contradiction(left, right, "another decision says that two records of the joined group are different")
         for left, right in sorted(same)
-        if joined.of(left) in broken
+        if joined.find(left) in broken
     ]
-    group = {member: root.of(member) for member in members}
-    apart = [(group[a], group[b]) for a, b in different if joined.of(a) != joined.of(b)]
+    group = {member: root.find(member) for member in members}
+    apart = [(group[a], group[b]) for a, b in different if joined.find(a) != joined.find(b)]
     return group, contradictions, apart
 
 
-class _Roots:
-    """Union-find in which a group is named by its smallest member."""
+class _UnionFind:
+    """Union-find; a group is named after its smallest member."""
 
     def __init__(self, members: Iterable[str]) -> None:
-        self._above = {member: member for member in members}
+        self._parent = {member: member for member in members}
 
-    def of(self, member: str) -> str:
+    def find(self, member: str) -> str:
         root = member
-        while self._above[root] != root:
-            root = self._above[root]
-        while self._above[member] != root:
-            self._above[member], member = root, self._above[member]
+        while self._parent[root] != root:
+            root = self._parent[root]
+        while self._parent[member] != root:
+            self._parent[member], member = root, self._parent[member]
         return root
 
     def join(self, a: str, b: str) -> bool:
-        """Whether they were apart."""
-        low, high = sorted((self.of(a), self.of(b)))
-        self._above[high] = low
+        """Join two groups; True if they were separate."""
+        low, high = sorted((self.find(a), self.find(b)))
+        self._parent[high] = low
         return low != high
 
     def groups(self) -> list[tuple[str, ...]]:
         found = defaultdict(list)
-        for member in self._above:
-            found[self.of(member)].append(member)
+        for member in self._parent:
+            found[self.find(member)].append(member)
         return sorted(tuple(sorted(group)) for group in found.values())
 
 
 class _Agglomeration:
-    """Joins the two clusters with the highest mean weight, until none is high enough.
+    """Joins the two clusters with the highest mean weight, until no mean is high enough.
 
-    A cluster is named by its smallest member. `between` holds, for clusters that have a known pair, the sum
-    of their weights and the number of them.
+    A cluster is named after its smallest member. For every two clusters with a known pair, `between` holds
+    the sum of the known weights and their number.
     """
 
     def __init__(
@@ -191,7 +191,7 @@ class _Agglomeration:
         while heap:
             mean, a, b = heapq.heappop(heap)
             if a not in self.members or b not in self.between[a] or self._mean(a, b) != -mean:
-                continue  # one of the two was joined with another cluster meanwhile
+                continue  # one of the two has been joined with another cluster since
             if b in self.apart[a]:
                 self.refused.append((a, b, -mean / _UNIT))
                 continue

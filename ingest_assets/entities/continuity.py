@@ -1,9 +1,10 @@
-"""Canonical ids that stay while clusters change.
+"""Canonical ids that stay stable while clusters change.
 
-An entity's id goes with its oldest surviving member. Where several entities end up in one cluster the oldest
-of them keeps its id, and the others' ids lead to it for ever. What nobody claims gets a new id.
+An entity's id follows its oldest surviving member. When several entities end up in one cluster, the oldest
+of them keeps its id, and the others' ids lead to it permanently. A cluster that no entity claims gets a new
+id.
 
-What belongs here: the rules, as a pure function of what was and what is. What does not: where either is kept.
+What belongs here: the rules, as a pure function of the old and new state. What does not: where it is stored.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 # create  a new entity with this id; `document_id` is its oldest member
-# merge   `other_id` ends in entity_id
-# split   entity_id is new, and made of members of `other_id`
-# move    `document_id` went from the entity `other_id` to this one, which was there before
-# retire  this id ends, since none of its members is left (where they are of another kind now it leads to
-#         what they are, and is a merge: see stages.resolution)
-# join    the new record `document_id` is a member of an entity that was there before
-# leave   `document_id` was deleted, or is of another kind now, and the entity goes on
+# merge   `other_id` was merged into entity_id
+# split   entity_id is new, and consists of members of `other_id`
+# move    `document_id` went from the entity `other_id` to this one, which existed before
+# retire  this id ends, since none of its members is left (if they are of another kind now, this is a merge
+#         into their new entity instead: see stages.resolution)
+# join    the new record `document_id` became a member of an entity that existed before
+# leave   `document_id` was deleted, or is of another kind now, and the entity continues without it
 EventKind = Literal["create", "merge", "split", "move", "retire", "join", "leave"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Event:
+class EntityEvent:
     """One thing that happened to an entity."""
 
     kind: EventKind
@@ -36,12 +37,12 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Continued:
-    """Who is what from now on, and what that changed."""
+    """The entity of each record from now on, and what changed."""
 
     entity_of: dict[str, str]  # of every member of the new clusters
     created: tuple[str, ...]  # in the order of their oldest members
-    retired: dict[str, str | None]  # id that ends: its successor, None when none of its members is left
-    events: tuple[Event, ...]
+    retired: dict[str, str | None]  # id that ends: its successor, or None if none of its members is left
+    events: tuple[EntityEvent, ...]
 
 
 def continue_ids(
@@ -51,11 +52,11 @@ def continue_ids(
     age: Mapping[str, int],
     new_id: Callable[[str], str],
 ) -> Continued:
-    """The ids of new clusters.
+    """Assign ids to the new clusters.
 
-    `before` maps each record of the entities concerned to its entity, those deleted since included: entities
-    are given whole. `seen` is the order in which records first came, `age` that in which entities were made.
-    `new_id` makes an id, never used before, from a cluster's oldest member.
+    `before` maps each record of the entities concerned to its entity. It must contain these entities in full,
+    including records deleted since. `seen` is the order in which records first arrived, `age` the order in
+    which entities were created. `new_id` makes an id, never used before, from a cluster's oldest member.
     """
     cluster_of = {member: number for number, found in enumerate(clusters) for member in found}
     oldest = [min(found, key=lambda member: (seen[member], member)) for found in clusters]
@@ -80,13 +81,13 @@ def continue_ids(
 
 
 def successor(entity_id: str, successor_of: Mapping[str, str | None]) -> str | None:
-    """The entity that an id stands for today: itself while it lives, None when nothing of it is left."""
-    passed = set()
+    """The current entity of an id: itself while it is in use, None if nothing of it is left."""
+    visited = set()
     current: str | None = entity_id
     while current is not None and current in successor_of:
-        if current in passed:
-            raise ValueError(f"The successors of entity {entity_id} form a circle.")
-        passed.add(current)
+        if current in visited:
+            raise ValueError(f"The successors of entity {entity_id} form a cycle.")
+        visited.add(current)
         current = successor_of[current]
     return current
 
@@ -94,7 +95,7 @@ def successor(entity_id: str, successor_of: Mapping[str, str | None]) -> str | N
 def _claims(
     cluster_of: Mapping[str, int], before: Mapping[str, str], seen: Mapping[str, int]
 ) -> dict[str, int | None]:
-    """The cluster with each entity's oldest surviving member; None when no member survives."""
+    """For each entity, the cluster of its oldest surviving member; None if no member survives."""
     first: dict[str, tuple[int, str]] = {}
     for member, entity in before.items():
         if member in cluster_of:
@@ -109,9 +110,10 @@ def _events(
     retired: Mapping[str, str | None],
     created: Sequence[str],
     oldest: Mapping[str, str],
-) -> set[Event]:
+) -> set[EntityEvent]:
     events = {
-        Event("merge", into, entity) if into else Event("retire", entity) for entity, into in retired.items()
+        EntityEvent("merge", into, entity) if into else EntityEvent("retire", entity)
+        for entity, into in retired.items()
     }
     fresh = set(created)
     for member, entity in entity_of.items():
@@ -120,17 +122,19 @@ def _events(
             continue
         if entity in fresh:
             events.add(
-                Event("split", entity, earlier) if earlier else Event("create", entity, None, oldest[entity])
+                EntityEvent("split", entity, earlier)
+                if earlier
+                else EntityEvent("create", entity, None, oldest[entity])
             )
         elif earlier is None:
-            events.add(Event("join", entity, None, member))
+            events.add(EntityEvent("join", entity, None, member))
         elif retired.get(earlier) != entity:
-            events.add(Event("move", entity, earlier, member))
+            events.add(EntityEvent("move", entity, earlier, member))
     gone = {member: entity for member, entity in before.items() if member not in entity_of}
-    events |= {Event("leave", e, None, member) for member, e in gone.items() if retired.get(e, e) == e}
+    events |= {EntityEvent("leave", e, None, member) for member, e in gone.items() if retired.get(e, e) == e}
     return events
 
 
-def in_order(event: Event) -> tuple[str, str, str, str]:
-    """What events are sorted by: those of an entity together, its creation first."""
+def in_order(event: EntityEvent) -> tuple[str, str, str, str]:
+    """The sort key of events: those of an entity together, its creation first."""
     return event.entity_id, event.kind, event.other_id or "", event.document_id or ""

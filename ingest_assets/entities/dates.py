@@ -1,6 +1,6 @@
-"""Dates of birth in the one form in which they can be compared.
+"""Normalises dates of birth so that they can be compared.
 
-What belongs here: reading a date as people write it. A date that cannot be told, or is a filler, becomes "".
+What belongs here: parsing dates as people write them. An unreadable date, or a filler, becomes "".
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-# What programs write where nobody knew the date.
+# What programs write when the date is unknown.
 FILLERS = frozenset(["1900-01-01", "1901-01-01", "1970-01-01", "0001-01-01", "1899-12-30", "2000-01-01",
                     "1111-11-11", "1753-01-01", "1899-12-31", "9999-12-31"])  # fmt: skip
 FIRST_YEAR, LAST_YEAR = 1000, 2100
@@ -26,10 +26,10 @@ _MONTHS_A_YEAR = 12
 
 @lru_cache(maxsize=100_000)
 def birth_date(text: str) -> str:
-    """ISO 8601; the day before the month where both readings are possible.
+    """The date in ISO 8601; the day comes before the month where both readings are possible.
 
-    Dates that no calendar has (a 13th month) are kept: they are misspelt, and still evidence. A year of two
-    digits may be of either century, and tells nothing.
+    Impossible dates (a 13th month) are kept: they are typing errors and still evidence. A date with a
+    two-digit year is dropped, because its century is unknown.
     """
     parts = _parts(" ".join(text.lower().split()))
     if parts is None:

@@ -1,10 +1,10 @@
-"""What people decided about who is who: a CSV file that always wins.
+"""People's decisions about which records are the same entity: a CSV file that always wins.
 
     left,right,verdict,who,why
     people/12,people/98,same,Ada,she changed her name
     people/3,people/4,different,Ada,father and son
 
-What belongs here: reading the file, and saying what is wrong with it.
+What belongs here: reading the file and reporting what is wrong with it.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """All decisions of a file, in its order."""
+    """All decisions of a file, in file order."""
 
     made: Sequence[Decision] = ()
 
     @property
     def digest(self) -> str:
-        """Of what they say; the order and the reasons do not matter."""
+        """Digest of the verdicts; the order and the reasons do not matter."""
         return digest_of(
             *sorted(f"{d.verdict}\n{min(d.left, d.right)}\n{max(d.left, d.right)}" for d in self.made)
         )
@@ -55,15 +55,15 @@ class Decisions:
         return [(d.left, d.right) for d in self.made if d.verdict == "different"]
 
     def about(self, members: Iterable[str]) -> list[Decision]:
-        """Those that name one of the members."""
+        """The decisions that name one of the members."""
         known = set(members)
         return [d for d in self.made if d.left in known or d.right in known]
 
 
 def load_decisions(path: Path | None) -> Decisions:
-    """Read the file; none without a path.
+    """Read the file; without a path there are no decisions.
 
-    Raises ConfigurationError with the line, when the file is missing or something in it is wrong.
+    Raises ConfigurationError, with the line number, when the file is missing or invalid.
     """
     if path is None:
         return Decisions()
@@ -78,12 +78,12 @@ def load_decisions(path: Path | None) -> Decisions:
         ) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise ConfigurationError(
-            f"INGEST_ENTITY_DECISIONS={path} is no CSV file in UTF-8: {error}."
+            f"INGEST_ENTITY_DECISIONS={path} is not a CSV file in UTF-8: {error}."
         ) from error
 
 
 def load_labels(path: Path) -> dict[str, str]:
-    """Labels, "id,cluster" a line: which records are truly one. Raises ConfigurationError."""
+    """Labels, one "id,cluster" per line: which records really are one entity. Raises ConfigurationError."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
@@ -91,16 +91,18 @@ def load_labels(path: Path) -> dict[str, str]:
                 raise ConfigurationError(f"INGEST_ENTITY_LABELS={path} needs the columns id and cluster.")
             labels = {row["id"]: row["cluster"] for row in rows}
             if any(not (key and cluster) for key, cluster in labels.items()):
-                raise ConfigurationError(f"INGEST_ENTITY_LABELS={path}: a line lacks its id or its cluster.")
+                raise ConfigurationError(f"INGEST_ENTITY_LABELS={path}: a line has no id or no cluster.")
             return labels
     except OSError as error:
         raise ConfigurationError(f"INGEST_ENTITY_LABELS={path} cannot be read: {error.strerror}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ConfigurationError(f"INGEST_ENTITY_LABELS={path} is no CSV file in UTF-8: {error}.") from error
+        raise ConfigurationError(
+            f"INGEST_ENTITY_LABELS={path} is not a CSV file in UTF-8: {error}."
+        ) from error
 
 
 def pair_counts(labels: dict[str, str], entity_of: dict[str, str]) -> tuple[int, int, int]:
-    """Pairs of labelled records: rightly one entity, one entity at all, and those that should be."""
+    """Pairs of labelled records: correctly joined, joined at all, and those that should be joined."""
     both: dict[tuple[str, str], int] = defaultdict(int)
     found: dict[str, int] = defaultdict(int)
     true: dict[str, int] = defaultdict(int)
@@ -109,12 +111,14 @@ def pair_counts(labels: dict[str, str], entity_of: dict[str, str]) -> tuple[int,
             both[entity, label] += 1
             found[entity] += 1
             true[label] += 1
-    right, joined, wanted = (sum(n * (n - 1) // 2 for n in counts.values()) for counts in (both, found, true))
-    return right, joined, wanted
+    correct, joined, expected = (
+        sum(n * (n - 1) // 2 for n in counts.values()) for counts in (both, found, true)
+    )
+    return correct, joined, expected
 
 
-def _require_columns(path: Path, there: Sequence[str]) -> None:
-    if missing := [name for name in COLUMNS[:3] if name not in there]:
+def _require_columns(path: Path, present: Sequence[str]) -> None:
+    if missing := [name for name in COLUMNS[:3] if name not in present]:
         raise ConfigurationError(
             f"INGEST_ENTITY_DECISIONS={path} lacks {', '.join(missing)}. "
             f"Its first line must be: {','.join(COLUMNS)}"
@@ -128,4 +132,4 @@ def _decision(path: Path, line: int, row: dict[str, str | None]) -> Decision:
             f"INGEST_ENTITY_DECISIONS={path}, line {line}: needs two different document ids and the verdict "
             f"same or different, not {left!r}, {right!r}, {verdict!r}."
         )
-    return Decision(left, right, verdict, who, why)  # type: ignore[arg-type]  # one of them, as checked
+    return Decision(left, right, verdict, who, why)  # type: ignore[arg-type]  # checked above

@@ -1,7 +1,7 @@
-"""Identities to the columns that records are compared by.
+"""Turns identities into the columns that records are compared by.
 
-What belongs here: one flat row a record, a pure function of the record. A missing value is None or an
-empty list, never an empty text.
+What belongs here: one flat row per record, a pure function of the record. A missing value is None or an empty
+list, never an empty string.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from ingest_assets.entities import dates, identifiers, text
 from ingest_assets.model import Identity, IdentityKind
 
-# Bump when the same identity gives another row or other keys.
+# Bump when the same identity gives a different row or different keys.
 VERSION = "3"
-SHORTEST = 3  # of a mailbox that tells whose it is
+_MIN_PERSONAL_MAILBOX = 3  # shorter ones do not identify anybody
 # Mailboxes that several people read.
 _ROLES = frozenset(
     [
@@ -54,20 +54,20 @@ class Features:
     name: str | None  # a person's given and family name; an organisation's without its legal form
     words: tuple[str, ...]  # of an organisation's name
     given: str | None
-    given_forms: tuple[str, ...]  # with the names it is a short form of
+    given_forms: tuple[str, ...]  # the given name and the names it is short for
     family: str | None
     birth_date: str | None  # ISO 8601
-    birth_day: int | None  # its day, counted from the year 1; None where no calendar has the date
+    birth_day: int | None  # day number, counted from the year 1; None for an impossible date
     emails: tuple[str, ...]
-    mailbox: str | None  # of the first address, where it is a person's own
-    handle: str | None  # the same, where it is not made of the name alone
+    mailbox: str | None  # of the first address that is a person's own
+    handle: str | None  # the mailbox, unless it is made of the name alone
     domains: tuple[str, ...]
     phones: tuple[str, ...]
     identifiers: tuple[str, ...]
     title: str | None
     organisation: str | None
     address: str | None
-    door: str | None  # house number and street of the address, without what people write in many ways
+    door: str | None  # house number and first word of the street: what people write in only one way
     place: str | None
     postcode: str | None
 
@@ -83,13 +83,13 @@ def features_of(record_id: str, identity: Identity) -> Features:
     given, family = _names(identity) if person else ("", "")
     name = " ".join(filter(None, (given, family))) if person else text.organisation_name(identity.name)
     born, address = dates.birth_date(identity.birth_date), text.street(identity.address)
-    emails = _each(map(identifiers.email, identity.emails))
+    emails = _distinct(map(identifiers.email, identity.emails))
     mailbox = next(filter(None, map(_mailbox, emails)), None)
     return Features(
         id=record_id,
         kind=identity.kind,
         name=name or None,
-        words=() if person else _each(name.split()),
+        words=() if person else _distinct(name.split()),
         given=given or None,
         given_forms=text.given_forms(given),
         family=family or None,
@@ -98,9 +98,9 @@ def features_of(record_id: str, identity: Identity) -> Features:
         emails=emails,
         mailbox=mailbox,
         handle=mailbox if mailbox and not text.made_of(mailbox, given, family) else None,
-        domains=() if person else _each(map(identifiers.domain, (*identity.domains, *identity.emails))),
-        phones=_each(map(identifiers.phone, identity.phones)),
-        identifiers=_each(map(identifiers.own_number, identity.identifiers)),
+        domains=() if person else _distinct(map(identifiers.domain, (*identity.domains, *identity.emails))),
+        phones=_distinct(map(identifiers.phone, identity.phones)),
+        identifiers=_distinct(map(identifiers.id_number, identity.identifiers)),
         title=text.fold(identity.title) or None,
         organisation=text.organisation_name(identity.organisation) or None,
         address=address or None,
@@ -116,10 +116,10 @@ def _names(identity: Identity) -> tuple[str, str]:
     return text.person_name(identity.name)
 
 
-def _each(values: Iterable[str | None]) -> tuple[str, ...]:
+def _distinct(values: Iterable[str | None]) -> tuple[str, ...]:
     return tuple(sorted({value for value in values if value}))
 
 
 def _mailbox(email: str) -> str | None:
     local = email.partition("@")[0].partition("+")[0]
-    return None if local in _ROLES or len(local) < SHORTEST else local
+    return None if local in _ROLES or len(local) < _MIN_PERSONAL_MAILBOX else local

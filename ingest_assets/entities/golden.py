@@ -1,7 +1,7 @@
 """The golden record: the best value of each field of an entity, and where it comes from.
 
-What belongs here: which of the members' values is best. A value that more members have is better, then a
-longer one, then that of the record that came last.
+What belongs here: choosing the best of the members' values. A value that more members have is better, then a
+longer one, then the one of the latest record.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from ingest_assets.model import Identity
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value as some record has it, and the records that have it, or the same in another spelling."""
+    """A value as one record spells it, and all records that have it in any spelling."""
 
     value: str
-    records: tuple[str, ...]  # document ids, the one whose spelling this is first
+    records: tuple[str, ...]  # document ids; the first one has this spelling
 
 
 def _email(value: str) -> str:
@@ -33,7 +33,7 @@ def _domain(value: str) -> str:
     return identifiers.domain(value) or ""
 
 
-# Field: the form in which two values are the same, and "" when a value says nothing.
+# By field: the normal form that equal values share, or "" for a value without information.
 _SINGLE: Mapping[str, Callable[[str], str]] = {
     "name": lambda name: " ".join(sorted(text.fold(name).split())),
     "given_name": text.given_name,
@@ -54,7 +54,7 @@ _LISTS: Mapping[str, Callable[[str], str]] = {
 
 
 def golden_record(members: Sequence[tuple[str, Identity]]) -> dict[str, list[Value]]:
-    """The best value of each field that has one; of fields that hold several, all, the best first.
+    """The best value of each field that has one; for list fields all values, best first.
 
     `members` are (document id, identity), the oldest record first.
     """
@@ -69,12 +69,12 @@ def golden_record(members: Sequence[tuple[str, Identity]]) -> dict[str, list[Val
 
 
 def _ranked(values: Iterable[tuple[str, str]], normal: Callable[[str], str]) -> list[Value]:
-    spelt: dict[str, list[tuple[str, int, str]]] = {}  # normal form: (value, place, document)
+    spellings: dict[str, list[tuple[str, int, str]]] = {}  # normal form: (value, place, document)
     for place, (document, value) in enumerate(values):
         if key := normal(value):
-            spelt.setdefault(key, []).append((value.strip(), place, document))
+            spellings.setdefault(key, []).append((value.strip(), place, document))
     ranked = sorted(
-        spelt.values(), key=lambda same: (len({d for *_, d in same}), *_best(same)[:3]), reverse=True
+        spellings.values(), key=lambda same: (len({d for *_, d in same}), *_best(same)[:3]), reverse=True
     )
     return [_value(same) for same in ranked]
 

@@ -1,4 +1,4 @@
-"""Identifiers in the one form in which they can be compared."""
+"""Normalises identifiers so that they can be compared."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ FREE_MAIL = frozenset(
 _EMAIL = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+\.[^@\s<>,;]+")
 MIN_PHONE_DIGITS = 7
 KEYBOARD = "12345678901234567890 09876543210987654321"  # nobody's number
-# Addresses that nobody reads: whoever has one in a record has none.
+# Mailboxes that nobody reads: a record with one of these counts as having no address.
 NO_REPLY = frozenset(["noreply", "no-reply", "donotreply", "do-not-reply", "no.reply"])
 
 
 def email(value: str) -> str | None:
-    """The address in lower case, without a display name; None when it is none, or a placeholder."""
+    """The address in lower case, without a display name; None if it is invalid or a placeholder."""
     found = _EMAIL.search(value.strip().lower())
     if not found:
         return None
@@ -73,7 +73,7 @@ def email(value: str) -> str | None:
 
 @lru_cache(maxsize=100_000)
 def phone(value: str) -> str | None:
-    """E.164 where the number is written internationally, else its digits; None when too short or a filler."""
+    """E.164 if the number is written internationally, else its digits; None if too short or a filler."""
     import phonenumbers
 
     digits = re.sub(r"\D", "", re.split(r"(?i)\s*(?:x|ext\.?)\s*\d+$", value.strip())[0])
@@ -94,12 +94,12 @@ def phone(value: str) -> str | None:
 
 
 def _is_filler(digits: str) -> bool:
-    """Of a national number without its last zeros: the keyboard in order, or one digit over and over."""
+    """Whether a national number without trailing zeros is too short, one digit repeated or a keyboard row."""
     return len(digits) < MIN_PHONE_DIGITS - 2 or len(set(digits)) == 1 or digits in KEYBOARD
 
 
-def own_number(value: str) -> str | None:
-    """A number that is one's own, in lower case without spaces and signs; None when it is a filler."""
+def id_number(value: str) -> str | None:
+    """An identification number in lower case, without spaces and punctuation; None if it is a filler."""
     found = fold(value).replace(" ", "")
     return None if not found or (len(found) > 1 and found in KEYBOARD) else found
 

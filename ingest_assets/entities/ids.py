@@ -1,6 +1,6 @@
-"""Canonical ids: derived, never drawn.
+"""Canonical ids: derived from records, never random.
 
-What belongs here: how an id is made. Which entity keeps its id is the business of `continuity`.
+What belongs here: how an id is made. Which entity keeps its id is decided in `continuity`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ def entity_id(
 ) -> str:
     """The id of a new entity, from its oldest member: a UUIDv5 that is not taken.
 
-    A member may be the oldest of a second entity, when it is split off from one that its first one was merged
-    into: the second gets another id, since the first one's leads elsewhere for ever.
+    A record can be the oldest member of a second entity: its first entity was merged into another one, from
+    which it was later split off. The second entity gets a different id, because the first id leads elsewhere.
     """
     for number in count():
         again = f"\n{number}" if number else ""

@@ -1,7 +1,7 @@
-"""Scoring: from records and a model to pairs with match weights, and why a pair has its weight.
+"""Scoring: match weights of pairs of records, and the explanation of a weight.
 
-What belongs here: what the rest of the product calls. A pair's score depends on its two records and the
-model only, so that records compared one refresh at a time get the scores of all compared at once. What
+What belongs here: what the rest of the product calls. A pair's score depends only on its two records and the
+model, so comparing records one refresh at a time gives the same scores as comparing them all at once. What
 does not belong here: Splink and DuckDB (see `splink_engine`), and clusters.
 """
 
@@ -20,7 +20,8 @@ from ingest_assets.entities.features import Features
 from ingest_assets.entities.model import MatchModel
 from ingest_assets.entities.splink_engine import Limits, candidates, compare, database, labels
 
-BESIDES_NAMES = {
+# Kinds of evidence other than names, and the columns that offer it.
+_OTHER_EVIDENCE = {
     "birth": ("birth_date",),
     "reach": ("emails", "phones", "address"),
     "place": ("place", "postcode"),
@@ -28,16 +29,16 @@ BESIDES_NAMES = {
     "organisation": ("organisation",),
     "title": ("title",),
 }
-PRECISION = 6  # decimals of a weight that count
+_DECIMALS = 6  # of a weight
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """Pairs whose weight counts for clusters, left < right, sorted; and how they were found."""
+class ScoredPairs:
+    """Pairs whose weight matters for clustering (left < right, sorted), and how they were found."""
 
     pairs: list[tuple[str, str, float]]
     candidates: Mapping[str, int]  # pairs compared, by blocking rule; each under the first rule that finds it
-    cut: Mapping[str, int]  # block that is too large to be used: how many members
+    cut: Mapping[str, int]  # number of members of each block that is too large to use
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +50,20 @@ class FieldWeight:
     right: str
     level: str
     weight: float  # bits
-    frequency: float  # bits more, or fewer, because the value is rarer, or commoner, than the average one
+    frequency: float  # bits added or subtracted because the value is rarer or more common than average
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A pair's score: the prior's weight and the fields' add up to it."""
+    """A pair's score: the sum of the prior's weight and the fields' weights."""
 
     prior: float
     fields: tuple[FieldWeight, ...]
 
     @property
     def weight(self) -> float:
-        """As `score` gives it."""
-        return round(self.prior + sum(f.weight + f.frequency for f in self.fields), PRECISION)
+        """The weight that `score` returns."""
+        return round(self.prior + sum(f.weight + f.frequency for f in self.fields), _DECIMALS)
 
 
 def cut_blocks(sizes: Mapping[str, int]) -> dict[str, int]:
@@ -71,15 +72,15 @@ def cut_blocks(sizes: Mapping[str, int]) -> dict[str, int]:
 
 
 def without_shared(record: Features, cut: Collection[str]) -> Features:
-    """A record without the values that too many others have too."""
-    left: dict[str, Any] = {}
+    """The record without the values that it shares with too many others."""
+    kept: dict[str, Any] = {}
     for rule, column in IDENTIFYING.items():
         values = getattr(record, column)
         if any(f"{rule}:{value}" in cut for value in values):
-            left[column] = tuple(value for value in values if f"{rule}:{value}" not in cut)
-    if "emails" in left and not left["emails"]:
-        return replace(record, **left, mailbox=None, handle=None)
-    return replace(record, **left) if left else record
+            kept[column] = tuple(value for value in values if f"{rule}:{value}" not in cut)
+    if "emails" in kept and not kept["emails"]:
+        return replace(record, **kept, mailbox=None, handle=None)
+    return replace(record, **kept) if kept else record
 
 
 def score(
@@ -90,12 +91,12 @@ def score(
     cut: Collection[str] | None = None,
     limits: Limits | None = None,
     least: float = ABSENT,
-) -> Scored:
-    """Compare the records that share a block; with `touched`, only pairs with one of those.
+) -> ScoredPairs:
+    """Compare the records that share a block; with `touched`, only pairs with one of those records.
 
-    `cut` are the blocks not to be used, where the records given are not all there are; by default they are
-    found here. Records of another kind than the model's are left out. Ids must differ. Pairs of less than
-    `least` bits are left out: for clusters they count as if they had not been compared.
+    `cut` are the blocks not to use, for calls that do not pass all records; by default they are determined
+    here. Records of a kind other than the model's are ignored. Ids must be unique. Pairs below `least` bits
+    are left out: for clustering they count as if they had not been compared.
     """
     mine = sorted((f for f in records if f.kind == model.kind), key=lambda f: f.id)
     members = [(f.id, key) for f in mine for key in block_keys(f)]
@@ -105,36 +106,36 @@ def score(
     )
     members = [(record, key) for record, key in members if sizes[key] > 1 and key not in too_large]
     if not members:
-        return Scored([], {}, too_large)
+        return ScoredPairs([], {}, too_large)
     with database(limits or Limits()) as api:
         counts = candidates(api, members, touched)
         if not counts:
-            return Scored([], {}, too_large)
+            return ScoredPairs([], {}, too_large)
         found = compare(api, model, [without_shared(f, too_large) for f in mine], least)
         rows = found.as_duckdbpyrelation().project("id_l, id_r, match_weight").fetchall()
-    known = {f.id: _told(f) for f in mine}
+    known = {f.id: _evidence_kinds(f) for f in mine}
     pairs = sorted(
-        (min(left, right), max(left, right), round(weight, PRECISION))
+        (min(left, right), max(left, right), round(weight, _DECIMALS))
         for left, right, weight in rows
         if _comparable(known[left], known[right])
     )
-    return Scored(pairs, counts, too_large)
+    return ScoredPairs(pairs, counts, too_large)
 
 
-def _told(record: Features) -> set[str]:
-    """The kinds of evidence that a record can give."""
-    told = {kind for kind, columns in BESIDES_NAMES.items() if any(getattr(record, c) for c in columns)}
+def _evidence_kinds(record: Features) -> set[str]:
+    """The kinds of evidence that a record offers."""
+    kinds = {kind for kind, columns in _OTHER_EVIDENCE.items() if any(getattr(record, c) for c in columns)}
     if record.name:
-        told.add("name")
-    return told | ({"organisation's name"} if record.kind == "organisation" and record.name else set())
+        kinds.add("name")
+    return kinds | ({"organisation's name"} if record.kind == "organisation" and record.name else set())
 
 
 def _comparable(left: set[str], right: set[str]) -> bool:
-    """Whether two records tell enough of the same kind for a link.
+    """Whether two records have enough kinds of evidence in common for a link.
 
-    Two people of whom only the names are known are not taken for one, however rare the name seems: how many
-    bear it is known of the records, and not of the world. (An organisation's name is its own.) Without names,
-    a shared contact is that of a place: only what belongs to one alone can tell.
+    Two people of whom only the names are known are never linked, however rare the name seems: how many people
+    have it is known only for the records, not for the world. (An organisation's name is its own.) Without
+    names, shared contact details may belong to a place: only a birth date or an identifier is evidence.
     """
     both = left & right
     if "organisation's name" in both:
@@ -145,18 +146,18 @@ def _comparable(left: set[str], right: set[str]) -> bool:
 
 
 def explain(model: MatchModel, left: Features, right: Features) -> Explanation:
-    """Field by field, whether or not the two share a block."""
+    """The weight of a pair field by field, whether or not the two share a block."""
     left, right = sorted((left, right), key=lambda f: f.id)
     with database(Limits(threads=1)) as api:
         candidates(api, [(left.id, "asked:"), (right.id, "asked:")], None)
         row = compare(api, model, [left, right], None).as_record_list()[0]
-        named = labels(model.kind, api)
+        level_labels = labels(model.kind, api)
     fields = (
         FieldWeight(
             field=name,
             left=_shown(left, columns),
             right=_shown(right, columns),
-            level=named[name][row[f"gamma_{name}"]],
+            level=level_labels[name][row[f"gamma_{name}"]],
             weight=float(row[f"mw_{name}"] or 0.0),
             frequency=float(row.get(f"mw_tf_adj_{name}") or 0.0),
         )

@@ -1,4 +1,4 @@
-"""A matching model: what training leaves behind, and all that a pair's score depends on besides the pair.
+"""A matching model: the result of training, and all that a pair's score depends on besides the pair itself.
 
 What belongs here: the value, its JSON form and the model that ships with the package. What does not:
 Splink (see `splink_engine`).
@@ -16,12 +16,12 @@ from typing import Any, Literal, Self
 from ingest_assets.entities import comparisons, features
 from ingest_assets.model import ConfigurationError, IdentityKind, digest_of
 
-# Bits of mean weight from which two clusters are joined, by models that were trained. Below 0 for people:
-# records that are worth comparing at all match more often than the prior of two random ones says. Sites of
-# one organisation share its name and telephone number. Both are the best on labelled data of those that
-# keep precision (docs/performance.md).
+# Mean weight in bits from which trained models join two clusters. It is below 0 for people, because records
+# that share a block match more often than the prior of two random records says. It is higher for
+# organisations, because different sites share a name and a telephone number. Both are the best values on
+# labelled data that keep precision high (docs/matching.md).
 JOIN_AT: dict[IdentityKind, float] = {"person": -1.5, "organisation": 1.0}
-# A model that was not trained does not know how often records here agree by chance: it must be surer.
+# An untrained model does not know how often records here agree by chance, so it needs stronger evidence.
 JOIN_AT_UNTRAINED = 1.0
 
 Levels = tuple[tuple[float, float], ...]  # (m, u) from the strongest level to the weakest
@@ -29,18 +29,16 @@ Levels = tuple[tuple[float, float], ...]  # (m, u) from the strongest level to t
 
 @dataclass(frozen=True, slots=True)
 class MatchModel:
-    """Parameters of one kind of entity. Equal versions give equal scores."""
+    """Parameters for one kind of entity. Equal versions give equal scores."""
 
     kind: IdentityKind
     origin: Literal["default", "trained"]
     trained_on: int  # records
     prior: float  # probability that two random records are one entity
-    levels: Mapping[str, Levels]  # by comparison, as `comparisons` has them, without the null level
-    frequencies: Mapping[
-        str, Mapping[str, float]
-    ]  # share of records with a value, by column; the common ones
-    rare: Mapping[str, float]  # the share that stands for every other value
-    join_at: float  # bits of mean weight from which two clusters are joined
+    levels: Mapping[str, Levels]  # by comparison, as in `comparisons`, without the null level
+    frequencies: Mapping[str, Mapping[str, float]]  # by column: the share of records with each common value
+    rare: Mapping[str, float]  # by column: the share assumed for every other value
+    join_at: float  # mean weight in bits from which two clusters are joined
 
     @property
     def version(self) -> str:
@@ -56,24 +54,24 @@ class MatchModel:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Raises ConfigurationError when it is of other comparisons than the present code's."""
+        """Raises ConfigurationError when the model has different comparisons from the current code."""
         data: dict[str, Any] = json.loads(text)
         data["levels"] = {name: tuple((m, u) for m, u in levels) for name, levels in data["levels"].items()}
         model = cls(**data)
         if set(model.levels) != set(comparisons.FIELDS[model.kind]):
             raise ConfigurationError(
-                f"The stored matching model of kind {model.kind} is of another version. Train it anew: "
+                f"The stored matching model of kind {model.kind} is from another version. Train it again: "
                 "run the job train_match_models."
             )
         return model
 
 
 def scoring_digest(versions: Iterable[str]) -> str:
-    """Digest of models, by their versions, and of the code that applies them: equal ones, equal scores."""
+    """Digest of the models' versions and of the code that applies them: equal digests mean equal scores."""
     return digest_of(features.VERSION, comparisons.VERSION, *versions)
 
 
 @lru_cache(maxsize=2)
 def default_model(kind: IdentityKind) -> MatchModel:
-    """The model that holds until there is data to train one. Made by `tools/make_match_defaults.py`."""
+    """The model used until there is enough data to train one. Made by `tools/make_match_defaults.py`."""
     return MatchModel.from_json(files(__package__).joinpath(f"defaults/{kind}.json").read_text("utf-8"))

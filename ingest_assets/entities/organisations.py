@@ -1,14 +1,14 @@
-"""What is compared of two organisations.
+"""How two organisations are compared.
 
-What belongs here: the comparisons and their levels; see `comparisons` for the language. A domain or a
-switchboard is strong evidence and no proof: subsidiaries and branches share them, at other addresses.
+What belongs here: the comparisons and their levels; see `levels` for what they are made of. A domain or a
+switchboard is strong evidence but no proof: subsidiaries and branches share them at different addresses.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ingest_assets.entities.comparisons import (
+from ingest_assets.entities.levels import (
     alike,
     comparison,
     exact,
@@ -24,13 +24,14 @@ from ingest_assets.entities.comparisons import (
 if TYPE_CHECKING:
     from splink.internals.comparison_creator import ComparisonCreator
 
-_COMMON = "array_length(list_intersect(words_l, words_r))"
+_COMMON_WORDS = "array_length(list_intersect(words_l, words_r))"
 _NO_STREET = "(address_l is null or address_r is null)"
-_FEWER = "least(array_length(words_l), array_length(words_r))"
+_WORDS_OF_SHORTER = "least(array_length(words_l), array_length(words_r))"
+_ALL_OF_SHORTER_NAME = f"{_WORDS_OF_SHORTER} > 1 and {_COMMON_WORDS} >= {_WORDS_OF_SHORTER}"
 
 
 def comparisons() -> list[ComparisonCreator]:
-    """Name, domain, how to reach them, where they are, their numbers."""
+    """Name, domain, contact details, address and identifiers."""
     return [_name(), _domain(), _reach(), _address(), identifier()]
 
 
@@ -41,7 +42,7 @@ def _name() -> ComparisonCreator:
         (exact("name", frequency=True), 0.6, 0.0005),
         (sql("the same words", _words_in_common(0.99)), 0.07, 0.0001),
         (similar("name", 0.94), 0.12, 0.0008),
-        (sql("all words of the shorter name", f"{_FEWER} > 1 and {_COMMON} >= {_FEWER}"), 0.07, 0.0005),
+        (sql("all words of the shorter name", _ALL_OF_SHORTER_NAME), 0.07, 0.0005),
         (sql("most words", _words_in_common(0.6)), 0.04, 0.0005),
         (similar("name", 0.85), 0.05, 0.008),
         (otherwise(), 0.05, 0.9891),
@@ -49,8 +50,8 @@ def _name() -> ComparisonCreator:
 
 
 def _words_in_common(share: float) -> str:
-    """SQL: so many of all different words of both names are in both."""
-    return f"{_COMMON} >= {share} * (array_length(words_l) + array_length(words_r) - {_COMMON})"
+    """SQL: this share of the distinct words of both names is in both."""
+    return f"{_COMMON_WORDS} >= {share} * (array_length(words_l) + array_length(words_r) - {_COMMON_WORDS})"
 
 
 def _domain() -> ComparisonCreator:
@@ -78,8 +79,8 @@ def _address() -> ComparisonCreator:
         (sql("the same address", same("address")), 0.4, 0.0003),
         (sql("house number and street", same("door")), 0.2, 0.0004),
         (sql("a similar address", alike("address", 0.93)), 0.07, 0.002),
-        (sql("postcode, and no street to compare", f"{same('postcode')} and {_NO_STREET}"), 0.1, 0.005),
-        (sql("postcode, and another street", same("postcode")), 0.05, 0.01),
+        (sql("postcode, with no street to compare", f"{same('postcode')} and {_NO_STREET}"), 0.1, 0.005),
+        (sql("postcode, but a different street", same("postcode")), 0.05, 0.01),
         (exact("place", frequency=True), 0.08, 0.03),
         (otherwise(), 0.1, 0.9523),
     )

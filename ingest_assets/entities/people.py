@@ -1,16 +1,16 @@
-"""What is compared of two people.
+"""How two people are compared.
 
-What belongs here: the comparisons and their levels; see `comparisons` for the language. Evidence of one
-kind is one comparison: members of a household share address, telephone and often a mailbox, which must
-not count three times. For the same reason a family name counts little where the given names are clearly
-different, and a mailbox made of the name counts nothing beside the name.
+What belongs here: the comparisons and their levels; see `levels` for what they are made of. Each kind of
+evidence is one comparison: members of a household share address, telephone and often a mailbox, which must
+not count three times. For the same reason a family name counts little if the given names are clearly
+different, and a mailbox made of the name adds nothing to the name.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ingest_assets.entities.comparisons import (
+from ingest_assets.entities.levels import (
     alike,
     comparison,
     exact,
@@ -27,18 +27,18 @@ from ingest_assets.entities.comparisons import (
 if TYPE_CHECKING:
     from splink.internals.comparison_creator import ComparisonCreator
 
-    from ingest_assets.entities.comparisons import Level
+    from ingest_assets.entities.levels import Level
 
-# Given and family name in each other's place, one of them perhaps misspelt.
+# Given and family name swapped, one of them perhaps misspelt.
 _SWAPPED = (
     "(given_l = family_r and jaro_winkler_similarity(family_l, given_r) >= 0.85) or "
     "(family_l = given_r and jaro_winkler_similarity(given_l, family_r) >= 0.85)"
 )
-_OTHER_GIVEN = (
+_ONLY_FAMILY_NAME = (
     "family_l = family_r and least(length(given_l), length(given_r)) > 1 "
     "and not list_has_any(given_forms_l, given_forms_r) and jaro_winkler_similarity(given_l, given_r) < 0.75"
 )
-_ANOTHER = (
+_DIFFERENT_GIVEN = (
     "jaro_winkler_similarity(given_l, given_r) < 0.75 "
     "and not coalesce(birth_date_l = birth_date_r, false) "
     "and not coalesce(list_has_any(identifiers_l, identifiers_r), false)"
@@ -49,11 +49,11 @@ _SWAPPED_DATE = (
     "and right(birth_date_l, 2) = substr(birth_date_r, 6, 2)"
 )
 _EMAIL, _OTHER_EMAIL = first("emails")
-_NEAR_EMAIL = f"levenshtein({_EMAIL}, {_OTHER_EMAIL}) <= 2 and length({_EMAIL}) > 10"
+_SIMILAR_EMAIL = f"levenshtein({_EMAIL}, {_OTHER_EMAIL}) <= 2 and length({_EMAIL}) > 10"
 
 
 def comparisons() -> list[ComparisonCreator]:
-    """Names, birth, how to reach them, where they live, their numbers, their work."""
+    """Names, date of birth, contact details, place, identifiers and work."""
     return [*_names(), _birth(), _reach(), _place(), identifier(), _work()]
 
 
@@ -72,10 +72,10 @@ def _names() -> list[ComparisonCreator]:
             (sql("an initial", _INITIAL), 0.04, 0.01),
             (similar("given", 0.9), 0.08, 0.004),
             (similar("given", 0.8), 0.03, 0.015),
-            # Members of a household, or of an office, share all but this. Not trained: a set of records in
-            # which first names are often wrong would teach to join couples.
+            # Members of a household or an office share everything but this. Not trained: records with many
+            # wrong first names would teach the model to join couples.
             (
-                sql("another one, and no number or birth in common", _ANOTHER).configure(
+                sql("a different one, no identifier or date of birth in common", _DIFFERENT_GIVEN).configure(
                     fix_m_probability=True
                 ),
                 0.0005,
@@ -86,7 +86,7 @@ def _names() -> list[ComparisonCreator]:
         comparison(
             "family",
             _missing_or_swapped(),
-            (sql("the family name alone", _OTHER_GIVEN), 0.005, 0.0035),
+            (sql("the family name alone", _ONLY_FAMILY_NAME), 0.005, 0.0035),
             (exact("family", frequency=True), 0.755, 0.004),
             (similar("family", 0.9), 0.12, 0.004),
             (similar("family", 0.8), 0.04, 0.02),
@@ -96,7 +96,7 @@ def _names() -> list[ComparisonCreator]:
 
 
 def _missing_or_swapped() -> Level:
-    """Names that are swapped are one observation: it counts with the given name, and not again here."""
+    """Swapped names are one observation, which counts for the given name and not again here."""
     condition = f"family_l is null or family_r is null or {_SWAPPED}"
     return sql("nothing to compare, or swapped", condition).configure(is_null_level=True), None, None
 
@@ -127,7 +127,7 @@ def _reach() -> ComparisonCreator:
         (sql("telephone number", shares("phones")), 0.15, 0.00005),
         (sql("house number and street", same("door")), 0.08, 0.0005),
         (sql("mailbox at another domain", same("handle")), 0.03, 0.0001),
-        (sql("a similar e-mail address", _NEAR_EMAIL), 0.05, 0.0002),
+        (sql("a similar e-mail address", _SIMILAR_EMAIL), 0.05, 0.0002),
         (
             sql("a similar address or mailbox", f"{alike('address', 0.9)} or {alike('handle', 0.9)}"),
             0.04,

@@ -1,6 +1,6 @@
-"""Pictures for people: the weights of a model, and histograms. Plain SVG, which needs no plotting library.
+"""Charts for people: the weights of a model, and histograms. Plain SVG, which needs no plotting library.
 
-What belongs here: pure functions from numbers to an SVG text, legible on light and on dark ground.
+What belongs here: pure functions from numbers to SVG, legible on light and dark backgrounds.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from ingest_assets.entities.model import MatchModel
 
 INK, FOR, AGAINST, BARS = "#7a7f87", "#3b8a5a", "#b3543f", "#4a76b8"
 WIDTH, ROW, LABELS, BAR = 720, 18, 300, 190
-MOST_BITS = 16.0  # longer bars are cut off there
+MAX_BITS = 16.0  # longer bars are cut off
 BINS = 24
 
 
 def weights_chart(model: MatchModel) -> str:
-    """Of each level of each comparison: how many bits it speaks for, or against, two records being one."""
+    """For each level of each comparison, how many bits it adds for or against a match."""
     rows: list[str] = []
     y = 34
     middle = LABELS + BAR
@@ -27,7 +27,7 @@ def weights_chart(model: MatchModel) -> str:
         y += ROW
         for number, (m, u) in enumerate(levels, 1):
             bits = log2(m / u) if m and u else 0.0
-            length = min(abs(bits), MOST_BITS) / MOST_BITS * BAR
+            length = min(abs(bits), MAX_BITS) / MAX_BITS * BAR
             left, colour = (middle, FOR) if bits >= 0 else (middle - length, AGAINST)
             rows.append(_text(20, y + 12, _level_name(number, len(levels))))
             rows.append(_bar(left, y + 3, length, ROW - 6, colour))
@@ -35,7 +35,7 @@ def weights_chart(model: MatchModel) -> str:
             y += ROW
         y += 6
     origin = f"trained on {model.trained_on:,} records" if model.trained_on else "as shipped"
-    title = f"Match weights (bits) of {model.kind}s, {origin}; two random ones: {log2(model.prior):+.1f}"
+    title = f"Match weights (bits) of {model.kind}s, {origin}; two random records: {log2(model.prior):+.1f}"
     axis = f'<line x1="{middle}" y1="30" x2="{middle}" y2="{y}" stroke="{INK}" stroke-width="1"/>'
     return _svg(y + 8, [_text(8, 18, title, bold=True), axis, *rows])
 
@@ -47,14 +47,14 @@ def _level_name(number: int, levels: int) -> str:
 
 
 def histogram(values: Sequence[float], title: str, unit: str) -> str:
-    """How many values lie where; whole numbers that are few get a bar each. Heights are square roots."""
+    """The distribution of the values; a small range of whole numbers gets a bar for each number."""
     bins = _bins(values)
     height, top = 160, 34
     most = max((count for _, count in bins), default=1)
     step = (WIDTH - 40) / max(len(bins), 1)
     parts = [_text(8, 18, f"{title} ({len(values):,})", bold=True)]
     for i, (label, count) in enumerate(bins):
-        # Square roots: one entity of fifty records among ten thousand of one must still be seen.
+        # Square roots, so that one entity of fifty records among ten thousand of one record can be seen.
         tall = height * (count / most) ** 0.5
         x = 20 + i * step
         parts.append(_bar(x, top + height - tall, max(step - 2, 1), tall, BARS, f"{label} {unit}: {count:,}"))
@@ -73,7 +73,7 @@ def _bins(values: Sequence[float]) -> list[tuple[str, int]]:
     if all(float(value).is_integer() for value in values) and high - low < BINS:
         whole = [int(value) for value in values]
         return [(str(n), whole.count(n)) for n in range(int(low), int(high) + 1)]
-    width = (high - low) / BINS or 1.0  # all values may be one
+    width = (high - low) / BINS or 1.0  # all values may be equal
     counts = [0] * BINS
     for value in values:
         counts[min(int((value - low) / width), BINS - 1)] += 1

@@ -1,8 +1,7 @@
 """Splink on DuckDB: the settings of a model, the pairs to compare, and comparing them.
 
-What belongs here: everything that touches Splink or DuckDB, except training. DuckDB keeps on disk what
-does not fit into the memory it is given. Term frequencies come from the model, never from the records at
-hand.
+What belongs here: everything that touches Splink or DuckDB, except training. DuckDB spills to disk what does
+not fit into its memory limit. Term frequencies come from the model, never from the records at hand.
 """
 
 from __future__ import annotations
@@ -34,12 +33,12 @@ class Limits:
 
     memory_mib: int = 1024
     threads: int = 2
-    temp_dir: Path | None = None  # for what does not fit into memory; the system's own by default
+    temp_dir: Path | None = None  # where DuckDB spills; the system's temporary folder by default
 
 
 @contextmanager
 def database(limits: Limits) -> Iterator[DuckDBAPI]:
-    """A database of its own, gone afterwards."""
+    """A temporary database, deleted afterwards."""
     import duckdb
     from splink import DuckDBAPI
 
@@ -57,9 +56,9 @@ def database(limits: Limits) -> Iterator[DuckDBAPI]:
 def candidates(
     api: DuckDBAPI, members: Sequence[tuple[str, str]], touched: Collection[str] | None
 ) -> dict[str, int]:
-    """Make the table `pairs` of (record, block) rows; how many pairs each rule is the first to give.
+    """Create the table `pairs` from (record, block) rows; with `touched`, only pairs with one of those.
 
-    With `touched`, only pairs with one of those records.
+    Returns the number of pairs by rule; each pair counts for the first rule that finds it.
     """
     import pyarrow as pa
 
@@ -86,19 +85,19 @@ def candidates(
 
 
 def compare(api: DuckDBAPI, model: MatchModel, records: Sequence[Features], threshold: float | None) -> Any:
-    """Splink's result for the table `pairs`, from the threshold on; without one, of all, with details."""
+    """Splink's result for the table `pairs`: those above the threshold; without one, all, with details."""
     from splink import Linker
 
     table = api.register(arrow_table(records, model), dataset_display_name="records")
     found = settings_of(model, api, details=threshold is None)
-    # The settings are ours and not a user's: checking them takes as long as comparing a few records.
+    # The settings are ours, not a user's, and validating them takes as long as comparing a few records.
     linker = Linker(table, found, validate_settings=False, log_level=None)
     linker.table_management.register_blocked_pairs_for_predict(api.register("pairs"))
     return linker.inference.predict(threshold_match_weight=threshold, warning_mode="never")
 
 
 def settings_of(model: MatchModel, api: DuckDBAPI, *, details: bool = False) -> dict[str, Any]:
-    """The model's parameters put into the comparisons; with `details`, each one's part is in the result."""
+    """Splink settings with the model's parameters; with `details`, results show each comparison's weight."""
     found = settings(model.kind).create_settings_dict(api.sql_dialect.sql_dialect_str)
     found |= {"retain_matching_columns": details, "retain_intermediate_calculation_columns": details}
     found["probability_two_random_records_match"] = model.prior
@@ -110,7 +109,7 @@ def settings_of(model: MatchModel, api: DuckDBAPI, *, details: bool = False) -> 
 
 
 def labels(kind: IdentityKind, api: DuckDBAPI) -> Mapping[str, Mapping[int, str]]:
-    """What each level of each comparison is called, by the number that Splink gives it."""
+    """The label of each level of each comparison, by Splink's number for the level."""
     found = settings(kind).get_settings(api.sql_dialect.sql_dialect_str)
     return {
         comparison.output_column_name: {
@@ -121,7 +120,7 @@ def labels(kind: IdentityKind, api: DuckDBAPI) -> Mapping[str, Mapping[int, str]
 
 
 def arrow_table(records: Iterable[Features], model: MatchModel) -> pa.Table:
-    """One row a record, sorted by id, with the share of each value that may be common."""
+    """One row per record, sorted by id, with the term frequencies of its values."""
     import pyarrow as pa
 
     rows = sorted(records, key=lambda f: f.id)

@@ -1,4 +1,4 @@
-"""Names and addresses in the one form in which they can be compared.
+"""Normalises names and addresses so that they can be compared.
 
 What belongs here: pure functions from text to text. A value that says nothing (empty, a placeholder, a
 filler) becomes "", which is evidence neither for nor against anything.
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nicknames import NickNamer
 
-# What people type where a field must not stay empty. Compared after folding.
+# What people type into mandatory fields. Compared after folding.
 PLACEHOLDERS = frozenset(
     """
     n a|na|none|null|nil|nan|unknown|unknown unknown|not known|not available|not applicable|not provided|
@@ -27,7 +27,7 @@ PLACEHOLDERS = frozenset(
     .strip()
     .split("|")
 )
-# What stands in for a given name that nobody knew.
+# Stand-ins for an unknown given name.
 NO_NAMES = frozenset(["unknown", "n a", "na", "test", "none", "null", "contact", "unbekannt", "inconnu"])
 HONORIFICS = frozenset(
     [
@@ -86,7 +86,7 @@ SUFFIXES = frozenset(
         "cbe",
     ]
 )
-FILLER = 3  # the same sign so often is no value
+_MIN_REPEATS = 3  # one character repeated this often is not a value
 # Parts of a family name that come before its main part.
 PARTICLES = frozenset(
     [
@@ -117,9 +117,10 @@ PARTICLES = frozenset(
         "st",
     ]
 )
-LONG, ALIKE = 4, 0.85  # from which length and Jaro-Winkler similarity on a mailbox is made of a name
-# Alphabets whose letters can be written in Latin ones without making strangers alike. Chinese cannot: many
-# names share one spelling in Latin letters.
+# Minimum length and Jaro-Winkler similarity for a mailbox to count as made of a name.
+_MIN_LENGTH, _MIN_SIMILARITY = 4, 0.85
+# Scripts that can be transliterated to Latin without making different names equal. Chinese cannot: many names
+# share one spelling in Latin letters.
 _TRANSLITERATED = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "GEORGIAN")
 _OPTIONAL_MARKS = (*_TRANSLITERATED, "ARABIC", "HEBREW")
 _STREET_WORDS = {
@@ -128,44 +129,44 @@ _STREET_WORDS = {
     "west": "w", "suite": "ste", "apartment": "apt", "floor": "fl", "building": "bldg", "crescent": "cres",
     "circuit": "cct", "strasse": "str", "straße": "str",
 }  # fmt: skip
-# Words of an address that are left out, or written in many ways.
+# Words of an address that are often left out or spelt in different ways.
 _STREET_FILLERS = frozenset(
     {*_STREET_WORDS, *_STREET_WORDS.values(), "the", "po", "box", "unit", "no", "number"}
 )
 
 
 def fold(text: str) -> str:
-    """Lower case without accents and punctuation, words one space apart; "" for a placeholder."""
+    """Lower case without accents and punctuation, single spaces between words; "" for a placeholder."""
     folded = plain(text)
     return "" if folded in PLACEHOLDERS or is_filler(folded) else folded
 
 
 def is_filler(folded: str) -> bool:
-    """One sign over and over, or nothing but zeros."""
-    signs = set(folded.replace(" ", ""))
-    return (len(signs) == 1 and len(folded) >= FILLER) or signs == {"0"}
+    """Whether it is one character repeated, or nothing but zeros."""
+    characters = set(folded.replace(" ", ""))
+    return (len(characters) == 1 and len(folded) >= _MIN_REPEATS) or characters == {"0"}
 
 
 @lru_cache(maxsize=200_000)
 def plain(text: str) -> str:
-    """Lower case without accents and punctuation, words one space apart, whatever it says."""
-    letters = text.lower() if text.isascii() else _letters(text)
+    """Lower case without accents and punctuation, single spaces between words; placeholders are kept."""
+    letters = text.lower() if text.isascii() else _fold_letters(text)
     letters = letters.replace("'", "").replace("\u2019", "")
     if letters.isascii():
         return " ".join(re.sub(r"[^\w]+|_", " ", letters).split())
     return " ".join("".join(c if c.isalnum() or _is_mark(c) else " " for c in letters).split())
 
 
-def _letters(text: str) -> str:
-    """Letters in lower case, without the marks that their alphabet can do without."""
+def _fold_letters(text: str) -> str:
+    """Lower-case letters, without the marks that are optional in their script."""
     kept, optional = [], False
     for letter in unicodedata.normalize("NFKC", text.casefold()):
         if _is_mark(letter):
-            # Vowel signs of Indian scripts are marks too, and tell one name from another.
+            # Vowel signs of Indian scripts are marks too, and distinguish names.
             kept += [] if optional else [letter]
             continue
         optional = letter.isascii() or unicodedata.name(letter, "").startswith(_OPTIONAL_MARKS)
-        kept.append(_plain(letter))
+        kept.append(_transliterate(letter))
     return unicodedata.normalize("NFC", "".join(kept))
 
 
@@ -174,8 +175,8 @@ def _is_mark(letter: str) -> bool:
 
 
 @lru_cache(maxsize=5_000)
-def _plain(letter: str) -> str:
-    """A letter in Latin ones where its alphabet allows it; else the letter itself."""
+def _transliterate(letter: str) -> str:
+    """The letter in Latin script where its own script allows it, else the letter itself."""
     from anyascii import anyascii
 
     if letter.isascii() or not unicodedata.name(letter, "").startswith(_TRANSLITERATED):
@@ -185,7 +186,7 @@ def _plain(letter: str) -> str:
 
 @lru_cache(maxsize=200_000)
 def person_name(name: str) -> tuple[str, str]:
-    """(given names, family name) of a whole name, folded, without honorifics and suffixes.
+    """(given names, family name) of a full name, folded, without honorifics and suffixes.
 
     "Family, Given" is understood. One word alone is a family name.
     """
@@ -193,8 +194,8 @@ def person_name(name: str) -> tuple[str, str]:
     if comma and not set(plain(after).split()) <= SUFFIXES:
         return given_name(after), family_name(before)
     if not fold(before) or not any(map(fold, before.split())):
-        return "", ""  # "N/A N/A" is none either
-    # Word by word, so that "Fontaine-Charpentier" stays one of them.
+        return "", ""  # "N/A N/A" is a placeholder too
+    # Word by word, so that "Fontaine-Charpentier" stays one word.
     words = _without_titles([word for part in before.split() if (word := plain(part))])
     if not words[1:]:
         return "", fold(" ".join(words))
@@ -226,7 +227,7 @@ def _without_titles(words: list[str]) -> list[str]:
 
 @lru_cache(maxsize=50_000)
 def given_forms(given: str) -> tuple[str, ...]:
-    """A given name and the names that it is a short form of, sorted."""
+    """The first given name and the names that it is short for, sorted."""
     first = given.split(" ", maxsplit=1)[0]
     return tuple(sorted({first, *_nicknames().canonicals_of(first)})) if first else ()
 
@@ -239,25 +240,27 @@ def _nicknames() -> NickNamer:
 
 
 def made_of(mailbox: str, given: str, family: str) -> bool:
-    """Whether the letters of a mailbox are names and initials; a number in it makes it one's own."""
+    """Whether a mailbox consists of names and initials only. Two or more digits make it distinctive."""
     letters = re.sub(r"[\W_]+", "", mailbox)
     if sum(letter.isdigit() for letter in letters) > 1:
         return False
     first, last = given.replace(" ", ""), family.replace(" ", "")
     forms = {a + b for a, b in ((first, last), (first[:1], last), (first, last[:1]), (first[:1], last[:1]))}
     forms |= {b + a for a, b in ((first, last), (first[:1], last))} | {first, last}
-    return any(_near(letters, form) for form in forms if form)
+    return any(_is_similar(letters, form) for form in forms if form)
 
 
-def _near(word: str, form: str) -> bool:
+def _is_similar(word: str, form: str) -> bool:
     from jellyfish import jaro_winkler_similarity
 
-    return word == form or (len(form) >= LONG and jaro_winkler_similarity(word, form) > ALIKE)
+    return word == form or (
+        len(form) >= _MIN_LENGTH and jaro_winkler_similarity(word, form) > _MIN_SIMILARITY
+    )
 
 
 @lru_cache(maxsize=200_000)
 def sound(word: str) -> str:
-    """How a word sounds, so that its misspellings are alike; the word itself in other scripts."""
+    """The phonetic code of a word, so that misspellings match; the word itself if it is not ASCII."""
     from jellyfish import metaphone
 
     return (metaphone(word) or word) if word.isascii() else word
@@ -265,7 +268,7 @@ def sound(word: str) -> str:
 
 @lru_cache(maxsize=200_000)
 def street(text: str) -> str:
-    """An address, folded, its common words in their short form."""
+    """An address, folded, with common words abbreviated."""
     return " ".join(_STREET_WORDS.get(word, word) for word in fold(text).split())
 
 
@@ -280,7 +283,7 @@ def door(address: str) -> str:
 
 @lru_cache(maxsize=100_000)
 def day_number(iso: str) -> int | None:
-    """Days since the year 1 of a date in ISO 8601; None when it is none."""
+    """Day number of an ISO 8601 date, counted from the year 1; None for an impossible date."""
     try:
         return date.fromisoformat(iso).toordinal()
     except ValueError:

@@ -1,6 +1,6 @@
-"""Training a matching model from the records themselves, by Splink's expectation maximisation.
+"""Trains a matching model on the records themselves, with Splink's expectation maximisation.
 
-What belongs here: when there is enough to learn from, and what of the result is believed.
+What belongs here: when there is enough data to learn from, and which results are trusted.
 """
 
 from __future__ import annotations
@@ -21,24 +21,25 @@ from ingest_assets.model import IdentityKind
 if TYPE_CHECKING:
     from splink import DuckDBAPI, Linker
 
-# Fewer records hold too few pairs of one entity to learn from.
+# Fewer records contain too few matching pairs to learn from.
 MIN_RECORDS = 500
-# Pairs that a session of maximisation needs, and is given at most.
+# Minimum and maximum number of pairs in a training session.
 MIN_PAIRS, MAX_PAIRS = 50, 1_000_000
 U_PAIRS = 500_000
-# Values beyond the most common ones all count as rare.
+# All values but this many of the most common ones count as rare.
 MAX_FREQUENCIES = 2_000
-MOST_RARE = 8.0
+MAX_RARITY = 8.0
 DIGITS, DIGITS_OF_SHARES = 6, 7
 PRIOR_ROUNDS = 20
-TELLING = 2.0  # times as likely among matches: the least that the best level of a comparison must be
-LEAST_BITS = -20.0  # pairs that say nothing about the prior
-# Matching pairs a record: bounds on what is believed of the prior.
+# The best level of a comparison must be at least this many times as likely among matches.
+MIN_LIKELIHOOD_RATIO = 2.0
+LEAST_BITS = -20.0  # pairs below this do not affect the prior
+# Matching pairs per record: bounds on the estimated prior.
 LEAST_DUPLICATES, MOST_DUPLICATES = 0.01, 5.0
-# Probabilities beyond these are a sample's accident: no level is impossible.
+# Lower bounds of probabilities. Smaller ones are sampling noise, because no level is impossible.
 LEAST_M, LEAST_U = 1e-3, 1e-6
-# Pairs that agree on all of these are one entity more often than not; each session learns about the
-# comparisons that it does not fix.
+# The rules that choose the pairs of each training session: pairs that satisfy one are one entity more often
+# than not. A session trains the comparisons that its rule does not fix.
 SESSIONS: dict[IdentityKind, tuple[str, ...]] = {
     "person": (
         "l.given = r.given and l.family = r.family",
@@ -58,9 +59,9 @@ SESSIONS: dict[IdentityKind, tuple[str, ...]] = {
 
 
 def train(kind: IdentityKind, records: Sequence[Features], limits: Limits | None = None) -> MatchModel:
-    """A model of the records, in whatever order they come; the default one where they are too few.
+    """A model trained on the records, whatever their order; the default model if there are too few.
 
-    What the data cannot tell (a field that is always empty, a level nobody reaches) stays as in the
+    What the data does not show (a field that is always empty, a level that no pair reaches) stays as in the
     default model.
     """
     base = default_model(kind)
@@ -76,23 +77,23 @@ def train(kind: IdentityKind, records: Sequence[Features], limits: Limits | None
         frequencies={**base.frequencies, **frequencies},
         rare={**base.rare, **rare},
     )
-    model = replace(model, levels=_maximised(model, mine, limits or Limits()))
+    model = replace(model, levels=_trained_levels(model, mine, limits or Limits()))
     return replace(model, prior=_prior(model, mine, limits or Limits()))
 
 
-def _maximised(model: MatchModel, records: Sequence[Features], limits: Limits) -> dict[str, Levels]:
-    """The probabilities of the levels, as far as the data can tell them."""
+def _trained_levels(model: MatchModel, records: Sequence[Features], limits: Limits) -> dict[str, Levels]:
+    """The probabilities of the levels, as far as the data shows them."""
     rules = list(SESSIONS[model.kind])
     while True:
         with database(limits) as api:
             linker, table = _sampled(model, records, api)
-            rules = [rule for rule in rules if _pairs(api, table, rule) >= MIN_PAIRS]
-            broken = _first_broken(linker, rules)
-            if broken is None:
+            rules = [rule for rule in rules if _pair_count(api, table, rule) >= MIN_PAIRS]
+            failed = _first_failed(linker, rules)
+            if failed is None:
                 found = linker.misc.save_model_to_json()["comparisons"]
                 break
-        # Splink's linker cannot be used on after a session broke off.
-        rules.remove(broken)
+        # Splink's linker cannot be reused after a failed session.
+        rules.remove(failed)
     trained = {
         comparison["output_column_name"]: [
             level for level in comparison["comparison_levels"] if not level.get("is_null_level")
@@ -100,7 +101,7 @@ def _maximised(model: MatchModel, records: Sequence[Features], limits: Limits) -
         for comparison in found
     }
     return {
-        name: _believed(levels, trained[name], believe_m=bool(rules)) for name, levels in model.levels.items()
+        name: _plausible(levels, trained[name], trust_m=bool(rules)) for name, levels in model.levels.items()
     }
 
 
@@ -110,15 +111,15 @@ def _sampled(model: MatchModel, records: Sequence[Features], api: DuckDBAPI) -> 
 
     table = api.register(arrow_table(records, model), dataset_display_name="records")
     linker = Linker(table, settings_of(model, api), log_level=None)
-    # In one chunk, because none is left out: chunks are for stopping early.
+    # One chunk, because all pairs are needed: chunks only serve to stop early.
     linker.training.estimate_u_using_random_sampling(
         max_pairs=U_PAIRS, seed=1, min_count_per_level=None, num_chunks=1
     )
     return linker, table.physical_name
 
 
-def _first_broken(linker: Linker, rules: Sequence[str]) -> str | None:
-    """Run the sessions; the first one in which a probability got too small for a number, if there is one."""
+def _first_failed(linker: Linker, rules: Sequence[str]) -> str | None:
+    """Run the sessions. Returns the first rule whose session fails on a too small probability, or None."""
     for rule in rules:
         try:
             linker.training.estimate_parameters_using_expectation_maximisation(
@@ -129,31 +130,32 @@ def _first_broken(linker: Linker, rules: Sequence[str]) -> str | None:
     return None
 
 
-def _believed(before: Levels, trained: Sequence[Mapping[str, Any]], *, believe_m: bool) -> Levels:
-    """The trained probabilities where they are there and make sense, each list adding up to 1."""
+def _plausible(before: Levels, trained: Sequence[Mapping[str, Any]], *, trust_m: bool) -> Levels:
+    """The trained probabilities where they exist and are plausible; m and u each add up to 1."""
     ms = [_probability(level.get("m_probability"), m) for level, (m, _) in zip(trained, before, strict=True)]
     us = [_probability(level.get("u_probability"), u) for level, (_, u) in zip(trained, before, strict=True)]
-    if not believe_m or max(m / u for m, u in zip(ms, us, strict=True)) < TELLING or ms[-1] >= us[-1]:
-        # No level speaks for a match, or the weakest one does: something else than entities was found.
+    best_ratio = max(m / u for m, u in zip(ms, us, strict=True))
+    if not trust_m or best_ratio < MIN_LIKELIHOOD_RATIO or ms[-1] >= us[-1]:
+        # No level is evidence for a match, or the weakest one is: training did not find entities.
         ms = [m for m, _ in before]
-    return tuple(zip(_shares(ms, LEAST_M), _shares(us, LEAST_U), strict=True))
+    return tuple(zip(_normalised(ms, LEAST_M), _normalised(us, LEAST_U), strict=True))
 
 
 def _probability(value: object, otherwise: float) -> float:
-    return float(value) if isinstance(value, int | float) else otherwise  # a text where it was not observed
+    return float(value) if isinstance(value, int | float) else otherwise  # a string if it was not observed
 
 
-def _shares(values: Sequence[float], least: float) -> list[float]:
+def _normalised(values: Sequence[float], least: float) -> list[float]:
     bounded = [max(value, least) for value in values]
     total = sum(bounded)
     return [round(value / total, DIGITS) for value in bounded]
 
 
 def _prior(model: MatchModel, records: Sequence[Features], limits: Limits) -> float:
-    """The share of matching pairs among all pairs, such that the pairs' own probabilities add up to it."""
-    odds_at = log2(model.prior / (1 - model.prior))
+    """The share of matching pairs among all pairs, chosen so that the pairs' probabilities add up to it."""
+    prior_bits = log2(model.prior / (1 - model.prior))
     weights = score(model, records, limits=limits, least=LEAST_BITS).pairs
-    odds = [2.0 ** (weight - odds_at) for *_, weight in weights]
+    odds = [2.0 ** (weight - prior_bits) for *_, weight in weights]
     pairs = len(records) * (len(records) - 1) / 2
     prior = model.prior
     for _ in range(PRIOR_ROUNDS):
@@ -167,10 +169,10 @@ def _prior(model: MatchModel, records: Sequence[Features], limits: Limits) -> fl
 def term_frequencies(
     kind: IdentityKind, records: Sequence[Features]
 ) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
-    """Shares of the common values of each column, and the share that stands for all others.
+    """The shares of each column's common values, and the share assumed for all others.
 
-    How rare a value is counts up to MOST_RARE times the average: beyond it a sample tells little, and a
-    name alone, however rare, shall not be enough.
+    Rarity counts up to MAX_RARITY times the average: beyond that a sample says little, and a name alone,
+    however rare, must not be enough.
     """
     shares: dict[str, dict[str, float]] = {}
     rare: dict[str, float] = {}
@@ -179,13 +181,13 @@ def term_frequencies(
         if not (total := counts.total()):
             continue
         alike = sum(n * n for n in counts.values()) / total**2
-        rare[column] = round(max(alike / MOST_RARE, 1 / total), DIGITS_OF_SHARES)
+        rare[column] = round(max(alike / MAX_RARITY, 1 / total), DIGITS_OF_SHARES)
         common = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MAX_FREQUENCIES]
         rounded = {value: round(n / total, DIGITS_OF_SHARES) for value, n in sorted(common)}
         shares[column] = {value: share for value, share in rounded.items() if share > rare[column]}
     return shares, rare
 
 
-def _pairs(api: DuckDBAPI, table: str, rule: str) -> int:
+def _pair_count(api: DuckDBAPI, table: str, rule: str) -> int:
     query = f"SELECT count(*) FROM {table} l JOIN {table} r ON l.id < r.id AND {rule}"
     return int(api.duckdb_con.execute(query).fetchall()[0][0])

@@ -1,8 +1,8 @@
-"""Where the events of jobs are kept: appended in order, read again from any place.
+"""The log of job events: appended in order, read again from any position.
 
 The sequence of an event is allocated by an update of its job's row, in the transaction that writes the event:
-the row's lock makes concurrent writers take turns, so that sequences have no gaps, and a reader that has seen
-one has seen all before it.
+the row's lock makes concurrent writers take turns, so sequences have no gaps, and a reader that has seen one
+event has seen all before it.
 
 What belongs here: writing and reading. What does not: what events say (events).
 """
@@ -19,27 +19,27 @@ from typing import Any, Self, cast
 import sqlalchemy as sa
 
 from ingest_assets.jobs.errors import JobCancelledError
-from ingest_assets.jobs.events import COMPLETED, Context, Draft, Event, Tally, seal
+from ingest_assets.jobs.events import COMPLETED, Context, Draft, JobEvent, Tally, seal
 from ingest_assets.jobs.rows import RUNNING, checked_id, require
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.model import ConfigurationError
 
-BATCH = 500  # events a transaction: about 10 ms
-INTERVAL_S = 1.0  # how long an event may wait for others
+BATCH = 500  # events per transaction: about 10 ms
+INTERVAL_S = 1.0  # how long an event may stay in the buffer
 MAX_READ = 10_000
 # A sequence is an INTEGER of four bytes on Postgres.
 _MAX_SEQUENCE = 2**31 - 1
 
 
 def append(ledger: Ledger, job_id: str, drafts: Sequence[Draft]) -> int:
-    """Write events of a running job, in order; the sequence of the first.
+    """Write events of a running job, in order. Returns the sequence of the first.
 
-    Raises JobCancelledError when the job is not running (any more), UnknownJobError when there is none, and
-    UnavailableError when the ledger does not answer. Completed events are not appended: settling a job does.
+    Raises JobCancelledError when the job is not running, UnknownJobError when there is none, and
+    UnavailableError when the ledger does not answer. Completed events are only written by ending the job.
     """
     job_id = checked_id(job_id)
     if any(draft.event_type == COMPLETED for draft in drafts):
-        raise ValueError("A completed event is written by settling the job.")
+        raise ValueError("A completed event is written by ending the job.")
     t = tables.indexing_jobs
     with ledger.transaction() as connection:
         taken = (
@@ -68,7 +68,7 @@ def write(connection: sa.Connection, job: Any, first: int, drafts: Sequence[Draf
         {
             "job_id": job.id,
             "sequence": sequence,
-            # In ASCII: what a database does not take (zero bytes, halves of surrogates) is escaped.
+            # ASCII, so that what a database rejects (NUL characters, lone surrogates) is escaped.
             "event": json.dumps(seal(draft, context, sequence, now)),
             "at": now,
         }
@@ -78,17 +78,17 @@ def write(connection: sa.Connection, job: Any, first: int, drafts: Sequence[Draf
         connection.execute(tables.indexing_job_events.insert(), rows)
 
 
-def after(ledger: Ledger, job_id: str, sequence: int = -1, limit: int = 1_000) -> list[Event]:
-    """The events of a job that follow one sequence, in order; -1 is before the first.
+def after(ledger: Ledger, job_id: str, sequence: int = -1, limit: int = 1_000) -> list[JobEvent]:
+    """The events of a job after the given sequence, in order; -1 gives them from the first.
 
-    An empty list is no end: a job has ended when its last event is a completed one (`is_last`). Raises
-    UnknownJobError, and ConfigurationError for a sequence or a limit out of range.
+    An empty list does not mean the end: a job has ended when its last event is a completed one (`is_last`).
+    Raises UnknownJobError, and ConfigurationError for a sequence or a limit out of range.
     """
     job_id = checked_id(job_id)
     if not -1 <= sequence <= _MAX_SEQUENCE:
-        raise ConfigurationError("The sequence to go on after is -1, for all events, or that of an event.")
+        raise ConfigurationError("The sequence to continue after must be an event's, or -1 for all events.")
     if not 1 <= limit <= MAX_READ:
-        raise ConfigurationError(f"The limit of events is 1 to {MAX_READ:,}, not {limit}.")
+        raise ConfigurationError(f"The limit of events must be 1 to {MAX_READ:,}, not {limit}.")
     t = tables.indexing_job_events
     query = (
         sa.select(t.c.event)
@@ -100,32 +100,32 @@ def after(ledger: Ledger, job_id: str, sequence: int = -1, limit: int = 1_000) -
         found = connection.scalars(query).all()
         if not found:
             require(connection, job_id)
-    return [cast("Event", json.loads(event)) for event in found]
+    return [cast("JobEvent", json.loads(event)) for event in found]
 
 
-def is_last(event: Event) -> bool:
-    """Whether no event of its job follows."""
+def is_last(event: JobEvent) -> bool:
+    """Whether this is the last event of its job."""
     return event["event_type"] == COMPLETED
 
 
 def sequence_of(last_event_id: str | None) -> int:
-    """The sequence to go on after, from a client's Last-Event-ID; -1 when it sends none.
+    """The sequence to continue after, from a client's Last-Event-ID; -1 when it sends none.
 
-    The `id:` of an event was its sequence. Raises ConfigurationError for what is no sequence.
+    The `id:` of an event is its sequence. Raises ConfigurationError for anything that is not a sequence.
     """
     text = (last_event_id or "").strip()
     if not text:
         return -1
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(_MAX_SEQUENCE))):
-        raise ConfigurationError("Last-Event-ID is not the id of an event: send the last one that came.")
+        raise ConfigurationError("Last-Event-ID is not the id of an event: send the last one received.")
     return min(int(text), _MAX_SEQUENCE)
 
 
 class JobEvents:
     """Appends the events of one job in batches: 10,000 files are not 10,000 transactions.
 
-    To be used in a `with` block, which writes what is left. Events wait for others until there are `batch` of
-    them, or the first has waited `interval_s` when the next one comes; call `flush` before a long pause.
+    Use it in a `with` block, which writes what is left at its end. Events are buffered until there are
+    `batch` of them, or one is added after the first has waited `interval_s`; call `flush` before a pause.
     """
 
     def __init__(
@@ -135,18 +135,18 @@ class JobEvents:
         self._ledger = ledger
         self._batch = batch
         self._interval_s = interval_s
-        self._waiting: list[Draft] = []
-        self._since = 0.0
+        self._buffer: list[Draft] = []
+        self._buffered_since = 0.0
         self._lock = Lock()
 
     def add(self, draft: Draft) -> None:
-        """Raises what `append` raises, then for all that waited; they are not tried again."""
+        """Raises what `append` raises, for all buffered events; they are not retried."""
         with self._lock:
-            if not self._waiting:
-                self._since = time.monotonic()
-            self._waiting.append(draft)
-            full = len(self._waiting) >= self._batch
-            if full or time.monotonic() - self._since >= self._interval_s:
+            if not self._buffer:
+                self._buffered_since = time.monotonic()
+            self._buffer.append(draft)
+            full = len(self._buffer) >= self._batch
+            if full or time.monotonic() - self._buffered_since >= self._interval_s:
                 self._write()
 
     def flush(self) -> None:
@@ -154,9 +154,9 @@ class JobEvents:
             self._write()
 
     def _write(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        if waiting:
-            append(self._ledger, self.job_id, waiting)
+        drafts, self._buffer = self._buffer, []
+        if drafts:
+            append(self._ledger, self.job_id, drafts)
 
     def __enter__(self) -> Self:
         return self
@@ -164,10 +164,10 @@ class JobEvents:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """A block that fails writes what is left too, but its own failure is the one that counts."""
+        """Writes what is left even when the block failed, but then the block's own error counts."""
         try:
             self.flush()
         except Exception:
-            # Whatever it was, the block's own error says more; without one, this is the error.
+            # The block's own error says more; without one, this is the error.
             if error is None:
                 raise

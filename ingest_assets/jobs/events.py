@@ -1,9 +1,10 @@
-"""The events of a job, as their readers get them: one envelope, five types.
+"""The events of a job, as readers get them: one envelope, five types.
 
     ingest.started.v1, ingest.file_detected.v1, ingest.file_skipped.v1, ingest.chunk_created.v1,
     ingest.completed.v1
 
-Every file is detected once; one that is passed over is then skipped. A completed event is a job's last.
+Every file has one detected event; a file that is skipped has a skipped event after it. The completed event is
+the last of its job.
 
 What belongs here: what events say, and counting them. What does not: where they are kept (event_log).
 """
@@ -34,22 +35,22 @@ EventType = Literal[
 ]
 Result = Literal["success", "failed"]
 SkipReason = Literal["binary", "too_large", "unsupported_language", "ignore_pattern", "parse_error"]
-# The language of a file that is skipped before it is known: readers rely on a text being there.
+# The language of a file that is skipped before it is known: readers rely on a string being there.
 UNKNOWN_LANGUAGE = "unknown"
 META = {"producer": "ingest-assets", "schema": "1"}
-# The namespace of all ids of jobs and events (UUIDv5): a constant of the product.
+# The UUIDv5 namespace of all job and event ids: it must never change.
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:ingest-assets:job")
 
 
 class Context(TypedDict):
-    """Which job an event is of."""
+    """The job that an event belongs to."""
 
     job_id: str
     repo_url: str
     git_ref: str | None
 
 
-class Event(TypedDict):
+class JobEvent(TypedDict):
     """An event in its envelope. `status` is on completed events only."""
 
     event_id: str
@@ -63,7 +64,7 @@ class Event(TypedDict):
 
 
 class Summary(TypedDict):
-    """What a job came to."""
+    """The result of a job, in numbers."""
 
     status: Result
     files_detected: int
@@ -75,7 +76,7 @@ class Summary(TypedDict):
 
 
 class Draft(NamedTuple):
-    """An event before it has its place."""
+    """An event that has no sequence yet."""
 
     event_type: EventType
     payload: dict[str, Any]
@@ -83,7 +84,7 @@ class Draft(NamedTuple):
 
 
 def started(repo_url: str, git_ref: str | None, commit_sha: str | None) -> Draft:
-    """`commit_sha` is None for a repository that has no commit."""
+    """`commit_sha` is None where there is no commit."""
     return Draft(STARTED, {"repo_url": repo_url, "git_ref": git_ref, "commit_sha": commit_sha})
 
 
@@ -93,7 +94,7 @@ def file_detected(file_path: str, language: str = UNKNOWN_LANGUAGE, size_bytes: 
 
 
 def file_skipped(file_path: str, reason: SkipReason) -> Draft:
-    """To follow the file's own detected event."""
+    """Must come after the file's own detected event."""
     return Draft(FILE_SKIPPED, {"file_path": file_path, "reason": reason})
 
 
@@ -119,7 +120,7 @@ def chunk_created(
 
 
 def completed(tally: Tally, duration_ms: int, error: str | None = None) -> Draft:
-    """`error` is the reason of a failure, a cancellation included; None for a success."""
+    """`error` is the reason for a failure or a cancellation; None for success."""
     payload = {
         "files_detected": tally.files_detected,
         "files_processed": tally.files_processed,
@@ -134,13 +135,13 @@ def completed(tally: Tally, duration_ms: int, error: str | None = None) -> Draft
 
 @dataclass(slots=True)
 class Tally:
-    """The counts of a job, kept while its events come, in order."""
+    """The counts of a job, updated with each of its events, in order."""
 
     files_detected: int = 0
     files_skipped: int = 0
     chunks_created: int = 0
     languages: Counter[str] = field(default_factory=Counter)  # of the files that were not skipped
-    last: tuple[str, str] = ("", "")  # (path, language) of the file that was last detected
+    last: tuple[str, str] = ("", "")  # (path, language) of the file detected last
 
     @property
     def files_processed(self) -> int:
@@ -158,7 +159,7 @@ class Tally:
             path, language = self.last
             if path == payload["file_path"] and self.languages[language] > 0:
                 self.languages[language] -= 1
-            self.languages += Counter()  # without those of which none is left
+            self.languages += Counter()  # drops languages whose count is 0
         elif draft.event_type == CHUNK_CREATED:
             self.chunks_created += 1
 
@@ -183,9 +184,9 @@ class Tally:
         )
 
 
-def seal(draft: Draft, context: Context, sequence: int, at: float) -> Event:
-    """A draft in its envelope. The id follows from the job and the sequence."""
-    event = Event(
+def seal(draft: Draft, context: Context, sequence: int, at: float) -> JobEvent:
+    """A draft in its envelope. The id is derived from the job and the sequence."""
+    event = JobEvent(
         event_id=str(uuid.uuid5(NAMESPACE, digest_of("event", context["job_id"], str(sequence)))),
         event_type=draft.event_type,
         timestamp=iso(at),
@@ -199,8 +200,8 @@ def seal(draft: Draft, context: Context, sequence: int, at: float) -> Event:
     return event
 
 
-def summary_of(events: Iterable[Event]) -> Summary:
-    """What the completed event of a job says. Raises ConfigurationError when it is not among the events."""
+def summary_of(events: Iterable[JobEvent]) -> Summary:
+    """The summary from the completed event. Raises ConfigurationError when that is not among the events."""
     for event in events:
         if event["event_type"] == COMPLETED:
             payload = event["payload"]
@@ -213,9 +214,9 @@ def summary_of(events: Iterable[Event]) -> Summary:
                 duration_ms=payload["duration_ms"],
                 language_breakdown=payload["language_breakdown"],
             )
-    raise ConfigurationError("The job has not ended yet: there is no summary of it.")
+    raise ConfigurationError("The job has not ended yet: there is no summary.")
 
 
 def iso(at: float) -> str:
-    """Seconds since 1970 as people and other programs read them: 2025-01-31T12:00:00.123Z."""
+    """Seconds since 1970 as ISO 8601 in UTC: 2025-01-31T12:00:00.123Z."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,7 +1,7 @@
-"""How far a running job is, written seldom; and whether it is to stop, looked up seldom.
+"""The progress of a running job, written rarely; and whether it must stop, looked up rarely.
 
-Neither ever breaks the work: a ledger that is locked, or gone for a moment, and a listener that fails cost an
-update, which the next one makes up for. Whoever runs the job calls `report` and `check_cancelled` between
+Neither ever breaks the work: a ledger that is locked or briefly gone, or a listener that fails, costs one
+update, and the next makes up for it. Whoever runs the job calls `report` and `check_cancelled` between
 batches, as often as it likes.
 
 What belongs here: a worker's view of its own row while it runs. What does not: how a job ends (workers).
@@ -26,7 +26,7 @@ from ingest_assets.model import IngestError
 
 Phase = Literal["scan", "chunk", "embed", "write"]
 
-# From where to where a phase moves the percentage. Only the settlement of the job says 100.
+# The range of the percentage that each phase covers. Only the end of the job sets it to 100.
 BANDS: dict[Phase, tuple[int, int]] = {
     "scan": (0, 10),
     "chunk": (10, 50),
@@ -39,17 +39,17 @@ _VERBS: dict[Phase, str] = {
     "embed": "Chunks embedded",
     "write": "Chunks written",
 }
-# An update waits for others for so long, is then left out, and is tried again after this while.
+# How long an update waits for other writers before it is dropped, and how soon it is then tried again.
 PATIENCE_S = 0.008
 RETRY_S = 0.25
-# Others write for a moment now and then; when so many updates in a row are left out, something is wrong.
-LOST_IN_A_ROW = 5
+# Other writers are brief: when this many updates in a row are dropped, something is wrong.
+DROPPED_IN_A_ROW = 5
 _MESSAGE_CHARS = 500
 _log = logging.getLogger(__name__)
 
 
 class Update(NamedTuple):
-    """What a listener is told."""
+    """What a listener receives."""
 
     job_id: str
     percentage: int
@@ -69,9 +69,9 @@ class _Counts:
 class JobProgress:
     """The progress of one running job. Safe to share between threads.
 
-    An update is written when a phase begins, and else every `update_interval_s`. Whether the job is to stop
-    is looked up with every update that is written, and by `check_cancelled` every `cancel_interval_s`: a job
-    that calls both stops within the shorter of the two, and the batch that it is in.
+    An update is written when a phase begins, and otherwise every `update_interval_s`. Whether the job must
+    stop is looked up with every written update, and by `check_cancelled` every `cancel_interval_s`: a job
+    that calls both stops within the shorter of the two plus the rest of its batch.
     """
 
     def __init__(
@@ -95,9 +95,9 @@ class JobProgress:
         self._counts = _Counts()
         self._begun: set[Phase] = set()
         self._written_at = self._looked_at = clock()
-        self._stop: str | None = None  # why the job is to stop
-        self._failed: Counter[str] = Counter()  # how often in a row
-        self._complained: set[str] = set()
+        self._stop_reason: str | None = None  # set once the job must stop
+        self._failures_in_a_row: Counter[str] = Counter()
+        self._warned: set[str] = set()
         self._lock = RLock()
 
     def report(
@@ -111,12 +111,12 @@ class JobProgress:
         chunks_created: int | None = None,
         message: str | None = None,
     ) -> None:
-        """`done` of `total` of the phase, where a total is known; counts, where they are. Never raises."""
+        """`done` of `total` items of the phase, and counts; leave out what is not known. Never raises."""
         with self._lock:
             self._count(files_scanned, files_indexed, chunks_created)
             low, high = BANDS[phase]
             share = min(1.0, max(0.0, done / total)) if total else 0.0
-            # Never back: two threads may report out of order, a phase may find that it has more to do.
+            # Never decreases: two threads may report out of order, a phase may find that it has more to do.
             self.percentage = max(self.percentage, int(low + (high - low) * share))
             of = f" of {total:,}" if total else ""
             self.message = clean(message or f"{_VERBS[phase]}: {done:,}{of}.", _MESSAGE_CHARS)
@@ -126,21 +126,21 @@ class JobProgress:
                 self._write()
 
     def scanned(self, files: int) -> None:
-        """All files are known: 10 %."""
+        """All files have been found: 10 %."""
         self.report("scan", 1, 1, files_scanned=files, message=f"Files scanned: {files:,}.")
 
     def flush(self) -> None:
-        """Write what was reported last, now. Never raises."""
+        """Write the latest report now. Never raises."""
         with self._lock:
             self._write()
 
     def check_cancelled(self) -> None:
-        """Raises JobCancelledError when the job is to stop: cancelled, timed out, or settled otherwise."""
+        """Raises JobCancelledError when the job must stop: it was cancelled, or has timed out or ended."""
         with self._lock:
-            if self._stop is None and self._clock() - self._looked_at >= self._cancel_interval_s:
-                self._swallow("see whether the job is to stop", self._look)
-            if self._stop is not None:
-                raise JobCancelledError(self._stop)
+            if self._stop_reason is None and self._clock() - self._looked_at >= self._cancel_interval_s:
+                self._swallow("check for a cancellation", self._look)
+            if self._stop_reason is not None:
+                raise JobCancelledError(self._stop_reason)
 
     def _count(self, scanned: int | None, indexed: int | None, chunks: int | None) -> None:
         counts = self._counts
@@ -150,7 +150,7 @@ class JobProgress:
 
     def _write(self) -> None:
         self._written_at = self._clock()
-        if not self._swallow("record the progress", self._record, complain_at=LOST_IN_A_ROW):
+        if not self._swallow("record the progress", self._record, warn_at=DROPPED_IN_A_ROW):
             self._written_at -= max(0.0, self._update_interval_s - RETRY_S)
         listener = self._listener
         if listener is not None:
@@ -163,7 +163,7 @@ class JobProgress:
                 counts.files_indexed,
                 counts.chunks_created,
             )
-            self._swallow("tell a listener", lambda: listener(update))
+            self._swallow("notify the listener", lambda: listener(update))
 
     def _record(self) -> None:
         t = tables.indexing_jobs
@@ -201,23 +201,23 @@ class JobProgress:
     def _judge(self, row: Any) -> None:
         self._looked_at = self._clock()
         if row is None:
-            self._stop = "The job is not there any more."
+            self._stop_reason = "The job no longer exists."
         elif row.status != "running":
-            self._stop = f"The job is {row.status}: somebody else settled it."
+            self._stop_reason = f"The job is {row.status}: it was ended from outside."
         elif row.cancel_requested_at is not None:
-            self._stop = "The job was cancelled."
+            self._stop_reason = "The job was cancelled."
 
-    def _swallow(self, what: str, call: Callable[[], None], *, complain_at: int = 1) -> bool:
+    def _swallow(self, what: str, call: Callable[[], None], *, warn_at: int = 1) -> bool:
         try:
             call()
-        # Whatever it is: a job of an hour does not die of a listener, or of a ledger that is locked for a
-        # moment. Said once, because it may be so for long, and comes with every update.
-        except Exception as error:  # noqa: BLE001 - progress is never worth a failure of the job
-            self._failed[what] += 1
-            if self._failed[what] == complain_at and what not in self._complained:
-                self._complained.add(what)
+        # Anything: a one-hour job must not die of a listener, or of a ledger that is locked for a moment.
+        # Logged once, because it may last, and recurs with every update.
+        except Exception as error:  # noqa: BLE001 - progress is never worth failing the job
+            self._failures_in_a_row[what] += 1
+            if self._failures_in_a_row[what] == warn_at and what not in self._warned:
+                self._warned.add(what)
                 reason = str(error) if isinstance(error, IngestError) else f"{type(error).__name__}: {error}"
-                _log.warning("Could not %s of job %s, and go on: %s", what, self.job_id, reason)
+                _log.warning("Job %s continues, but could not %s: %s", self.job_id, what, reason)
             return False
-        self._failed[what] = 0
+        self._failures_in_a_row[what] = 0
         return True

@@ -1,7 +1,7 @@
-"""What clients do with jobs: start one, look at it, list them, cancel one. Each is a few short queries.
+"""What clients do with jobs: start one, look one up, list them, cancel one. Each is a few short queries.
 
-What belongs here: the clients' side. What does not: running jobs (workers), and judging a repository's URL or
-path, which the caller has done before a job is started.
+What belongs here: the clients' side. What does not: running jobs (workers), and checking a target's URL
+or path, which the caller does before it starts a job.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ingest_assets.jobs.rows import (
     ACTIVE,
     PENDING,
     RUNNING,
-    JobStatus,
+    JobRow,
     Status,
     checked_id,
     checked_metadata,
@@ -35,36 +35,37 @@ from ingest_assets.ledger.store import count_up
 from ingest_assets.model import ConfigurationError, digest_of
 
 MAX_LISTED = 1_000
-# A launcher looks about every 30 s. One that did not for so long does not run, or is stuck.
+# A launcher looks for jobs about every 30 s. If none has for this long, it is not running, or is stuck.
 LAUNCHER_SILENT_S = 180.0
 
 
 @dataclass(frozen=True, slots=True)
-class Repository:
-    """What a job is to index: `sources.repositories.Origin` in three texts."""
+class JobTarget:
+    """What a job is to index."""
 
-    id: str
-    path: str  # the URL, without credentials, or the absolute path
+    source: str
+    id: str  # the part of the source
+    path: str  # where it is: a URL without credentials, or an absolute path
     name: str
 
 
 class JobStarted(BaseModel, frozen=True):
-    """The answer to a start, given at once."""
+    """The answer to a start, given immediately."""
 
     job_id: str
-    status: Status
+    status: str  # by the name that the users of its source know
     message: str
     project_id: str
     repository_id: str
     repo_path: str
     git_ref: str | None
     force_reindex: bool
-    existing: bool = Field(description="Whether the job was there already.")
+    existing: bool = Field(description="Whether the job already existed.")
     created_at: str
 
 
 class CancelledJob(TypedDict):
-    """The answer to a cancel. `status` is "running" while the worker has not stopped yet."""
+    """The answer to a cancel. `status` is "running" until the worker has stopped."""
 
     job_id: str
     status: Status
@@ -73,7 +74,7 @@ class CancelledJob(TypedDict):
 
 def start(
     ledger: Ledger,
-    repository: Repository,
+    target: JobTarget,
     *,
     project_id: str | None = None,
     git_ref: str | None = None,
@@ -81,31 +82,32 @@ def start(
     connection_id: str | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> JobStarted:
-    """Queue a job and return at once. The project is the repository's id where none is given.
+    """Queue a job and return at once. The project defaults to the target's id.
 
-    Two clicks are one job: while a job of the same repository, ref and project is pending or running, it is
-    returned instead (`existing`), unless the new one is to reindex by force and that one does not. One whose
-    cancellation was asked for is not joined. A running job may have fetched before the last push: who pushed
-    since starts again when it is done, or leaves it to the next refresh. Raises ConfigurationError for texts
-    that are empty, too long or no text.
+    Starting twice gives one job: while a job for the same target, ref and project is pending or running,
+    that job is returned (`existing`), unless the new one forces a reindex and that one does not. A job that
+    is being cancelled is not reused. A running job may have fetched before the last push: to index that push,
+    start again when the job is done, or leave it to the next refresh. Raises ConfigurationError for strings
+    that are empty, too long or not valid text.
     """
     row: dict[str, Any] = {
-        "repository_id": checked_text("The repository's id", repository.id, 500),
-        "repo_path": checked_text("The repository's URL or path", repository.path, 4_096),
-        "repo_name": checked_text("The repository's name", repository.name, 500),
-        "project_id": checked_text("The project's id", project_id or repository.id, 500),
+        "source": target.source,
+        "repository_id": checked_text("The target's id", target.id, 500),
+        "repo_path": checked_text("The target's URL or path", target.path, 4_096),
+        "repo_name": checked_text("The target's name", target.name, 500),
+        "project_id": checked_text("The project's id", project_id or target.id, 500),
         "git_ref": checked_text("The ref", git_ref, 1_000) if git_ref else None,
         "force_reindex": bool(force_reindex),
         "connection_id": checked_text("The connection's id", connection_id, 500) if connection_id else None,
         "metadata": checked_metadata(metadata),
     }
     with ledger.transaction() as connection:
-        # Starts for one repository wait for each other from here on: two at once would not see each other.
+        # From here on, starts for one target take turns: two at once would not see each other.
         counter = tables.indexing_job_counter.c.last_number
-        number = count_up(connection, counter, {"repository_id": repository.id})
+        number = count_up(connection, counter, {"repository_id": target.id})
         if (existing := _same(connection, row)) is not None:
             message = (
-                f"A job for this repository and ref is {existing.status} already: this is that job, and "
+                f"A job for this target and ref is already {existing.status}: that job is returned, and "
                 "no other was started."
             )
             return _started(existing._mapping, message, existing=True)
@@ -114,8 +116,8 @@ def start(
     return _started(row, "Queued. Ask for its status by its id.", existing=False)
 
 
-def status_of(ledger: Ledger, job_id: str) -> JobStatus:
-    """How a job is, now. Of one that waits, the message says what it waits for. Raises UnknownJobError."""
+def status_of(ledger: Ledger, job_id: str) -> JobRow:
+    """The current status of a job; a pending one's message says what it waits for. Raises UnknownJobError."""
     job_id = checked_id(job_id)
     with ledger.reading() as connection:
         row = require(connection, job_id)
@@ -128,27 +130,30 @@ def status_of(ledger: Ledger, job_id: str) -> JobStatus:
 def list_jobs(
     ledger: Ledger,
     *,
+    source: str | None = None,
     status: Status | None = None,
     repository_id: str | None = None,
     project_id: str | None = None,
     limit: int = 50,
     before: str | None = None,
-) -> list[JobStatus]:
-    """Jobs, the newest first; those that were started before the job `before`, for the next page.
+) -> list[JobRow]:
+    """Jobs, newest first; for the next page, those that were started before the job `before`.
 
-    Raises ConfigurationError for a limit that is not 1 to 1,000 and for a status that there is not,
-    UnknownJobError for a `before` that there is not.
+    Raises ConfigurationError for a limit outside 1 to 1,000 or an unknown status, UnknownJobError for an
+    unknown `before`.
     """
     if not isinstance(limit, int) or not 1 <= limit <= MAX_LISTED:
-        raise ConfigurationError(f"The limit of jobs is 1 to {MAX_LISTED:,}.")
+        raise ConfigurationError(f"The limit of jobs must be 1 to {MAX_LISTED:,}.")
     if status is not None and status not in get_args(Status):
-        raise ConfigurationError(f"The status of a job is one of {', '.join(get_args(Status))}.")
+        raise ConfigurationError(f"The status of a job must be one of {', '.join(get_args(Status))}.")
     t = tables.indexing_jobs
     query = sa.select(t).order_by(t.c.created_at.desc(), t.c.id.desc()).limit(limit)
+    if source is not None:
+        query = query.where(t.c.source == source)
     if status is not None:
         query = query.where(t.c.status == status)
     if repository_id is not None:
-        query = query.where(t.c.repository_id == checked_text("The repository's id", repository_id, 500))
+        query = query.where(t.c.repository_id == checked_text("The target's id", repository_id, 500))
     if project_id is not None:
         query = query.where(t.c.project_id == checked_text("The project's id", project_id, 500))
     with ledger.reading() as connection:
@@ -167,8 +172,8 @@ def cancel(ledger: Ledger, job_id: str) -> CancelledJob:
     t = tables.indexing_jobs
     now = time.time()
     with ledger.transaction() as connection:
-        # In the order in which states follow each other, so that no change in between is missed.
-        if finish(connection, job_id, "cancelled", while_="pending", now=now):
+        # In the order of the states, so that no change in between is missed.
+        if finish(connection, job_id, "cancelled", expected="pending", now=now):
             return CancelledJob(job_id=job_id, status="cancelled", message="Cancelled before it began.")
         asking = (
             t.update()
@@ -176,19 +181,20 @@ def cancel(ledger: Ledger, job_id: str) -> CancelledJob:
             .values(cancel_requested_at=sa.func.coalesce(t.c.cancel_requested_at, now), updated_at=now)
         )
         if connection.execute(asking).rowcount:
-            message = "Asked to stop: it will within a few seconds. Look at its status."
+            message = "Asked to stop, which takes a few seconds. Check its status."
             return CancelledJob(job_id=job_id, status="running", message=message)
         row = require(connection, job_id)
-    raise JobStateError(f"The job cannot be cancelled: it is {row.status} since {iso(row.completed_at)}.")
+    raise JobStateError(f"The job cannot be cancelled: it ended as {row.status} at {iso(row.completed_at)}.")
 
 
 def _same(connection: sa.Connection, row: Mapping[str, Any]) -> Any:
-    """The newest job that does what a new one would, and has not ended."""
+    """The newest job that has not ended and does what the new one would do."""
     t = tables.indexing_jobs
     query = (
         sa.select(t)
         .where(
             sa.text(ACTIVE),
+            t.c.source == row["source"],
             t.c.repository_id == row["repository_id"],
             t.c.project_id == row["project_id"],
             t.c.git_ref.is_not_distinct_from(row["git_ref"]),
@@ -240,8 +246,8 @@ def _waiting(connection: sa.Connection, row: Any) -> str:
     since = row.created_at if looked_at is None else max(looked_at, row.created_at)
     if time.time() - since > LAUNCHER_SILENT_S:
         return (
-            f"Waiting, and nothing runs jobs at the moment: none was looked for since {iso(since)}. Start "
-            "the Dagster daemon, and switch on its sensor of indexing jobs."
+            f"Waiting, and nothing runs jobs at the moment: nobody has looked for any since {iso(since)}. "
+            "Start the Dagster daemon, and switch on its sensor for indexing jobs."
         )
     ahead = connection.scalar(
         sa.select(sa.func.count())

@@ -1,4 +1,4 @@
-"""Rows of the table of jobs: looking one up, what may stand in them, and how they read to clients.
+"""Rows of the jobs table: looking one up, what may be stored in them, and how clients see them.
 
 What belongs here: what queue, workers and events share. What does not: changes of state.
 """
@@ -21,7 +21,7 @@ from ingest_assets.model import ConfigurationError
 
 Status = Literal["pending", "running", "completed", "failed", "cancelled"]
 
-# Spelled as the conditions of the partial indexes: SQLite takes them only then.
+# Spelled exactly as the conditions of the partial indexes: otherwise SQLite does not use these.
 PENDING = "status = 'pending'"
 RUNNING = "status = 'running'"
 ACTIVE = "status in ('pending', 'running')"
@@ -31,10 +31,11 @@ MAX_METADATA = 16_384  # characters of JSON
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
-class JobStatus(TypedDict):
-    """A job as clients see it. Times are ISO 8601 in UTC, None until it is so."""
+class JobRow(TypedDict):
+    """A job as clients see it. Times are ISO 8601 in UTC, None for what has not happened yet."""
 
     job_id: str
+    source: str
     status: Status
     progress_percentage: int
     progress_message: str
@@ -62,9 +63,10 @@ class JobStatus(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a worker needs to know of a job."""
+    """What a worker needs to know about a job."""
 
     id: str
+    source: str
     repository_id: str
     repo_path: str
     repo_name: str
@@ -79,6 +81,7 @@ class Job:
 def job_of(row: Any) -> Job:
     return Job(
         id=row.id,
+        source=row.source,
         repository_id=row.repository_id,
         repo_path=row.repo_path,
         repo_name=row.repo_name,
@@ -91,14 +94,15 @@ def job_of(row: Any) -> Job:
     )
 
 
-def status_row(row: Any) -> JobStatus:
+def status_row(row: Any) -> JobRow:
     asked = row.cancel_requested_at is not None
     stopping = asked and row.status == "running"
-    return JobStatus(
+    return JobRow(
         job_id=row.id,
+        source=row.source,
         status=row.status,
         progress_percentage=row.progress_percentage,
-        progress_message="Stopping, as was asked." if stopping else row.progress_message,
+        progress_message="Stopping, as requested." if stopping else row.progress_message,
         files_scanned=row.files_scanned,
         files_indexed=row.files_indexed,
         chunks_created=row.chunks_created,
@@ -131,7 +135,7 @@ def require(connection: sa.Connection, job_id: str) -> Any:
 
 
 def checked_id(job_id: object) -> str:
-    """The id in its one spelling. What cannot be an id of a job is that of an unknown one."""
+    """The id in canonical form. Raises UnknownJobError for what cannot be a job id."""
     try:
         if isinstance(job_id, str) and len(job_id) <= len("urn:uuid:") + 38:
             return str(uuid.UUID(job_id))
@@ -141,13 +145,13 @@ def checked_id(job_id: object) -> str:
 
 
 def checked_text(what: str, value: object, limit: int) -> str:
-    """A text that may be recorded and shown. Raises ConfigurationError, which does not repeat it."""
+    """A string that may be recorded and shown. Raises ConfigurationError, which does not repeat it."""
     if not isinstance(value, str) or not value.strip():
-        raise ConfigurationError(f"{what} is empty, or not a text.")
+        raise ConfigurationError(f"{what} is empty, or not a string.")
     if len(value) > limit:
         raise ConfigurationError(f"{what} has {len(value):,} characters; {limit:,} are allowed.")
     if _CONTROLS.search(value) or not _encodable(value):
-        raise ConfigurationError(f"{what} holds a control character, or what is no character.")
+        raise ConfigurationError(f"{what} contains a control character, or is not valid text.")
     return value
 
 
@@ -155,14 +159,14 @@ def checked_metadata(metadata: Mapping[str, Any] | None) -> str:
     try:
         text = json.dumps(dict(metadata or {}), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"The metadata of a job cannot be JSON: {type(error).__name__}.") from None
+        raise ConfigurationError(f"The metadata of a job is not JSON: {type(error).__name__}.") from None
     if len(text) > MAX_METADATA:
-        raise ConfigurationError(f"The metadata of a job has over {MAX_METADATA:,} characters of JSON.")
+        raise ConfigurationError(f"The metadata of a job exceeds {MAX_METADATA:,} characters of JSON.")
     return text
 
 
 def clean(text: str, limit: int, *, tail: bool = False) -> str:
-    """A text of ours that may hold anything, as a database takes it: its beginning, or its end."""
+    """Any text of ours as a database accepts it, cut to its beginning or (`tail`) its end."""
     text = text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
     return text[-limit:] if tail else text[:limit]
 

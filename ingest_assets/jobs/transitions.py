@@ -3,7 +3,7 @@
     pending -> running -> completed | failed | cancelled
     pending -> failed | cancelled
 
-What belongs here: the end, which clients (cancel) and workers (settle) share.
+What belongs here: ending a job, which clients (cancel) and workers (end) share.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException | str | None) -> Failure:
         if error is None:
-            return cls("The job failed, and nothing was said about why.", "UnknownError")
+            return cls("The job failed, and no reason was given.", "UnknownError")
         if isinstance(error, str):
             return cls(error, "IngestError")
         name = type(error).__name__
-        # Messages of ours are sentences; those of others often need the type to be understood.
+        # Our own messages are sentences; others often need the type to be understood.
         message = str(error) if isinstance(error, IngestError) else f"{name}: {error}"
         return cls(message, name, "".join(traceback.format_exception(error)))
 
@@ -55,16 +55,16 @@ def finish(
     job_id: str,
     outcome: Outcome,
     *,
-    while_: Literal["pending", "running", "active"],
+    expected: Literal["pending", "running", "active"],
     now: float,
     failure: Failure | None = None,
     totals: Tally | None = None,
 ) -> bool:
-    """End a job that is in one of the states; False, and nothing is changed, when it is in none of them."""
+    """End a job that is in an `expected` state. False, with nothing changed, when it is in another one."""
     t = tables.indexing_jobs
     ending = (
         t.update()
-        .where(t.c.id == job_id, sa.text(_WHERE[while_]))
+        .where(t.c.id == job_id, sa.text(_WHERE[expected]))
         .values(event_count=t.c.event_count + 1, **_values(outcome, now, failure, totals))
     )
     if not connection.execute(ending).rowcount:
@@ -101,7 +101,7 @@ def _values(outcome: Outcome, now: float, failure: Failure | None, totals: Tally
 
 
 def _tally(row: Any) -> Tally:
-    """Of the events, where there were any; else of what the worker last reported."""
+    """From the events, if there were any; otherwise from what the worker last reported."""
     if row.tally:
         return Tally.from_json(json.loads(row.tally))
     skipped = max(0, row.files_scanned - row.files_indexed)

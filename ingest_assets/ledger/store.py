@@ -22,22 +22,22 @@ from ingest_assets.model import ConfigurationError, UnavailableError, digest_of
 
 T = TypeVar("T")
 
-HEAD = "0006"  # the newest revision in migrations/versions; a test holds the two together
+HEAD = "0007"  # the newest revision in migrations/versions; a test compares the two
 BUSY_TIMEOUT_S = 30
 LOCK_POLL_S = 0.2
-# SQLite allows 32,766 bound values a statement, Postgres 65,535.
+# SQLite allows 32,766 bound values per statement, Postgres 65,535.
 MAX_BOUND_VALUES = 30_000
 
 
-class _Patience:
-    """How long a lock is waited for, and what is looked at meanwhile."""
+class _LockWait:
+    """A bounded wait for a lock, and a check that is called meanwhile."""
 
     def __init__(self, name: str, seconds: float, check: Callable[[], None] | None) -> None:
         self._name, self._seconds, self._check = name, seconds, check
         self._ends = time.monotonic() + seconds
 
-    def spend(self) -> None:
-        """Raises UnavailableError when it is at its end, and what the check raises."""
+    def require_time_left(self) -> None:
+        """Raises UnavailableError when the time is up, and what the check raises."""
         if self._check is not None:
             self._check()
         if time.monotonic() >= self._ends:
@@ -53,7 +53,7 @@ class Ledger:
     def __init__(self, url: str) -> None:
         """Open and migrate.
 
-        Raises ConfigurationError when it is no ledger of ours, or a newer one; UnavailableError when
+        Raises ConfigurationError when it is not an ingest ledger, or a newer one; UnavailableError when
         the database does not answer.
         """
         self._url = _parsed(url)
@@ -64,7 +64,7 @@ class Ledger:
             self._url,
             connect_args={"timeout": BUSY_TIMEOUT_S} if self.is_sqlite else {"connect_timeout": 10},
             pool_pre_ping=not self.is_sqlite,
-            hide_parameters=True,  # they hold people's texts, and errors end in logs
+            hide_parameters=True,  # they hold people's texts, and errors end up in logs
         )
         if self.is_sqlite:
             sa.event.listen(self.engine, "connect", _configure_sqlite)
@@ -97,15 +97,15 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
-        """A connection in one writing transaction, committed at the end."""
+        """A connection in one write transaction, committed at the end."""
         with self.session() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def brief_transaction(self, timeout_s: float) -> Iterator[sa.Connection]:
-        """A writing transaction that is not worth a wait: of progress, which is written again soon.
+        """A write transaction not worth waiting for, such as progress, which is written again soon.
 
-        Raises UnavailableError when others keep the database, or a row, for longer than `timeout_s`.
+        Raises UnavailableError when others hold the database, or a row, for longer than `timeout_s`.
         """
         milliseconds = max(1, int(timeout_s * 1000))
         with self.session() as connection:
@@ -114,7 +114,7 @@ class Ledger:
                     connection.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds}")
                     yield connection
                 return
-            # Of the connection, which goes back to the pool, so it is set back.
+            # A setting of the connection, which goes back to the pool: reset it afterwards.
             driver: Any = connection.connection
             driver.execute(f"PRAGMA busy_timeout = {milliseconds}")
             try:
@@ -125,19 +125,19 @@ class Ledger:
 
     @contextmanager
     def lock(self, name: str, timeout_s: float, check: Callable[[], None] | None = None) -> Iterator[None]:
-        """Be the only process that writes `name`, for the length of the block.
+        """Be the only process that writes `name`, for the duration of the block.
 
-        The lock is a file lock beside an SQLite ledger, an advisory lock on Postgres: both are let go
+        The lock is a file lock beside an SQLite ledger, an advisory lock on Postgres: both are released
         by the system when the process dies, so there is no lease to expire and no clock to trust.
-        Raises UnavailableError when another process keeps it for longer than `timeout_s`, and what `check`
-        raises, which is called again and again while it waits.
+        Raises UnavailableError when another process holds it for longer than `timeout_s`, and what `check`
+        raises, which is called repeatedly during the wait.
         """
         manager = self._file_lock if self.is_sqlite else self._advisory_lock
-        with manager(name, _Patience(name, timeout_s, check)):
+        with manager(name, _LockWait(name, timeout_s, check)):
             yield
 
     @contextmanager
-    def _file_lock(self, name: str, patience: _Patience) -> Iterator[None]:
+    def _file_lock(self, name: str, wait: _LockWait) -> Iterator[None]:
         from filelock import FileLock, Timeout
 
         lock = FileLock(f"{self._url.database}.{name}.lock")
@@ -145,19 +145,19 @@ class Ledger:
             try:
                 lock.acquire(timeout=LOCK_POLL_S)
             except Timeout:
-                patience.spend()
+                wait.require_time_left()
         try:
             yield
         finally:
             lock.release()
 
     @contextmanager
-    def _advisory_lock(self, name: str, patience: _Patience) -> Iterator[None]:
+    def _advisory_lock(self, name: str, wait: _LockWait) -> Iterator[None]:
         key = int.from_bytes(bytes.fromhex(digest_of("ingest", name))[:8], "big", signed=True)
         with self.engine.connect() as held:
             # Polled, because a blocking lock call could not be bounded without a session-wide setting.
             while not held.scalar(sa.select(sa.func.pg_try_advisory_lock(key))):
-                patience.spend()
+                wait.require_time_left()
                 time.sleep(LOCK_POLL_S)
             held.commit()
             try:
@@ -172,33 +172,33 @@ class Ledger:
         if self._revision() == HEAD and self._is_wal():
             return
         with self.lock("migration", timeout_s=60):
-            # Only now, because it writes to the file, which might have been somebody else's.
-            self._is_wal(make_it_so=True)
+            # Only now, because it writes to the file, which might have been another program's.
+            self._is_wal(switch=True)
             if self._revision() != HEAD:
                 with self.engine.begin() as connection:
                     _upgrade(connection)
 
-    def _is_wal(self, *, make_it_so: bool = False) -> bool:
+    def _is_wal(self, *, switch: bool = False) -> bool:
         if not self.is_sqlite:
             return True
         with self.engine.connect() as connection:
             cursor: Any = (
                 connection.connection.cursor()
-            )  # outside a transaction, where alone it can be changed
-            mode = cursor.execute(f"PRAGMA journal_mode{' = WAL' if make_it_so else ''}").fetchone()[0]
+            )  # outside a transaction: it cannot be changed inside one
+            mode = cursor.execute(f"PRAGMA journal_mode{' = WAL' if switch else ''}").fetchone()[0]
         return bool(mode == "wal")
 
     def _revision(self) -> str | None:
         with self.engine.connect() as connection:
             tables = sa.inspect(connection).get_table_names()
             if "alembic_version" not in tables:
-                # A Postgres may be shared, as long as the names are free; a file is ours alone.
+                # A Postgres database may be shared, as long as the names are free; a file must be ours alone.
                 if set(tables) & (set(tables) if self.is_sqlite else set(metadata.tables)):
                     raise self._foreign(tables)
                 return None
             revision: str | None = connection.scalar(sa.text("select version_num from alembic_version"))
         if revision is not None and not re.fullmatch(r"\d{4}", revision):
-            raise self._foreign(tables)  # of another program that keeps its revisions in the same way
+            raise self._foreign(tables)  # another program's, which also uses Alembic
         if revision is not None and revision > HEAD:
             raise ConfigurationError(
                 f"The ledger {self.name} was written by a newer version (revision {revision}, this one "
@@ -214,7 +214,7 @@ class Ledger:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """A database that fails says so in one sentence; an error in our own SQL stays what it is."""
+        """Turns a failure of the database into one sentence; an error in our own SQL stays what it is."""
         try:
             yield
         except sa.exc.DatabaseError as error:
@@ -226,8 +226,8 @@ class Ledger:
         reason = str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__
         if "not a database" in reason or "malformed" in reason:
             return ConfigurationError(
-                f"The ledger {self.name} cannot be read: {reason}. Restore a backup; or build it anew "
-                "from the sources, but for notes and logs: move the file away and run `ingest build`."
+                f"The ledger {self.name} cannot be read: {reason}. Restore a backup, or rebuild it "
+                "from the sources, without notes and logs: move the file away and run `ingest build`."
             )
         return UnavailableError(
             f"The ledger {self.name} does not answer: {reason}. Check INGEST_LEDGER_URL or INGEST_HOME."
@@ -245,7 +245,7 @@ def _parsed(url: str) -> sa.URL:
         ) from None
     if parsed.get_backend_name() == "sqlite" and parsed.database in {None, "", ":memory:"}:
         raise ConfigurationError("INGEST_LEDGER_URL names no file: write sqlite:///FILE.")
-    # The driver that we depend on, whichever SQLAlchemy takes when none is named.
+    # The driver that we depend on, whatever SQLAlchemy's default is.
     return parsed.set(drivername="postgresql+psycopg2") if parsed.drivername == "postgresql" else parsed
 
 
@@ -254,7 +254,7 @@ def _make_folder(file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(
-            f"The ledger's folder {file.parent} cannot be made: {error.strerror}. Check INGEST_HOME."
+            f"The ledger's folder {file.parent} cannot be created: {error.strerror}. Check INGEST_HOME."
         ) from error
 
 
@@ -273,8 +273,8 @@ def _configure_sqlite(dbapi_connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    # A writer takes its place at once: one that begins by reading could not be promoted any more
-    # when another has committed in between.
+    # A writer takes the write lock at once: a transaction that begins by reading could no longer be
+    # upgraded once another has committed in between.
     mode = connection.get_execution_options().get("ingest_begin", "DEFERRED")
     connection.exec_driver_sql(f"BEGIN {mode}")
 
@@ -290,7 +290,7 @@ def _upgrade(connection: sa.Connection) -> None:
 
 
 def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert the rows, or overwrite those whose primary key is there."""
+    """Insert the rows, overwriting those with an existing primary key."""
     if not rows:
         return
     insert: Any = sqlite_insert if connection.dialect.name == "sqlite" else postgres_insert
@@ -305,7 +305,7 @@ def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[st
 
 
 def count_up(connection: sa.Connection, counter: sa.Column[int], key: Mapping[str, Any]) -> int:
-    """Add one to a counter, the first number being 1. Others who count it up wait for this transaction."""
+    """Increment a counter, from 0, and return it. Concurrent increments wait for this transaction."""
     insert: Any = sqlite_insert if connection.dialect.name == "sqlite" else postgres_insert
     statement = insert(counter.table).values({**key, counter.name: 1})
     more = {counter.name: counter + 1}
@@ -324,7 +324,7 @@ def delete_keys(connection: sa.Connection, table: sa.Table, scope: Mapping[str, 
 
 @contextmanager
 def temporary_table(session: sa.Connection, table: sa.Table) -> Iterator[None]:
-    """An empty temporary table on the session, for the length of the block."""
+    """An empty temporary table on the session, for the duration of the block."""
     with session.begin():
         table.drop(session, checkfirst=True)
         table.create(session)
@@ -340,9 +340,9 @@ def temporary_table(session: sa.Connection, table: sa.Table) -> Iterator[None]:
 def pages(
     ledger: Ledger, query: sa.Select[Any], key: sa.ColumnElement[str], size: int
 ) -> Iterator[Sequence[Any]]:
-    """The rows of a query, `size` at a time, in the order of `key`, a column of it that is unique.
+    """The rows of a query, `size` at a time, in the order of `key`, one of its columns that is unique.
 
-    Each page is a query of its own that begins after the last key of the page before: rows may be written
+    Each page is a separate query that begins after the last key of the previous page: rows may be written
     between two pages, and no transaction stays open.
     """
     query = query.order_by(key).limit(size)
@@ -360,7 +360,7 @@ def pages(
 def holds_one_of(
     ledger: Ledger, column: sa.ColumnElement[str], values: Iterable[str]
 ) -> sa.ColumnElement[bool]:
-    """SQL: the JSON list of texts in a column has one of the values."""
+    """SQL: the JSON list of strings in a column contains one of the values."""
     if ledger.is_sqlite:
         each: Any = sa.func.json_each(column).table_valued("value")
     else:

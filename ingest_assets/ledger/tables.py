@@ -1,12 +1,15 @@
 """The tables of the ledger: what is recorded as done, and nothing that could be derived from it.
 
-What belongs here: table definitions only, all of them, so that the schema is read in one place however long
-it grows. A change here needs a migration in `migrations/versions`;
-a test compares the two. Every digest is 32 hex characters (`model.digest_of`). No column that takes
-part in an identity is drawn from a clock or a counter; times are for people to read.
+What belongs here: table definitions only, all of them, so that the whole schema is in one place. A change
+here needs a migration in `migrations/versions`; a test compares the two. Every digest is 32 hex characters
+(`model.digest_of`). No column that is part of an identity comes from a clock or a counter; times are for
+people.
 """
 
 from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -24,6 +27,8 @@ from sqlalchemy import (
     text,
 )
 
+from ingest_assets.model import Common
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -34,17 +39,32 @@ metadata = MetaData(
 
 DIGEST = String(32)
 
-# One row a stage of a source: a summary of its content and of what it was last derived from.
-# `content` is the sum, modulo 2**128, of the digests of the stage's items: it can be kept up to date
-# by each batch and equals what a scan of all items would give (see `reconcile.ContentDigest`).
+
+def _common_columns() -> list[Column[Any]]:
+    """The columns of `model.Common`, which documents and chunks share."""
+    return [
+        Column(
+            each.name,
+            String if each.metadata.get("filter") else Text,
+            nullable="None" in str(each.type),
+        )
+        for each in fields(Common)
+    ]
+
+
+# One row per stage of a source, or of a part of one ("" where a source has no parts): a summary of its
+# content and of what it was last derived from. `content` is the sum, modulo 2**128, of the digests of the
+# stage's items: each batch keeps it up to date, and it equals what a scan of all items would give (see
+# `reconcile.content_of`).
 stage = Table(
     "stage",
     metadata,
     Column("source", String, primary_key=True),
     Column("stage", String, primary_key=True),
+    Column("part", String, primary_key=True, server_default=text("''")),
     Column("content", DIGEST, nullable=False),
-    Column("items", Integer, nullable=False),  # how many were recorded when it last ran to its end
-    Column("settled_on", DIGEST),  # what the stage looked at when it last ran to its end, else NULL
+    Column("items", Integer, nullable=False),  # how many were recorded when it last completed
+    Column("input_digest_at_success", DIGEST),  # NULL from a run's first change to its completion
     Column("last_success", Double),  # seconds since 1970
 )
 
@@ -53,58 +73,71 @@ document = Table(
     metadata,
     Column("source", String, primary_key=True),
     Column("document_id", String, primary_key=True),
+    Column("part", String, nullable=False, server_default=text("''")),
     Column("digest", DIGEST, nullable=False),
-    Column("kind", String, nullable=False),
-    Column("title", Text, nullable=False),
-    Column("uri", Text, nullable=False),
-    Column("time", String),
+    *_common_columns(),
     Column("context", Text, nullable=False),  # JSON [[label, value], ...]
     Column("body", Text, nullable=False),
     Column("refs", Text, nullable=False),  # JSON [document id, ...]
     Column("identity", Text),  # JSON of model.Identity
     Column("attributes", Text, nullable=False, server_default="{}"),  # JSON {field: value}
+    Index(None, "source", "part", "document_id"),
 )
 
-# One row a batch of a source's items that was found recorded as it was read. Such a batch is passed over, and
-# believed only if the contents of all batches of a reading add up to the stage's. (See `stages.records`.)
+# One row per item that a source left out on purpose when it was last read completely, and why.
+skipped_item = Table(
+    "skipped_item",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("part", String, primary_key=True),
+    Column("item_id", String, primary_key=True),
+    Column("reason", String, nullable=False),
+    Column("size", BigInteger),  # bytes; NULL where there is nothing to measure
+    Column("detail", Text, nullable=False),
+)
+
+# One row per batch of a source's items that was found recorded exactly as it was read. Such a batch is
+# skipped, and trusted only if the contents of all batches of a read add up to the stage's. (See
+# `stages.records`.)
 read_batch = Table(
     "read_batch",
     metadata,
     Column("source", String, primary_key=True),
     Column("stage", String, primary_key=True),
+    Column("part", String, primary_key=True, server_default=text("''")),
     Column("digest", DIGEST, primary_key=True),  # of its items' ids and digests
-    Column("content", DIGEST, nullable=False),  # the sum of its items' parts in the stage's content
+    Column("content", DIGEST, nullable=False),  # the sum of its items' shares of the stage's content
 )
 
-# One row a member record: which canonical entity it belongs to.
+# One row per member record: which canonical entity it belongs to.
 entity_member = Table(
     "entity_member",
     metadata,
     Column("source", String, primary_key=True),
     Column("document_id", String, primary_key=True),
     Column("document_digest", DIGEST, nullable=False),  # of the record as it was resolved
-    Column("identity_digest", DIGEST, nullable=False),  # of what it says about who it is
+    Column("identity_digest", DIGEST, nullable=False),  # of the record's identity
     Column("entity_id", String(36), nullable=False),
     Column("kind", String, nullable=False),
-    # The order in which records first came, for which is an entity's oldest. Not drawn from a clock, and part
-    # of no identity: it decides which of two ids stays.
+    # The order in which records first appeared, to tell which one of an entity is the oldest. It does not
+    # come from a clock and is not part of any identity: it decides which of two ids is kept.
     Column("seen", Integer, nullable=False),
     Index(None, "source", "entity_id"),
 )
 
-# One row a canonical entity, those that ended included: their ids lead to a successor for ever.
+# One row per canonical entity, including retired ones, whose ids lead to a successor forever.
 entity = Table(
     "entity",
     metadata,
     Column("source", String, primary_key=True),
     Column("entity_id", String(36), primary_key=True),
     Column("kind", String, nullable=False),
-    Column("age", Integer, nullable=False),  # the order in which entities were made
+    Column("age", Integer, nullable=False),  # the order in which entities were created
     Column("retired", Boolean, nullable=False),
-    Column("successor", String(36)),  # of a retired one; NULL when none of its members was left
+    Column("successor", String(36)),  # of a retired entity; NULL when it had no members left
 )
 
-# One row a thing that happened to an entity (see `entities.continuity`), with its reason.
+# One row per change of an entity (see `entities.continuity`), with its reason.
 entity_event = Table(
     "entity_event",
     metadata,
@@ -120,7 +153,7 @@ entity_event = Table(
     Index(None, "source", "other_id"),
 )
 
-# One row a block that a record is in: records that share a block are compared.
+# One row per block that a record is in: records that share a block are compared.
 match_block = Table(
     "match_block",
     metadata,
@@ -131,7 +164,7 @@ match_block = Table(
     sqlite_with_rowid=False,
 )
 
-# One row a pair of records whose weight is worth keeping.
+# One row per pair of records whose weight is worth keeping.
 match_pair = Table(
     "match_pair",
     metadata,
@@ -143,7 +176,7 @@ match_pair = Table(
     sqlite_with_rowid=False,
 )
 
-# One row a model that was ever used to match records; the one with the highest number is in use.
+# One row per model ever used to match records; the one with the highest number is in use.
 match_model = Table(
     "match_model",
     metadata,
@@ -155,7 +188,7 @@ match_model = Table(
     Column("parameters", Text, nullable=False),  # JSON of entities.MatchModel
 )
 
-# What the pairs and clusters of a source were made with; no row while they are not complete.
+# What the pairs and clusters of a source were computed with; no row while they are incomplete.
 match_state = Table(
     "match_state",
     metadata,
@@ -165,18 +198,18 @@ match_state = Table(
     Column("candidates", Text, nullable=False),  # JSON {blocking rule: pairs compared in the last run}
 )
 
-# One row a document: the canonical entities it is about, as its points carry them.
+# One row per document: the canonical entities it is about, as its points carry them.
 document_entities = Table(
     "document_entities",
     metadata,
     Column("source", String, primary_key=True),
     Column("document_id", String, primary_key=True),
-    Column("document_digest", DIGEST, nullable=False),  # of the document that these are the entities of
+    Column("document_digest", DIGEST, nullable=False),  # of the document that has these entities
     Column("digest", DIGEST, nullable=False),  # of entity_ids
     Column("entity_ids", Text, nullable=False),  # JSON [entity id, ...], sorted
 )
 
-# One row a document: the content and the chunker its chunks were made from.
+# One row per document: the content and the chunker that its chunks were made with.
 chunked = Table(
     "chunked",
     metadata,
@@ -192,22 +225,19 @@ chunk = Table(
     Column("source", String, primary_key=True),
     Column("chunk_id", String(36), primary_key=True),
     Column("document_id", String, nullable=False),
-    Column("digest", DIGEST, nullable=False),  # of everything its point holds but the entities
+    Column("digest", DIGEST, nullable=False),  # of everything in its point except the entities
     Column("text_digest", DIGEST, nullable=False),
     Column("position", Integer, nullable=False),
     Column("start", Integer, nullable=False),
     Column("end", Integer, nullable=False),
-    Column("kind", String, nullable=False),  # with title, uri and time as the document had them
-    Column("title", Text, nullable=False),
-    Column("uri", Text, nullable=False),
-    Column("time", String),
+    *_common_columns(),  # as the document had them
     Column("text", Text, nullable=False),
     Column("attributes", Text, nullable=False, server_default="{}"),  # JSON {field: value} of its payload
     Index(None, "source", "document_id"),
     Index(None, "text_digest", "source"),
 )
 
-# Vectors are a memo: the same text is embedded once by the same model, whoever asks.
+# Vectors are memoised: the same model embeds the same text only once, whoever asks.
 dense_vector = Table(
     "dense_vector",
     metadata,
@@ -225,19 +255,19 @@ sparse_vector = Table(
     Column("weights", LargeBinary, nullable=False),  # float32, little endian
 )
 
-# One row a repository that is kept in step. Its documents are those of the source "repositories/<id>".
+# One row per repository that is kept in step. Its id is the part of its documents.
 repository = Table(
     "repository",
     metadata,
-    Column("id", String, primary_key=True),  # sources.repositories.Origin.id
+    Column("id", String, primary_key=True),  # sources.repositories.origin.Origin.id
     Column("location", Text, nullable=False),  # the URL, without credentials, or the path
     Column("ref", String),  # branch, tag or commit; NULL for the default branch
     Column("added_at", Double, nullable=False),  # seconds since 1970
-    Column("removed", Boolean, nullable=False),  # its documents are to go; then the row goes
+    Column("removed", Boolean, nullable=False),  # its documents are to be removed, and then this row
 )
 
-# One row a collection. Numbers of generations are never used again, also not in another store: what is
-# recorded of one store's points must not be believed of another's.
+# One row per collection. Generation numbers are never reused, not even in another store: what is recorded
+# about one store's points must not be believed about another's.
 collection = Table(
     "collection",
     metadata,
@@ -260,7 +290,7 @@ generation = Table(
     CheckConstraint("state in ('building', 'live', 'previous')", name="state"),
 )
 
-# One row a point that the store has acknowledged.
+# One row per point that the store has acknowledged.
 point = Table(
     "point",
     metadata,
@@ -273,12 +303,13 @@ point = Table(
     Index(None, "collection", "generation", "document_id"),
 )
 
-# One row an item that could not be processed as it is, until its content or the pipeline changes.
+# One row per item that could not be processed as it is, until its content or the pipeline changes.
 parked = Table(
     "parked",
     metadata,
     Column("source", String, primary_key=True),
     Column("stage", String, primary_key=True),
+    Column("part", String, primary_key=True, server_default=text("''")),
     Column("item_id", String, primary_key=True),
     Column("digest", DIGEST, nullable=False),
     Column("fingerprint", DIGEST, nullable=False),
@@ -288,11 +319,12 @@ parked = Table(
     Column("last_at", Double, nullable=False),
 )
 
-# One row an indexing job that somebody started. Times are seconds since 1970, NULL until it is so.
+# One row per indexing job. Times are seconds since 1970, NULL for what has not happened yet.
 indexing_jobs = Table(
     "indexing_jobs",
     metadata,
     Column("id", String(36), primary_key=True),  # UUIDv5 of (repository, project, number)
+    Column("source", String, nullable=False, server_default="repositories"),
     Column("repository_id", String, nullable=False),
     Column("repo_path", Text, nullable=False),  # the URL, without credentials, or the absolute path
     Column("repo_name", Text, nullable=False),
@@ -310,18 +342,18 @@ indexing_jobs = Table(
     Column("error_traceback", Text),
     Column("created_at", Double, nullable=False),
     Column("started_at", Double),
-    Column("completed_at", Double),  # when it ended, however it ended
+    Column("completed_at", Double),  # when it ended, whatever the outcome
     Column("cancelled_at", Double),
     Column("cancel_requested_at", Double),
     Column("updated_at", Double, nullable=False),
-    Column("metadata", Text, nullable=False),  # JSON object, the starter's own
+    Column("metadata", Text, nullable=False),  # JSON object of whoever started the job
     Column("worker_task_id", String),  # the run that works on it
     Column("connection_id", String),  # of the client that started it
     Column("event_count", Integer, nullable=False),  # the sequence of the next event
     Column("tally", Text),  # JSON of jobs.events.Tally, of the events so far
     CheckConstraint("status in ('pending', 'running', 'completed', 'failed', 'cancelled')", name="status"),
     CheckConstraint("progress_percentage between 0 and 100", name="progress_percentage"),
-    # The conditions are spelled as the queries spell them: SQLite takes a partial index only then.
+    # The conditions are spelled exactly as in the queries: otherwise SQLite does not use a partial index.
     Index(
         "ix_indexing_jobs_pending",
         "created_at",
@@ -349,17 +381,17 @@ indexing_jobs = Table(
     Index("ix_indexing_jobs_created_at", "created_at"),  # the list of all
 )
 
-# One row an event of a job, in order and without gaps.
+# One row per event of a job, in order and without gaps.
 indexing_job_events = Table(
     "indexing_job_events",
     metadata,
     Column("job_id", String(36), primary_key=True),
     Column("sequence", Integer, primary_key=True, autoincrement=False),  # from 0 within its job
-    Column("event", Text, nullable=False),  # JSON of jobs.events.Event
+    Column("event", Text, nullable=False),  # JSON of jobs.events.JobEvent
     Column("at", Double, nullable=False),
 )
 
-# One row a repository: how many jobs it ever had, so that no id of a job that was forgotten comes again.
+# One row per repository: how many jobs it ever had, so that the id of a deleted job is never reused.
 indexing_job_counter = Table(
     "indexing_job_counter",
     metadata,
@@ -367,7 +399,7 @@ indexing_job_counter = Table(
     Column("last_number", Integer, nullable=False),
 )
 
-# One row a launcher of jobs: when it last looked for pending ones, so that a job can tell that nobody does.
+# One row per job launcher: when it last looked for pending jobs, so that a job's status can say if none does.
 indexing_job_launcher = Table(
     "indexing_job_launcher",
     metadata,
@@ -375,15 +407,15 @@ indexing_job_launcher = Table(
     Column("looked_at", Double, nullable=False),
 )
 
-# One row a note that somebody made on a document or an entity. It lives here and never in the system that the
-# document comes from; documents of the source "crm" are made of it.
+# One row per note that somebody made on a document or an entity. It is kept here, never in the system that
+# the document comes from, and becomes a document of the source that takes notes.
 note = Table(
     "note",
     metadata,
     Column("id", String(36), primary_key=True),  # UUIDv5 of (about, author, kind, text, n-th)
     Column("kind", String, nullable=False),
     Column("about", String, nullable=False),  # the id of a document or an entity, as it was given
-    Column("title", Text, nullable=False),  # of what it is about, when the note was made
+    Column("title", Text, nullable=False),  # the title of what it is about, when the note was made
     Column("refs", Text, nullable=False),  # JSON [document id, ...]: the CRM's records that it is about
     Column("author", String, nullable=False),
     Column("at", Double, nullable=False),  # seconds since 1970
@@ -393,7 +425,7 @@ note = Table(
     Index(None, "about"),
 )
 
-# One row a call of a tool, whatever became of it. Triggers let nobody change or delete one.
+# One row per tool call, whatever its outcome. Triggers prevent changes and deletions.
 audit_log = Table(
     "audit_log",
     metadata,
@@ -402,7 +434,7 @@ audit_log = Table(
     Column("who", String, nullable=False),
     Column("transport", String, nullable=False),
     Column("tool", String, nullable=False),
-    Column("arguments", Text, nullable=False),  # JSON, shortened; what may be a secret is left out
+    Column("arguments", Text, nullable=False),  # JSON, shortened; possible secrets are left out
     Column("outcome", String, nullable=False),
     Column("message", Text, nullable=False),
     CheckConstraint("outcome in ('ok', 'refused', 'failed')", name="outcome"),

@@ -1,4 +1,78 @@
-"""Where documents come from: one package or module a system, each an implementation of `model.Source`.
+"""Where documents come from: a folder for each source, whose `definition.py` declares it.
 
-What belongs here: reading, and saying what should exist. What does not: chunking, embedding, the ledger.
+This is also the interface that sources in other packages are written against: the names below, of version
+`INTERFACE_VERSION` (see CONTRIBUTING.md). Those of background jobs are in `ingest_assets.jobs.definition` and
+`ingest_assets.jobs.queue`.
+
+What belongs here: reading, and saying what should exist. What does not: recording what is done (see
+`stages`), and how answers are shown.
 """
+
+from ingest_assets.fields import Condition, Conditions, FilterField, Range
+from ingest_assets.model import (
+    Chunk,
+    Chunker,
+    ConfigurationError,
+    Document,
+    Identity,
+    ItemError,
+    SkippedItem,
+    Source,
+    SourceItem,
+    SourceUnavailableError,
+    digest_of,
+)
+from ingest_assets.settings import SourceSettings
+from ingest_assets.sources.definition import (
+    INTERFACE_VERSION,
+    Missing,
+    Partitioning,
+    SourceDefinition,
+    StageDefinition,
+    SuppliedVectors,
+    Triggers,
+    Words,
+)
+from ingest_assets.sources.stages import (
+    chunks_stage,
+    documents_stage,
+    record_chunker,
+    resolution_checks,
+    resolution_stages,
+)
+from ingest_assets.stages.shapes import AssetCheck, CheckResult, Finding
+
+__all__ = [
+    "INTERFACE_VERSION",
+    "AssetCheck",
+    "CheckResult",
+    "Chunk",
+    "Chunker",
+    "Condition",
+    "Conditions",
+    "ConfigurationError",
+    "Document",
+    "FilterField",
+    "Finding",
+    "Identity",
+    "ItemError",
+    "Missing",
+    "Partitioning",
+    "Range",
+    "SkippedItem",
+    "Source",
+    "SourceDefinition",
+    "SourceItem",
+    "SourceSettings",
+    "SourceUnavailableError",
+    "StageDefinition",
+    "SuppliedVectors",
+    "Triggers",
+    "Words",
+    "chunks_stage",
+    "digest_of",
+    "documents_stage",
+    "record_chunker",
+    "resolution_checks",
+    "resolution_stages",
+]

@@ -1,4 +1,4 @@
-"""The proof that a collection is what the ledger wants it to be, and the way back when it is not."""
+"""Prove that a collection is what the ledger wants it to be, and repair it when it is not."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ BATCH = 5_000
 
 _chunk, _about, _point = tables.chunk, tables.document_entities, tables.point
 
-# What the store holds, as it says itself.
+# What the store reports that it holds.
 _found = sa.Table(
     "found",
     sa.MetaData(),
-    sa.Column("chunk_id", sa.String, primary_key=True),  # of no certain length: anybody may have written it
+    sa.Column("chunk_id", sa.String, primary_key=True),  # of any length: anyone may have written it
     sa.Column("digest", sa.String, nullable=False),
     prefixes=["TEMPORARY"],
 )
 
 
 class Published(Protocol):
-    """Which collection, of which source, is in which store. Models do not matter to an audit."""
+    """The collection of a source, in a store. An audit needs no models."""
 
     @property
     def source(self) -> str: ...
@@ -45,7 +45,7 @@ class Published(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Counts of points. `expected` are those the ledger wants, `present` those the store holds.
+    """Counts of points. `expected` is what the ledger wants, `present` what the store holds.
 
     Chunks whose text is parked are not expected; `ingest parked` lists them.
     """
@@ -62,7 +62,7 @@ class Audit:
         return not (self.missing or self.orphaned or self.stale or self.without_sparse)
 
     def to_dict(self) -> dict[str, int]:
-        """As JSON has it."""
+        """For JSON."""
         return asdict(self)
 
 
@@ -76,9 +76,9 @@ def audit(published: Published, ledger: Ledger) -> Audit:
 
 
 def accept_observed(published: Published, ledger: Ledger, lock_timeout_s: float) -> None:
-    """Record what the store really holds, so that the next reconciliation mends the difference.
+    """Record what the store really holds, so that the next reconciliation repairs the difference.
 
-    Points that are stale, or lack their sparse side, are recorded as missing; orphaned ones as points
+    Points that are stale or lack their sparse vector are recorded as missing, orphaned ones as points
     to be removed.
     """
     with (
@@ -106,7 +106,7 @@ def accept_observed(published: Published, ledger: Ledger, lock_timeout_s: float)
         blank = {"document_id": "", "chunk_digest": UNKNOWN, "entities_digest": UNKNOWN}
         upsert(session, _point, [mine | blank | {"chunk_id": key} for key in orphans])
         here = {"source": published.source, "stage": "collection"}
-        session.execute(tables.stage.update().filter_by(**here).values(settled_on=None))
+        session.execute(tables.stage.update().filter_by(**here).values(input_digest_at_success=None))
 
 
 @contextmanager
@@ -154,8 +154,8 @@ def _compare(session: sa.Connection, published: Published, without_sparse: list[
     with session.begin():
         expected, missing, stale = session.execute(joined).one()
         present = session.scalar(sa.select(sa.func.count()).select_from(_found)) or 0
-        strangers = session.scalar(orphaned.select_from(_found)) or 0
-    return Audit(expected, present, missing, strangers, stale, len(without_sparse))
+        orphans = session.scalar(orphaned.select_from(_found)) or 0
+    return Audit(expected, present, missing, orphans, stale, len(without_sparse))
 
 
 def recorded_points(connection: sa.Connection, published: Published, number: int) -> tuple[int, int]:

@@ -1,10 +1,10 @@
-"""Documents to chunks in the ledger, one row a chunk."""
+"""Documents to chunks in the ledger, one row per chunk."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -12,15 +12,15 @@ import sqlalchemy as sa
 
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import MAX_BOUND_VALUES, batched, delete_keys, pages, upsert
-from ingest_assets.model import Chunk, Chunker, digest_of
+from ingest_assets.model import Chunk, Chunker, Document, common_of, digest_of
 from ingest_assets.reconcile import Delta, Run, Step, content_sum
 from ingest_assets.stages.records import document_of
 
-# Documents are read and cut in batches of this many, and of this many characters of text.
+# Documents are read and cut in batches of at most this many, and this many characters of text.
 BATCH = 500
 BATCH_CHARS = 4_000_000
-# Chunks are read again of so many documents at a time.
-READ = 50
+# Recorded chunks are read back for this many documents at a time.
+READ_BACK = 50
 
 _document, _chunked, _chunk = tables.document, tables.chunked, tables.chunk
 
@@ -30,8 +30,10 @@ class Chunks:
     """Keeps `chunk` in step with `document`. Outcomes count documents."""
 
     chunker: Chunker
-    documents: str = "records"  # the stage that they are made from
+    documents: str  # the stage that chunks are made from
+    attributes: Collection[str] = ()  # those of documents and chunks that points carry
     name: str = "chunks"
+    part: str = ""
 
     @property
     def source(self) -> str:
@@ -39,9 +41,9 @@ class Chunks:
 
     @property
     def fingerprint(self) -> str:
-        return self.chunker.fingerprint
+        return chunks_fingerprint(self.chunker, self.attributes)
 
-    def looks_at(self, connection: sa.Connection) -> str:
+    def input_digest(self, connection: sa.Connection) -> str:
         return digest_of(self.fingerprint, content_sum(connection, self.source, self.documents))
 
     def content(self, connection: sa.Connection) -> str:
@@ -54,12 +56,15 @@ class Chunks:
     def steps(self, ledger: Ledger, _session: sa.Connection, run: Run) -> Generator[Step]:
         for keys in self._pages(ledger, run):
             for rows in self._rows(ledger, keys):
-                made = [(row, self.chunker.chunks(document_of(row))) for row in rows]
+                made = [(row, self._cut(document_of(row))) for row in rows]
                 yield Step(partial(self._record, made=made))
         yield from self._removals(ledger)
 
+    def _cut(self, document: Document) -> list[Chunk]:
+        return [merged(document, chunk, self.attributes) for chunk in self.chunker.chunks(document)]
+
     def _pages(self, ledger: Ledger, run: Run) -> Iterator[Sequence[Any]]:
-        """(document_id, size) of the documents whose chunks are missing or of another content."""
+        """(document_id, size) of the documents whose chunks are missing or out of date."""
         same = sa.exists().where(
             _chunked.c.source == _document.c.source,
             _chunked.c.document_id == _document.c.document_id,
@@ -74,7 +79,7 @@ class Chunks:
         yield from pages(ledger, query, _document.c.document_id, BATCH)
 
     def _rows(self, ledger: Ledger, page: Sequence[Any]) -> Iterator[Sequence[Any]]:
-        """The documents of a page, at most BATCH_CHARS at a time (one document at least)."""
+        """The documents of a page, at most BATCH_CHARS at a time (but at least one document)."""
         keys: list[str] = []
         chars = 0
         for entry in page:
@@ -155,11 +160,9 @@ class Chunks:
 
 
 def recorded_chunks(ledger: Ledger, source: str, part: str) -> Iterator[Chunk]:
-    """The chunks that are on record of the documents whose ids begin with a part, by document, in order."""
-    # "0" comes after "/".
-    mine = (_chunked.c.document_id > f"{part}/", _chunked.c.document_id < f"{part}0")
-    documents = sa.select(_chunked.c.document_id).where(_chunked.c.source == source, *mine)
-    for page in pages(ledger, documents, _chunked.c.document_id, READ):
+    """The recorded chunks of a part's documents, by document, in order."""
+    documents = sa.select(_document.c.document_id).filter_by(source=source, part=part)
+    for page in pages(ledger, documents, _document.c.document_id, READ_BACK):
         ids = [row.document_id for row in page]
         query = _chunk.select().where(_chunk.c.source == source, _chunk.c.document_id.in_(ids))
         with ledger.reading() as connection:
@@ -168,7 +171,7 @@ def recorded_chunks(ledger: Ledger, source: str, part: str) -> Iterator[Chunk]:
 
 
 def _chunk_of(row: Any) -> Chunk:
-    """The chunk that `chunk_row` made the row of."""
+    """The chunk that `chunk_row` made a row from."""
     return Chunk(
         id=row.chunk_id,
         document_id=row.document_id,
@@ -180,9 +183,20 @@ def _chunk_of(row: Any) -> Chunk:
     )
 
 
+def chunks_fingerprint(chunker: Chunker, attributes: Collection[str]) -> str:
+    """What its chunks depend on besides a document: the chunker, and the attributes that they carry."""
+    return digest_of(chunker.fingerprint, *sorted(attributes)) if attributes else chunker.fingerprint
+
+
+def merged(document: Document, chunk: Chunk, names: Collection[str]) -> Chunk:
+    """A chunk with the attributes that its point carries: the declared ones, its own and its document's."""
+    both = {**document.attributes, **chunk.attributes}
+    return replace(chunk, attributes={name: both[name] for name in names if name in both})
+
+
 def chunk_row(source: str, row: Any, chunk: Chunk) -> dict[str, Any]:
-    """A chunk as its row of the ledger. `row` is its document's."""
-    text_digest = digest_of(chunk.text)
+    """A chunk as a row of the ledger. `row` is its document's."""
+    text_digest, common = digest_of(chunk.text), common_of(row)
     attributes = json.dumps(chunk.attributes, ensure_ascii=False, sort_keys=True)
     return {
         "source": source,
@@ -192,20 +206,14 @@ def chunk_row(source: str, row: Any, chunk: Chunk) -> dict[str, Any]:
             text_digest,
             chunk.document_id,
             f"{chunk.position} {chunk.start} {chunk.end}",
-            row.title,
-            row.uri,
-            row.kind,
-            row.time,
+            *common.values(),
             *((attributes,) if chunk.attributes else ()),
         ),
         "text_digest": text_digest,
         "position": chunk.position,
         "start": chunk.start,
         "end": chunk.end,
-        "kind": row.kind,
-        "title": row.title,
-        "uri": row.uri,
-        "time": row.time,
+        **common,
         "text": chunk.text,
         "attributes": attributes,
     }

@@ -1,4 +1,4 @@
-"""Chunks, vectors and entities to points of a collection, one row a point the store has acknowledged."""
+"""Chunks, vectors and entities to points of a collection, one row per point that the store acknowledged."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ import sqlalchemy as sa
 from ingest_assets.collection.base import Leg, Payload, Points, Reader, Store, Writer
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import pages, temporary_table, upsert
-from ingest_assets.model import IngestError, SparseVectors, digest_of
+from ingest_assets.model import IngestError, SparseVectors, common_of, digest_of
 from ingest_assets.reconcile import Delta, Run, Step, content_sum
 from ingest_assets.stages.generations import Generations, Pipeline
 from ingest_assets.stages.vectors import model_key
 
 BATCH = 1_000
-# The digests of a point that was touched and not acknowledged: it matches no chunk.
+# The digests of a point that was touched but not acknowledged: they match no chunk.
 UNKNOWN = ""
-ALIKE = 0.99  # cosine from which on two texts are as good as the same
+ALIKE = 0.99  # two texts with at least this cosine count as the same
 
 _chunk, _about, _point = tables.chunk, tables.document_entities, tables.point
 _dense, _sparse, _generation = tables.dense_vector, tables.sparse_vector, tables.generation
+VECTOR_STAGES = ("dense_vectors", "sparse_vectors")
 VECTORS = (_dense.c.vector, _sparse.c.indices, _sparse.c.weights)
 
 # What was written since the last commit. chunk_digest is NULL where the point was deleted.
@@ -56,9 +57,9 @@ class Collection:
     collection: str
     store: Store
     pipeline: Pipeline
-    upstream: tuple[str, ...]  # the stages that its points are made of
-    fields: tuple[str, ...] = ()  # of its points that can be filtered by, besides everybody's
+    made_of: tuple[str, ...]  # the stages, besides those of the vectors, that its points are made of
     name: str = "collection"
+    part: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -66,19 +67,23 @@ class Collection:
 
     @property
     def _generations(self) -> Generations:
-        return Generations(self.collection, self.store, self.pipeline, self.fields)
+        return Generations(self.collection, self.store, self.pipeline)
 
-    def looks_at(self, connection: sa.Connection) -> str | None:
+    @property
+    def _upstream(self) -> tuple[str, ...]:
+        return (*self.made_of, *VECTOR_STAGES)
+
+    def input_digest(self, connection: sa.Connection) -> str | None:
         live = {"collection": self.collection, "state": "live"}
         recorded = connection.scalar(sa.select(_generation.c.number).filter_by(**live))
         if self.store.live(self.collection) != recorded:
             return None  # the store was lost, or switched to another generation by someone else
-        upstream = [content_sum(connection, self.source, stage) for stage in self.upstream]
+        upstream = [content_sum(connection, self.source, stage) for stage in self._upstream]
         return digest_of(self.fingerprint, *upstream)
 
     def content(self, connection: sa.Connection) -> str:
-        # A point is a function of its chunk and entities; what may differ is which of them are there.
-        made_of = [content_sum(connection, self.source, stage) for stage in self.upstream[:-2]]
+        # A point is a function of its chunk and entities; only which points exist may differ.
+        made_of = [content_sum(connection, self.source, stage) for stage in self.made_of]
         return digest_of(self.fingerprint, *made_of, str(self.total(connection)))
 
     def total(self, connection: sa.Connection) -> int:
@@ -90,7 +95,7 @@ class Collection:
         self._require_upstream(ledger)
         generations = self._generations
         with session.begin():
-            live = generations.settle(session)
+            live = generations.adopt_store(session)
             number = generations.target(session, live, rebuild=run.rebuild)
         with self.store.writer(self.collection, number) as writer, temporary_table(session, _pending):
             work = _Work(self, number, writer, session)
@@ -108,38 +113,38 @@ class Collection:
             try:
                 self._verify(ledger, number)
             except UnfitError:
-                # The next run builds another; this one would be refused again.
+                # The next run builds another one; this one would be refused again.
                 yield Step(partial(generations.discard, number=number))
                 raise
             self.store.publish(self.collection, number)
             yield Step(partial(generations.published, number=number))
 
     def _require_upstream(self, ledger: Ledger) -> None:
-        """An upstream that never ran is not an empty one, and chunks of other settings are not ours."""
+        """Refuse to work after stages that never ran, or with chunks made with other settings."""
         run = sa.select(tables.stage.c.stage).where(
             tables.stage.c.source == self.source, tables.stage.c.last_success.is_not(None)
         )
         others = sa.select(tables.chunked.c.document_id).where(
-            tables.chunked.c.source == self.source, tables.chunked.c.fingerprint != self.pipeline.chunker
+            tables.chunked.c.source == self.source, tables.chunked.c.fingerprint != self.pipeline.chunks
         )
         with ledger.reading() as connection:
             done = set(connection.scalars(run))
             foreign = connection.execute(others.limit(1)).first()
-        if missing := [f"{self.source}/{name}" for name in self.upstream if name not in done]:
+        if missing := [f"{self.source}/{name}" for name in self._upstream if name not in done]:
             raise IncompleteError(
                 f"{self.collection}: the ledger {ledger.name} knows of no successful run of "
-                f"{', '.join(missing)}, so it cannot say what belongs into the index. Run `ingest build`, or "
+                f"{', '.join(missing)}, so it cannot say what belongs in the index. Run `ingest build`, or "
                 "materialize these first. The live index is untouched."
             )
         if foreign:
             raise IncompleteError(
-                f"{self.collection}: some chunks were made by other INGEST_CHUNK_… settings than the present "
-                f"ones. Materialize {self.source}/chunks and what follows it first, or run the whole job. "
-                "The live index is untouched."
+                f"{self.collection}: some chunks were made with other INGEST_CHUNK_… settings than the "
+                f"current ones. Materialize {self.source}/chunks and what follows it first, or run the whole "
+                "job. The live index is untouched."
             )
 
     def _verify(self, ledger: Ledger, number: int) -> None:
-        """Refuse to publish a generation that does not hold what the ledger says, or does not find it."""
+        """Refuse to publish a generation that does not hold, or does not find, what the ledger says."""
         mine = {"collection": self.collection, "generation": number}
         with ledger.reading() as connection:
             recorded = connection.scalar(sa.select(sa.func.count()).select_from(_point).filter_by(**mine))
@@ -157,7 +162,7 @@ class Collection:
                 )
 
     def with_vectors(self, columns: Sequence[Any], rows: sa.FromClause = _chunk) -> sa.Select[Any]:
-        """A query of the source's chunks, each with its vectors of this pipeline, where they are there."""
+        """A query of the source's chunks, each with the vectors of this pipeline that exist."""
         d, s = model_key(self.pipeline.dense_model), model_key(self.pipeline.sparse_model)
         return (
             sa.select(*columns)
@@ -168,9 +173,9 @@ class Collection:
         )
 
     def _pages(self, ledger: Ledger, number: int) -> Iterator[Sequence[Any]]:
-        """Chunks whose point is missing, or holds something else, with their vectors where they are there.
+        """Chunks whose point is missing or out of date, with the vectors that exist.
 
-        One that lacks a vector waits for it. A chunk whose point is as it should be waits for nothing.
+        One that lacks a vector waits for it. A chunk whose point is up to date waits for nothing.
         """
         entities = sa.func.coalesce(_about.c.digest, "")
         here = sa.and_(
@@ -186,7 +191,7 @@ class Collection:
             entities.label("entities_digest"),
             _point.c.chunk_digest.label("had"),
         ]
-        # Vectors last: they are looked up for chunks that differ only.
+        # Vectors last: they are looked up only for chunks that differ.
         query = self.with_vectors(columns, _chunk.outerjoin(_about, about).outerjoin(_point, here)).where(
             sa.or_(
                 _point.c.chunk_id.is_(None),
@@ -203,7 +208,7 @@ class Collection:
         )
 
     def _removals(self, ledger: Ledger, number: int, *, waiting: bool) -> Iterator[Sequence[Any]]:
-        """Points without a chunk. Those of a document that waits for vectors stay until they are there."""
+        """Points without a chunk. While a document waits for vectors, its points stay."""
         wanted = sa.exists().where(_chunk.c.source == self.source, _chunk.c.chunk_id == _point.c.chunk_id)
         query = sa.select(_point.c.chunk_id, _point.c.document_id).where(
             _point.c.collection == self.collection, _point.c.generation == number, ~wanted
@@ -216,7 +221,7 @@ class Collection:
         """Chunks may lack a point only because their text is parked. Otherwise say what to run first."""
         parked = sa.select(tables.parked.c.item_id).where(
             tables.parked.c.source == self.source,
-            # Under the models of now: another one may do what they refuse.
+            # Under the current models: another one may accept the text.
             sa.tuple_(tables.parked.c.stage, tables.parked.c.fingerprint).in_(
                 [
                     ("dense_vectors", model_key(self.pipeline.dense_model)),
@@ -239,9 +244,9 @@ class Collection:
 class _Work:
     """Points written to the store, and their rows held back until the store has acknowledged them.
 
-    Before the store may show a point's new state, its row is blanked: what the store holds of it is
-    unknown from then on. After a crash in between, the next run writes or deletes it again, also when
-    its chunk is by then what it had been before.
+    Before the store may show a point's new state, its row is blanked: from then on it is unknown what the
+    store holds. After a crash in between, the next run writes or deletes the point again, even if its chunk
+    has been changed back by then.
     """
 
     stage: Collection
@@ -295,7 +300,7 @@ class _Work:
             upsert(self.session, _pending, pending)
         self.uncommitted += len(pending)
         if self.stage.store.commit_every is not None:
-            yield Step(self._announce)  # the store shows what is written at once
+            yield Step(self._announce)  # the store shows writes at once
 
     def _commit_when_due(self) -> Iterator[Step]:
         every = self.stage.store.commit_every
@@ -313,7 +318,7 @@ class _Work:
         return delta
 
     def _replace(self, connection: sa.Connection, chunk: Any, entities: Any, where: Any = None) -> None:
-        """Put the pending points' rows in the place of those that are there, with these digests."""
+        """Replace the recorded rows of the pending points with rows of these digests."""
         mine = {"collection": self.stage.collection, "generation": self.number}
         touched = sa.select(_pending.c.chunk_id)
         connection.execute(_point.delete().filter_by(**mine).where(_point.c.chunk_id.in_(touched)))
@@ -324,7 +329,7 @@ class _Work:
 
 
 def finds(reader: Reader, sample: Points) -> bool:
-    """Whether a search by a point's own vectors finds it, or its like, by meaning, and something by words."""
+    """Whether a search with a point's vectors finds it (or an equal) by meaning, and something by words."""
     legs = [Leg("dense", dense=sample.dense[0]), Leg("bm25", sparse=sample.sparse)]
     dense, sparse = reader.query(legs, limit=10)
     by_meaning = any(hit.id == sample.ids[0] or hit.score >= ALIKE for hit in dense)
@@ -332,7 +337,7 @@ def finds(reader: Reader, sample: Points) -> bool:
 
 
 def some_point(connection: sa.Connection, stage: Collection, number: int | None) -> Points | None:
-    """One recorded point of a generation, as the ledger has it now; None when there is none."""
+    """One recorded point of a generation, as the ledger has it now; None if there is none."""
     here = sa.and_(
         _point.c.collection == stage.collection,
         _point.c.generation == number,
@@ -366,10 +371,7 @@ def payload_of(source: str, row: Any) -> Payload:
     return attributes | {
         "source": source,
         "document_id": row.document_id,
-        "kind": row.kind,
-        "title": row.title,
-        "uri": row.uri,
-        "time": row.time,
+        **common_of(row),
         "entity_ids": json.loads(row.entity_ids or "[]"),
         "text": row.text,
         "position": row.position,

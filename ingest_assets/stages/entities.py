@@ -1,4 +1,4 @@
-"""Canonical entities, one row a member record, and the entities that each document is about."""
+"""Canonical entities, one row per member record, and the entities that each document is about."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ import sqlalchemy as sa
 
 from ingest_assets.entities import Features, Limits, blocking
 from ingest_assets.entities.clusters import ABSENT, MOST
-from ingest_assets.entities.continuity import Event, in_order
+from ingest_assets.entities.continuity import EntityEvent, in_order
 from ingest_assets.entities.decisions import Decisions
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import batched, delete_keys, holds_one_of, pages, upsert
 from ingest_assets.model import IdentityKind, digest_of
-from ingest_assets.reconcile import Delta, Run, Step, content_sum, ended_well
+from ingest_assets.reconcile import Delta, Run, Step, content_sum, last_run_succeeded
 from ingest_assets.stages.match_models import KINDS, models_digest, models_in_use
-from ingest_assets.stages.match_rows import MatchRows
-from ingest_assets.stages.members import Members
-from ingest_assets.stages.resolution import Found, Resolver, in_natural_order, lead_on
+from ingest_assets.stages.resolution.match_rows import MatchRows
+from ingest_assets.stages.resolution.members import Members
+from ingest_assets.stages.resolution.resolver import Found, Resolver, in_natural_order, lead_on
 
 BATCH = 2_000
-ROWS = 20_000  # of blocks and pairs, which are small, a step
+ROWS = 20_000  # blocks or pairs per step; they are small
 # Bump when the same pairs and decisions give other clusters.
 VERSION = "1"
 # What the pairs on record depend on besides records and models.
@@ -41,23 +41,25 @@ _block, _pair = tables.match_block, tables.match_pair
 class Entities:
     """Keeps `entity_member` and `document_entities` in step with `document`.
 
-    Who is who is worked out before anything is recorded, and then recorded in one transaction, after the
-    links of documents to entities: a run that died before it had looked at every document's links finds the
-    old members, and looks at them all again. Outcomes count member records.
+    Entities are resolved before anything is recorded, and recorded in one transaction, after the links from
+    documents to entities. So if a run dies before it has checked the links of every document, the next one
+    finds the old members and checks all links again. Outcomes count member records.
     """
 
     source: str
+    documents: str  # the stage that reads them
     limits: Limits
     decisions: Callable[[], Decisions] = Decisions
     name: str = "entities"
+    part: str = ""
 
     @property
     def fingerprint(self) -> str:
         return digest_of("entities", VERSION, str(MOST), *SCORED_BY)
 
-    def looks_at(self, connection: sa.Connection) -> str:
+    def input_digest(self, connection: sa.Connection) -> str:
         models = models_digest(connection, self.source)
-        records = content_sum(connection, self.source, "records")
+        records = content_sum(connection, self.source, self.documents)
         return digest_of(self.fingerprint, records, models, self.decisions().digest)
 
     def content(self, connection: sa.Connection) -> str:
@@ -71,18 +73,18 @@ class Entities:
         with ledger.reading() as connection:
             now = _Now(connection, ledger, self)
             found = now.resolve(rebuild=run.rebuild)
-        if now.scored_anew and found:
+        if now.rescored and found:
             yield Step(self._forget)
             yield from self._blocks_and_pairs(found)
-        # A run that died may have left links of what it did not come to record.
-        everything = run.rebuild or not now.settled
+        # A run that died may have left links to members that it did not record.
+        everything = run.rebuild or not now.last_run_succeeded
         yield from self._links(ledger, now, found, None if everything else now.moved(found))
         if found or now.edited or now.gone:
             yield Step(partial(self._record, now=now, found=found))
         yield from self._removals(ledger)
 
     def _forget(self, connection: sa.Connection) -> Delta:
-        """Until all pairs are there again, the next run begins anew."""
+        """Delete what was compared: until it is complete again, the next run starts over."""
         for table in (_state, _block, _pair):
             connection.execute(table.delete().where(table.c.source == self.source))
         return Delta()
@@ -98,8 +100,8 @@ class Entities:
     ) -> Iterator[Step]:
         """What each document is about: itself if it is a member, and the members it refers to.
 
-        Only documents that changed, and those about a record that `moved`, can be about anything else;
-        without `moved`, all are looked at.
+        Only documents that changed, and those about a record that `moved`, can have other links; without
+        `moved`, all are looked at.
         """
         here = sa.and_(_about.c.source == _document.c.source, _about.c.document_id == _document.c.document_id)
         columns = (
@@ -148,8 +150,8 @@ class Entities:
         return delta
 
     def _record(self, connection: sa.Connection, now: _Now, found: Sequence[Found]) -> Delta:
-        """Members, entities and events; and what was compared, where not all was."""
-        if not now.scored_anew:
+        """Record members, entities and events; and what was compared, unless that was everything."""
+        if not now.rescored:
             stale = sorted(set().union(*(f.stale for f in found)))
             for column in (_block.c.document_id, _pair.c.left, _pair.c.right):
                 delete_keys(connection, column.table, {"source": self.source}, column.name, stale)
@@ -175,7 +177,7 @@ class Entities:
         for entity, successor in ((e, s) for one in found for e, s in one.retired.items()):
             ended = _entity.update().where(_entity.c.source == self.source, _entity.c.entity_id == entity)
             connection.execute(ended.values(retired=True, successor=successor))
-        # Of both kinds in one order: an entity is created before another one's id leads to it.
+        # Both kinds in one order: an entity is created before the id of another one leads to it.
         events = sorted((told for one in found for told in one.events), key=lambda told: in_order(told[0]))
         first = (
             connection.scalar(sa.select(sa.func.max(_event.c.number)).filter_by(source=self.source)) or 0
@@ -193,7 +195,9 @@ class Entities:
             "successor": None,
         }
 
-    def _event_row(self, number: int, at: float, event: Event, reason: Mapping[str, Any]) -> dict[str, Any]:
+    def _event_row(
+        self, number: int, at: float, event: EntityEvent, reason: Mapping[str, Any]
+    ) -> dict[str, Any]:
         return {
             "source": self.source,
             "number": number,
@@ -243,18 +247,18 @@ class Entities:
 
 
 class _Now:
-    """What is recorded, and what of it is not as the records are now."""
+    """What is recorded, and how the records differ from it now."""
 
     def __init__(self, connection: sa.Connection, ledger: Ledger, stage: Entities) -> None:
         self._connection, self._stage, source = connection, stage, stage.source
         self._decisions = stage.decisions()
         self.scored_with = digest_of(models_digest(connection, source), *SCORED_BY)
-        self.settled = ended_well(connection, stage)
+        self.last_run_succeeded = last_run_succeeded(connection, stage)
         self.decided_with = digest_of(stage.fingerprint, self._decisions.digest)
         self.members = Members(ledger, source)
         self.edited = {row.document_id: row for row in connection.execute(_edited(source))}
         recorded = self.members.of_records(self.edited)
-        # Most edits leave alone who a record is of.
+        # Most edits do not change a record's identity.
         self.changed = {
             key: row
             for key, row in self.edited.items()
@@ -265,21 +269,21 @@ class _Now:
         state = connection.execute(_of(_state, source)).one_or_none()
         self._complete = state is not None and state.scored_with == self.scored_with
         self._decided = state is not None and state.decided_with == self.decided_with
-        self.scored_anew = False
+        self.rescored = False
         last_seen, last_age = self.members.last()
         self.next_age = last_age + 1
         new = in_natural_order(self.changed.keys() - recorded.keys())
         self._new = {key: last_seen + 1 + i for i, key in enumerate(new)}
 
     def resolve(self, *, rebuild: bool) -> list[Found]:
-        """One Found a kind; none when there is nothing to do."""
+        """One Found per kind; an empty list when there is nothing to do."""
         found = self._resolved(rebuild=rebuild)
         lead_on(found)
         return found
 
     def _resolved(self, *, rebuild: bool) -> list[Found]:
-        self.scored_anew = rebuild or not self._complete
-        if self.scored_anew:
+        self.rescored = rebuild or not self._complete
+        if self.rescored:
             return [self._resolver(kind).everything() for kind in KINDS]
         found: list[Found] = []
         if self.changed or self.gone:
@@ -287,15 +291,15 @@ class _Now:
             features = rows.features(self.changed)
             found = [self._changed(kind, features) for kind in KINDS]
         if self._decided or not found:
-            return found if self._decided else [self._resolver(kind).decided_anew() for kind in KINDS]
-        # Records and decisions: who a withdrawn decision was about is not known any more.
-        self.scored_anew = True
+            return found if self._decided else [self._resolver(kind).recluster() for kind in KINDS]
+        # Records and decisions changed: it is no longer known what a withdrawn decision was about.
+        self.rescored = True
         return [self._resolver(kind).everything() for kind in KINDS]
 
     def _changed(self, kind: IdentityKind, features: Mapping[str, Features]) -> Found:
         mine = {key: f for key, f in features.items() if f.kind == kind}
         recorded = self.members.of_records(features.keys() | self.gone)
-        # A record that is of the other kind now is gone from this one.
+        # A record that is now of the other kind is gone from this one.
         gone = {key for key, row in recorded.items() if row.kind == kind and key not in mine}
         return self._resolver(kind).changed(mine, gone) if mine or gone else Found()
 
@@ -319,14 +323,14 @@ class _Now:
         return result
 
     def moved(self, found: Iterable[Found]) -> set[str]:
-        """The records that are members of another entity than is recorded, or of none any more."""
+        """The records whose entity is not the recorded one, or that no longer have one."""
         entity_of = {key: entity for one in found for key, entity in one.entity_of.items()}
         recorded = self.members.of_records(entity_of)
         stayed = {key for key, row in recorded.items() if row.entity_id == entity_of[key]}
         return (entity_of.keys() - stayed) | self.gone
 
     def member_row(self, key: str, entity: str, recorded: Any) -> dict[str, Any]:
-        """The row of a record that is a member of `entity` now, and is recorded so, if it is."""
+        """The row of a record that is now a member of `entity`. `recorded` is its earlier row, if any."""
         edited = self.edited.get(key)
         return {
             "source": self._stage.source,
@@ -344,7 +348,7 @@ def _of(table: sa.Table, source: str) -> sa.Select[Any]:
 
 
 def _edited(source: str) -> sa.Select[Any]:
-    """Records of people and organisations that are not as they were resolved."""
+    """Records of people and organisations that have changed since they were resolved."""
     same = sa.exists().where(
         _member.c.source == _document.c.source,
         _member.c.document_id == _document.c.document_id,
@@ -355,7 +359,7 @@ def _edited(source: str) -> sa.Select[Any]:
 
 
 def orphans(source: str, table: sa.Table, kept: sa.ColumnElement[bool], *extra: Any) -> sa.Select[Any]:
-    """The ids of rows whose document is not there any more, or is not `kept`."""
+    """The ids of rows whose document is gone, or is not `kept`."""
     present = sa.exists().where(
         _document.c.source == table.c.source, _document.c.document_id == table.c.document_id, kept
     )

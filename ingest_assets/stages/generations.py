@@ -1,4 +1,4 @@
-"""Generations of a collection as the ledger has them: which is live, which is built, which are dropped."""
+"""The generations of a collection in the ledger: which is live, which is being built, which are dropped."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from ingest_assets.collection.base import SCHEMA_VERSION, Store
+from ingest_assets.fields import FilterField
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import upsert
 from ingest_assets.model import digest_of
@@ -20,22 +21,24 @@ _dense, _sparse = tables.dense_vector, tables.sparse_vector
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """What a generation is built by. Another fingerprint means another generation."""
+    """What a generation is built with. Another fingerprint means another generation."""
 
-    chunker: str  # fingerprint
+    chunks: str  # fingerprint
     dense_model: str  # identities
     sparse_model: str
     dimension: int
+    fields: tuple[FilterField, ...] = ()  # the source's own filter fields
 
     @property
     def fingerprint(self) -> str:
+        indexes = sorted(f"{each.name} {each.type}" for each in self.fields)
         return digest_of(
-            self.chunker, self.dense_model, self.sparse_model, str(self.dimension), SCHEMA_VERSION
+            self.chunks, self.dense_model, self.sparse_model, str(self.dimension), SCHEMA_VERSION, *indexes
         )
 
 
 def is_known(ledger: Ledger, collection: str, number: int) -> bool:
-    """Whether this ledger made a generation, be it that a crash kept it from recording that it is live."""
+    """Whether this ledger made a generation, even if a crash kept it from recording that it is live."""
     query = sa.select(_generation.c.number).filter_by(collection=collection, number=number)
     with ledger.reading() as connection:
         return connection.scalar(query) is not None
@@ -43,14 +46,13 @@ def is_known(ledger: Ledger, collection: str, number: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Generations:
-    """The generations of one collection. The store's word on which is live counts, not the ledger's."""
+    """The generations of one collection. The store decides which is live, not the ledger."""
 
     collection: str
     store: Store
     pipeline: Pipeline
-    fields: tuple[str, ...] = ()  # that can be filtered by, besides everybody's
 
-    def settle(self, session: sa.Connection) -> int | None:
+    def adopt_store(self, session: sa.Connection) -> int | None:
         """Make the ledger agree with the store about what is there. Returns the live generation."""
         live = self.store.live(self.collection)
         present = self.store.generations(self.collection)
@@ -60,7 +62,7 @@ class Generations:
         session.execute(
             _point.delete().where(_point.c.collection == self.collection, _point.c.generation.not_in(known))
         )
-        # What a run began and had no time to record, or another ledger knew of.
+        # A run began them and did not get to record them, or they are another ledger's.
         for stray in {*present} - {*session.scalars(known), live}:
             self.store.drop(self.collection, stray)
         if live is not None:
@@ -93,7 +95,7 @@ class Generations:
         last = session.scalar(sa.select(_collection.c.last_generation).filter_by(name=self.collection))
         number = max([*self.store.generations(self.collection), last or 0]) + 1
         upsert(session, _collection, [{"name": self.collection, "last_generation": number}])
-        self.store.create(self.collection, number, self.pipeline.dimension, self.fields)
+        self.store.create(self.collection, number, self.pipeline.dimension, self.pipeline.fields)
         row = {
             "collection": self.collection,
             "number": number,
@@ -127,7 +129,7 @@ class Generations:
         return Delta()
 
     def _forget_models(self, connection: sa.Connection) -> None:
-        """Vectors of models that no generation of any collection was built by."""
+        """Delete the vectors of models that no generation of any collection was built with."""
         stage = tables.stage
         for table, column, name in (
             (_dense, _generation.c.dense_model, "dense_vectors"),
@@ -135,5 +137,7 @@ class Generations:
         ):
             used = [model_key(identity) for identity in connection.scalars(sa.select(column).distinct())]
             if connection.execute(table.delete().where(table.c.model.not_in(used))).rowcount:
-                # Somebody may have made them for a generation that is yet to come.
-                connection.execute(stage.update().where(stage.c.stage == name).values(settled_on=None))
+                # They may have been made for a generation that is yet to come.
+                connection.execute(
+                    stage.update().where(stage.c.stage == name).values(input_digest_at_success=None)
+                )

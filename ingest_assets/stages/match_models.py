@@ -1,4 +1,4 @@
-"""The models by which records are matched, one row a model that was ever used."""
+"""The models that match records, one row per model ever used."""
 
 from __future__ import annotations
 
@@ -33,22 +33,23 @@ _document, _model = tables.document, tables.match_model
 
 @dataclass(frozen=True, slots=True)
 class MatchModels:
-    """Keeps one model a kind in use. Trains it when there is none yet, and again only when told to.
+    """Keeps one model per kind in use. Trains it if there is none yet, and again only on request.
 
-    Another model gives other entities, so that it must be a decision, never a side effect. Outcomes count
-    models.
+    Another model gives other entities, so a change of model must be a decision, never a side effect. Outcomes
+    count models.
     """
 
     source: str
     limits: Limits
     retrain: bool = False
     name: str = "match_models"
+    part: str = ""
 
     @property
     def fingerprint(self) -> str:
         return digest_of("match-models")
 
-    def looks_at(self, _connection: sa.Connection) -> str | None:
+    def input_digest(self, _connection: sa.Connection) -> str | None:
         return None if self.retrain else self.fingerprint
 
     def content(self, connection: sa.Connection) -> str:
@@ -118,7 +119,7 @@ def models_in_use(connection: sa.Connection, source: str) -> dict[IdentityKind, 
 
 
 def models_digest(connection: sa.Connection, source: str) -> str:
-    """Equal digests, equal scores. Reads no model."""
+    """Equal digests mean equal scores. Reads no model."""
     query = sa.select(_model.c.kind, _model.c.version).filter_by(source=source).order_by(_model.c.number)
     recorded = dict(connection.execute(query).tuples().all())
     return scoring_digest(recorded.get(kind) or default_model(kind).version for kind in sorted(KINDS))

@@ -1,7 +1,7 @@
 """A source's items in batches, each known by one digest: what is recorded is looked up batch by batch.
 
-What belongs here: where batches end, and which of them are on record. What is done with the items of one that
-is not: see `records`.
+What belongs here: where batches end, and which of them are on record. What does not: what is done with the
+items of one that is not (see `records`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from ingest_assets.ledger import tables
 from ingest_assets.model import SourceItem, digest_of
 
-# A batch ends after an item whose id says so, one in 256: what comes or goes shifts no batch but its own.
+# A batch ends after an item whose id hashes to 0 under this mask, one in 256, so that an item that is added
+# or removed changes only its own batch.
 MASK = 0xFF
 
 _batch = tables.read_batch
@@ -34,26 +35,31 @@ def batches(items: Iterable[SourceItem], longest: int) -> Iterator[list[SourceIt
 
 
 def batch_digest(version: str, batch: Sequence[SourceItem]) -> str:
-    """Of all ids and digests in it. No id has a NUL in it, and digests are of one length."""
+    """Digest of all ids and digests in a batch. No id contains a NUL, and all digests have one length."""
     ids, digests = "\0".join([item.id for item in batch]), "".join([item.digest for item in batch])
     return digest_of(version, ids, digests)
 
 
 @dataclass(frozen=True, slots=True)
 class ReadBatches:
-    """The batches on record of one stage of a source: their digests, and their parts in its content."""
+    """The recorded batches of one stage of a source: their digests, and their shares of its content."""
 
     source: str
     stage: str
+    part: str = ""
+
+    @property
+    def _mine(self) -> dict[str, str]:
+        return {"source": self.source, "stage": self.stage, "part": self.part}
 
     def known(self, connection: sa.Connection) -> Mapping[str, int]:
-        """All of them."""
-        query = sa.select(_batch.c.digest, _batch.c.content).filter_by(source=self.source, stage=self.stage)
+        """All of them, by digest."""
+        query = sa.select(_batch.c.digest, _batch.c.content).filter_by(**self._mine)
         return {row.digest: int(row.content, 16) for row in connection.execute(query)}
 
     def remember(self, connection: sa.Connection, read: Mapping[str, int]) -> None:
-        """Take these in the place of those on record."""
-        mine = {"source": self.source, "stage": self.stage}
+        """Replace the recorded batches with these."""
+        mine = self._mine
         connection.execute(_batch.delete().where(*(_batch.c[name] == value for name, value in mine.items())))
         if read:
             rows = [mine | {"digest": digest, "content": f"{read[digest]:032x}"} for digest in sorted(read)]

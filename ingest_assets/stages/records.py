@@ -1,4 +1,4 @@
-"""A source's items to documents in the ledger, one row a record."""
+"""A source's items to documents in the ledger, one row per record."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ingest_assets.fields import FilterField, utc_of
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import delete_keys, temporary_table, upsert
 from ingest_assets.model import (
@@ -19,9 +20,10 @@ from ingest_assets.model import (
     ItemError,
     Source,
     SourceItem,
+    common_of,
     digest_of,
 )
-from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_of, content_sum
+from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_of, content_sum, key_of
 from ingest_assets.stages.read_batches import ReadBatches, batch_digest, batches
 
 BATCH = 1_000
@@ -41,7 +43,7 @@ _seen = sa.Table(
 
 @dataclass(slots=True)
 class _Reading:
-    """One look through the source: the batches that were read, of which those `known` were passed over."""
+    """One pass over the source: the batches that were read, of which the `known` ones were skipped."""
 
     known: Mapping[str, int] = field(default_factory=dict)
     read: dict[str, int] = field(default_factory=dict)  # each batch's digest and content
@@ -49,11 +51,11 @@ class _Reading:
 
     @property
     def content(self) -> str:
-        """What the stage's content is if every item is recorded as it was read, and no other."""
+        """The stage's content if exactly the items that were read are recorded."""
         return f"{sum(self.read.values()) % (1 << 128):032x}"
 
     def unknown(self, read: Iterator[list[SourceItem]]) -> Iterator[list[SourceItem]]:
-        """The items that have to be looked at, BATCH or more at a time, and less than twice as many."""
+        """The items that have to be looked at, BATCH or more at a time, and fewer than twice as many."""
         waiting: list[SourceItem] = []
         for batch in read:
             digest = batch_digest(VERSION, batch)
@@ -74,19 +76,17 @@ class _Reading:
 class Records:
     """Keeps `document` in step with what the source says should exist.
 
-    A document that cannot be rendered any more is parked and its last good row stays. Nothing is
-    removed unless the source was read to its end.
+    A document that can no longer be rendered is parked, and its last good row stays. Nothing is removed
+    unless the source was read completely.
 
-    A source with a `part` gives the documents of that part only, whose ids begin with it: the others' stay.
+    A source with a `part` gives the documents of that part only; those of other parts stay. An id belongs to
+    one part.
     """
 
     origin: Source
-    stage: str = "records"
+    name: str = "records"
     part: str = ""
-
-    @property
-    def name(self) -> str:
-        return f"{self.stage}:{self.part}" if self.part else self.stage
+    fields: tuple[FilterField, ...] = ()  # the source's own, whose types attributes must have
 
     @property
     def source(self) -> str:
@@ -94,9 +94,9 @@ class Records:
 
     @property
     def fingerprint(self) -> str:
-        return digest_of(self.stage, VERSION)
+        return digest_of(self.name, VERSION)
 
-    def looks_at(self, _connection: sa.Connection) -> str | None:
+    def input_digest(self, _connection: sa.Connection) -> str | None:
         signature = self.origin.signature()
         return None if signature is None else digest_of(self.fingerprint, signature)
 
@@ -105,32 +105,29 @@ class Records:
         return connection.scalar(query.where(*self._mine(tables.document))) or 0
 
     def _mine(self, table: sa.Table) -> list[sa.ColumnElement[bool]]:
-        """The documents that the source speaks for."""
-        where = [table.c.source == self.source]
-        if self.part:
-            # Those that begin with "part/": "0" comes after "/".
-            where += [table.c.document_id > f"{self.part}/", table.c.document_id < f"{self.part}0"]
-        return where
+        """The rows of this source and part."""
+        return [table.c.source == self.source, table.c.part == self.part]
 
     def content(self, connection: sa.Connection) -> str:
-        return content_sum(connection, self.source, self.name)
+        return content_sum(connection, self.source, self.name, self.part)
 
     def steps(self, _ledger: Ledger, session: sa.Connection, run: Run) -> Generator[Step]:
-        batches_on_record = ReadBatches(self.source, self.name)
+        batches_on_record = ReadBatches(self.source, self.name, self.part)
         with session.begin():
             known = batches_on_record.known(session)
         reading = _Reading({} if run.rebuild else known)
         yield from self._read(session, run, reading)
         if reading.skipped and not self._is_whole(session, reading):
-            # Something is gone, or refused, or not as it was believed to be: a look at every item tells what.
+            # Something is gone, refused or not as recorded: looking at every item finds it.
             reading = _Reading()
             yield from self._read(session, replace(run, retry_parked=False), reading)
         read = reading.read if self._is_whole(session, reading) else {}
         if read != known:
             yield Step(partial(_remember, batches_on_record, read))
+        yield Step(self._record_skipped)
 
     def _is_whole(self, session: sa.Connection, reading: _Reading) -> bool:
-        """Whether what is recorded is just what was read, item for item."""
+        """Whether exactly the items that were read are recorded."""
         with session.begin():
             return self.content(session) == reading.content
 
@@ -153,7 +150,7 @@ class Records:
 
     def _parked(self, session: sa.Connection) -> Mapping[str, str]:
         t = tables.parked
-        query = sa.select(t.c.item_id, t.c.digest).filter_by(source=self.source, stage=self.name)
+        query = sa.select(t.c.item_id, t.c.digest).filter_by(**key_of(self))
         return {row.item_id: row.digest for row in session.execute(query)}
 
     def _mark_seen(self, session: sa.Connection, batch: Sequence[SourceItem], number: int) -> None:
@@ -167,11 +164,16 @@ class Records:
             ) from None
 
     def _recorded(self, session: sa.Connection, number: int, *, everything: bool) -> Mapping[str, str | None]:
-        """The recorded digests of a batch: of the items that differ from them, or of every one."""
+        """The recorded digests of a batch: of the items whose digest differs, or of every one."""
         t = tables.document
         here = sa.and_(t.c.source == self.source, t.c.document_id == _seen.c.document_id)
         query = sa.select(_seen.c.document_id, t.c.digest).select_from(_seen.outerjoin(t, here))
         query = query.where(_seen.c.batch == number)
+        if self.part and (twice := session.scalar(query.where(t.c.part != self.part).limit(1))):
+            raise ConfigurationError(
+                f"{self.source}: the part {self.part!r} gives a document {twice!r}, and another part has one "
+                "with that id. Ids must be unique within a source."
+            )
         if not everything:
             query = query.where(t.c.digest.is_distinct_from(_seen.c.digest))
         return {row.document_id: row.digest for row in session.execute(query)}
@@ -185,7 +187,7 @@ class Records:
     ) -> Step | None:
         rows: list[dict[str, Any]] = []
         refused: list[Refusal] = []
-        restored: list[str] = []  # parked, and now again what their good row was made of
+        restored: list[str] = []  # parked, and now changed back to what their row was made of
         repaired_before = self.origin.repaired
         for item in batch:
             if item.id not in recorded:
@@ -198,7 +200,9 @@ class Records:
             if parked.get(item.id) == digest and not (run.retry_parked or run.rebuild):
                 continue
             try:
-                rows.append(document_row(self.source, digest, item.render()))
+                rows.append(
+                    document_row(self.source, self.part, digest, _checked(item.render(), self.fields))
+                )
             except ItemError as error:
                 refused.append(Refusal(item.id, digest, str(error)))
         if not rows and not refused and not restored:
@@ -239,7 +243,8 @@ class Records:
         gone = [(row.document_id, row.digest) for row in session.execute(query)]
         p = tables.parked
         unseen = ~sa.exists().where(_seen.c.document_id == p.c.item_id)
-        session.execute(p.delete().where(p.c.source == self.source, p.c.stage == self.name, unseen))
+        mine = [p.c[column] == value for column, value in key_of(self).items()]
+        session.execute(p.delete().where(*mine, unseen))
         return gone
 
     def _removals(self, gone: Sequence[tuple[str, str]]) -> Iterator[Step]:
@@ -258,6 +263,19 @@ class Records:
         delta.note(f"{key}: removed" for key, _ in gone)
         return delta
 
+    def _record_skipped(self, connection: sa.Connection) -> Delta:
+        """Replace the recorded skipped items with those of this read."""
+        t = tables.skipped_item
+        mine: dict[str, Any] = {"source": self.source, "part": self.part}
+        skipped = {
+            each.id: mine
+            | {"item_id": each.id, "reason": each.reason, "size": each.size, "detail": each.detail}
+            for each in self.origin.skipped
+        }
+        connection.execute(t.delete().where(*(t.c[name] == value for name, value in mine.items())))
+        upsert(connection, t, list(skipped.values()))
+        return Delta()
+
 
 def _remember(batches_on_record: ReadBatches, read: Mapping[str, int], connection: sa.Connection) -> Delta:
     batches_on_record.remember(connection, read)
@@ -265,23 +283,40 @@ def _remember(batches_on_record: ReadBatches, read: Mapping[str, int], connectio
 
 
 def recorded_digest(item: SourceItem) -> str:
-    """An item's digest as the ledger has it: it begins with the version of what is made of the item."""
+    """An item's digest as the ledger has it: it begins with the version of how rows are made."""
     return VERSION + item.digest[len(VERSION) :]
 
 
-def document_row(source: str, digest: str, document: Document) -> dict[str, Any]:
-    """A document as its row of the ledger."""
+def _checked(document: Document, fields: Sequence[FilterField]) -> Document:
+    """The document. Raises ItemError if something in it could be stored, but not be found by."""
+    for name, value in document.attributes.items():
+        values = value if isinstance(value, list | tuple) else (value,)
+        if not all(each is None or isinstance(each, str | int | float) for each in values):
+            raise ItemError(
+                f"The attribute {name} of {document.id} is {value!r}, and must be text, a number or a flag."
+            )
+    for each in fields:
+        own = document.attributes.get(each.name)
+        if own is not None and not each.holds(own):
+            raise ItemError(
+                f"The attribute {each.name} of {document.id} is {own!r}, which is not a {each.type}."
+            )
+    if document.time is not None and utc_of(document.time) is None:
+        raise ItemError(f"The time of {document.id} is {document.time!r}, which is not a date or time.")
+    return document
+
+
+def document_row(source: str, part: str, digest: str, document: Document) -> dict[str, Any]:
+    """A document as a row of the ledger."""
     return {
         "source": source,
         "document_id": document.id,
+        "part": part,
         "digest": digest,
-        "kind": document.kind,
-        "title": document.title,
-        "uri": document.uri,
-        "time": document.time,
+        **common_of(document),
         "context": json.dumps(document.context, ensure_ascii=False),
         "body": document.body,
-        # No id has a NUL in it, and Postgres reads no JSON with one.
+        # No id contains a NUL, and Postgres reads no JSON with one.
         "refs": json.dumps([ref.replace("\0", "") for ref in document.refs], ensure_ascii=False),
         "identity": json.dumps(asdict(document.identity), ensure_ascii=False) if document.identity else None,
         "attributes": json.dumps(document.attributes, ensure_ascii=False, sort_keys=True),
@@ -289,14 +324,11 @@ def document_row(source: str, digest: str, document: Document) -> dict[str, Any]
 
 
 def document_of(row: Any) -> Document:
-    """The document that `document_row` made the row of."""
+    """The document that `document_row` made a row from."""
     identity = json.loads(row.identity) if row.identity else None
     return Document(
         id=row.document_id,
-        kind=row.kind,
-        title=row.title,
-        uri=row.uri,
-        time=row.time,
+        **common_of(row),
         context=tuple((label, value) for label, value in json.loads(row.context)),
         body=row.body,
         refs=tuple(json.loads(row.refs)),

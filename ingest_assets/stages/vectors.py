@@ -1,6 +1,6 @@
-"""Chunk texts to vectors in the ledger, one row a distinct text and model.
+"""Chunk texts to vectors in the ledger, one row per distinct text and model.
 
-Vectors are a memo: a text that any source has had embedded by the same model is not embedded again.
+Vectors are memoised: a text that the same model has embedded for any source is not embedded again.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -28,10 +28,14 @@ from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_sum, coun
 
 BATCH = 1_000
 REMOVAL_BATCH = 5_000
-# So many refusals without one success may not be the texts' fault. A model that refuses the probe as well
-# refuses everything, and nothing is parked for it.
+# This many refusals without a success may not be the texts' fault. A model that refuses the probe as well
+# refuses everything, and then nothing is parked.
 SUSPICIOUS_REFUSALS = 10
 PROBE = "An ordinary sentence."
+UNIT_TOLERANCE = 1e-3  # how far rounding to float32 or float16 may move a length of 1
+
+if TYPE_CHECKING:
+    from ingest_assets.sources.definition import SuppliedVectors
 
 _chunk = tables.chunk
 Texts = Sequence[tuple[str, str]]  # (text digest, text)
@@ -46,6 +50,7 @@ class _Vectors:
     """What the two kinds of vectors share: which texts lack one, and which vectors lack a text."""
 
     name: str
+    part = ""
     source: str
     identity: str
     table: sa.Table
@@ -54,16 +59,16 @@ class _Vectors:
     def fingerprint(self) -> str:
         return model_key(self.identity)
 
-    def looks_at(self, connection: sa.Connection) -> str:
+    def input_digest(self, connection: sa.Connection) -> str:
         return digest_of(self.fingerprint, content_sum(connection, self.source, "chunks"))
 
     def content(self, connection: sa.Connection) -> str:
-        # A vector is a function of its text and model; what may differ is which of them are there. (The
-        # stage's sum tells that it changed, but not what is there: other sources add to the same memo.)
-        return digest_of(self.looks_at(connection), str(count_parked(connection, self.source, self.name)))
+        # A vector is a function of its text and model; only which vectors exist may differ. (The stage's sum
+        # tells that it changed, but not which exist: other sources add to the same memo.)
+        return digest_of(self.input_digest(connection), str(count_parked(connection, self.source, self.name)))
 
     def total(self, connection: sa.Connection) -> int:
-        # From the vectors to the chunks, not the other way round: the index on texts answers each look.
+        # From the vectors to the chunks, not the other way round: the index on texts serves each lookup.
         used = sa.exists().where(
             _chunk.c.text_digest == self.table.c.text_digest, _chunk.c.source == self.source
         )
@@ -95,7 +100,7 @@ class _Vectors:
         return delta
 
     def removals(self, ledger: Ledger) -> Iterator[Step]:
-        """Vectors of this model whose text is in no chunk of any source any more."""
+        """Vectors of this model whose text is no longer in any chunk of any source."""
         used = sa.exists().where(_chunk.c.text_digest == self.table.c.text_digest)
         query = sa.select(self.table.c.text_digest).where(self.table.c.model == self.fingerprint, ~used)
         with ledger.reading() as connection:
@@ -106,7 +111,7 @@ class _Vectors:
         yield Step(self._forget_parked)
 
     def _remove(self, connection: sa.Connection, keys: Sequence[str]) -> Delta:
-        # Looked at again: a run of another source may have come to need one since.
+        # Checked again: a run on another source may need one by now.
         used = sa.exists().where(_chunk.c.text_digest == self.table.c.text_digest)
         mine = (self.table.c.model == self.fingerprint, self.table.c.text_digest.in_(keys), ~used)
         gone = connection.scalars(sa.select(self.table.c.text_digest).where(*mine)).all()
@@ -118,7 +123,7 @@ class _Vectors:
         return delta
 
     def _forget_parked(self, connection: sa.Connection) -> Delta:
-        """Parked texts that are in no chunk any more, have a vector by now, or were another model's."""
+        """Unpark texts that are no longer in any chunk, have a vector, or were another model's."""
         p, t = tables.parked, self.table
         wanted = sa.exists().where(_chunk.c.source == self.source, _chunk.c.text_digest == p.c.item_id)
         made = sa.exists().where(t.c.model == self.fingerprint, t.c.text_digest == p.c.item_id)
@@ -133,6 +138,7 @@ class DenseVectors(_Vectors):
 
     source: str
     model: DenseModel
+    supplied: SuppliedVectors | None = None  # by the source
     name: str = "dense_vectors"
 
     def __post_init__(self) -> None:
@@ -147,22 +153,44 @@ class DenseVectors(_Vectors):
         done: list[tuple[str, str]] = []
         rows: list[dict[str, Any]] = []
         refused: list[Refusal] = []
-        for (key, text), result in isolate(self._vectors, texts):
+        usable = self._usable_supplied([text for _, text in texts])
+        for key, text in texts:
+            if text in usable:
+                done.append((key, text))
+                rows.append(self._row(key, usable[text]))
+        rest = [(key, text) for key, text in texts if text not in usable]
+        for (key, text), result in isolate(self._vectors, rest) if rest else ():
             if isinstance(result, ItemError):
                 refused.append(Refusal(key, key, f"{result} Text: {text[:80]!r}"))
                 if not done and len(refused) == SUSPICIOUS_REFUSALS:
                     self._require_working()
                 continue
             done.append((key, text))
-            rows.append({"model": self.fingerprint, "text_digest": key, "vector": result.tobytes()})
+            rows.append(self._row(key, result))
         return Step(partial(self.record, texts=done, rows=rows), refused)
+
+    def _row(self, key: str, vector: Float32Array) -> dict[str, Any]:
+        return {"model": self.fingerprint, "text_digest": key, "vector": vector.tobytes()}
+
+    def _usable_supplied(self, texts: Sequence[str]) -> dict[str, Float32Array]:
+        """Vectors that the source supplies, made by this very model, with the right shape and length."""
+        if self.supplied is None or self.supplied.identity != self.identity:
+            return {}
+        asked = set(texts)
+        found = {text: np.asarray(v, "<f4") for text, v in self.supplied.vectors(texts).items()}
+        return {text: v for text, v in found.items() if text in asked and self._fits(v)}
+
+    def _fits(self, vector: Float32Array) -> bool:
+        if vector.shape != (self.model.dimension,) or not np.isfinite(vector).all():
+            return False
+        return bool(abs(float(np.linalg.norm(vector)) - 1) < UNIT_TOLERANCE)
 
     def _require_working(self) -> None:
         try:
             self.model.embed([PROBE])
         except ItemError as error:
             raise ConfigurationError(
-                f"The dense model {self.identity} refuses every text, whatever it is: {error}"
+                f"The dense model {self.identity} refuses every text: {error}"
             ) from error
 
     def _vectors(self, texts: Texts) -> Sequence[Float32Array]:

@@ -1,4 +1,4 @@
-"""Points for the stores' tests: point n is the same every time it is made."""
+"""Points for the tests of stores: point n is the same every time it is made."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def sparse_of(terms: Sequence[int]) -> SparseVectors:
 def make_points(
     numbers: Iterable[int], *, dimension: int = 4, text: str = "", terms: Sequence[int] | None = None
 ) -> Points:
-    """Point n has term 7 as all have, and term 1000 + n for itself alone (or the terms given)."""
+    """Point n has term 7, like all points, and term 1000 + n of its own (or the terms given)."""
     chosen = list(numbers)
     rows = [[7, 1000 + n] if terms is None else sorted(terms) for n in chosen]
     sparse = SparseVectors(

@@ -1,4 +1,4 @@
-"""The embedded engine on disk: revisions that are never written again, readers that nobody disturbs."""
+"""The embedded engine on disk: revisions that are never changed, readers that are never disturbed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ import pytest
 from ingest_assets.collection import files, shards
 from ingest_assets.collection.base import Leg
 from ingest_assets.collection.embedded import EmbeddedStore
+from ingest_assets.fields import COMMON_FIELDS, conditions_of
 from ingest_assets_tests.collection.points import dense, ids_of, make_points, sparse_of, write
-from ingest_assets_tests.engines import memory_folder
-from ingest_assets_tests.toy import ToyBench, contents, document
+from ingest_assets_tests.support.engines import memory_folder
+from ingest_assets_tests.support.small_parts import ToyBench, contents, document
 
 NAME = "test_chunks"
 WIDE = 64
@@ -66,7 +67,7 @@ def test_nothing_is_visible_before_the_commit(store: EmbeddedStore) -> None:
         assert _count(store) == 19
 
 
-def test_what_was_not_committed_never_was(store: EmbeddedStore, tmp_path: Path) -> None:
+def test_what_was_not_committed_is_discarded(store: EmbeddedStore, tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), store.writer(NAME, 1) as writer:  # noqa: PT012 - it has to fail within
         writer.upsert(make_points(range(10, 20)))
         _ = 1 / 0
@@ -86,7 +87,7 @@ def test_a_writer_that_writes_nothing_makes_no_revision(store: EmbeddedStore, tm
 
 
 def test_a_reader_keeps_its_revision_through_many_commits(store: EmbeddedStore, tmp_path: Path) -> None:
-    """Also when the revision's folder is long gone, and for what it did not look at before."""
+    """Even when the revision's folder is gone, and for data that it has not read before."""
     folder = _live_folder(tmp_path)
     with EmbeddedStore(tmp_path).reader(NAME) as reader:
         for n in range(20, 25):
@@ -112,8 +113,8 @@ def test_an_open_store_sees_each_commit_of_another(store: EmbeddedStore, tmp_pat
 
 
 @pytest.mark.usefixtures("store")
-def test_readers_of_one_revision_leave_each_other_alone(tmp_path: Path) -> None:
-    """Opening takes a tenth of a second: two servers, each of which the other makes open anew, are slow."""
+def test_readers_of_one_revision_do_not_make_each_other_reopen(tmp_path: Path) -> None:
+    """Opening takes a tenth of a second: two servers that make each other reopen are slow."""
     others = [EmbeddedStore(tmp_path), EmbeddedStore(tmp_path)]
     opened = []
     for other in others * 3:
@@ -124,10 +125,10 @@ def test_readers_of_one_revision_leave_each_other_alone(tmp_path: Path) -> None:
         other.close()
 
 
-def test_a_revision_that_goes_while_it_is_opened_is_not_read(
+def test_a_revision_that_is_removed_while_it_is_opened_is_not_read(
     store: EmbeddedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two commits come between a reader's look at the name and the end of its opening the folder."""
+    """Two commits happen after a reader has read the name and before it has opened the folder."""
     load, folder = shards.load_shard, _live_folder(tmp_path)
 
     def slow_load(path: Path) -> Any:
@@ -145,27 +146,27 @@ def test_a_revision_that_goes_while_it_is_opened_is_not_read(
     other.close()
 
 
-def test_few_revisions_are_kept(store: EmbeddedStore, tmp_path: Path) -> None:
+def test_only_two_revisions_are_kept(store: EmbeddedStore, tmp_path: Path) -> None:
     for n in range(10, 16):
         write(store, NAME, 1, make_points([n]))
     assert len([p for p in (tmp_path / NAME).iterdir() if p.is_dir()]) == 2
 
 
-def test_a_lost_folder_is_a_lost_collection(store: EmbeddedStore, tmp_path: Path) -> None:
+def test_a_collection_whose_folder_is_lost_is_not_live(store: EmbeddedStore, tmp_path: Path) -> None:
     shutil.rmtree(_live_folder(tmp_path))
     assert store.live(NAME) is None
 
 
 @pytest.fixture
 def small_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Segments get a graph, and their large files are linked, from a few points on."""
+    """Segments get a graph, and their large files are linked, with only a few points."""
     monkeypatch.setattr(shards, "INDEXING_THRESHOLD_KIB", 64)
     monkeypatch.setattr(files, "_WRITE_ONCE_MIN_BYTES", 1 << 10)
 
 
 @pytest.mark.usefixtures("small_graphs")
 @pytest.mark.parametrize("seed", range(3))
-def test_a_published_revision_is_never_written_again(home: Path, seed: int) -> None:
+def test_a_published_revision_is_never_changed(home: Path, seed: int) -> None:
     """Its files are shared, as hard links, with the copies that later refreshes write to."""
     store, chance = EmbeddedStore(home), random.Random(seed)
     store.create(NAME, 1, WIDE)
@@ -190,8 +191,8 @@ def test_a_published_revision_is_never_written_again(home: Path, seed: int) -> N
         later = _live_folder(home)
         linked += sum(path.stat().st_nlink > 1 for path in later.rglob("*") if path.is_file())
         assert set(contents(store, NAME)) == set(ids_of(held))
-    assert linked, "no file was shared: this test shows nothing"
-    assert graphs, "no segment had an index: this test shows nothing"
+    assert linked, "no file was shared: this test proves nothing"
+    assert graphs, "no segment had an index: this test proves nothing"
     with store.reader(NAME) as reader:
         best = [
             reader.query([Leg("dense", dense=dense(n, WIDE))], limit=1)[0][0].id for n in sorted(held)[:50]
@@ -202,12 +203,12 @@ def test_a_published_revision_is_never_written_again(home: Path, seed: int) -> N
 
 @pytest.mark.usefixtures("small_graphs")
 def test_a_graph_finds_nearly_what_a_scan_does_and_scores_it_exactly(home: Path) -> None:
-    """Its vectors have one byte a number; what is found is scored by the whole ones."""
+    """Its vectors have one byte per number; the points found are scored with the full vectors."""
     store, points = EmbeddedStore(home), make_points(range(3_000), dimension=WIDE)
     store.create(NAME, 1, WIDE)
     write(store, NAME, 1, points)
     store.publish(NAME, 1)
-    assert list(_live_folder(home).rglob("quantized.data")), "nothing was quantized: this test shows nothing"
+    assert list(_live_folder(home).rglob("quantized.data")), "nothing was quantized: this test proves nothing"
     even = [n for n in range(3_000) if n % 2 == 0]
     for limit, where, numbers, least in [
         (100, None, range(3_000), 0.9),
@@ -222,7 +223,9 @@ def test_a_graph_finds_nearly_what_a_scan_does_and_scores_it_exactly(home: Path)
             for n in range(10_000, 10_020):
                 asked = dense(n, WIDE)
                 exact = {key: float(points.dense[row] @ asked) for key, row in rows.items()}
-                [found] = reader.query([Leg("dense", dense=asked)], limit, where)
+                [found] = reader.query(
+                    [Leg("dense", dense=asked)], limit, conditions_of(where or {}, COMMON_FIELDS)
+                )
                 assert [s for _, s in found] == pytest.approx([exact[key] for key, _ in found], abs=1e-5)
                 right += len({key for key, _ in found} & set(sorted(exact, key=exact.__getitem__)[-limit:]))
         assert right >= least * 20 * limit, (limit, where)
@@ -236,7 +239,7 @@ from ingest_assets.collection.embedded import EmbeddedStore
 from ingest_assets.model import NotPublishedError
 store, seen = EmbeddedStore(Path(sys.argv[1])), set()
 print("ready", flush=True)
-# Each commit of the writer leaves all its points of one colour, and twenty or forty of them.
+# After each commit there are twenty or forty points, all of one colour.
 while not (Path(sys.argv[1]) / "stop").exists():
     for one in (store, EmbeddedStore(Path(sys.argv[1]))):
         with one.reader("test_chunks") as reader:
@@ -250,8 +253,8 @@ print(len(seen), flush=True)
 """
 
 
-def test_another_process_reads_all_the_while(home: Path) -> None:
-    """Through commits and switches of generation it never sees nothing, nor half of something."""
+def test_another_process_can_read_at_any_time(home: Path) -> None:
+    """During commits and switches of generation it never sees an empty or half-written index."""
     store = EmbeddedStore(home)
     store.create(NAME, 1, 4)
     write(store, NAME, 1, make_points(range(20), text="colour"))
@@ -282,13 +285,13 @@ def test_another_process_reads_all_the_while(home: Path) -> None:
     assert all(int(output) > 3 for output in outputs)
 
 
-# Loading takes most of a second, so that one process loads, and forks another for each number of points.
+# Imports take most of a second, so one process does them, and forks another for each number of points.
 WRITE = """
 import os, signal, sys
 from pathlib import Path
 import qdrant_edge
-from ingest_assets_tests.fuse import Fuse, FusedStore
-from ingest_assets_tests.toy import ToyBench, ToySource, document
+from ingest_assets_tests.support.crashes import Fuse, FusedStore
+from ingest_assets_tests.support.small_parts import ToyBench, ToySource, document
 from ingest_assets.collection.embedded import EmbeddedStore
 
 class Killer(Fuse):
@@ -317,7 +320,7 @@ for line in sys.stdin:
 
 @contextmanager
 def _writers(home: Path, how: str) -> Iterator[Callable[[int], int]]:
-    """Writes in a process of its own, which is killed at a point. Gives the exit code."""
+    """Writes in a child process, which is killed after a number of points. Returns its exit code."""
     command = [sys.executable, "-c", WRITE, str(home), how]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as loaded:
 

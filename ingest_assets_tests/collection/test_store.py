@@ -1,4 +1,4 @@
-"""What every store of collections promises, on each engine."""
+"""What every store of collections guarantees, on each engine."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ingest_assets.collection.base import FILTERABLE, Filter, Leg, Payload, Points, Store
+from ingest_assets.collection.base import Leg, Payload, Points, Store
 from ingest_assets.collection.server import ServerStore
+from ingest_assets.fields import BOUNDS, COMMON_FIELDS, conditions_of
 from ingest_assets.model import (
     ConfigurationError,
     Float32Array,
@@ -20,11 +21,13 @@ from ingest_assets.model import (
 )
 from ingest_assets_tests.collection.points import dense, ids_of, make_points, sparse_of, write
 from ingest_assets_tests.conftest import QDRANT_URL
-from ingest_assets_tests.engines import local_store, new_store
-from ingest_assets_tests.toy import contents
+from ingest_assets_tests.support.engines import local_store, new_store
+from ingest_assets_tests.support.small_parts import contents
 
 NAME = "test_chunks"
 ENGINES = ["embedded", "local", *(["server"] if QDRANT_URL else [])]
+
+FILTERABLE = (*COMMON_FIELDS, *BOUNDS)
 
 
 @pytest.fixture(params=ENGINES)
@@ -65,7 +68,7 @@ def test_nothing_is_there_at_first(store: Store) -> None:
         pass
 
 
-def test_points_come_back_as_they_went(published: Store) -> None:
+def test_points_are_read_as_they_were_written(published: Store) -> None:
     points = make_points(range(10))
     held = contents(published, NAME)
     assert sorted(held) == sorted(points.ids)
@@ -96,7 +99,7 @@ def test_an_update_replaces_and_a_deletion_removes(published: Store) -> None:
     assert held[ids_of([3])[0]][0]["text"] == "changed"
 
 
-def test_a_generation_is_switched_to_in_one_step(published: Store) -> None:
+def test_publishing_switches_generations_in_one_step(published: Store) -> None:
     published.create(NAME, 2, 4)
     write(published, NAME, 2, make_points(range(20, 23)))
     assert published.live(NAME) == 1
@@ -118,14 +121,14 @@ def test_a_dropped_generation_is_gone(published: Store) -> None:
     assert len(_ids(published)) == 10
 
 
-def test_a_generation_that_is_made_again_is_empty(published: Store) -> None:
+def test_a_generation_that_is_created_again_is_empty(published: Store) -> None:
     published.create(NAME, 2, 4)
     write(published, NAME, 2, make_points(range(5)))
     published.create(NAME, 2, 4)
     assert _ids(published, 2) == []
 
 
-def test_names_that_contain_each_other_are_apart(published: Store) -> None:
+def test_names_that_contain_each_other_are_kept_apart(published: Store) -> None:
     other = f"{NAME}_2"
     published.create(other, 5, 4)
     assert published.generations(NAME) == [1]
@@ -134,7 +137,7 @@ def test_names_that_contain_each_other_are_apart(published: Store) -> None:
     published.drop(other, 5)
 
 
-def test_both_legs_rank_by_likeness(published: Store) -> None:
+def test_both_legs_rank_by_similarity(published: Store) -> None:
     legs = [Leg("dense", dense=dense(4)), Leg("bm25", sparse=sparse_of([1004]))]
     with published.reader(NAME) as reader:
         by_dense, by_terms = reader.query(legs, limit=3)
@@ -176,17 +179,17 @@ def test_no_legs_no_hits(published: Store) -> None:
         ({"kind": []}, []),
     ],
 )
-def test_filters(published: Store, where: Filter, found: list[int]) -> None:
+def test_filters(published: Store, where: dict[str, list[str]], found: list[int]) -> None:
     legs = [Leg("dense", dense=dense(0)), Leg("bm25", sparse=sparse_of([7]))]
     with published.reader(NAME) as reader:
-        for answer in reader.query(legs, limit=100, where=where):
+        for answer in reader.query(legs, limit=100, where=conditions_of(where, FILTERABLE)):
             assert sorted(point.id for point in answer) == sorted(ids_of(found))
 
 
 def test_every_filterable_field_has_a_test() -> None:
     marks: Sequence[pytest.Mark] = test_filters.pytestmark  # type: ignore[attr-defined]
     tested = {field for where, _ in marks[0].args[1] for field in where}
-    assert tested == set(FILTERABLE)
+    assert tested == {each.name for each in FILTERABLE}
 
 
 def test_payloads_of_points_that_exist(published: Store) -> None:
@@ -197,7 +200,7 @@ def test_payloads_of_points_that_exist(published: Store) -> None:
 
 
 def test_points_without_terms(published: Store) -> None:
-    """A chunk of stopwords alone has a sparse vector, an empty one: nothing is missing."""
+    """A chunk of stopwords alone has an empty sparse vector, which does not count as missing."""
     write(published, NAME, 1, make_points([50], terms=[]))
     with published.reader(NAME) as reader:
         assert reader.without_sparse() == []
@@ -232,18 +235,18 @@ def test_a_server_that_is_down() -> None:
         store.close()
 
 
-def test_a_collection_of_somebody_else_is_in_the_way() -> None:
+def test_a_collection_of_another_program_is_not_replaced() -> None:
     from qdrant_client import models
 
     store = local_store()
     params = models.VectorParams(size=4, distance=models.Distance.COSINE)
     store._client.create_collection(NAME, vectors_config=params)
-    with pytest.raises(ConfigurationError, match=f"has a collection {NAME} that is not of our making"):
+    with pytest.raises(ConfigurationError, match=f"has a collection {NAME} that was not created by"):
         store.create(NAME, 1, 4)
     assert store._client.collection_exists(NAME)
 
 
-def test_an_alias_of_somebody_else_is_in_the_way() -> None:
+def test_an_alias_of_another_program_is_reported() -> None:
     from qdrant_client import models
 
     store = local_store()
@@ -255,8 +258,8 @@ def test_an_alias_of_somebody_else_is_in_the_way() -> None:
         store.live(NAME)
 
 
-def test_points_that_lost_their_sparse_side_are_found(published: Store) -> None:
-    """Written past us, as another program would."""
+def test_points_without_a_sparse_vector_are_found(published: Store) -> None:
+    """They are written without our store, as another program would."""
     key = ids_of([60])[0]
     payload: Payload = {"digest": "x"}
     vector: Float32Array = dense(60)
@@ -277,7 +280,7 @@ def test_points_that_lost_their_sparse_side_are_found(published: Store) -> None:
         assert reader.without_sparse() == [key]
 
 
-def test_no_points_are_no_points() -> None:
+def test_an_empty_batch_writes_nothing() -> None:
     none = SparseVectors(np.zeros(1, np.int64), np.zeros(0, np.uint32), np.zeros(0, np.float32))
     empty = Points([], np.zeros((0, 4), np.float32), none, [])
     store = local_store()

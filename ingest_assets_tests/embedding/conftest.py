@@ -1,4 +1,4 @@
-"""What holds for all tests of this folder."""
+"""Fixtures for all tests in this folder."""
 
 from __future__ import annotations
 

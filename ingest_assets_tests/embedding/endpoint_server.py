@@ -1,4 +1,4 @@
-"""An embedding endpoint on this machine that answers well or misbehaves as a test scripts it."""
+"""An embedding endpoint on this machine that behaves well or badly, as a test scripts it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def vector_of(text: str) -> list[float]:
 
 
 def unit_of(text: str) -> Float64Array:
-    """The unit vector that the model must make of it."""
+    """The unit vector that the model must return for it."""
     vector = np.array(vector_of(text))
     unit: Float64Array = vector / np.linalg.norm(vector)
     return unit
@@ -56,7 +56,7 @@ class Reply:
     """One answer: a status, headers, and a body made from the request; `delay_s` before it."""
 
     status: int = 200
-    body: Callable[[dict[str, Any]], object] = good_answer  # bytes and str go out as they are, else as JSON
+    body: Callable[[dict[str, Any]], object] = good_answer  # sent as JSON unless bytes or str
     headers: dict[str, str] = field(default_factory=dict)
     delay_s: float = 0
     drip_s: float = 0  # pause after each byte
@@ -68,7 +68,7 @@ class Endpoint:
 
     url: str
     replies: deque[Reply] = field(default_factory=deque)
-    usual: Reply = field(default_factory=Reply)  # what it gives after them
+    usual: Reply = field(default_factory=Reply)  # its reply after those
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
@@ -76,7 +76,7 @@ class Endpoint:
     by_path: dict[str, object] = field(default_factory=dict)  # JSON for GET requests
 
     def then(self, *replies: Reply) -> Endpoint:
-        """The next replies; after them it behaves as usual, which is well."""
+        """Set the next replies; after them it gives the usual one."""
         self.replies.extend(replies)
         return self
 
@@ -123,11 +123,11 @@ def _handler(endpoint: Endpoint) -> type[BaseHTTPRequestHandler]:
                 for byte in raw:
                     self.wfile.write(bytes([byte]))
                     time.sleep(reply.drip_s)
-            except OSError:  # the client has had enough, which is what such a test wants
+            except OSError:  # the client has closed the connection, as such a test intends
                 self.close_connection = True
 
         def log_message(self, format: str, *args: object) -> None:
-            """Nothing: the test's output is its own."""
+            """Nothing: it would clutter the test's output."""
 
     return Handler
 
@@ -139,7 +139,7 @@ def serving(tls: ssl.SSLContext | None = None) -> Iterator[Endpoint]:
     with ThreadingHTTPServer(("127.0.0.1", 0), _handler(endpoint)) as server:
         server.daemon_threads = True
         server.block_on_close = False  # a handler may still be sleeping
-        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # refused handshakes are wanted
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # refused handshakes are expected
         if tls is not None:
             server.socket = tls.wrap_socket(server.socket, server_side=True)
         endpoint.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"

@@ -42,7 +42,7 @@ def _equal(left: SparseVectors, right: SparseVectors) -> None:
 
 @cache
 def _fastembeds_own() -> Bm25:
-    """As fastembed makes it; the folder only keeps it from asking a model hub for one."""
+    """Created by fastembed's own constructor; the folder only keeps it from asking a model hub."""
     folder = str(files("ingest_assets.embedding"))
     return Bm25("Qdrant/bm25", specific_model_path=folder, stopwords=set(stopwords()))
 
@@ -55,7 +55,7 @@ def _worker_processes() -> list[psutil.Process]:
     """Ours: a database server of other tests may be a child of this process too."""
     children = psutil.Process().children()
     living = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
-    return [child for child in living if any("bm25_pool" in part for part in child.cmdline())]
+    return [child for child in living if any("embedding.bm25 " in part for part in child.cmdline())]
 
 
 def test_canonical_vector() -> None:
@@ -81,7 +81,7 @@ def test_identity_names_everything_that_decides_the_weights() -> None:
 @given(texts.any_text)
 @example("".join(texts.ODD))
 @example("snake_case _ __ '\u03a3 \u0391\u03a3'\u0391 \u0391\u03a3. İstanbul don't x²½ ٣ " + "y" * 41)
-def test_fastembed_gives_the_same(weights: TermWeights, text: str) -> None:
+def test_fastembed_gives_the_same_weights(weights: TermWeights, text: str) -> None:
     theirs = _fastembeds_own().raw_embed([clean(text)])[0].as_dict()
     indices, values = weights.documents([text]).row(0)
     assert indices.tolist() == sorted(theirs)
@@ -107,7 +107,7 @@ def test_stopwords() -> None:
 
 
 @pytest.mark.parametrize("batch_count", [0, 1, 40])
-def test_processes_give_the_same_in_the_same_order(batch_count: int) -> None:
+def test_processes_give_the_same_rows_in_the_same_order(batch_count: int) -> None:
     batches = [*_batches(batch_count), texts.ODD, [], [""]]
     alone = list(Bm25Model(workers=1).embed_stream(batches))
     for start in (0, 50):
@@ -131,7 +131,7 @@ def test_batches_in_flight_are_bounded() -> None:
         assert read <= taken + 6
 
 
-def test_workers_end_when_the_stream_is_left() -> None:
+def test_workers_end_when_the_stream_is_abandoned() -> None:
     stream = Bm25Model(workers=2, alone=0).embed_stream(_batches(50))
     next(stream)
     next(stream)

@@ -76,7 +76,7 @@ def test_size_and_notices() -> None:
 
 
 def test_sums_are_exact_in_float32() -> None:
-    """Why vectors are equal to the last bit: 512 tokens times weight times row stay below 2^24."""
+    """Why vectors are exactly equal: 512 tokens times weight times row stay below 2^24."""
     from fastembed.common.safetensors_utils import load_safetensors
 
     tensors = load_safetensors(FOLDER / "model.safetensors")
@@ -93,7 +93,7 @@ def test_dimension_must_agree() -> None:
         dense_model(DenseSpec(dimension=256))
 
 
-def test_missing_and_damaged_models_are_named(tmp_path: Path) -> None:
+def test_missing_and_damaged_models_are_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="No dense model"):
         BundledModel(tmp_path)
     copy = tmp_path / "copy"

@@ -1,4 +1,4 @@
-"""The embedding endpoint's vectors: against a real server that behaves well and badly."""
+"""The embedding endpoint's vectors, tested against a real server that behaves well or badly."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_the_key_is_never_shown(endpoint: Endpoint, status: int, caplog: pytest.
     assert "Traceback" not in caplog.text
 
 
-def test_name_and_password_of_the_url_are_used_where_there_is_no_key(endpoint: Endpoint) -> None:
+def test_name_and_password_in_the_url_are_used_if_there_is_no_key(endpoint: Endpoint) -> None:
     model_at(endpoint, url=endpoint.url.replace("//", "//me:p%40ss@"), api_key=None).embed(["a"])
     assert endpoint.headers[0]["authorization"] == "Basic bWU6cEBzcw=="
 

@@ -1,4 +1,4 @@
-"""The conversation with an endpoint: statuses, waits, broken connections and TLS."""
+"""The exchange with an endpoint: statuses, waits, broken connections and TLS."""
 
 from __future__ import annotations
 
@@ -44,22 +44,22 @@ def endpoint() -> Iterator[Endpoint]:
         (302, ConfigurationError, "redirect"),
     ],
 )
-def test_permanent_statuses_are_not_tried_again(
+def test_permanent_statuses_are_not_retried(
     endpoint: Endpoint, status: int, error: type[IngestError], message: str
 ) -> None:
     with serving() as other:
         reply = Reply(
-            status, body=lambda _: {"error": {"message": "wrong it is"}}, headers={"Location": other.url}
+            status, body=lambda _: {"error": {"message": "it is wrong"}}, headers={"Location": other.url}
         )
         with pytest.raises(error, match=message) as caught:
             model_at(endpoint.then(reply)).embed(["a"])
         assert other.paths == []
-    assert f"{endpoint.url}/v1/embeddings answered {status} (wrong it is)" in str(caught.value)
+    assert f"{endpoint.url}/v1/embeddings answered {status} (it is wrong)" in str(caught.value)
     assert len(endpoint.requests) == 1
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
-def test_transient_statuses_are_tried_again_and_bounded(endpoint: Endpoint, status: int) -> None:
+def test_transient_statuses_are_retried_a_limited_number_of_times(endpoint: Endpoint, status: int) -> None:
     endpoint.then(Reply(status), Reply(status))
     np.testing.assert_allclose(model_at(endpoint).embed(["a"]), [unit_of("a")], atol=1e-6)
     assert len(endpoint.requests) == 3
@@ -69,7 +69,7 @@ def test_transient_statuses_are_tried_again_and_bounded(endpoint: Endpoint, stat
     assert len(endpoint.requests) == 7
 
 
-def test_an_answer_that_does_not_come_is_tried_again(endpoint: Endpoint) -> None:
+def test_a_missing_answer_is_retried(endpoint: Endpoint) -> None:
     endpoint.then(Reply(delay_s=0.4))
     model_at(endpoint, timeout_s=0.15).embed(["a"])
     assert len(endpoint.requests) == 2
@@ -78,19 +78,19 @@ def test_an_answer_that_does_not_come_is_tried_again(endpoint: Endpoint) -> None
         model_at(endpoint, timeout_s=0.15, max_attempts=2).embed(["a"])
 
 
-def test_an_answer_that_drips_is_given_up(endpoint: Endpoint) -> None:
+def test_an_answer_that_drips_is_abandoned(endpoint: Endpoint) -> None:
     endpoint.then(Reply(drip_s=0.05))
     with pytest.raises(UnavailableError, match="did not finish its answer"):
         model_at(endpoint, timeout_s=0.2, max_attempts=1).embed(["a"])
 
 
-def test_a_broken_connection_is_tried_again(endpoint: Endpoint) -> None:
+def test_a_broken_connection_is_retried(endpoint: Endpoint) -> None:
     endpoint.then(Reply(headers={"Content-Length": "100000", "Connection": "close"}, body=lambda _: "{"))
     model_at(endpoint, timeout_s=0.3).embed(["a"])
     assert len(endpoint.requests) == 2
 
 
-def test_nobody_listens() -> None:
+def test_an_unreachable_server_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     url = f"http://user:hidden-pw@127.0.0.1:{port}"
@@ -115,7 +115,7 @@ def secure(authority: trustme.CA) -> Iterator[Endpoint]:
 
 
 def _embed(endpoint: Endpoint, **changes: object) -> float:
-    """The seconds that one text took."""
+    """The seconds that embedding one text took."""
     started = time.monotonic()
     assert model_at(endpoint, **changes).embed(["a"]).shape == (1, DIMENSION)
     return time.monotonic() - started
@@ -132,7 +132,7 @@ def test_a_named_authority_is_trusted(secure: Endpoint, authority: trustme.CA, t
     _embed(secure, ca_file=tmp_path / "ca.pem")
 
 
-def test_another_authority_is_not(secure: Endpoint, tmp_path: Path) -> None:
+def test_another_authority_is_not_trusted(secure: Endpoint, tmp_path: Path) -> None:
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     with pytest.raises(ConfigurationError, match="name its CA file"):
         _embed(secure, ca_file=tmp_path / "ca.pem")
@@ -161,7 +161,7 @@ def test_verification_can_be_switched_off(secure: Endpoint) -> None:
     _embed(secure, verify_tls=False)
 
 
-def test_https_to_a_plain_server_is_told() -> None:
+def test_https_to_a_plain_server_is_reported() -> None:
     with serving() as plain, pytest.raises(ConfigurationError, match="TLS"):
         _embed(Endpoint(plain.url.replace("http:", "https:")))
 
@@ -188,7 +188,7 @@ def test_retry_after_as_a_date_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("value", ["soon", "-5", "Wed, 21 Oct 2015 07:28:00 GMT", ""])
-def test_an_odd_or_past_retry_after_does_not_hold_us(value: str) -> None:
+def test_an_odd_or_past_retry_after_is_not_waited_for(value: str) -> None:
     with serving() as endpoint:
         endpoint.then(Reply(429, headers={"Retry-After": value}))
         assert _embed(endpoint) < 1
@@ -201,7 +201,7 @@ def test_a_long_retry_after_is_capped(monkeypatch: pytest.MonkeyPatch) -> None:
         assert _embed(endpoint) < 1
 
 
-def test_an_endless_answer_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_answer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_client, "MAX_BODY", 1 << 20)
     with serving() as endpoint:
         endpoint.then(Reply(body=lambda _: b" " * (2 << 20)))

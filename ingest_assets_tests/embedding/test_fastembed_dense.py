@@ -12,15 +12,15 @@ from ingest_assets.embedding import DenseSpec, dense_model
 from ingest_assets.embedding.fastembed_dense import folder_digest
 from ingest_assets.model import ConfigurationError, DenseModel
 from ingest_assets_tests.embedding import texts_for_tests as texts
-from ingest_assets_tests.shared import shared_dir
+from ingest_assets_tests.support.data_sets import DataSet
 
 NAME = "sentence-transformers/all-MiniLM-L6-v2"
 STATIC = Path(__file__).resolve().parents[2] / "ingest_assets" / "embedding" / "bundled"
 
 
 @pytest.fixture(scope="module")
-def folder() -> Path:
-    return shared_dir("models", "all-MiniLM-L6-v2-int8")
+def folder(sentence_model: DataSet) -> Path:
+    return sentence_model.path
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,8 @@ def model(folder: Path) -> DenseModel:
     return dense_model(DenseSpec(kind="fastembed", model=NAME, path=folder))
 
 
-def test_canonical_vector(model: DenseModel) -> None:
+def test_canonical_vector(minilm: Path) -> None:
+    model = dense_model(DenseSpec(kind="fastembed", model=NAME, path=minilm))
     expected = [-0.06735, 0.04606, 0.03586, -0.03108, -0.08096]
     # int8 kernels of different processors round differently.
     np.testing.assert_allclose(model.embed([texts.CANONICAL])[0, :5], expected, atol=1e-2)

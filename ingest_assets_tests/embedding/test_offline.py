@@ -1,4 +1,4 @@
-"""Importing is cheap, and nothing reaches for the network. In processes of their own: both are global."""
+"""Importing is cheap, and nothing uses the network. Tested in child processes, because both are global."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts that every model is tested on, and the checks that hold for all of them."""
+"""Texts that every model is tested with, and checks that hold for all models."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ any_text = st.text(st.characters(exclude_categories=[]), max_size=200)  # surrog
 
 
 def check_odd_texts(model: DenseModel) -> None:
-    """Every odd text gets a unit vector of its own place, the same alone and among others."""
+    """Every odd text gets a unit vector, in order, and the same one alone and in a batch."""
     together = model.embed(ODD)
     assert together.shape == (len(ODD), model.dimension)
     assert together.dtype == np.float32

@@ -1,4 +1,4 @@
-"""The same settings on another of Splink's backends give the same weights."""
+"""The same settings give the same weights on another Splink backend."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def engine(postgres: str) -> Iterator[sa.Engine]:
     engine.dispose()
 
 
-def test_the_functions_are_duckdbs(engine: sa.Engine) -> None:
+def test_the_functions_match_duckdb(engine: sa.Engine) -> None:
     rng = random.Random(1)
     words = ["".join(rng.choices("abcde", k=rng.randrange(1, 9))) for _ in range(300)]
     pairs = [*pairwise(words), ("martha", "marhta"), ("dwayne", "duane"), ("ca", "abc")]
@@ -114,7 +114,7 @@ def _postgres_api(engine: sa.Engine) -> Any:
 
 
 def _write(engine: sa.Engine, model: MatchModel, records: list[Features]) -> None:
-    """The records, and the share of each of their values that may be common."""
+    """The records, and the share of each value in the term-frequency columns."""
     types = {**dict.fromkeys(LISTS, "text[]"), **dict.fromkeys(NUMBERS, "bigint")}
     rows: list[dict[str, Any]] = [
         {name: (list(v) if isinstance(v := getattr(f, name), tuple) else v) or None for name in COLUMNS}

@@ -1,4 +1,4 @@
-"""Clusters: what decides, what never may, and that no order shows."""
+"""Clusters: what decides, what must not, and that order makes no difference."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_decisions_hold_unless_they_contradict_each_other(
     assert bool(found.contradictions) == any(_together(by_decision, a, b) for a, b in different)
 
 
-def test_a_strong_link_does_not_glue_two_groups_that_do_not_match() -> None:
+def test_a_strong_link_does_not_join_two_groups_that_do_not_match() -> None:
     left, right = [f"a{n}" for n in range(4)], [f"b{n}" for n in range(4)]
     pairs = [(a, b, 12.0) for group in (left, right) for a, b in combinations(group, 2)]
     assert cluster(left + right, [*pairs, ("a0", "b0", 30.0)]).clusters == [tuple(left), tuple(right)]
@@ -82,14 +82,14 @@ def test_one_weak_pair_inside_a_group_is_outweighed() -> None:
     assert ABSENT < JOIN_AT
 
 
-def test_what_a_decision_kept_apart_is_reported() -> None:
+def test_a_link_refused_by_a_decision_is_reported() -> None:
     found = cluster("ab", [("a", "b", 9.0)], different=[("b", "a")])
     assert found.clusters == [("a",), ("b",)]
     assert found.refused == [("a", "b", 9.0)]
     assert not found.contradictions
 
 
-def test_decisions_about_strangers_are_left_alone() -> None:
+def test_decisions_about_unknown_records_are_ignored() -> None:
     assert cluster("ab", [], same=[("a", "gone")], different=[("gone", "b")]).clusters == [("a",), ("b",)]
 
 

@@ -1,4 +1,4 @@
-"""Canonical ids over any history of clusters: who keeps an id, and that none leads nowhere."""
+"""Canonical ids over any history of clusters: who keeps an id, and that every id can be resolved."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest_assets.entities.continuity import Continued, Event, continue_ids, successor
+from ingest_assets.entities.continuity import Continued, EntityEvent, continue_ids, successor
 
-# One step of a history: the cluster number of each of eight records, None where it is not there.
+# One step of a history: the cluster number of each of eight records, None where it is absent.
 _step = st.lists(st.none() | st.integers(0, 4), min_size=8, max_size=8)
 
 
 class World:
-    """Keeps what a ledger would keep."""
+    """Stores what a ledger would store."""
 
     def __init__(self) -> None:
         self.entity_of: dict[str, str] = {}
@@ -35,7 +35,7 @@ class World:
         self.successors |= result.retired
         for member, entity in self.entity_of.items():
             self.members_ever[entity].add(member)
-        # A record that was deleted and comes again is a new one.
+        # A record that was deleted and comes back is a new one.
         self.seen = {m: n for m, n in self.seen.items() if m in self.entity_of}
         return result
 
@@ -81,57 +81,59 @@ def _check_claims(world: World, before: dict[str, str], age: dict[str, int]) -> 
 
 
 def _check_every_change_has_its_event(world: World, before: dict[str, str], result: Continued) -> None:
-    told = {(e.kind, e.entity_id, e.other_id, e.document_id) for e in result.events}
-    assert len(told) == len(result.events)
+    recorded = {(e.kind, e.entity_id, e.other_id, e.document_id) for e in result.events}
+    assert len(recorded) == len(result.events)
     if before == world.entity_of:
-        assert not told
+        assert not recorded
     for member, entity in world.entity_of.items():
         earlier = before.get(member)
         if earlier == entity:
             continue
         if earlier is None:
             kinds = {e.kind for e in result.events if e.entity_id == entity}
-            assert ("join", entity, None, member) in told or kinds & {"create", "split"}
+            assert ("join", entity, None, member) in recorded or kinds & {"create", "split"}
         else:
             explained = {("split", entity, earlier, None), ("merge", entity, earlier, None),
                          ("move", entity, earlier, member)}  # fmt: skip
-            assert explained & told
+            assert explained & recorded
 
 
 def test_a_merge_keeps_the_older_id_and_a_split_leaves_it_with_the_oldest_member() -> None:
     world = World()
     world.arrive(["a", "b"], ["c"])
     merged = world.arrive(["a", "b", "c"])
-    assert merged.events == (Event("merge", "a#0", "c#0"),)
+    assert merged.events == (EntityEvent("merge", "a#0", "c#0"),)
     split = world.arrive(["a"], ["b", "c"])
     assert split.entity_of == {"a": "a#0", "b": "b#0", "c": "b#0"}
-    assert split.events == (Event("split", "b#0", "a#0"),)
+    assert split.events == (EntityEvent("split", "b#0", "a#0"),)
 
 
-def test_an_edit_that_changes_no_cluster_is_no_event() -> None:
+def test_an_edit_that_changes_no_cluster_causes_no_event() -> None:
     world = World()
     world.arrive(["a", "b"])
     assert world.arrive(["b", "a"]).events == ()
 
 
-def test_an_entity_in_two_clusters_that_loses_its_own() -> None:
+def test_an_entity_that_is_merged_and_split_at_once() -> None:
     world = World()
     world.arrive(["a"], ["b", "c"])
     result = world.arrive(["a", "b"], ["c"])
     assert result.retired == {"b#0": "a#0"}
     assert result.entity_of["c"] == "c#0"
-    assert result.events == (Event("merge", "a#0", "b#0"), Event("split", "c#0", "b#0"))
+    assert result.events == (EntityEvent("merge", "a#0", "b#0"), EntityEvent("split", "c#0", "b#0"))
 
 
-def test_records_that_come_move_and_go() -> None:
+def test_records_that_arrive_move_and_leave() -> None:
     world = World()
     world.arrive(["a", "b"], ["c"])
     assert world.arrive(["a"], ["b", "c"], ["d"]).events == (
-        Event("move", "c#0", "a#0", "b"), Event("create", "d#0", None, "d"),
+        EntityEvent("move", "c#0", "a#0", "b"), EntityEvent("create", "d#0", None, "d"),
     )  # fmt: skip
     result = world.arrive(["a", "e"], ["c"])
     assert result.events == (
-        Event("join", "a#0", None, "e"), Event("leave", "c#0", None, "b"), Event("retire", "d#0"),
+        EntityEvent("join", "a#0", None, "e"),
+        EntityEvent("leave", "c#0", None, "b"),
+        EntityEvent("retire", "d#0"),
     )  # fmt: skip
 
 
@@ -139,5 +141,5 @@ def test_successors_are_followed_to_the_end() -> None:
     assert successor("a", {"a": "b", "b": "c"}) == "c"
     assert successor("a", {"a": None}) is None
     assert successor("a", {}) == "a"
-    with pytest.raises(ValueError, match="circle"):
+    with pytest.raises(ValueError, match="cycle"):
         successor("a", {"a": "b", "b": "a"})

@@ -1,4 +1,4 @@
-"""Matching: what may never glue strangers, what finds the same person, and what a weight depends on."""
+"""Matching: what must never join strangers, what finds the same person, and what a weight depends on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from benchmarks.entities import figures_of
-from benchmarks.entity_sets import load
+from benchmarks.entity_sets import LAYOUTS, read
 from ingest_assets.entities import (
     Features,
     MatchModel,
@@ -23,7 +23,7 @@ from ingest_assets.entities import (
 from ingest_assets.entities.blocking import MAX_BLOCK
 from ingest_assets.entities.clusters import cluster
 from ingest_assets.model import Identity
-from ingest_assets_tests.shared import shared_dir
+from ingest_assets_tests.support.data_sets import DataSet
 
 MODEL = default_model("person")
 ORGANISATIONS = default_model("organisation")
@@ -38,7 +38,7 @@ def person(name: str = "", *emails: str, **fields: object) -> Identity:
 
 
 def together(*identities: Identity, model: MatchModel = MODEL) -> list[list[int]]:
-    """The places of those that are one entity, of entities of several."""
+    """The positions of the identities of each entity that has more than one."""
     records = [features_of(f"r{n:03d}", one) for n, one in enumerate(identities)]
     found = cluster([f.id for f in records], score(model, records).pairs, join_at=model.join_at).clusters
     return [[int(member[1:]) for member in one] for one in found if len(one) > 1]
@@ -66,7 +66,7 @@ def together(*identities: Identity, model: MatchModel = MODEL) -> list[list[int]
          person("Anna Kowalczykowa", title="CTO", organisation="Solwell Aviation Ltd.")),
     ],
 )  # fmt: skip
-def test_the_same_person(one: Identity, other: Identity) -> None:
+def test_the_same_person_is_one_entity(one: Identity, other: Identity) -> None:
     assert together(one, other) == [[0, 1]]
 
 
@@ -93,11 +93,11 @@ def test_the_same_person(one: Identity, other: Identity) -> None:
         (person("محمد علي"), person("علي حسن")),
     ],
 )  # fmt: skip
-def test_strangers(one: Identity, other: Identity) -> None:
+def test_strangers_are_not_joined(one: Identity, other: Identity) -> None:
     assert together(one, other) == []
 
 
-def test_an_address_that_five_hundred_share_glues_nobody() -> None:
+def test_an_address_that_five_hundred_share_joins_nobody() -> None:
     rng = random.Random(1)
     letters = "abcdefghijklmnoprstuvwz"
     people = [
@@ -145,14 +145,14 @@ def test_an_office_is_not_a_person(shared: dict[str, object]) -> None:
     ],
     ids=lambda one: one.name or one.kind,
 )
-def test_what_says_nothing_of_anybody_glues_nobody(record: Identity) -> None:
+def test_records_without_information_are_not_joined(record: Identity) -> None:
     model = MODEL if record.kind == "person" else ORGANISATIONS
     found = together(*[record] * 5, model=model)
-    # The same name and date, filler or not, is another matter: it is one card copied.
+    # The same name and date, filler or not, is an exception: it is one card copied.
     assert found == [] or record.name.startswith("Ada")
 
 
-def test_households_of_other_scripts_stay_apart() -> None:
+def test_households_in_other_scripts_stay_apart() -> None:
     home = {"phones": PHONE, "address": "Dam 1", "place": "Utrecht"}
     turkish = ("\u0130brahim Yilmaz", "\u0130smail Yilmaz", "\u0130lhan Yilmaz")  # dotted capitals
     for names in (turkish, ("राम शर्मा", "प्रिया शर्मा")):
@@ -186,7 +186,7 @@ def test_a_person_and_an_organisation_are_never_compared() -> None:
 
 
 def _crowd(count: int, seed: int = 1) -> list[Features]:
-    """People of few names, so that many are compared."""
+    """People with few different names, so that many are compared."""
     rng = random.Random(seed)
     given, family = (
         ["Ada", "Grace", "Bob", "Robert", "Heike"],
@@ -216,7 +216,7 @@ def test_a_weight_depends_on_its_two_records_alone() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_comparing_what_was_touched_gives_what_comparing_all_gives(seed: int) -> None:
+def test_comparing_touched_records_gives_the_same_as_comparing_all(seed: int) -> None:
     records = _crowd(500, seed)
     everything = score(MODEL, records)
     touched = {f.id for f in random.Random(seed).sample(records, 7)}
@@ -231,25 +231,24 @@ def test_blocks_beyond_the_bound_are_cut() -> None:
     assert cut_blocks({"a": MAX_BLOCK, "b": MAX_BLOCK + 1}) == {"b": MAX_BLOCK + 1}
 
 
-def test_few_records_keep_the_model_that_ships() -> None:
+def test_few_records_keep_the_default_model() -> None:
     assert train("person", _crowd(50)) == MODEL
 
 
-def test_a_model_is_its_json() -> None:
+def test_a_model_survives_conversion_to_json() -> None:
     assert MatchModel.from_json(MODEL.to_json()) == MODEL
     assert MatchModel.from_json(MODEL.to_json()).version == MODEL.version
 
 
 @pytest.fixture(scope="module")
-def labelled() -> tuple[Sequence[Features], dict[str, str]]:
-    shared_dir("data", "people", "fake_1000.csv")
-    data = load("fake_1000")
+def labelled(labelled_people: DataSet) -> tuple[Sequence[Features], dict[str, str]]:
+    data = read("people", labelled_people.path, LAYOUTS["fake_1000"])
     return [features_of(key, one) for key, one in data.identities.items()], dict(data.truth)
 
 
 @pytest.fixture(scope="module")
 def trained(labelled: tuple[Sequence[Features], dict[str, str]]) -> MatchModel:
-    """Of these people. Training takes seconds."""
+    """Trained on these people, once, because training takes seconds."""
     return train("person", labelled[0])
 
 
@@ -264,11 +263,11 @@ def test_training_does_not_depend_on_the_order(
 
 
 def test_the_quality_on_labelled_people(
-    labelled: tuple[Sequence[Features], dict[str, str]], trained: MatchModel
+    labelled: tuple[Sequence[Features], dict[str, str]], trained: MatchModel, labelled_people: DataSet
 ) -> None:
     records, truth = labelled
+    # The substitute's strangers share names and towns more often than people do.
+    least = (0.98, 0.9, 0.95) if labelled_people.is_real else (0.95, 0.92, 0.94)
     found = cluster(truth, score(trained, records).pairs, join_at=trained.join_at).clusters
-    precision, recall, f1 = figures_of(truth, (), found)["pairs"]
-    assert precision > 0.98
-    assert recall > 0.9
-    assert f1 > 0.95
+    reached = figures_of(truth, (), found)["pairs"]  # precision, recall, F1
+    assert all(figure > bound for figure, bound in zip(reached, least, strict=True)), reached

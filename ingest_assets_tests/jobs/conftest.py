@@ -5,19 +5,19 @@ from collections.abc import Callable
 import pytest
 
 from ingest_assets.jobs import queue
-from ingest_assets.jobs.queue import JobStarted, Repository
+from ingest_assets.jobs.queue import JobStarted, JobTarget
 from ingest_assets.ledger import Ledger
 
 Start = Callable[..., JobStarted]
 
 
-def repository(name: str = "name") -> Repository:
-    return Repository(f"github.com/owner/{name}", f"https://github.com/owner/{name}", name)
+def repository(name: str = "name") -> JobTarget:
+    return JobTarget("repositories", f"github.com/owner/{name}", f"https://github.com/owner/{name}", name)
 
 
 @pytest.fixture
 def start(ledger: Ledger) -> Start:
-    """Starts a job of a repository that is given by its name."""
+    """Starts a job for the repository with the given name."""
 
     def start_one(name: str = "name", **more: object) -> JobStarted:
         return queue.start(ledger, repository(name), **more)  # type: ignore[arg-type]  # tests give all of them

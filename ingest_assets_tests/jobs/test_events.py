@@ -1,4 +1,4 @@
-"""Events of contract 2: their envelope, their order, and reading them again from anywhere."""
+"""Events of contract 2: their envelope, their order, and reading them again from any event."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_events_of_a_job(ledger: Ledger, job: str) -> None:
         log.add(events.file_skipped("b.bin", "binary"))
         log.add(events.file_detected("c.py", "Python", 3))
         log.add(events.file_skipped("c.py", "parse_error"))
-    assert workers.settle(ledger, job, "completed")
+    assert workers.end(ledger, job, "completed")
     found = event_log.after(ledger, job)
     assert [event["sequence"] for event in found] == list(range(8))
     context = {"job_id": job, "repo_url": "https://github.com/owner/name", "git_ref": "main"}
@@ -83,7 +83,7 @@ def test_the_events_of_a_job(ledger: Ledger, job: str) -> None:
 
 
 @both
-def test_reading_goes_on_from_anywhere(ledger: Ledger, job: str) -> None:
+def test_reading_continues_from_any_event(ledger: Ledger, job: str) -> None:
     assert event_log.after(ledger, job) == []
     event_log.append(ledger, job, [events.file_detected(str(n)) for n in range(10)])
     assert event_log.append(ledger, job, [events.file_detected("more")]) == 10
@@ -96,7 +96,7 @@ def test_reading_goes_on_from_anywhere(ledger: Ledger, job: str) -> None:
             event_log.after(ledger, job, sequence, limit)
 
 
-def test_what_clients_send_as_the_last_id() -> None:
+def test_sequences_from_last_event_ids() -> None:
     assert [event_log.sequence_of(text) for text in (None, "", " ", "0", "17")] == [-1, -1, -1, 0, 17]
     assert event_log.sequence_of("9" * 10) == 2**31 - 1
     for wrong in ("-1", "1.5", "٣", "x", "1" * 11, "\0", "9" * 1_000_000):
@@ -105,17 +105,17 @@ def test_what_clients_send_as_the_last_id() -> None:
 
 
 @both
-def test_after_the_end_nothing_is_taken(ledger: Ledger, job: str) -> None:
-    workers.settle(ledger, job, "failed", "no")
+def test_a_job_that_ended_accepts_no_events(ledger: Ledger, job: str) -> None:
+    workers.end(ledger, job, "failed", "no")
     with pytest.raises(JobCancelledError, match="The job is failed"):
         event_log.append(ledger, job, [events.file_detected("late")])
     with pytest.raises(JobCancelledError), JobEvents(ledger, job) as log:
         log.add(events.file_detected("late"))
-    with pytest.raises(ZeroDivisionError), JobEvents(ledger, job) as log:  # noqa: PT012 - it has to fail within
+    with pytest.raises(ZeroDivisionError), JobEvents(ledger, job) as log:  # noqa: PT012 - must fail inside the block
         log.add(events.file_detected("late"))
         raise ZeroDivisionError
     assert len(event_log.after(ledger, job)) == 1
-    with pytest.raises(ValueError, match="settling"):
+    with pytest.raises(ValueError, match="ending"):
         event_log.append(ledger, job, [events.completed(events.Tally(), 0)])
 
 
@@ -131,16 +131,16 @@ def test_many_events_are_few_transactions(ledger: Ledger, job: str) -> None:
     assert len(event_log.after(ledger, job, limit=10_000)) == 5_000
 
 
-def test_events_do_not_wait_for_long(ledger: Ledger, job: str) -> None:
+def test_events_are_written_after_the_interval(ledger: Ledger, job: str) -> None:
     with JobEvents(ledger, job, interval_s=0) as log:
         log.add(events.file_detected("a"))
         assert len(event_log.after(ledger, job)) == 1
 
 
-def test_the_tally_is_kept_from_one_batch_to_the_next(ledger: Ledger, job: str) -> None:
+def test_the_tally_continues_from_batch_to_batch(ledger: Ledger, job: str) -> None:
     event_log.append(ledger, job, [events.file_detected("a", "Rust", 1)])
     event_log.append(ledger, job, [events.file_skipped("a", "parse_error")])
-    workers.settle(ledger, job, "completed")
+    workers.end(ledger, job, "completed")
     summary = events.summary_of(event_log.after(ledger, job))
     assert (summary["files_skipped"], summary["language_breakdown"]) == (1, {})
 

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from ingest_assets.chunking.prose import Budget
+from ingest_assets.chunking.prose import ChunkBudget
 from ingest_assets.chunking.records import RecordChunker
 from ingest_assets.jobs import event_log, workers
 from ingest_assets.jobs.event_log import JobEvents
-from ingest_assets.jobs.events import Context, Draft, Event, summary_of
-from ingest_assets.jobs.ingest import Chunker, FileSource, failure_in, ingest_events, stream
+from ingest_assets.jobs.events import Context, Draft, JobEvent, summary_of
+from ingest_assets.jobs.streaming import failure_in, stream
 from ingest_assets.ledger import Ledger
-from ingest_assets.model import Chunk, Document, ItemError, UnavailableError
+from ingest_assets.model import Chunk, Chunker, Document, ItemError, UnavailableError
 from ingest_assets.sources.repositories.source import RepositorySource
+from ingest_assets.sources.repositories.streaming import FileSource, ingest_events
 from ingest_assets_tests.jobs.conftest import Start
 from ingest_assets_tests.sources.repositories.repos import TestRepo, local_mirror
 
@@ -40,31 +41,29 @@ def source(tmp_path: Path) -> FileSource:
     return RepositorySource("repositories", local_mirror(tmp_path / "repo"), prefix="local/repo/")
 
 
-class Refusing:
+class RefusesRust(RecordChunker):
     """A chunker that cannot cut Rust."""
 
-    def __init__(self, inner: Chunker) -> None:
-        self._inner = inner
-
-    def chunks(self, document: Document) -> Sequence[Chunk]:
+    def chunks(self, document: Document) -> list[Chunk]:
         if document.id.endswith(".rs"):
             raise ItemError("no")
-        return self._inner.chunks(document)
+        return super().chunks(document)
 
 
-CHUNKER = RecordChunker("repositories/x", Budget(300))
+BUDGET = ChunkBudget(300)
+CHUNKER = RecordChunker("repositories/x", BUDGET)
 
 
 def _drafts(source: FileSource, chunker: Chunker = CHUNKER) -> list[Draft]:
     return list(ingest_events(source, chunker, repo_url="/r"))
 
 
-def _of(found: Sequence[Event], kind: str) -> list[Event]:
+def _of(found: Sequence[JobEvent], kind: str) -> list[JobEvent]:
     return [event for event in found if event["event_type"] == f"ingest.{kind}.v1"]
 
 
-def test_every_file_is_told_of(source: FileSource) -> None:
-    found = list(stream(ingest_events(source, Refusing(CHUNKER), repo_url="/r"), CONTEXT))
+def test_every_file_has_its_events(source: FileSource) -> None:
+    found = list(stream(ingest_events(source, RefusesRust("repositories/x", BUDGET), repo_url="/r"), CONTEXT))
     assert [event["sequence"] for event in found] == list(range(len(found)))
     assert found[0]["payload"] == {"repo_url": "/r", "git_ref": None, "commit_sha": source.commit}
     detected = {e["payload"]["file_path"]: e["payload"] for e in _of(found, "file_detected")}
@@ -92,7 +91,7 @@ def test_every_file_is_told_of(source: FileSource) -> None:
     assert failure_in(found) is None
 
 
-def test_byte_ranges_are_those_of_the_file(source: FileSource) -> None:
+def test_byte_ranges_are_offsets_in_the_file(source: FileSource) -> None:
     chunks = [draft.payload for draft in _drafts(source) if draft.event_type == "ingest.chunk_created.v1"]
     encodings = {"old.txt": "cp1252", "wide.txt": "utf-16-le"}
     assert {chunk["file_path"] for chunk in chunks} == {"a.py", "b.rs", "old.txt", "wide.txt"}
@@ -103,13 +102,13 @@ def test_byte_ranges_are_those_of_the_file(source: FileSource) -> None:
         assert piece.decode(encodings.get(path, "utf-8")) == chunk["content"]
 
 
-def test_it_is_the_same_every_time(source: FileSource) -> None:
+def test_events_are_deterministic(source: FileSource) -> None:
     assert _drafts(source) == _drafts(source)
 
 
-def test_what_a_chunk_says_of_itself_is_passed_on(source: FileSource) -> None:
-    class Symbols:
-        def chunks(self, document: Document) -> Sequence[Chunk]:
+def test_attributes_of_chunks_are_passed_on(source: FileSource) -> None:
+    class CutsSymbols(RecordChunker):
+        def chunks(self, document: Document) -> list[Chunk]:
             attributes: dict[str, str | int] = {
                 "symbol_kind": "function",
                 "symbol_name": "main",
@@ -119,7 +118,7 @@ def test_what_a_chunk_says_of_itself_is_passed_on(source: FileSource) -> None:
             }
             return [Chunk("id", document.id, 0, 1, 3, "text", attributes)]
 
-    chunk = next(d.payload for d in _drafts(source, Symbols()) if "symbol_kind" in d.payload)
+    chunk = next(d.payload for d in _drafts(source, CutsSymbols("x", BUDGET)) if "symbol_kind" in d.payload)
     assert chunk["byte_range"] == {"start": 1, "end": 3}
     assert (chunk["symbol_kind"], chunk["symbol_name"], chunk["language"]) == ("function", "main", "TSX")
 
@@ -128,18 +127,18 @@ def test_what_a_chunk_says_of_itself_is_passed_on(source: FileSource) -> None:
     ("error", "shown"),
     [(UnavailableError("The time is up."), "The time is up."), (KeyError("x"), "KeyError: 'x'")],
 )
-def test_a_failure_has_its_completed_event(source: FileSource, error: Exception, shown: str) -> None:
+def test_a_failure_is_in_the_completed_event(source: FileSource, error: Exception, shown: str) -> None:
     calls = iter([None, error])
 
     def check() -> None:
         if failure := next(calls):
             raise failure
 
-    found: list[Event] = []
+    found: list[JobEvent] = []
     with closing(stream(ingest_events(source, CHUNKER, repo_url="/r", check=check), CONTEXT)) as events:
         try:
             for event in events:
-                found.append(event)  # noqa: PERF402  # those before the failure are what is looked at
+                found.append(event)  # noqa: PERF402  # those before the failure are checked below
         except KeyError:
             assert isinstance(error, KeyError)
     assert len(_of(found, "completed")) == 1
@@ -148,7 +147,7 @@ def test_a_failure_has_its_completed_event(source: FileSource, error: Exception,
     assert summary_of(found)["files_detected"] > 0
 
 
-def test_who_stops_reading_lets_go_of_the_source(source: FileSource) -> None:
+def test_closing_the_stream_closes_the_source(source: FileSource) -> None:
     opened = ingest_events(source, CHUNKER, repo_url="/r")
     events = stream(opened, CONTEXT)
     next(events)
@@ -166,17 +165,17 @@ def test_a_repository_without_commits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ledger_url", ["sqlite", "postgres"], indirect=True)
-def test_kept_and_streamed_are_the_same(ledger: Ledger, start: Start, source: FileSource) -> None:
+def test_logged_and_streamed_events_are_the_same(ledger: Ledger, start: Start, source: FileSource) -> None:
     job = start().job_id
     workers.mark_running(ledger, job, "run")
     with JobEvents(ledger, job, batch=7) as log:
         for draft in _drafts(source):
             log.add(draft)
-    workers.settle(ledger, job, "completed")
-    kept = event_log.after(ledger, job)
+    workers.end(ledger, job, "completed")
+    logged = event_log.after(ledger, job)
     context = Context(job_id=job, repo_url="https://github.com/owner/name", git_ref=None)
     streamed = list(stream(ingest_events(source, CHUNKER, repo_url="/r"), context))
-    for event in (*kept, *streamed):
+    for event in (*logged, *streamed):
         event["timestamp"] = ""
         event["payload"].pop("duration_ms", None)
-    assert kept == streamed
+    assert logged == streamed

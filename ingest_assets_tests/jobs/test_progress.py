@@ -1,4 +1,4 @@
-"""Progress is written seldom, never goes back, breaks nothing; a cancellation reaches the work."""
+"""Progress is written rarely, never decreases and breaks nothing; a cancellation reaches the work."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def job(ledger: Ledger, start: Start) -> str:
 
 @contextmanager
 def writes(ledger: Ledger) -> Iterator[list[str]]:
-    """The updates of jobs that are made within the block."""
+    """The updates of jobs made within the block."""
     seen: list[str] = []
 
     def note(_c: object, _cursor: object, statement: str, *_: object) -> None:
@@ -50,7 +50,7 @@ def writes(ledger: Ledger) -> Iterator[list[str]]:
 
 
 @both
-def test_the_way_of_a_job(ledger: Ledger, job: str) -> None:
+def test_progress_from_start_to_end(ledger: Ledger, job: str) -> None:
     clock = Clock()
     progress = JobProgress(ledger, job, clock=clock)
     seen: list[tuple[int, str]] = []
@@ -69,7 +69,7 @@ def test_the_way_of_a_job(ledger: Ledger, job: str) -> None:
     look()
     progress.report("write", 0, 120)
     look()
-    workers.settle(ledger, job, "completed")
+    workers.end(ledger, job, "completed")
     look()
     assert seen == [
         (10, "Files scanned: 40."),
@@ -85,7 +85,7 @@ def test_the_way_of_a_job(ledger: Ledger, job: str) -> None:
 
 
 @both
-def test_updates_are_seldom_and_never_go_back(ledger: Ledger, job: str) -> None:
+def test_updates_are_rare_and_never_decrease(ledger: Ledger, job: str) -> None:
     clock = Clock()
     progress = JobProgress(ledger, job, clock=clock)
     with writes(ledger) as seen:
@@ -100,13 +100,13 @@ def test_updates_are_seldom_and_never_go_back(ledger: Ledger, job: str) -> None:
     progress.report("embed", 7, 0)
     progress.flush()
     assert queue.status_of(ledger, job)["progress_percentage"] == 54
-    JobProgress(ledger, job).report("scan", 0)  # a worker that begins anew
+    JobProgress(ledger, job).report("scan", 0)  # a worker that starts over
     assert queue.status_of(ledger, job)["progress_percentage"] == 54
 
 
 @both
-def test_a_job_that_ended_is_left_alone(ledger: Ledger, job: str) -> None:
-    workers.settle(ledger, job, "failed", "The time was up.")
+def test_a_job_that_has_ended_is_left_alone(ledger: Ledger, job: str) -> None:
+    workers.end(ledger, job, "failed", "Timed out.")
     before = queue.status_of(ledger, job)
     progress = JobProgress(ledger, job)
     progress.report("embed", 1, 2)
@@ -137,16 +137,16 @@ def test_a_cancellation_is_looked_up_every_five_seconds(ledger: Ledger, job: str
     clock.now += 4.9
     progress.check_cancelled()
     clock.now += 0.1
-    for _ in range(2):  # and it stays so
+    for _ in range(2):  # it stays cancelled
         with pytest.raises(JobCancelledError):
             progress.check_cancelled()
 
 
-def test_a_job_that_was_forgotten_stops(ledger: Ledger, job: str) -> None:
+def test_a_deleted_job_stops(ledger: Ledger, job: str) -> None:
     progress = JobProgress(ledger, job, cancel_interval_s=0)
     with ledger.transaction() as connection:
         connection.execute(tables.indexing_jobs.delete())
-    with pytest.raises(JobCancelledError, match="not there any more"):
+    with pytest.raises(JobCancelledError, match="no longer exists"):
         progress.check_cancelled()
 
 
@@ -162,10 +162,10 @@ def test_a_locked_ledger_breaks_nothing(ledger: Ledger, job: str, caplog: pytest
             progress.report("scan", done)
             progress.check_cancelled()
         assert time.monotonic() - began < 1
-    assert [record.message.split(",")[0] for record in caplog.records] == [
-        f"Could not record the progress of job {job}"
+    assert [record.message.split(":")[0] for record in caplog.records] == [
+        f"Job {job} continues, but could not record the progress"
     ]
-    clock.now += 0.25  # it is tried again soon
+    clock.now += 0.25  # it is retried soon
     progress.report("scan", 9)
     assert queue.status_of(ledger, job)["progress_message"] == "Files scanned: 9."
     if ledger.is_sqlite:  # other writers are as patient as before
@@ -173,7 +173,7 @@ def test_a_locked_ledger_breaks_nothing(ledger: Ledger, job: str, caplog: pytest
             assert connection.exec_driver_sql("pragma busy_timeout").scalar() == BUSY_TIMEOUT_S * 1_000
 
 
-def test_a_ledger_that_is_gone_breaks_nothing(ledger: Ledger, job: str) -> None:
+def test_a_lost_ledger_breaks_nothing(ledger: Ledger, job: str) -> None:
     progress = JobProgress(ledger, job, cancel_interval_s=0)
     with ledger.transaction() as connection:
         connection.exec_driver_sql("drop table indexing_jobs")
@@ -183,16 +183,16 @@ def test_a_ledger_that_is_gone_breaks_nothing(ledger: Ledger, job: str) -> None:
 
 
 def test_a_listener_is_told_and_may_fail(ledger: Ledger, job: str, caplog: pytest.LogCaptureFixture) -> None:
-    told: list[Update] = []
+    received: list[Update] = []
 
     def listener(update: Update) -> None:
-        told.append(update)
+        received.append(update)
         raise ZeroDivisionError
 
     progress = JobProgress(ledger, job, update_interval_s=0, listener=listener)
     progress.report("chunk", 1, 2, files_scanned=5)
     progress.report("embed", 1, 2, message="odd \0" + "x" * 10_000)
-    assert [update.percentage for update in told] == [30, 70]
-    assert told[0] == Update(job, 30, "Files chunked: 1 of 2.", 5, 0, 0)
+    assert [update.percentage for update in received] == [30, 70]
+    assert received[0] == Update(job, 30, "Files chunked: 1 of 2.", 5, 0, 0)
     assert len(caplog.records) == 1
     assert queue.status_of(ledger, job)["progress_message"].startswith(r"odd \0xxx")

@@ -1,4 +1,4 @@
-"""Jobs as clients have them: started, looked at, listed, cancelled."""
+"""Jobs as clients see them: started, looked up, listed, cancelled."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from ingest_assets.jobs import event_log, queue, rows, workers
 from ingest_assets.jobs.errors import JobStateError, UnknownJobError
-from ingest_assets.jobs.queue import Repository
+from ingest_assets.jobs.queue import JobTarget
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.model import ConfigurationError
 from ingest_assets_tests.jobs.conftest import Start, repository
@@ -34,7 +34,7 @@ CONTRACT = {
 
 
 @both
-def test_a_job_is_started_and_seen(ledger: Ledger, start: Start) -> None:
+def test_a_started_job_has_a_status(ledger: Ledger, start: Start) -> None:
     job = start(project_id="shop", git_ref="main", connection_id="c1", metadata={"by": "Ada"})
     assert (job.status, job.project_id, job.existing) == ("pending", "shop", False)
     status = queue.status_of(ledger, job.job_id)
@@ -46,7 +46,7 @@ def test_a_job_is_started_and_seen(ledger: Ledger, start: Start) -> None:
 
 
 @both
-def test_ids_follow_from_what_is_indexed_and_never_come_again(ledger: Ledger, start: Start) -> None:
+def test_ids_are_derived_from_what_is_indexed_and_never_reused(ledger: Ledger, start: Start) -> None:
     first = start()
     queue.cancel(ledger, first.job_id)
     assert workers.forget_old(ledger, 0) == 1
@@ -57,24 +57,23 @@ def test_ids_follow_from_what_is_indexed_and_never_come_again(ledger: Ledger, st
 
 
 @both
-def test_a_second_start_gives_the_job_that_is_there(ledger: Ledger, start: Start) -> None:
+def test_a_second_start_returns_the_existing_job(ledger: Ledger, start: Start) -> None:
     first = start(git_ref="main")
     again = start(git_ref="main")
     assert (again.job_id, again.existing, again.status) == (first.job_id, True, "pending")
     assert "already" in again.message
     workers.mark_running(ledger, first.job_id, "run")
     assert start(git_ref="main").status == "running"
-    queue.cancel(ledger, first.job_id)  # who starts now wants it after all
+    queue.cancel(ledger, first.job_id)  # a start after the cancellation is a new job
     assert not start(git_ref="main").existing
 
 
 @both
-def test_other_refs_projects_and_force_are_other_jobs(start: Start) -> None:
-    weak = start()
-    jobs = [weak, start(git_ref="v1"), start(project_id="shop"), start(force_reindex=True)]
+def test_another_ref_project_or_a_forced_reindex_is_another_job(start: Start) -> None:
+    jobs = [start(), start(git_ref="v1"), start(project_id="shop"), start(force_reindex=True)]
     assert len({job.job_id for job in jobs}) == 4
     assert start(force_reindex=True).job_id == jobs[3].job_id
-    assert start().existing  # by force does all that is asked
+    assert start().existing  # the forced job does all that this one would
 
 
 @both
@@ -83,14 +82,14 @@ def test_cancel(ledger: Ledger, start: Start) -> None:
     assert queue.cancel(ledger, waiting)["status"] == "cancelled"
     status = queue.status_of(ledger, waiting)
     assert status["cancelled_at"] == status["completed_at"] is not None
-    with pytest.raises(JobStateError, match="cannot be cancelled: it is cancelled since 20"):
+    with pytest.raises(JobStateError, match="cannot be cancelled: it ended as cancelled at 20"):
         queue.cancel(ledger, waiting)
     workers.mark_running(ledger, running, "run")
     for _ in range(2):
         assert queue.cancel(ledger, running)["status"] == "running"
     status = queue.status_of(ledger, running)
-    assert (status["cancel_requested"], status["progress_message"]) == (True, "Stopping, as was asked.")
-    workers.settle(ledger, running, "cancelled")
+    assert (status["cancel_requested"], status["progress_message"]) == (True, "Stopping, as requested.")
+    workers.end(ledger, running, "cancelled")
     assert queue.status_of(ledger, running)["status"] == "cancelled"
     assert event_log.after(ledger, running)[-1]["payload"]["error"] == "The job was cancelled."
 
@@ -102,7 +101,7 @@ def test_an_unknown_job(ledger: Ledger) -> None:
         lambda job_id: queue.cancel(ledger, job_id),
         lambda job_id: event_log.after(ledger, job_id),
         lambda job_id: event_log.append(ledger, job_id, []),
-        lambda job_id: workers.settle(ledger, job_id, "failed"),
+        lambda job_id: workers.end(ledger, job_id, "failed"),
         lambda job_id: workers.mark_running(ledger, job_id, "run"),
     ]
     odd = [NOBODY, "", "x" * 1_000_000, "\0", "\udc80", NOBODY[:-1] + "\0", "٣" * 36, "%2e%2e/", None, 7]
@@ -131,12 +130,12 @@ def test_bad_input_is_refused_and_nothing_is_started(ledger: Ledger, start: Star
         assert len(str(caught.value)) < 200
     for path in ["", " ", "a\0", "x" * 5_000, "\udcff"]:
         with pytest.raises(ConfigurationError, match="URL or path"):
-            queue.start(ledger, Repository("id", path, "name"))
+            queue.start(ledger, JobTarget("repositories", "id", path, "name"))
     assert queue.list_jobs(ledger) == []
 
 
 @both
-def test_any_json_comes_back(ledger: Ledger, start: Start) -> None:
+def test_metadata_may_be_any_json(ledger: Ledger, start: Start) -> None:
     odd = {"a\0": ["\ud800", None, 1.5, {"ü": "'; drop table indexing_jobs; --"}]}
     assert queue.status_of(ledger, start(metadata=odd).job_id)["metadata"] == odd
 
@@ -178,7 +177,7 @@ def test_a_waiting_job_says_what_it_waits_for(ledger: Ledger, start: Start) -> N
 
 
 @both
-def test_the_table_holds_its_checks(ledger: Ledger, start: Start) -> None:
+def test_the_table_enforces_its_checks(ledger: Ledger, start: Start) -> None:
     start()
     changes: list[dict[str, Any]] = [{"status": "lost"}, {"progress_percentage": 101}]
     for change in [*changes, {"progress_percentage": -1}]:

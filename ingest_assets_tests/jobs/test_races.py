@@ -1,4 +1,4 @@
-"""Many processes and threads at the same jobs: each change of state happens once."""
+"""Many processes and threads work on the same jobs: each state change happens once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ingest_assets_tests.jobs.conftest import Start, repository
 
 both = pytest.mark.parametrize("ledger_url", ["sqlite", "postgres"], indirect=True)
 
-# Starts, takes, writes events of, cancels and settles the same jobs as its siblings do.
+# Starts, takes, cancels and ends the same jobs as the other workers, and writes events for them.
 WORK = """
 import json, sys
 from ingest_assets.jobs import event_log, events, queue, workers
@@ -35,7 +35,7 @@ def tried(what, call):
     except (JobCancelledError, JobStateError) as error:
         done.append([what + " refused", type(error).__name__])
 for n in range(6):
-    job = queue.start(ledger, queue.Repository(f"r{n}", f"/r{n}", "r"))
+    job = queue.start(ledger, queue.JobTarget("repositories", f"r{n}", f"/r{n}", "r"))
     done.append(["started", [job.job_id, job.existing]])
     id = job.job_id
     tried("took", lambda: [id, workers.mark_running(ledger, id, me).id and me])
@@ -44,13 +44,13 @@ for n in range(6):
         tried("events", lambda: event_log.append(ledger, id, drafts))
     if n % 2:
         tried("cancelled", lambda: queue.cancel(ledger, id)["status"])
-    tried("settled", lambda: [id, workers.settle(ledger, id, "completed" if n % 3 else "failed")])
+    tried("ended", lambda: [id, workers.end(ledger, id, "completed" if n % 3 else "failed")])
 print(json.dumps(done))
 """
 
 
 @both
-def test_processes_at_the_same_jobs(ledger: Ledger, ledger_url: str) -> None:
+def test_processes_working_on_the_same_jobs(ledger: Ledger, ledger_url: str) -> None:
     command = [sys.executable, "-c", WORK, ledger_url]
     pipe = subprocess.PIPE
     processes = [
@@ -72,15 +72,15 @@ def test_processes_at_the_same_jobs(ledger: Ledger, ledger_url: str) -> None:
     took = [tuple(value) for what, value in done if what == "took"]
     assert Counter(job for job, _ in took).most_common(1)[0][1] == 1
     assert dict(took) == {job: row["worker_task_id"] for job, row in jobs.items() if row["worker_task_id"]}
-    settled = Counter(value[0] for what, value in done if what == "settled" and value[1])
-    assert settled == Counter(dict.fromkeys(jobs, 1))
+    ended = Counter(value[0] for what, value in done if what == "ended" and value[1])
+    assert ended == Counter(dict.fromkeys(jobs, 1))
     for job in jobs:
         found = event_log.after(ledger, job)
         assert [event["sequence"] for event in found] == list(range(len(found)))
         assert [event_log.is_last(event) for event in found] == [False] * (len(found) - 1) + [True]
         assert len({event["event_id"] for event in found}) == len(found)
         paths = [event["payload"]["file_path"].rsplit(" ", 1) for event in found[:-1]]
-        batches = [paths[i : i + 4] for i in range(0, len(paths), 4)]  # each as it was written
+        batches = [paths[i : i + 4] for i in range(0, len(paths), 4)]  # as they were written
         assert all([p[1] for p in batch] == ["0", "1", "2", "3"] for batch in batches)
         assert found[-1]["payload"]["files_detected"] == len(found) - 1
 
@@ -100,7 +100,7 @@ def _at_once(count: int, call: Callable[[int], object]) -> list[object]:
 
 
 @both
-def test_threads_start_one_job(ledger: Ledger) -> None:
+def test_threads_starting_the_same_job_get_one(ledger: Ledger) -> None:
     for n in range(5):
         jobs = _at_once(6, lambda _, n=n: queue.start(ledger, repository(str(n))).job_id)  # type: ignore[misc]
         assert len(set(jobs)) == 1
@@ -108,8 +108,8 @@ def test_threads_start_one_job(ledger: Ledger) -> None:
 
 
 @both
-def test_a_cancel_and_a_start_of_work_at_once(ledger: Ledger, start: Start) -> None:
-    """Either it never runs, or its worker is told to stop."""
+def test_cancelling_and_taking_a_job_at_once(ledger: Ledger, start: Start) -> None:
+    """Either the job never runs, or its worker is told to stop."""
     for n in range(10):
         job = start(str(n)).job_id
 
@@ -127,14 +127,14 @@ def test_a_cancel_and_a_start_of_work_at_once(ledger: Ledger, start: Start) -> N
 
 
 @both
-def test_events_and_the_end_at_once(ledger: Ledger, start: Start) -> None:
+def test_appending_events_and_ending_at_once(ledger: Ledger, start: Start) -> None:
     for n in range(5):
         job = start(str(n)).job_id
         workers.mark_running(ledger, job, "run")
 
         def call(k: int, job: str = job) -> object:
             if k == 0:
-                return workers.settle(ledger, job, "completed")
+                return workers.end(ledger, job, "completed")
             return event_log.append(ledger, job, [events.file_detected(f"{k}/{i}") for i in range(10)])
 
         results = _at_once(4, call)

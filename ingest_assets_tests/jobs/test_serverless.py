@@ -44,7 +44,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     yield
     assert list(tmp_path.iterdir()) == []
@@ -125,7 +125,7 @@ def test_gateways(served: Served, version: str) -> None:
 @pytest.mark.parametrize(
     "body", [None, "", "{", "[]", '"x"', "[" * 60_000, "ü=", "x" * 100_000, 7, '{"repo_url": 7}', "\0"]
 )
-def test_a_body_that_is_none_is_a_400(served: Served, body: Any) -> None:
+def test_an_invalid_body_is_a_400(served: Served, body: Any) -> None:
     answer = served.handler({"httpMethod": "POST", "body": body})
     assert answer["statusCode"] == 400
     _failed(json.loads(answer["body"]))
@@ -164,7 +164,7 @@ def test_bad_input_is_an_error_without_events(event: Any) -> None:
     assert len(message) < 300
 
 
-def test_a_repository_or_a_ref_that_is_not_there(served: Served) -> None:
+def test_a_missing_repository_or_ref(served: Served) -> None:
     _failed(served.handler({"repo_url": served.url.replace("repo", "gone")}))
     assert "nowhere" in _failed(served.handler({"repo_url": served.url, "git_ref": "nowhere"}))
 
@@ -179,9 +179,10 @@ def test_a_limit(served: Served) -> None:
 
 
 class Slow:
-    """A chunker that takes its time, by a clock of its own."""
+    """A chunker that takes 200 s per file, by its own clock."""
 
     now = 0.0
+    source = fingerprint = "slow"
 
     def chunks(self, _document: Document) -> list[Chunk]:
         Slow.now += 200
@@ -189,8 +190,8 @@ class Slow:
 
 
 @pytest.mark.parametrize(("left_ms", "processed"), [(None, 2), (250_000, 2), (150_000, 1), (1_000_000, 2)])
-def test_the_time_is_up(tmp_path: Path, served: Served, left_ms: int | None, processed: int) -> None:
-    """Five minutes, or what the platform leaves: looked at before each file."""
+def test_running_out_of_time(tmp_path: Path, served: Served, left_ms: int | None, processed: int) -> None:
+    """Five minutes, or less if the platform leaves less: checked before each file."""
     Slow.now = 0.0
     slow = replace(served.handler, chunker=Slow, clock=lambda: Slow.now)
     context = SimpleNamespace(get_remaining_time_in_millis=lambda: left_ms) if left_ms else None
@@ -203,12 +204,12 @@ def test_the_time_is_up(tmp_path: Path, served: Served, left_ms: int | None, pro
     shutil.rmtree(tmp_path / "served")
 
 
-def test_no_time_at_all(served: Served) -> None:
+def test_no_time_left_at_the_start(served: Served) -> None:
     context = SimpleNamespace(get_remaining_time_in_millis=lambda: 0, aws_request_id="r")
     assert "time is up" in _failed(served.handler({"repo_url": served.url}, context))
 
 
-def test_whatever_goes_wrong_is_an_answer(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+def test_any_failure_is_an_answer(served: Served, caplog: pytest.LogCaptureFixture) -> None:
     def broken() -> Any:
         raise ZeroDivisionError("inner workings")
 
@@ -221,7 +222,7 @@ def test_whatever_goes_wrong_is_an_answer(served: Served, caplog: pytest.LogCapt
     )
 
 
-def test_ids_follow_from_the_call(served: Served) -> None:
+def test_ids_are_derived_from_the_call(served: Served) -> None:
     def ids(event: dict[str, Any]) -> set[str]:
         events = served.handler(event)["events"]
         return {event["context"]["job_id"] for event in events} | {e["event_id"] for e in events}

@@ -1,9 +1,9 @@
-"""No sequence of calls brings a job where it must not go: against a model of what should be."""
+"""No sequence of calls brings a job into a wrong state: checked against a model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -22,8 +22,8 @@ from ingest_assets.jobs.errors import JobCancelledError, JobStateError, UnknownJ
 from ingest_assets.jobs.progress import JobProgress
 from ingest_assets.jobs.transitions import Outcome
 from ingest_assets_tests.conftest import fresh_schema
-from ingest_assets_tests.engines import Engines, sqlite_url
 from ingest_assets_tests.jobs.conftest import repository
+from ingest_assets_tests.support.engines import Engines, sqlite_url
 
 ENDED = ("completed", "failed", "cancelled")
 JOBS = st.integers(0, 7)
@@ -38,7 +38,6 @@ class Expected:
     asked: bool = False
     written: int = 0
     percentage: int = 0
-    seen: list[str] = field(default_factory=list)
 
 
 class Machine(RuleBasedStateMachine):
@@ -102,10 +101,10 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.jobs)
     @rule(n=JOBS, outcome=st.sampled_from(ENDED))
-    def settle(self, n: int, outcome: Outcome) -> None:
+    def end(self, n: int, outcome: Outcome) -> None:
         job_id, job = self._pick(n)
         try:
-            done = workers.settle(self.ledger, job_id, outcome, "why")
+            done = workers.end(self.ledger, job_id, outcome, "why")
         except JobStateError:
             assert (job.status, outcome) == ("pending", "completed")
         else:
@@ -143,16 +142,16 @@ class Machine(RuleBasedStateMachine):
 
     @rule(alive=st.sets(st.sampled_from("xy")))
     def orphans(self, alive: set[str]) -> None:
-        settled = {one.job_id: one.outcome for one in self._orphans(alive.__contains__)}
+        ended = {one.job_id: one.outcome for one in self._orphans(alive.__contains__)}
         for job_id, job in self.jobs.items():
             lost = job.status == "running" and job.worker not in alive
-            assert (job_id in settled) == lost
+            assert (job_id in ended) == lost
             if lost:
                 job.status = "cancelled" if job.asked else "failed"
-                assert settled[job_id] == job.status
+                assert ended[job_id] == job.status
 
-    def _orphans(self, is_alive: Callable[[str], bool]) -> list[workers.Settled]:
-        return workers.settle_orphans(self.ledger, is_alive, timeout_s=3_600)
+    def _orphans(self, is_alive: Callable[[str], bool]) -> list[workers.EndedJob]:
+        return workers.end_orphans(self.ledger, is_alive, timeout_s=3_600)
 
     @rule()
     def forget(self) -> None:

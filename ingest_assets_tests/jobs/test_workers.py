@@ -1,4 +1,4 @@
-"""Jobs as their workers have them: launched, taken, settled, found when they are left behind, forgotten."""
+"""Jobs as workers see them: launched, taken, ended, found when orphaned, deleted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _launch(ledger: Ledger, max_concurrent: int) -> list[str]:
 
 
 @both
-def test_as_many_as_may_run_are_launched_the_oldest_first(ledger: Ledger, start: Start) -> None:
+def test_jobs_are_launched_up_to_the_limit_oldest_first(ledger: Ledger, start: Start) -> None:
     a, b, c = (start(name).job_id for name in "abc")
     assert _launch(ledger, 2) == [a, b]
     assert _launch(ledger, 2) == [a, b]  # not taken yet
@@ -32,7 +32,7 @@ def test_as_many_as_may_run_are_launched_the_oldest_first(ledger: Ledger, start:
     assert _launch(ledger, 2) == [b]
     workers.mark_running(ledger, b, "run b")
     assert _launch(ledger, 2) == _launch(ledger, 1) == []
-    workers.settle(ledger, a, "completed")
+    workers.end(ledger, a, "completed")
     assert _launch(ledger, 2) == [c]
     for max_concurrent, limit in ((0, None), (1, -1)):
         with pytest.raises(ConfigurationError):
@@ -45,19 +45,19 @@ def test_two_jobs_of_a_repository_do_not_run_at_once(ledger: Ledger, start: Star
     assert _launch(ledger, 5) == [first.job_id, other.job_id]
     workers.mark_running(ledger, first.job_id, "run")
     assert _launch(ledger, 5) == [other.job_id]
-    workers.settle(ledger, first.job_id, "failed", "no")
+    workers.end(ledger, first.job_id, "failed", "no")
     assert _launch(ledger, 5) == [second.job_id, other.job_id]
 
 
 @both
-def test_one_worker_takes_a_job(ledger: Ledger, start: Start) -> None:
+def test_a_job_is_taken_by_one_worker(ledger: Ledger, start: Start) -> None:
     job = start("a", git_ref="main", metadata={"by": "Ada"}).job_id
     taken = workers.mark_running(ledger, job, "run 1")
     assert (taken.git_ref, taken.metadata, taken.repo_name) == ("main", {"by": "Ada"}, "a")
     assert workers.mark_running(ledger, job, "run 1") == taken
     with pytest.raises(JobStateError, match="Another worker has the job: run 1"):
         workers.mark_running(ledger, job, "run 2")
-    workers.settle(ledger, job, "completed")
+    workers.end(ledger, job, "completed")
     with pytest.raises(JobStateError, match="The job is completed"):
         workers.mark_running(ledger, job, "run 1")
     gone = start("b").job_id
@@ -67,14 +67,14 @@ def test_one_worker_takes_a_job(ledger: Ledger, start: Start) -> None:
 
 
 @both
-def test_the_first_settlement_counts(ledger: Ledger, start: Start) -> None:
+def test_only_the_first_end_counts(ledger: Ledger, start: Start) -> None:
     job = start().job_id
     with pytest.raises(JobStateError, match="has not begun"):
-        workers.settle(ledger, job, "completed")
+        workers.end(ledger, job, "completed")
     workers.mark_running(ledger, job, "run")
     totals = Tally(9, 2, 31, Counter(Rust=5, Python=2))
-    assert workers.settle(ledger, job, "completed", totals=totals)
-    assert not workers.settle(ledger, job, "failed", "too late")
+    assert workers.end(ledger, job, "completed", totals=totals)
+    assert not workers.end(ledger, job, "failed", "too late")
     status = queue.status_of(ledger, job)
     assert (status["status"], status["progress_percentage"]) == ("completed", 100)
     assert (status["files_scanned"], status["files_indexed"], status["chunks_created"]) == (9, 7, 31)
@@ -92,17 +92,17 @@ def test_the_first_settlement_counts(ledger: Ledger, start: Start) -> None:
 
 
 @both
-def test_a_failure_is_recorded_whatever_is_in_it(ledger: Ledger, start: Start) -> None:
+def test_a_failure_with_any_message_is_recorded(ledger: Ledger, start: Start) -> None:
     job = start().job_id
     workers.mark_running(ledger, job, "run")
     try:
-        raise ValueError("zero \0, half \ud800, long " + "x" * 100_000)  # noqa: TRY301 - the failure is what is tested
+        raise ValueError("NUL \0, surrogate \ud800, long " + "x" * 100_000)  # noqa: TRY301 - the failure is under test
     except ValueError as error:
-        workers.settle(ledger, job, "failed", error)
+        workers.end(ledger, job, "failed", error)
     with ledger.reading() as connection:
         row = connection.execute(sa.select(tables.indexing_jobs)).one()
     assert row.error_type == "ValueError"
-    assert row.error_message.startswith(r"ValueError: zero \0, half \ud800, long x")
+    assert row.error_message.startswith(r"ValueError: NUL \0, surrogate \ud800, long x")
     assert len(row.error_message) == 2_000
     assert len(row.error_traceback) == 20_000
     (last,) = event_log.after(ledger, job)
@@ -113,7 +113,7 @@ def test_a_failure_is_recorded_whatever_is_in_it(ledger: Ledger, start: Start) -
 @both
 def test_our_own_errors_are_sentences(ledger: Ledger, start: Start) -> None:
     job = start().job_id
-    workers.settle(ledger, job, "failed", UnavailableError("The host does not answer."))  # never begun
+    workers.end(ledger, job, "failed", UnavailableError("The host does not answer."))  # never begun
     assert queue.status_of(ledger, job)["error_message"] == "The host does not answer."
 
 
@@ -122,14 +122,14 @@ def test_our_own_errors_are_sentences(ledger: Ledger, start: Start) -> None:
     ("error", "ask", "outcome", "kind"),
     [
         (None, False, "completed", None),
-        (None, True, "completed", None),  # it was done before it saw that it was to stop
+        (None, True, "completed", None),  # it was done before it noticed the cancellation
         (JobCancelledError("x"), False, "cancelled", None),
         (UnavailableError("x"), False, "failed", "UnavailableError"),
         (KeyboardInterrupt(), False, "failed", "KeyboardInterrupt"),
         (KeyboardInterrupt(), True, "cancelled", None),
     ],
 )
-def test_a_block_of_work_settles_its_job(
+def test_a_block_of_work_ends_its_job(
     ledger: Ledger, start: Start, error: BaseException | None, ask: bool, outcome: str, kind: str | None
 ) -> None:
     job_id = start().job_id
@@ -147,17 +147,17 @@ def test_a_block_of_work_settles_its_job(
     ]
 
 
-def test_a_block_of_work_whose_ledger_is_gone_fails_for_its_own_reason(ledger: Ledger, start: Start) -> None:
+def test_a_block_of_work_that_loses_its_ledger_raises_its_own_error(ledger: Ledger, start: Start) -> None:
     job_id = start().job_id
-    with pytest.raises(ZeroDivisionError) as caught, workers.working(ledger, job_id, "run"):  # noqa: PT012 - it has to fail within
+    with pytest.raises(ZeroDivisionError) as caught, workers.working(ledger, job_id, "run"):  # noqa: PT012 - must fail inside the block
         with ledger.transaction() as connection:
             connection.exec_driver_sql("drop table indexing_jobs")
         raise ZeroDivisionError
-    assert "could not be settled" in caught.value.__notes__[0]
+    assert "could not be ended" in caught.value.__notes__[0]
 
 
 @both
-def test_orphans_are_settled(ledger: Ledger, start: Start) -> None:
+def test_orphans_are_ended(ledger: Ledger, start: Start) -> None:
     alive, gone, stopped, late, waiting = (start(name).job_id for name in "abcde")
     for job in (alive, gone, stopped, late):
         workers.mark_running(ledger, job, f"run of {job}")
@@ -169,21 +169,21 @@ def test_orphans_are_settled(ledger: Ledger, start: Start) -> None:
     def is_alive(worker: str) -> bool:
         return worker.endswith((alive, late))
 
-    settled = {one.job_id: one for one in workers.settle_orphans(ledger, is_alive, timeout_s=3_600)}
-    assert {job: one.outcome for job, one in settled.items()} == {
+    ended = {one.job_id: one for one in workers.end_orphans(ledger, is_alive, timeout_s=3_600)}
+    assert {job: one.outcome for job, one in ended.items()} == {
         gone: "failed",
         stopped: "cancelled",
         late: "failed",
     }
-    assert settled[late].worker_task_id == f"run of {late}"
+    assert ended[late].worker_task_id == f"run of {late}"
     found = {job["job_id"]: job for job in queue.list_jobs(ledger)}
     assert found[gone]["error_type"] == "WorkerLostError"
     assert found[late]["error_message"] == ("The job took longer than 3600 s (INDEXING_JOB_TIMEOUT_SECONDS).")
     assert (found[alive]["status"], found[waiting]["status"]) == ("running", "pending")
-    assert workers.settle_orphans(ledger, is_alive, timeout_s=3_600) == []
+    assert workers.end_orphans(ledger, is_alive, timeout_s=3_600) == []
 
 
-def test_a_worker_that_cannot_be_looked_for_is_not_taken_for_gone(ledger: Ledger, start: Start) -> None:
+def test_a_worker_whose_state_is_unknown_is_not_taken_for_gone(ledger: Ledger, start: Start) -> None:
     job = start().job_id
     workers.mark_running(ledger, job, "run")
 
@@ -191,12 +191,12 @@ def test_a_worker_that_cannot_be_looked_for_is_not_taken_for_gone(ledger: Ledger
         raise UnavailableError("no answer")
 
     with pytest.raises(UnavailableError):
-        workers.settle_orphans(ledger, is_alive, timeout_s=60)
+        workers.end_orphans(ledger, is_alive, timeout_s=60)
     assert queue.status_of(ledger, job)["status"] == "running"
 
 
 @both
-def test_old_jobs_are_forgotten_with_their_events(
+def test_old_jobs_are_deleted_with_their_events(
     ledger: Ledger, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workers, "FORGET_EVENTS", 3)
@@ -205,7 +205,7 @@ def test_old_jobs_are_forgotten_with_their_events(
         workers.mark_running(ledger, job, "run")
     for job in jobs[:4]:
         event_log.append(ledger, job, [events.file_detected("a")])
-        workers.settle(ledger, job, "completed")
+        workers.end(ledger, job, "completed")
     t = tables.indexing_jobs
     with ledger.transaction() as connection:
         connection.execute(t.update().values(created_at=t.c.created_at - 8 * 86_400))

@@ -50,7 +50,7 @@ def test_a_lock_excludes_another_process(ledger: Ledger, ledger_url: str) -> Non
 
 
 @both
-def test_a_lock_goes_with_its_holder(ledger: Ledger, ledger_url: str) -> None:
+def test_a_lock_is_released_when_its_holder_dies(ledger: Ledger, ledger_url: str) -> None:
     with _holder(ledger_url, "crm") as process:
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -60,7 +60,7 @@ def test_a_lock_goes_with_its_holder(ledger: Ledger, ledger_url: str) -> None:
 
 
 @both
-def test_a_lock_that_is_let_go_is_taken_by_who_waits(ledger: Ledger, ledger_url: str) -> None:
+def test_a_released_lock_goes_to_a_waiting_process(ledger: Ledger, ledger_url: str) -> None:
     with _holder(ledger_url, "crm") as process:
         assert process.stdin is not None
         process.stdin.write("\n")
@@ -98,7 +98,7 @@ def test_upsert_inserts_and_overwrites(ledger: Ledger) -> None:
 
 
 @both
-def test_more_keys_than_a_statement_takes_values(ledger: Ledger) -> None:
+def test_more_keys_than_bound_values_per_statement(ledger: Ledger) -> None:
     keys = [f"{n:06d}" for n in range(MAX_BOUND_VALUES + 10)]
     with ledger.transaction() as connection:
         connection.execute(tables.chunked.insert(), [_row(key) for key in keys])
@@ -120,19 +120,19 @@ def test_pages_give_every_row_once(ledger: Ledger, size: int) -> None:
 
 @both
 def test_a_transaction_that_fails_leaves_nothing(ledger: Ledger) -> None:
-    with pytest.raises(ZeroDivisionError), ledger.transaction() as connection:  # noqa: PT012 - it has to fail within
+    with pytest.raises(ZeroDivisionError), ledger.transaction() as connection:  # noqa: PT012 - must fail inside the block
         upsert(connection, tables.chunked, [_row("a")])
         _ = 1 / 0
     assert _keys(ledger) == []
 
 
 @both
-def test_temporary_tables_are_empty_and_leave_with_the_block(ledger: Ledger) -> None:
+def test_temporary_tables_start_empty_and_end_with_the_block(ledger: Ledger) -> None:
     table = sa.Table(
         "scratch", sa.MetaData(), sa.Column("key", sa.String, primary_key=True), prefixes=["TEMPORARY"]
     )
     for _ in range(2):
-        with (  # noqa: PT012 - it has to fail within
+        with (  # noqa: PT012 - must fail inside the block
             pytest.raises(ZeroDivisionError),
             ledger.session() as session,
             temporary_table(session, table),
@@ -146,7 +146,7 @@ def test_temporary_tables_are_empty_and_leave_with_the_block(ledger: Ledger) -> 
 
 
 @both
-def test_a_reader_is_not_held_up_by_a_writer(ledger: Ledger) -> None:
+def test_a_reader_is_not_blocked_by_a_writer(ledger: Ledger) -> None:
     with ledger.transaction() as connection:
         upsert(connection, tables.chunked, [_row("a")])
         assert _keys(ledger) == []
@@ -154,7 +154,7 @@ def test_a_reader_is_not_held_up_by_a_writer(ledger: Ledger) -> None:
 
 
 @both
-def test_a_writer_is_not_held_up_by_a_reader(ledger: Ledger) -> None:
+def test_a_writer_is_not_blocked_by_a_reader(ledger: Ledger) -> None:
     t = tables.chunked
     with ledger.transaction() as connection:
         upsert(connection, t, [_row("a"), _row("b")])

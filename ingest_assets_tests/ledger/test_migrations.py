@@ -1,4 +1,4 @@
-"""The ledger as a database: made, migrated, and refused when it is not one."""
+"""The ledger as a database: created, migrated, and refused when it is not one."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def _set_revision(ledger: Ledger, revision: str) -> None:
 
 
 @both
-def test_migrations_make_what_the_tables_say(ledger: Ledger) -> None:
+def test_migrations_create_the_defined_tables(ledger: Ledger) -> None:
     assert _differences(ledger) == []
 
 
 @both
-def test_down_and_up_again(ledger: Ledger) -> None:
+def test_downgrading_and_upgrading_again(ledger: Ledger) -> None:
     with ledger.transaction() as connection:
         command.downgrade(_config(connection), "base")
     with ledger.reading() as connection:
@@ -89,7 +89,7 @@ def test_revisions_of_another_program_are_refused(open_ledger: Callable[[], Ledg
         open_ledger()
 
 
-def test_somebody_elses_file_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_another_programs_file_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "crm.sqlite"
     with sqlite3.connect(path) as connection:
         connection.execute("create table people (id integer primary key, name text)")
@@ -134,9 +134,9 @@ def test_a_ledger_in_memory_is_refused(url: str) -> None:
         Ledger(url)
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ConfigurationError, match="cannot be made"):
+    with pytest.raises(ConfigurationError, match="cannot be created"):
         Ledger(f"sqlite:///{tmp_path}/file/ledger.sqlite")
 
 

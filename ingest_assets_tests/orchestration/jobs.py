@@ -8,10 +8,10 @@ from typing import Any
 import dagster as dg
 import sqlalchemy as sa
 
-from ingest_assets.catalog import CRM
 from ingest_assets.definitions import build_defs
 from ingest_assets.ledger import tables
-from ingest_assets_tests.built import Home
+from ingest_assets.sources.crm.definition import SOURCE as CRM
+from ingest_assets_tests.support.built_index import Home
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 COUNTS = ("added", "changed", "unchanged", "removed", "parked")
@@ -29,7 +29,7 @@ def run(
 ) -> dg.ExecuteInProcessResult:
     """A job, as the UI's launchpad runs it. Raises nothing when a step fails."""
     definition = build_defs(home.overrides).resolve_job_def(job)
-    ops = {"ops": {f"crm__{stage}": {"config": dict(config)} for stage in CRM.stages}} if config else {}
+    ops = {"ops": {f"crm__{stage}": {"config": dict(config)} for stage in CRM.stage_names}} if config else {}
     return definition.execute_in_process(
         instance=instance, run_config=_base(definition) | QUIET | ops, raise_on_error=False
     )
@@ -68,7 +68,7 @@ def counts_of(result: dg.ExecuteInProcessResult) -> dict[str, tuple[int, ...]]:
 def data_versions(instance: dg.DagsterInstance) -> dict[str, str]:
     """Asset name to the data version that the UI compares."""
     found = {}
-    for stage in CRM.stages:
+    for stage in CRM.stage_names:
         event = instance.get_latest_materialization_event(key_of(stage))
         assert event is not None
         assert event.asset_materialization is not None
@@ -77,7 +77,7 @@ def data_versions(instance: dg.DagsterInstance) -> dict[str, str]:
 
 
 def checks_of(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
-    """Of the CRM."""
+    """Check name to whether it passed, for the CRM."""
     found = result.get_asset_check_evaluations()
     return {e.check_name: e.passed for e in found if e.asset_key.path[0] == "crm"}
 

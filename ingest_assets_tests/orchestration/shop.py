@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ingest_assets.cli.runs import RunReport, run_sources
-from ingest_assets_tests.built import Home
+from ingest_assets.interfaces.cli.runs import RunReport, run_sources
 from ingest_assets_tests.sources.repositories.repos import TestRepo
+from ingest_assets_tests.support.built_index import Home
 
 PYTHON = b'''"""Prices."""
 

@@ -1,10 +1,10 @@
-"""The standing checks find what they are there to find, in a store that somebody else has touched."""
+"""The standing checks find what is wrong in a store that somebody else has changed."""
 
 import dagster as dg
 
 from ingest_assets.definitions import build_defs
-from ingest_assets_tests.built import Home
 from ingest_assets_tests.orchestration.jobs import QUIET, checks_of, counts_of, run
+from ingest_assets_tests.support.built_index import Home
 
 
 def evaluate(home: Home, instance: dg.DagsterInstance) -> dict[str, dg.AssetCheckEvaluation]:
@@ -47,7 +47,7 @@ def tamper(home: Home, *, delete: int = 0, copy: int = 0) -> None:
             writer.commit()
 
 
-def test_points_that_went_missing_fail_the_audit_and_a_repair_mends_it(built: Home) -> None:
+def test_missing_points_fail_the_audit_and_a_build_restores_them(built: Home) -> None:
     tamper(built, delete=7, copy=2)
     with built.instance() as instance:
         found = evaluate(built, instance)
@@ -55,13 +55,13 @@ def test_points_that_went_missing_fail_the_audit_and_a_repair_mends_it(built: Ho
         assert not audit.passed
         assert audit.metadata["missing"].value == 7
         assert audit.metadata["orphaned"].value == 2
-        assert audit.description == "Mend it with `ingest audit --repair`."
+        assert audit.description == "Repair it with `ingest audit --repair`."
         assert found["search_answers"].passed
         assert not found["complete"].passed
-        # What the ledger says is settled: a refresh does not look. It counts; the audit reads.
+        # A refresh trusts the ledger, and only counts the points; the audit reads them.
         assert not checks_of(run(built, instance, "refresh_search_index"))["complete"]
         assert checks_of(run(built, instance, "audit_search_index")) == {"agrees_with_ledger": False}
-        # A build does.
+        # A build writes them all.
         rebuilt = run(built, instance, "build_search_index")
         assert counts_of(rebuilt)["collection"][0] == audit.metadata["expected"].value
         assert all(checks_of(rebuilt).values())
@@ -95,7 +95,7 @@ def test_an_index_that_was_never_built_does_not_answer(empty: Home) -> None:
         assert found["nothing_parked"].passed
 
 
-def test_a_title_of_stopwords_or_none_still_finds_something(empty: Home) -> None:
+def test_the_search_check_passes_with_titles_that_are_empty_or_all_stopwords(empty: Home) -> None:
     import sqlite3
 
     with sqlite3.connect(empty.crm) as crm:

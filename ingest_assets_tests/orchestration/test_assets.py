@@ -5,9 +5,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from ingest_assets.catalog import CRM
 from ingest_assets.collection.embedded import EmbeddedStore
-from ingest_assets_tests.built import DOCUMENTS, Home, new_home
+from ingest_assets.sources.crm.definition import SOURCE as CRM
 from ingest_assets_tests.orchestration.jobs import (
     checks_of,
     counts_of,
@@ -18,6 +17,7 @@ from ingest_assets_tests.orchestration.jobs import (
     run,
     table_sizes,
 )
+from ingest_assets_tests.support.built_index import DOCUMENTS, Home, new_home
 
 BUILD, REFRESH = "build_search_index", "refresh_search_index"
 OF_COLLECTION = dict.fromkeys(("agrees_with_ledger", "complete", "nothing_parked", "search_answers"), True)
@@ -38,7 +38,7 @@ def test_a_build_then_a_refresh_say_what_they_did(empty: Home) -> None:
         assert set(checks_of(built).values()) == {True}
         first = metadata_of(built)
         versions = data_versions(instance)
-        assert set(first) == set(CRM.stages)
+        assert set(first) == set(CRM.stage_names)
         for asset, metadata in first.items():
             assert metadata["added"] > 0, asset
             assert metadata["dagster/row_count"] == metadata["added"], asset
@@ -80,7 +80,7 @@ def test_data_versions_tell_equal_content_from_other_content(built: Home, tmp_pa
         built.edit(changes=3, deletes=1, inserts=2)
         assert run(built, instance, REFRESH).success
         incremental = data_versions(instance)
-    # Models stay until they are trained anew, and an edit seldom changes who is who.
+    # Models stay until they are retrained, and an edit seldom changes an entity.
     assert {name for name in before if incremental[name] == before[name]} - {"entities"} == {"match_models"}
 
     scratch = new_home(tmp_path / "scratch").with_settings(crm_db_path=str(built.crm))
@@ -136,7 +136,7 @@ def test_the_collection_alone_before_its_vectors_says_what_to_run_first(empty: H
         assert record is not None
         assert record.dagster_run.status == dg.DagsterRunStatus.FAILURE
         assert live_generation(empty) is None
-        # It goes on from there.
+        # It continues from there.
         assert materialize(empty, instance, "dense_vectors").success
         assert materialize(empty, instance, "sparse_vectors").success
         assert materialize(empty, instance, "collection").success
@@ -199,7 +199,7 @@ def test_what_is_parked_is_counted_logged_and_fails_its_check(empty: Home) -> No
         retried = run(tight, instance, REFRESH, {"retry_parked": True})
         assert counts_of(retried)["records"] == (0, 0, DOCUMENTS - 1, 0, 1)
         with tight.bench() as bench:
-            from ingest_assets.status import parked_items
+            from ingest_assets.stages.parked import parked_items
 
             assert [item.attempts for item in parked_items(bench.ledger, "crm")] == [2]
 
@@ -235,7 +235,7 @@ def test_the_checks_pass_on_the_index_of_an_empty_crm(tmp_path: Path) -> None:
     with home.instance() as instance:
         result = run(home, instance, BUILD)
         assert result.success
-        assert counts_of(result) == dict.fromkeys(CRM.stages, (0, 0, 0, 0, 0)) | {
+        assert counts_of(result) == dict.fromkeys(CRM.stage_names, (0, 0, 0, 0, 0)) | {
             "match_models": (2, 0, 0, 0, 0)
         }
         assert checks_of(result) == ALL

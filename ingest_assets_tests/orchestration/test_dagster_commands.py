@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from ingest_assets_tests.built import ROOT, Home, Said, run_command
+from ingest_assets_tests.support.built_index import ROOT, Home, Said, run_command
 
 BIN = Path(sys.executable).parent
 MODULE = ["-m", "ingest_assets.definitions"]

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import dagster as dg
 
-from ingest_assets.automation.jobs import REFRESH
 from ingest_assets.definitions import build_defs
 from ingest_assets.sources.crm.sample import write_sample
 
@@ -16,7 +15,7 @@ def test_a_refresh_is_recorded_on_postgres(tmp_path: Path, postgres: str) -> Non
     (tmp_path / "dagster.yaml").write_text(json.dumps(config), encoding="utf-8")
     write_sample(tmp_path / "crm.sqlite", documents=40, seed=1)
     overrides = {"ingest_home": str(tmp_path / "home"), "crm_db_path": str(tmp_path / "crm.sqlite")}
-    job = build_defs(overrides).resolve_job_def(REFRESH)
+    job = build_defs(overrides).resolve_job_def("refresh_search_index")
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         result = job.execute_in_process(instance=instance)
         assert result.success

@@ -1,9 +1,11 @@
-"""The graph that Dagster loads, held as a whole, and what loading it must not do."""
+"""The graph that Dagster loads, checked as a whole, and what loading it must not do."""
 
 import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -12,7 +14,11 @@ from dagster._core.definitions.dependency import NodeHandle
 
 from ingest_assets.definitions import build_defs
 from ingest_assets.model import ConfigurationError
-from ingest_assets_tests.built import ROOT, Home
+from ingest_assets.orchestration.assets import source_assets
+from ingest_assets.settings import load_settings
+from ingest_assets.sources.definition import Triggers
+from ingest_assets.sources.registry import load_sources
+from ingest_assets_tests.support.built_index import ROOT, Home
 
 GRAPH: dict[str, dict[str, Any]] = {
     "crm/records": {"deps": [], "kinds": {"sqlite"}},
@@ -46,7 +52,7 @@ OF_ENTITIES = {
 }
 QUICK = {"complete", "nothing_parked", "search_answers"} | OF_ENTITIES
 CHECKS = QUICK | {"agrees_with_ledger"}
-# Job: its assets, its checks. What reads every point is no part of a refresh.
+# Job: its assets, its checks. The check that reads every point is not part of a refresh.
 JOBS: dict[str, tuple[set[str], set[str]]] = {
     "build_search_index": (set(GRAPH), CHECKS),
     "refresh_search_index": (set(GRAPH), QUICK),
@@ -72,11 +78,11 @@ def test_the_asset_graph(definitions: dg.Definitions) -> None:
         source = name.partition("/")[0]
         assert node.group_name == source
         assert node.owners == ["team:data-platform"]
-        # Runs for repositories fetch beside each other (test_repositories), and then take a lock in turn.
+        # Runs for repositories fetch in parallel (test_repositories), and then take a lock in turn.
         assert node.pools == ({"crm"} if source == "crm" else set())
         assert (node.partitions_def is not None) == (name == "repositories/files")
         assert re.fullmatch(r"\d+", node.code_version or "")
-        assert re.match(r"One (row|point) a ", node.description or ""), f"{name} does not state its grain"
+        assert re.match(r"One (row|point) per ", node.description or ""), f"{name} does not state its grain"
 
 
 def test_the_checks(definitions: dg.Definitions) -> None:
@@ -174,7 +180,7 @@ def modules_after(program: str, home: Home) -> set[str]:
 
 
 def test_importing_the_definitions_reads_nothing_and_loads_nothing_heavy(empty: Home) -> None:
-    # Settings that would be refused, were they read; a ledger that could not be opened, were it tried.
+    # Settings that would be refused if they were read, and a ledger that could not be opened.
     wrong = empty.with_settings(
         crm_ingest_sync_interval_min="soon", ingest_ledger_url="postgresql://nobody@127.0.0.1:1/none"
     )
@@ -204,10 +210,22 @@ def test_the_command_line_loads_dagster_only_to_run_jobs(built: Home) -> None:
 
 def commands(*lines: list[str]) -> str:
     run = "\ntry: main({!r})\nexcept SystemExit as end: assert not end.code"
-    return "from ingest_assets.cli import main" + "".join(run.format(line) for line in lines)
+    return "from ingest_assets.interfaces.cli import main" + "".join(run.format(line) for line in lines)
 
 
-def test_the_code_location_is_the_one_that_dagster_and_dg_are_told_of() -> None:
+def test_dagster_and_dg_are_configured_with_the_code_location() -> None:
     assert "module_name: ingest_assets.definitions" in (ROOT / "workspace.yaml").read_text()
     project = (ROOT / "pyproject.toml").read_text()
     assert 'code_location_target_module = "ingest_assets.definitions"' in project
+
+
+def test_a_source_is_stale_after_three_missed_refreshes_or_when_it_says() -> None:
+    crm, loaded = load_sources()["crm"], load_settings()
+    by_interval = replace(crm, freshness=None, triggers=Triggers(interval_min=lambda _: 20))
+    by_cron = replace(crm, freshness=None, triggers=Triggers(cron=lambda _: "0 5 * * *"))
+    given = replace(by_cron, freshness=lambda _: timedelta(hours=30))
+    for source, window in ((by_interval, timedelta(hours=1)), (by_cron, None), (given, timedelta(hours=30))):
+        specs = [spec for made in source_assets(source, loaded) for spec in made.specs]
+        policies = [spec.freshness_policy for spec in specs if spec.freshness_policy is not None]
+        expected = [] if window is None else [dg.FreshnessPolicy.time_window(fail_window=window)]
+        assert policies == expected, window

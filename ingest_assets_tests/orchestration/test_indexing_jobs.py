@@ -1,4 +1,4 @@
-"""Indexing jobs through Dagster: one run each, which reports, stops when it is told to, and settles them."""
+"""Indexing jobs through Dagster: each has one run, which reports progress, stops on request, and ends it."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ import dagster as dg
 import pytest
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
-from ingest_assets.assets.indexing import JOB_TAG
-from ingest_assets.automation.indexing_jobs import jobs_sensor
-from ingest_assets.automation.orphans import process_tags
 from ingest_assets.definitions import build_defs
-from ingest_assets.doors.jobs_port import JobRequest
-from ingest_assets.doors.queued_jobs import QueuedJobs
+from ingest_assets.interfaces.job_service import JobRequest
+from ingest_assets.interfaces.queued_jobs import QueuedJobs
 from ingest_assets.jobs import event_log
-from ingest_assets.jobs.events import Context, Event
-from ingest_assets.jobs.ingest import ingest_events, stream
-from ingest_assets.jobs.queue import Repository, cancel, start, status_of
-from ingest_assets.jobs.workers import mark_running, settle
-from ingest_assets.resources import Ingest
-from ingest_assets.search import Searcher
+from ingest_assets.jobs.events import Context, JobEvent
+from ingest_assets.jobs.queue import JobTarget, cancel, start, status_of
+from ingest_assets.jobs.streaming import stream
+from ingest_assets.jobs.workers import end, mark_running
+from ingest_assets.orchestration.assets import JOB_TAG
+from ingest_assets.orchestration.orphaned_runs import process_tags
+from ingest_assets.orchestration.resources import Ingest
+from ingest_assets.queries.search import Searcher
+from ingest_assets.sources.repositories.definition import SOURCE as REPOSITORIES
+from ingest_assets.sources.repositories.kept import repositories_of
 from ingest_assets.sources.repositories.source import RepositorySource
-from ingest_assets_tests.built import Home
-from ingest_assets_tests.doors.mcp.agents import serve
+from ingest_assets.sources.repositories.streaming import ingest_events
+from ingest_assets_tests.interfaces.mcp.agents import serve
 from ingest_assets_tests.orchestration.jobs import QUIET
 from ingest_assets_tests.orchestration.shop import GO, PYTHON, refresh
 from ingest_assets_tests.sources.repositories.git_server import GitServer
 from ingest_assets_tests.sources.repositories.repos import TestRepo
+from ingest_assets_tests.support.built_index import Home
 
 
 class Jobs:
@@ -40,14 +42,16 @@ class Jobs:
 
     def __init__(self, home: Home, instance: dg.DagsterInstance) -> None:
         self.home, self.instance = home, instance
+        defs = build_defs(home.overrides).get_repository_def()
+        self.sensor = defs.get_sensor_def("indexing_jobs_sensor")
 
     def start(self, path: Path, **options: Any) -> str:
         with self.home.bench() as bench:
-            from ingest_assets.repositories import bounds_of
+            from ingest_assets.sources.repositories.kept import bounds_of
             from ingest_assets.sources.repositories.origin import parse_origin
 
             origin = parse_origin(str(path), bounds_of(self.home.load()).policy)
-            repository = Repository(origin.id, str(path), origin.name)
+            repository = JobTarget("repositories", origin.id, str(path), origin.name)
             return start(bench.ledger, repository, **options).job_id
 
     def status(self, job_id: str) -> dict[str, Any]:
@@ -57,7 +61,7 @@ class Jobs:
     def tick(self) -> list[dg.RunRequest]:
         resources = {"ingest": Ingest(overrides=self.home.overrides)}
         with dg.build_sensor_context(instance=self.instance, resources=resources) as context:
-            said = jobs_sensor()(context)
+            said = self.sensor(context)
         if isinstance(said, dg.SkipReason):
             return []
         assert isinstance(said, list)
@@ -105,13 +109,13 @@ def test_a_job_is_one_run_that_reports_and_completes(jobs: Jobs, repo: TestRepo)
     assert jobs.status(again)["status"] == "completed"
 
 
-def told(events: Iterable[Event]) -> list[tuple[str, Any]]:
-    """What events say but for how long it took, in an order that is always the same."""
+def comparable(events: Iterable[JobEvent]) -> list[tuple[str, Any]]:
+    """The types and payloads of events, without durations and in a fixed order."""
     said = [(event["event_type"], event["payload"] | {"duration_ms": 0}) for event in events]
     return sorted(said, key=repr)
 
 
-def test_the_events_are_those_of_the_whole_repository_whichever_door_started_the_job(
+def test_the_events_are_those_of_the_whole_repository_whichever_interface_started_the_job(
     jobs: Jobs, repo: TestRepo
 ) -> None:
     method = b"".join(b"    " + line + b"\n" if line else b"\n" for line in PYTHON.splitlines()[3:])
@@ -129,23 +133,23 @@ def test_the_events_are_those_of_the_whole_repository_whichever_door_started_the
     with jobs.home.bench() as bench, serve(jobs.home) as agents:
         by_agent = agents.call("start_indexing_background", repo_path=path).ok()["job_id"]
         assert all(jobs.run(request).success for request in jobs.tick())
-        # The second one finds nothing changed, and tells the same.
+        # The second one finds nothing changed, and reports the same.
         by_program = QueuedJobs(bench).start(JobRequest(path)).job_id
         assert all(jobs.run(request).success for request in jobs.tick())
         one, other = (event_log.after(bench.ledger, job_id) for job_id in (by_agent, by_program))
-        [repository] = bench.repositories.all()
-        source = bench.repositories.source(repository)
+        [repository] = repositories_of(bench).all()
+        source = repositories_of(bench).source(repository)
         assert isinstance(source, RepositorySource)
-        drafts = ingest_events(source, bench.chunker("repositories"), repo_url=path)
+        drafts = ingest_events(source, REPOSITORIES.chunker(bench, "repositories"), repo_url=path)
         context = Context(job_id=by_agent, repo_url=path, git_ref=None)
-        assert told(one) == told(other) == told(stream(drafts, context))
+        assert comparable(one) == comparable(other) == comparable(stream(drafts, context))
     assert (one[0]["event_type"], one[-1]["event_type"]) == ("ingest.started.v1", "ingest.completed.v1")
     counts = {name: one[-1]["payload"][name] for name in ("files_detected", "files_skipped")}
     assert counts == {"files_detected": 6, "files_skipped": 2}
     assert one[-1]["payload"]["language_breakdown"] == {"Go": 1, "Python": 2, "Text": 1}
 
 
-def test_a_job_that_fails_has_told_what_it_saw(jobs: Jobs, repo: TestRepo) -> None:
+def test_a_failed_job_has_the_events_of_what_it_read(jobs: Jobs, repo: TestRepo) -> None:
     job_id = jobs.start(repo.path)
     [request] = jobs.tick()
     definition = build_defs(jobs.home.overrides).resolve_job_def("index_repository")
@@ -157,7 +161,7 @@ def test_a_job_that_fails_has_told_what_it_saw(jobs: Jobs, repo: TestRepo) -> No
     )  # fmt: skip
     assert done.success
     with jobs.home.bench() as bench:
-        settle(bench.ledger, job_id, "failed", "The rest was not to be.")
+        end(bench.ledger, job_id, "failed", "The rest failed.")
         last = event_log.after(bench.ledger, job_id)[-1]
     assert last["status"] == "failed"
     seen = {name: last["payload"][name] for name in ("files_detected", "files_processed", "files_skipped")}
@@ -179,15 +183,13 @@ def test_a_cancelled_job_stops_and_says_so(jobs: Jobs, repo: TestRepo) -> None:
         )
         mark_running(bench.ledger, late, run.run_id)
         cancel(bench.ledger, late)
-    # The run that has the job is gone before it began: it is found, and settled as it was asked for.
+    # The job's run is gone before it began: the job is found, and ends as cancelled.
     jobs.instance.report_run_failed(run)
     assert jobs.tick() == []
     assert jobs.status(late)["status"] == "cancelled"
 
 
-def test_a_job_indexes_the_ref_that_it_says_and_keeps_it_when_it_was_there(
-    jobs: Jobs, repo: TestRepo
-) -> None:
+def test_a_job_indexes_its_ref_which_is_kept_if_it_exists(jobs: Jobs, repo: TestRepo) -> None:
     repo.commit({"one.py": PYTHON}, "one")
     repo.commit({"two.go": GO}, "two")
 
@@ -199,7 +201,7 @@ def test_a_job_indexes_the_ref_that_it_says_and_keeps_it_when_it_was_there(
 
     def kept() -> list[str | None]:
         with jobs.home.bench() as bench:
-            return [repository.ref for repository in bench.repositories.all()]
+            return [repository.ref for repository in repositories_of(bench).all()]
 
     first = jobs.start(repo.path, git_ref="one")
     [request] = jobs.tick()
@@ -222,7 +224,7 @@ def test_a_job_indexes_the_ref_that_it_says_and_keeps_it_when_it_was_there(
 
 @pytest.fixture
 def hanging(tmp_path: Path, home: Home) -> Iterator[tuple[GitServer, Home]]:
-    """A server that answers nothing for a minute, and a home that may fetch from it, and from a folder."""
+    """A server that does not answer for a minute, and a home that may fetch from it, and from a folder."""
     asleep = threading.Event()
 
     def sleep(_environ: object, _start: object) -> list[bytes]:
@@ -248,7 +250,9 @@ def test_a_job_is_cancelled_while_its_remote_hangs_and_keeps_no_other_waiting(
     with home.instance() as instance:
         both = Jobs(home, instance)
         with home.bench() as bench:
-            stuck = start(bench.ledger, Repository("http:127.0.0.1/x", server.url(), "x")).job_id
+            stuck = start(
+                bench.ledger, JobTarget("repositories", "http:127.0.0.1/x", server.url(), "x")
+            ).job_id
         fine = both.start(repo.path)
         there = {request.run_key: request for request in both.tick()}
         fetching = threading.Thread(target=both.run, args=(there[stuck],))
@@ -261,10 +265,10 @@ def test_a_job_is_cancelled_while_its_remote_hangs_and_keeps_no_other_waiting(
             cancel(bench.ledger, stuck)
         asked = time.monotonic()
         fetching.join(30)
-        assert time.monotonic() - asked < 5  # which is promised
+        assert time.monotonic() - asked < 5  # the promise
         assert both.status(stuck)["status"] == "cancelled"
         with home.bench() as bench:
-            assert [kept.location for kept in bench.repositories.all()] == [str(repo.path)]
+            assert [kept.location for kept in repositories_of(bench).all()] == [str(repo.path)]
 
 
 def test_a_run_waits_for_another_until_it_is_cancelled(jobs: Jobs, repo: TestRepo) -> None:
@@ -320,3 +324,22 @@ def test_a_job_whose_time_is_up_fails_though_the_server_that_could_end_its_run_i
         assert jobs.tick() == []
         status = jobs.status(job_id)
         assert (status["status"], status["error_type"]) == ("failed", "JobTimeoutError")
+
+
+def test_a_job_reads_the_repository_once(jobs: Jobs, repo: TestRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its events are told from what the stages recorded."""
+    reads: list[str] = []
+    read = RepositorySource.read
+
+    def counted(source: RepositorySource) -> Any:
+        reads.append(source.prefix)
+        return read(source)
+
+    monkeypatch.setattr(RepositorySource, "read", counted)
+    job_id = jobs.start(repo.path)
+    [request] = jobs.tick()
+    assert jobs.run(request).success
+    assert len(reads) == 1
+    with jobs.home.bench() as bench:
+        [skipped] = [e for e in event_log.after(bench.ledger, job_id) if "file_skipped" in e["event_type"]]
+    assert skipped["payload"]["reason"]

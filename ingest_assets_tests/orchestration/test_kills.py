@@ -1,4 +1,4 @@
-"""Whatever is killed in the middle of a job: when it is started again, every job ends settled and true."""
+"""Whatever is killed in the middle of a job: once it is started again, every job ends, and correctly."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from ingest_assets_tests.built import ROOT, Home
 from ingest_assets_tests.embedding.endpoint_server import DIMENSION, Endpoint, Reply, good_answer, serving
-from ingest_assets_tests.fixtures_built import IngestHere
 from ingest_assets_tests.sources.repositories.repos import Files, TestRepo
-from ingest_assets_tests.standing import Standing, standing
+from ingest_assets_tests.support.built_index import ROOT, Home
+from ingest_assets_tests.support.fixtures import IngestHere
+from ingest_assets_tests.support.processes import RunningProduct, running_product
 
 FILES = 12
-# Most of the time goes by in waiting for the daemon, which looks at its queue every five seconds.
+# Most of the time is spent waiting for the daemon, which by default looks at its queue every five seconds.
 OFTEN = """
 run_coordinator:
   module: dagster
@@ -65,7 +65,7 @@ def gate() -> Iterator[Gate]:
 
 
 @pytest.fixture
-def stand(tmp_path: Path, gate: Gate) -> Iterator[Standing]:
+def product(tmp_path: Path, gate: Gate) -> Iterator[RunningProduct]:
     home = Home(tmp_path / "home").with_settings(
         crm_db_path=None,
         ingest_repository_protocols="file",
@@ -73,59 +73,59 @@ def stand(tmp_path: Path, gate: Gate) -> Iterator[Standing]:
         spark_control_url=gate.endpoint.url,
         ingest_dense_dimension=DIMENSION,
         ingest_http_search_workers=0,
-        crm_sensor_interval_s=86_400,  # after its first look the sensor of heads leaves what changes to jobs
+        crm_sensor_interval_s=86_400,  # so that after its first look the sensor leaves changes to jobs
     )
     home.dagster.mkdir(parents=True)
     (home.dagster / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text("utf-8") + OFTEN, "utf-8")
-    with standing(home) as stand:
-        yield stand
+    with running_product(home) as product:
+        yield product
 
 
-def test_whatever_is_killed_every_job_ends_settled_and_true(
-    stand: Standing, gate: Gate, tmp_path: Path, ingest_here: IngestHere
+def test_whatever_is_killed_every_job_ends_with_a_correct_status(
+    product: RunningProduct, gate: Gate, tmp_path: Path, ingest_here: IngestHere
 ) -> None:
     crank, wheel = TestRepo(tmp_path / "code" / "crank"), TestRepo(tmp_path / "code" / "wheel")
     crank.commit(functions("crank", FILES))
     wheel.commit(functions("wheel", FILES))
 
     def wait_for_the_middle_of(job_id: str) -> None:
-        stand.wait(lambda: gate.holds and stand.job(job_id)["status"] == "running")
+        product.wait(lambda: gate.holds and product.job(job_id)["status"] == "running")
 
-    stand.start()
-    stand.wait(lambda: "no repository is kept in step" in stand.said())  # the sensor of heads has looked
+    product.start()
+    product.wait(lambda: "no repository is kept in step" in product.said())  # the sensor has looked
     gate.close()
-    first = stand.start_job(crank.path)
+    first = product.start_job(crank.path)
     wait_for_the_middle_of(first)
-    second = stand.start_job(wheel.path)
-    stand.wait(lambda: stand.job(second)["progress_message"].startswith("Waiting for another run"))
+    second = product.start_job(wheel.path)
+    product.wait(lambda: product.job(second)["progress_message"].startswith("Waiting for another run"))
 
-    # The run's process alone. The other one, which has fetched meanwhile, goes on with what it left behind.
+    # Only the run's process. The other run, which has fetched meanwhile, then continues.
     gate.close()
-    stand.kill(stand.worker(first))
-    assert "process that worked on the job is gone" in stand.wait_for(first)["error_message"]
+    product.kill(product.worker(first))
+    assert "process that worked on the job is gone" in product.wait_for(first)["error_message"]
 
-    # The daemon and the web server: the run knows of neither, and ends well.
+    # The daemon and the web server: the run depends on neither, and completes.
     wait_for_the_middle_of(second)
-    stand.kill(stand.daemon, stand.server)
-    stand.start()
-    assert stand.job(second)["status"] == "running"
+    product.kill(product.daemon, product.server)
+    product.start()
+    assert product.job(second)["status"] == "running"
     gate.open()
-    done = stand.wait_for(second)
+    done = product.wait_for(second)
     assert (done["status"], done["files_indexed"]) == ("completed", FILES)
 
     # All at once, as when the power fails.
     crank.commit(functions("crank", FILES + 1))
     gate.close()
-    third = stand.start_job(crank.path)
+    third = product.start_job(crank.path)
     wait_for_the_middle_of(third)
-    stand.kill(*stand.processes())
+    product.kill(*product.processes())
     gate.open()
-    stand.start()
-    assert "process that worked on the job is gone" in stand.wait_for(third)["error_message"]
+    product.start()
+    assert "process that worked on the job is gone" in product.wait_for(third)["error_message"]
 
-    again = stand.wait_for(stand.start_job(crank.path))
+    again = product.wait_for(product.start_job(crank.path))
     assert (again["status"], again["files_indexed"]) == ("completed", FILES + 1)
     points = again["chunks_created"] + done["chunks_created"]
-    assert stand.ask("GET", "/status")["sources"]["repositories"]["points"] == points >= 2 * FILES + 1
-    assert ingest_here(stand.home, "audit").status == 0
-    stand.wait(stand.runs_ended)
+    assert product.ask("GET", "/status")["sources"]["repositories"]["points"] == points >= 2 * FILES + 1
+    assert ingest_here(product.home, "audit").status == 0
+    product.wait(product.runs_ended)

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
+import pytest
 
-from ingest_assets.automation.repositories import heads_sensor
-from ingest_assets.cli.runs import RunReport
 from ingest_assets.definitions import build_defs
-from ingest_assets.resources import Ingest
-from ingest_assets.search import Searcher
+from ingest_assets.interfaces.cli.runs import RunReport
+from ingest_assets.orchestration import sensors
+from ingest_assets.orchestration.orphaned_runs import process_tags
+from ingest_assets.orchestration.resources import Ingest
+from ingest_assets.orchestration.schedules import refresh_schedule
+from ingest_assets.orchestration.sensors import change_sensor
+from ingest_assets.queries.search import Searcher
+from ingest_assets.sources.repositories.definition import SOURCE as REPOSITORIES
+from ingest_assets.sources.repositories.kept import repositories_of
 from ingest_assets.stages.audit import audit
-from ingest_assets_tests.built import Home
 from ingest_assets_tests.orchestration.jobs import QUIET
+from ingest_assets_tests.orchestration.runs import add_run, ticked
 from ingest_assets_tests.orchestration.shop import GO, PYTHON, refresh
 from ingest_assets_tests.sources.repositories.repos import TestRepo
+from ingest_assets_tests.support.built_index import Home
 
 
 def add(home: Home, repo: TestRepo) -> str:
     with home.bench() as bench:
-        return bench.repositories.add(str(repo.path)).id
+        return repositories_of(bench).add(str(repo.path)).id
 
 
 def moved(report: RunReport, stage: str) -> tuple[int, int, int]:
@@ -64,15 +73,15 @@ def test_a_push_moves_what_it_changed_and_a_rename_embeds_nothing(home: Home, re
     assert not hits(home, "discount", language="Python")
 
     with home.bench() as bench:
-        bench.repositories.remove(repository)
+        repositories_of(bench).remove(repository)
     assert moved(refresh(home), "files") == (0, 0, 1)
     assert hits(home, "frobnicate") == []
     with home.bench() as bench, home.instance() as instance:
-        assert bench.repositories.all() == []
+        assert repositories_of(bench).all() == []
         assert instance.get_dynamic_partitions("repositories") == []
 
 
-def test_the_sensor_asks_for_a_run_when_the_head_moved(home: Home, repo: TestRepo) -> None:
+def test_the_sensor_requests_a_run_when_the_head_moved(home: Home, repo: TestRepo) -> None:
     def look() -> dg.SensorResult:
         with (
             home.instance() as instance,
@@ -80,7 +89,7 @@ def test_the_sensor_asks_for_a_run_when_the_head_moved(home: Home, repo: TestRep
                 instance=instance, resources={"ingest": Ingest(overrides=home.overrides)}
             ) as context,
         ):
-            said = heads_sensor(home.load())(context)
+            said = change_sensor(REPOSITORIES, home.load())(context)
         assert isinstance(said, dg.SensorResult)
         return said
 
@@ -91,7 +100,7 @@ def test_the_sensor_asks_for_a_run_when_the_head_moved(home: Home, repo: TestRep
     repo.commit({"crank.go": GO, "more.py": PYTHON})
     [first], [again] = look().run_requests or [], look().run_requests or []
     assert first.partition_key == repository
-    assert first.run_key == again.run_key, "a run failed, and it would be asked for for ever"
+    assert first.run_key == again.run_key, "a run that fails would be requested forever"
     refresh(home)
     assert f"{repository} has not changed" in str(look().skip_reason)
     repo.commit({"crank.go": GO})
@@ -102,7 +111,7 @@ def test_the_sensor_asks_for_a_run_when_the_head_moved(home: Home, repo: TestRep
     assert not said.run_requests
     assert repository in str(said.skip_reason)
     with home.bench() as bench:
-        bench.repositories.remove(repository)
+        repositories_of(bench).remove(repository)
     [leaving] = look().run_requests or []
     assert leaving.partition_key == repository
     definition = build_defs(home.overrides).resolve_job_def("index_repository")
@@ -110,3 +119,80 @@ def test_the_sensor_asks_for_a_run_when_the_head_moved(home: Home, repo: TestRep
         done = definition.execute_in_process(instance=instance, run_config=QUIET, partition_key=repository)
     assert done.success
     assert "no repository is kept in step" in str(look().skip_reason)
+
+
+def _tick(home: Home, cursor: str | None = None) -> dg.SensorResult:
+    with (
+        home.instance() as instance,
+        dg.build_sensor_context(
+            instance=instance, cursor=cursor, resources={"ingest": Ingest(overrides=home.overrides)}
+        ) as context,
+    ):
+        said = change_sensor(REPOSITORIES, home.load())(context)
+    assert isinstance(said, dg.SensorResult)
+    return said
+
+
+def test_a_tick_that_runs_out_of_time_is_continued_by_the_next(
+    home: Home, repo: TestRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slow remotes must not keep the others from their turn."""
+    others = [TestRepo(repo.path.with_name(name)) for name in ("other", "third")]
+    for other in others:
+        other.commit({"x.py": PYTHON})
+    ids = sorted(add(home, each) for each in (repo, *others))
+    monkeypatch.setattr(sensors, "TICK_BUDGET_S", 0.005)
+    looked: list[str] = []
+
+    def look(_bench: object, _source: object, part: str) -> str | None:
+        looked.append(part)
+        time.sleep(0.01)
+        return None
+
+    monkeypatch.setattr(sensors, "_changed", look)
+    cursor = None
+    for _ in range(3):
+        said = _tick(home, cursor)
+        assert not said.run_requests
+        cursor = said.cursor
+        assert cursor is None or f"the time of a tick was up before {cursor}" in str(said.skip_reason)
+    assert looked == ids
+    assert cursor == ids[0], "the first one has its turn again"
+    monkeypatch.setattr(sensors, "TICK_BUDGET_S", 40.0)
+    looked.clear()
+    assert _tick(home, ids[1]).cursor is None
+    assert looked == [ids[1], ids[2], ids[0]]
+    looked.clear()
+    _tick(home, "a repository that is gone")
+    assert looked == ids
+
+
+def test_the_schedule_requests_a_run_for_each_repository_that_has_none(home: Home, repo: TestRepo) -> None:
+    def tick(at: datetime) -> Any:
+        with dg.build_schedule_context(
+            instance=instance,
+            scheduled_execution_time=at,
+            resources={"ingest": Ingest(overrides=home.overrides)},
+        ) as context:
+            return ticked(refresh_schedule(REPOSITORIES, home.load()), context)
+
+    due = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    with home.instance() as instance:
+        assert "no repository is kept in step" in tick(due).skip_message
+        other = TestRepo(repo.path.with_name("other"))
+        other.commit({"x.py": PYTHON})
+        ids = sorted((add(home, repo), add(home, other)))
+        assert "between two refreshes" in tick(due.replace(minute=7)).skip_message
+        requests = tick(due)
+        assert [request.partition_key for request in requests] == ids
+        assert [request.run_key for request in requests] == [None, None]
+        assert sorted(instance.get_dynamic_partitions("repositories")) == ids
+        tags = {"dagster/partition": ids[0], **process_tags()}
+        run = add_run(instance, "index_repository", dg.DagsterRunStatus.STARTED, tags)
+        assert tick(due).partition_key == ids[1]
+        add_run(
+            instance, "index_repository", dg.DagsterRunStatus.STARTED, tags | {"dagster/partition": ids[1]}
+        )
+        assert tick(due).skip_message == "SKIPPED: every part is being indexed."
+        instance.report_run_failed(run)
+        assert tick(due).partition_key == ids[0]

@@ -1,26 +1,25 @@
-"""The change sensor: what it notices, how often it asks, and why it does not."""
+"""The change sensor: what it notices, how often it requests runs, and why it skips."""
 
 import dagster as dg
 import pytest
 
-from ingest_assets.automation.orphans import process_tags
-from ingest_assets.automation.sensors import change_sensor
+from ingest_assets.orchestration.orphaned_runs import process_tags
+from ingest_assets.orchestration.resources import Ingest
+from ingest_assets.orchestration.sensors import change_sensor
 from ingest_assets.reconcile import observer
-from ingest_assets.resources import Ingest
 from ingest_assets.settings import load_settings
-from ingest_assets_tests.built import Home
-from ingest_assets_tests.orchestration.runs import add_run
+from ingest_assets.sources.crm.definition import SOURCE as CRM
+from ingest_assets_tests.orchestration.runs import add_run, looked
+from ingest_assets_tests.support.built_index import Home
 
 
 def look(home: Home, instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
     """One evaluation, as the daemon does it."""
-    sensor = change_sensor("crm", load_settings(crm_sensor_interval_s=5))
+    sensor = change_sensor(CRM, load_settings(crm_sensor_interval_s=5))
     with dg.build_sensor_context(
         instance=instance, resources={"ingest": Ingest(overrides=home.overrides)}
     ) as context:
-        said = sensor(context)
-    assert isinstance(said, dg.RunRequest | dg.SkipReason)
-    return said
+        return looked(sensor, context)
 
 
 def reason(said: dg.RunRequest | dg.SkipReason) -> str:
@@ -36,14 +35,14 @@ def key(said: dg.RunRequest | dg.SkipReason) -> str:
     return said.run_key
 
 
-def test_it_asks_once_a_change_and_again_for_the_next(built: Home) -> None:
+def test_it_requests_one_run_per_change(built: Home) -> None:
     with built.instance() as instance:
         assert built.refresh().success  # the CRM is a copy, so it looks new
         assert reason(look(built, instance)) == "SKIPPED: crm has not changed since the last refresh."
         assert key(look(built.with_settings(crm_max_document_chars=1_000), instance))
         built.edit(1, changes=2)
         first = key(look(built, instance))
-        assert key(look(built, instance)) == first, "a run failed, and it would be asked for for ever"
+        assert key(look(built, instance)) == first, "a run that fails would be requested forever"
         built.edit(2, changes=2)
         second = key(look(built, instance))
         assert second != first
@@ -53,7 +52,7 @@ def test_it_asks_once_a_change_and_again_for_the_next(built: Home) -> None:
         assert key(look(built, instance)) not in {first, second}
 
 
-def test_it_asks_for_a_crm_that_was_never_indexed(empty: Home) -> None:
+def test_it_requests_a_run_for_a_crm_that_was_never_indexed(empty: Home) -> None:
     with empty.instance() as instance:
         assert key(look(empty, instance))
 
@@ -80,37 +79,37 @@ def test_what_is_committed_during_a_run_is_noticed_afterwards(built: Home, asset
         assert "has not changed" in reason(look(built, instance))
 
 
-def test_a_crm_that_is_not_configured_is_the_reason(empty: Home) -> None:
+def test_it_skips_while_no_crm_is_configured(empty: Home) -> None:
     home = empty.with_settings(crm_db_path=None)
     with home.instance() as instance:
         assert reason(look(home, instance)) == "SKIPPED: CRM_DB_PATH is not set."
 
 
-def test_a_setting_that_became_wrong_is_the_reason(built: Home) -> None:
+def test_it_skips_when_a_setting_became_wrong(built: Home) -> None:
     with built.instance() as instance:
         wrong = built.with_settings(ingest_chunk_unit="words")
         assert "INGEST_CHUNK_UNIT='words'" in reason(look(wrong, instance))
 
 
-def test_a_crm_that_is_gone_is_not_taken_for_an_unchanged_one(built: Home) -> None:
+def test_a_crm_that_is_gone_is_not_mistaken_for_an_unchanged_one(built: Home) -> None:
     built.crm.unlink()
     with built.instance() as instance:
-        assert "crm cannot be looked at now" in reason(look(built, instance))
+        assert "crm cannot be checked now" in reason(look(built, instance))
 
 
-def test_a_mapping_that_is_gone_is_the_reason(built: Home) -> None:
+def test_it_skips_when_the_mapping_is_gone(built: Home) -> None:
     with built.instance() as instance:
         home = built.with_settings(crm_mapping_path=str(built.path / "gone.toml"))
         assert "gone.toml" in reason(look(home, instance))
 
 
-def test_a_ledger_that_does_not_answer_is_the_reason(built: Home) -> None:
+def test_it_skips_when_the_ledger_does_not_answer(built: Home) -> None:
     home = built.with_settings(ingest_ledger_url=f"sqlite:///{built.crm.parent}")
     with built.instance() as instance:
         assert "The ledger" in reason(look(home, instance))
 
 
-def test_a_file_that_is_no_crm_is_asked_for_once_so_that_the_run_says_so(built: Home) -> None:
+def test_it_requests_one_run_for_a_file_that_is_not_a_crm(built: Home) -> None:
     built.crm.write_bytes(b"no database, but as long as one " * 100)
     with built.instance() as instance:
         first = key(look(built, instance))
@@ -119,7 +118,7 @@ def test_a_file_that_is_no_crm_is_asked_for_once_so_that_the_run_says_so(built: 
         assert key(look(built, instance)) == first
 
 
-def test_a_run_at_work_is_the_reason(built: Home) -> None:
+def test_it_skips_while_a_run_is_at_work(built: Home) -> None:
     built.edit(1, changes=1)
     with built.instance() as instance:
         run = add_run(instance, "build_search_index", dg.DagsterRunStatus.STARTED, process_tags())

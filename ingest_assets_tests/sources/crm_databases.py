@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from ingest_assets.model import Document
-from ingest_assets.sources.crm.mapping import Mapping, load_mapping
+from ingest_assets.sources.crm.mapping import CrmMapping, load_mapping
 from ingest_assets.sources.crm.reader import CrmSource
 from ingest_assets.sources.crm.sample import SCHEMA
 
@@ -45,7 +45,7 @@ def make_notes(path: Path, *, wal: bool = False) -> Path:
     return make(path, script, wal=wal)
 
 
-def mapping_of(folder: Path, text: str = NOTES_MAPPING) -> Mapping:
+def mapping_of(folder: Path, text: str = NOTES_MAPPING) -> CrmMapping:
     file = folder / "mapping.toml"
     file.write_text(text, "utf-8")
     return load_mapping(file)
@@ -64,9 +64,9 @@ def documents(source: CrmSource) -> dict[str, Document]:
 
 
 class Writer:
-    """Another process with a connection to a database, that runs one SQL script after the other.
+    """Another process with a connection to a database, which runs one SQL script after another.
 
-    Its busy timeout is what it is given: with 0 it fails at once where it would have to wait.
+    With a busy timeout of 0 it fails at once where it would have to wait.
     """
 
     _CODE = """
@@ -98,7 +98,7 @@ for line in sys.stdin:
         return self._process.stdout.readline().strip()
 
     def kill(self) -> None:
-        """As a crash: nothing is closed or tidied up."""
+        """Like a crash: nothing is closed or cleaned up."""
         self._process.kill()
         self._process.wait()
 

@@ -1,4 +1,4 @@
-"""A CRM that others write to: one consistent state, writers that are not held up, a signature that tells."""
+"""A CRM that others write to: one consistent state, unblocked writers, a signature of every commit."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def _two_tables(folder: Path, *, wal: bool) -> CrmSource:
     return CrmSource(path, mapping_of(folder, text))
 
 
-def test_a_writer_is_never_blocked_in_wal_mode_and_a_read_is_of_one_state(tmp_path: Path) -> None:
+def test_in_wal_mode_a_writer_is_never_blocked_and_a_read_sees_one_state(tmp_path: Path) -> None:
     source = _two_tables(tmp_path, wal=True)
     with Writer(source.path, timeout_s=0) as writer:
-        assert writer.run("SELECT 1 FROM notes LIMIT 1") == "done"  # so that it is in use
+        assert writer.run("SELECT 1 FROM notes LIMIT 1") == "done"  # so that the database is in use
         for commits_before in (0, 6, 12):
             titles = set()
             with source.read() as items:
@@ -58,7 +58,7 @@ def test_a_writer_is_never_blocked_in_wal_mode_and_a_read_is_of_one_state(tmp_pa
             assert titles == {str(commits_before)}
 
 
-def test_a_writer_goes_on_during_a_long_read_in_rollback_mode(tmp_path: Path) -> None:
+def test_in_rollback_mode_a_writer_continues_during_a_long_read(tmp_path: Path) -> None:
     source = _two_tables(tmp_path, wal=False)
     with Writer(source.path, timeout_s=0) as writer:
         with source.read() as items:
@@ -70,13 +70,13 @@ def test_a_writer_goes_on_during_a_long_read_in_rollback_mode(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("wal", [True, False])
-def test_reads_are_of_one_state_under_a_storm_of_commits(tmp_path: Path, wal: bool) -> None:
+def test_reads_see_one_state_under_a_storm_of_commits(tmp_path: Path, wal: bool) -> None:
     source = _two_tables(tmp_path, wal=wal)
     commits: list[float] = []
     stop = threading.Event()
 
     def write(writer: Writer) -> None:
-        while not stop.wait(0.02):  # SQLite's locks are not fair: without a pause it waits for luck
+        while not stop.wait(0.02):  # SQLite's locks are not fair: without a pause the reader may starve
             began = time.monotonic()
             assert writer.run(BUMP) == "done"
             commits.append(time.monotonic() - began)
@@ -116,13 +116,13 @@ def test_the_log_of_a_live_server_is_not_touched(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wal", [True, False])
-def test_what_a_crashed_writer_left(tmp_path: Path, wal: bool) -> None:
-    """In WAL mode a commit is in the log only; in rollback mode a half-done write is taken back."""
+def test_files_left_by_a_crashed_writer(tmp_path: Path, wal: bool) -> None:
+    """In WAL mode a commit is only in the log; in rollback mode an unfinished write is rolled back."""
     path = make(tmp_path / "crm.db", TWO_TABLES, wal=wal)
     writer = Writer(path)
     if wal:
         assert writer.run(BUMP) == "done"
-    else:  # a cache of one page has the transaction write into the main file before it commits
+    else:  # a cache of one page makes the transaction write to the main file before it commits
         assert writer.run("PRAGMA cache_size=1; BEGIN; UPDATE notes SET title = 'torn', body = ''") == "done"
         assert path.with_name("crm.db-journal").stat().st_size
     writer.kill()
@@ -158,7 +158,7 @@ def test_every_commit_changes_the_signature_and_nothing_else_does(tmp_path: Path
         assert writer.run(f"PRAGMA journal_mode={mode}; UPDATE notes SET body = 'z'") == "done"
         seen = [source.signature()]
         for number in range(40):
-            assert writer.run(f"UPDATE notes SET body = {'xy'[number % 2]!r}") == "done"  # of the same size
+            assert writer.run(f"UPDATE notes SET body = {'xy'[number % 2]!r}") == "done"  # same size
             seen.append(source.signature())
             digests(source)
             assert writer.run("SELECT * FROM notes") == "done"
@@ -169,7 +169,7 @@ def test_every_commit_changes_the_signature_and_nothing_else_does(tmp_path: Path
 
 
 def test_commits_within_one_tick_of_the_clock(tmp_path: Path) -> None:
-    """All in one process, as fast as it goes, with the signature taken in between without a pause."""
+    """All in one process, as fast as possible, with the signature taken in between without a pause."""
     for mode in ("WAL", "DELETE"):
         path = make_notes(tmp_path / f"{mode}.db")
         seen = []
@@ -178,7 +178,7 @@ def test_commits_within_one_tick_of_the_clock(tmp_path: Path) -> None:
             connection.execute("PRAGMA synchronous=OFF")
             connection.execute(
                 "PRAGMA wal_autocheckpoint=3"
-            )  # so that the log begins anew, and stays as long
+            )  # so that the log restarts, and keeps its length
             for number in range(60):
                 connection.execute("UPDATE notes SET body = ?", ("xy"[number % 2],))
                 seen.append(file_signature(path))
@@ -186,7 +186,7 @@ def test_commits_within_one_tick_of_the_clock(tmp_path: Path) -> None:
 
 
 def test_a_server_that_opens_and_closes_for_each_commit(tmp_path: Path) -> None:
-    """Neither log nor index is left, and the header of the main file need not change."""
+    """Neither log nor index remains, and the header of the main file need not change."""
     path = make_notes(tmp_path / "crm.db", wal=True)
     seen = []
     for number in range(25):
@@ -197,7 +197,7 @@ def test_a_server_that_opens_and_closes_for_each_commit(tmp_path: Path) -> None:
     assert len(set(seen)) == len(seen)
 
 
-def test_a_crm_that_is_changed_while_it_is_copied_is_tried_again_for_a_while(
+def test_copying_a_crm_that_keeps_changing_is_retried_for_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_notes(tmp_path / "crm.db", wal=True)  # not in use: it is copied as it is
@@ -212,7 +212,7 @@ def test_a_crm_that_is_changed_while_it_is_copied_is_tried_again_for_a_while(
                 connection.execute("UPDATE notes SET body = ?", (f"change {changes}",))
 
     monkeypatch.setattr(snapshot, "copy_file", change_it)
-    limit = 6  # more than there are attempts at least
+    limit = 6  # more than the minimum of attempts
     read = documents(CrmSource(path, mapping_of(tmp_path, NOTES_MAPPING)))
     assert {note.body for note in read.values()} == {"change 6"}
     limit = 1_000_000
@@ -222,7 +222,7 @@ def test_a_crm_that_is_changed_while_it_is_copied_is_tried_again_for_a_while(
     assert time.monotonic() - began < 5
 
 
-def test_a_file_put_in_place_of_another_changes_the_signature(tmp_path: Path) -> None:
+def test_replacing_the_file_changes_the_signature(tmp_path: Path) -> None:
     path = make_notes(tmp_path / "crm.db")
     before = file_signature(path)
     times = path.stat()

@@ -1,4 +1,4 @@
-"""The mapping file: templates, and errors that say where and what."""
+"""The mapping file: templates, and errors that say what is wrong and where."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_value_is_never_taken_for_a_template(value: str) -> None:
 
 @pytest.mark.parametrize("template", ["{a", "a}", "{}", "[{a}", "[[{a}] [x [y]]"])
 def test_a_broken_template_is_refused(template: str) -> None:
-    with pytest.raises(ValueError, match=r"partner|closed|inside"):
+    with pytest.raises(ValueError, match=r"unmatched|closed|inside"):
         Template.parse(template)
 
 
@@ -61,7 +61,7 @@ def test_a_broken_template_is_refused(template: str) -> None:
         (("[[documents]]", "[[documents"), "not valid TOML"),
         (('key = "id"', ""), '"notes", key key: Field required'),
         (('table = "notes"', ""), '"notes": needs either table or query'),
-        (('title = "{title}"', 'title = "{title"'), '"notes", key title: a brace without its partner'),
+        (('title = "{title}"', 'title = "{title"'), '"notes", key title: an unmatched brace'),
         (('title = "{title}"', 'titel = "{title}"'), '"notes", key titel: there is no such key'),
         (('table = "notes"', 'query = "DELETE FROM notes"'), "key query: must be one SELECT"),
         (('name = "notes"', 'name = "no/tes"'), "key name"),
@@ -83,7 +83,7 @@ def test_a_missing_file_is_explained(tmp_path: Path) -> None:
         load_mapping(tmp_path / "none.toml")
 
 
-def test_two_kinds_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_two_kinds_with_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"two .* are named 'notes'"):
         mapping_of(tmp_path, NOTES_MAPPING * 2)
 
@@ -115,7 +115,7 @@ def test_two_kinds_of_one_name_are_refused(tmp_path: Path) -> None:
         (('table = "notes"', 'query = "SELECT id, title, body FROM notes WHERE id = ?"'), "does not work"),
     ],
 )
-def test_a_mapping_that_does_not_fit_is_explained(
+def test_a_mapping_that_does_not_fit_the_crm_is_explained(
     tmp_path: Path, change: tuple[str, str], expected: str
 ) -> None:
     source = CrmSource(make_notes(tmp_path / "crm.db"), mapping_of(tmp_path, NOTES_MAPPING.replace(*change)))
@@ -132,7 +132,7 @@ def test_a_mapping_that_does_not_fit_is_explained(
         ("(1, 'x'), (2, 'x')", '"id"', True),
         ("(1, 'x'), (1, 'y')", '"id"', False),
         ("(1, 'x'), (1, 'y')", '["id", "title"]', True),
-        ("(1, 'x'), ('1', 'y')", '"id"', False),  # one id in text
+        ("(1, 'x'), ('1', 'y')", '"id"', False),  # the same id as text
         ("(1, 'x'), (x'31', 'y')", '"id"', True),
         ("(1, 'x'), (1.0, 'y')", '"id"', True),
         ("('a', 'x'), ('A', 'y')", '"id"', True),
@@ -149,7 +149,7 @@ def test_a_key_that_is_not_unique_is_refused(tmp_path: Path, rows: str, key: str
             pass
 
 
-def test_a_join_that_doubles_rows_is_refused(tmp_path: Path) -> None:
+def test_a_join_that_duplicates_rows_is_refused(tmp_path: Path) -> None:
     crm = make(
         tmp_path / "crm.db",
         "CREATE TABLE notes (id INTEGER PRIMARY KEY, title, body); CREATE TABLE tags (note, tag);"
@@ -161,7 +161,7 @@ def test_a_join_that_doubles_rows_is_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_a_null_key_is_an_error_and_not_a_lost_row(tmp_path: Path) -> None:
+def test_a_null_key_is_an_error_not_a_lost_row(tmp_path: Path) -> None:
     script = "CREATE TABLE notes (id TEXT PRIMARY KEY, title, body); INSERT INTO notes (title) VALUES ('x')"
     crm = make(tmp_path / "crm.db", script)
     source = CrmSource(crm, mapping_of(tmp_path))

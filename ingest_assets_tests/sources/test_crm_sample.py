@@ -1,4 +1,4 @@
-"""The sample CRM: the same everywhere, in the promised proportions, and with a truth that is true."""
+"""The sample CRM: the same everywhere, in the promised proportions, and with a correct ground truth."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_same_seed_gives_the_same_crm(tmp_path: Path) -> None:
     assert truths[0] == truths[1]
 
 
-def test_it_is_what_it_says(tmp_path: Path) -> None:
+def test_it_has_the_promised_proportions(tmp_path: Path) -> None:
     truth = write_sample(tmp_path / "crm.db", documents=4_000, seed=2, duplicates=0.1)
     source = CrmSource(truth.path, load_mapping())
     found = documents(source)
@@ -54,7 +54,7 @@ def test_it_is_what_it_says(tmp_path: Path) -> None:
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
-def test_the_truth(tmp_path: Path) -> None:
+def test_the_ground_truth(tmp_path: Path) -> None:
     truth = write_sample(tmp_path / "crm.db", documents=4_000, seed=3, duplicates=0.1)
     found = documents(CrmSource(truth.path, load_mapping()))
     with truth.truth_path.open(encoding="utf-8", newline="") as file:
@@ -65,7 +65,7 @@ def test_the_truth(tmp_path: Path) -> None:
     duplicates = [i for i, cluster in rows.items() if i != cluster]
     assert 0.07 < len(duplicates) / len(rows) < 0.13
     assert any(found[i].title != found[rows[i]].title for i in duplicates)
-    # Nothing that tells people apart is shared by two who are not one.
+    # No e-mail address or telephone number is shared by two different people.
     owners: dict[str, str] = {}
     for document_id, document in found.items():
         if document.identity:
@@ -76,7 +76,7 @@ def test_the_truth(tmp_path: Path) -> None:
                 assert owners.setdefault(digits, rows[document_id]) == rows[document_id]
 
 
-def test_a_file_is_not_overwritten_unasked(tmp_path: Path) -> None:
+def test_a_file_is_only_overwritten_on_request(tmp_path: Path) -> None:
     path = tmp_path / "crm.db"
     path.write_text("precious")
     with pytest.raises(ConfigurationError, match="exists"):
@@ -86,7 +86,7 @@ def test_a_file_is_not_overwritten_unasked(tmp_path: Path) -> None:
     assert len(digests(CrmSource(path, load_mapping()))) == 10
 
 
-def test_edits_touch_exactly_what_they_say(tmp_path: Path) -> None:
+def test_edits_change_exactly_the_documents_they_return(tmp_path: Path) -> None:
     path = tmp_path / "crm.db"
     write_sample(path, documents=2_000, seed=4)
     source = CrmSource(path, load_mapping())
@@ -101,6 +101,6 @@ def test_edits_touch_exactly_what_they_say(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("documents_wanted", [2, 3, 17])
-def test_small_ones(tmp_path: Path, documents_wanted: int) -> None:
+def test_small_samples(tmp_path: Path, documents_wanted: int) -> None:
     truth = write_sample(tmp_path / "crm.db", documents=documents_wanted, seed=1)
     assert len(digests(CrmSource(truth.path, load_mapping()))) == truth.documents == documents_wanted

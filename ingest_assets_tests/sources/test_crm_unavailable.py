@@ -28,7 +28,7 @@ INSERT INTO notes SELECT i, 'title', hex(zeroblob(200)) FROM n;
 """
 
 
-def _not_there(_path: Path) -> None:
+def _missing(_path: Path) -> None:
     pass
 
 
@@ -75,7 +75,7 @@ def _looping_link(path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrange", "expected"),
     [
-        (_not_there, "does not exist"),
+        (_missing, "does not exist"),
         (_folder, "is not a file"),
         (_pipe, "is not a file"),
         (_empty, r"is empty \(0 bytes\)"),
@@ -87,7 +87,7 @@ def _looping_link(path: Path) -> None:
         (_looping_link, "does not exist"),
     ],
 )
-def test_a_file_that_is_no_crm(tmp_path: Path, arrange: Callable[[Path], None], expected: str) -> None:
+def test_a_file_that_is_not_a_crm(tmp_path: Path, arrange: Callable[[Path], None], expected: str) -> None:
     path = tmp_path / "crm.db"
     arrange(path)
     source = CrmSource(path, mapping_of(tmp_path))
@@ -114,7 +114,7 @@ def test_damage_in_the_middle_is_an_error_at_that_place(tmp_path: Path) -> None:
 
 @contextmanager
 def _unprivileged() -> Iterator[None]:
-    """Run as nobody, since the administrator may read everything."""
+    """Run as the user nobody, because root may read everything."""
     if os.geteuid():
         yield
         return
@@ -138,7 +138,7 @@ def test_a_file_that_we_may_not_read(tmp_path: Path) -> None:
         assert source.signature() is None
 
 
-def test_a_lock_is_waited_for_and_no_longer(tmp_path: Path) -> None:
+def test_a_lock_is_waited_for_up_to_the_timeout(tmp_path: Path) -> None:
     path = make_notes(tmp_path / "crm.db")
     source = CrmSource(path, mapping_of(tmp_path), busy_timeout_s=0.2)
     with Writer(path) as writer:
@@ -150,7 +150,7 @@ def test_a_lock_is_waited_for_and_no_longer(tmp_path: Path) -> None:
 
 
 def test_an_exclusive_writer_in_wal_mode(tmp_path: Path) -> None:
-    """It keeps the log's index in memory and admits nobody; what it has committed is in its files."""
+    """It keeps the log's index in memory and locks everyone out; what it has committed is in its files."""
     path = make_notes(tmp_path / "crm.db", wal=True)
     source = CrmSource(path, mapping_of(tmp_path), busy_timeout_s=0.2)
     with Writer(path) as writer:

@@ -1,4 +1,4 @@
-"""A bench of toys on either ledger, with a store in memory."""
+"""A toy bench on either kind of ledger, with a store in memory."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from ingest_assets.stages import read_batches
-from ingest_assets_tests.engines import local_store
-from ingest_assets_tests.toy import ToyBench
+from ingest_assets_tests.support.engines import local_store
+from ingest_assets_tests.support.small_parts import ToyBench
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _batches_are_short() -> Iterator[None]:
-    """A few records are several batches, some of which are known and some of which are not."""
+    """A few records make several batches, some of them known and some not."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(read_batches, "MASK", 1)
         yield

@@ -1,4 +1,4 @@
-"""Damage that is done to a collection behind our back: each kind is found, and mended without embedding."""
+"""Damage done to a collection behind our back: each kind is found, and repaired without embedding."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ingest_assets.collection.base import Points, Store
 from ingest_assets.collection.embedded import EmbeddedStore
 from ingest_assets.collection.server import ServerStore
 from ingest_assets.model import NotPublishedError
+from ingest_assets.queries.status import source_status, status
 from ingest_assets.stages.audit import Audit, accept_observed, audit
 from ingest_assets.stages.collection import IncompleteError
-from ingest_assets.status import source_status, status
 from ingest_assets_tests.collection.points import dense, ids_of, sparse_of
-from ingest_assets_tests.comparing import assert_same_contents
-from ingest_assets_tests.engines import STORES, new_store
-from ingest_assets_tests.toy import COLLECTION, DIMENSION, ToyBench, contents, document
+from ingest_assets_tests.support.comparing import assert_same_contents
+from ingest_assets_tests.support.engines import STORES, client_of, new_store
+from ingest_assets_tests.support.small_parts import COLLECTION, DIMENSION, ToyBench, contents, document
 
 
 @pytest.fixture(params=STORES)
@@ -79,12 +79,12 @@ def _take_sparse(store: Store) -> None:
         from qdrant_client import models
 
         point = models.PointStruct(id=key, vector={"dense": vector}, payload=payload)
-        store._client.upsert(f"{COLLECTION}__1", [point], wait=True)
+        client_of(store).upsert(f"{COLLECTION}__1", [point], wait=True)
         return
     import qdrant_edge as edge
 
     with store.writer(COLLECTION, 1) as writer:
-        shard = writer._open()  # type: ignore[attr-defined]
+        shard = writer._open()  # type: ignore[attr-defined]  # the interface writes both vectors or neither
         shard.update(edge.UpdateOperation.upsert_points([edge.Point(key, {"dense": vector}, payload)]))
         writer.commit()
 
@@ -108,7 +108,7 @@ def test_what_was_built_agrees(bench: ToyBench) -> None:
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_damage_is_found_and_mended(bench: ToyBench, kind: str) -> None:
+def test_damage_is_found_and_repaired(bench: ToyBench, kind: str) -> None:
     before, calls = contents(bench.store), bench.model.calls
     inflict, expected = DAMAGE[kind]
     inflict(bench.store)
@@ -135,7 +135,7 @@ def test_all_damage_at_once(bench: ToyBench) -> None:
     assert bench.model.calls == calls
 
 
-def test_a_repair_of_what_is_sound_writes_nothing(bench: ToyBench) -> None:
+def test_repairing_a_sound_index_writes_nothing(bench: ToyBench) -> None:
     accept_observed(bench.collection("crm"), bench.ledger, 5)
     assert bench.do("collection").moved == 0
 
@@ -166,7 +166,7 @@ def test_a_store_that_was_lost_is_built_again(bench: ToyBench, tmp_path: Path) -
         shutil.rmtree(tmp_path / "collections")
     else:
         assert isinstance(bench.store, ServerStore)
-        bench.store._client.delete_collection(f"{COLLECTION}__1")
+        client_of(bench.store).delete_collection(f"{COLLECTION}__1")
     with pytest.raises(NotPublishedError):
         contents(bench.store)
     assert _audit(bench) == Audit(10, 0, 10, 0, 0, 0)
@@ -176,7 +176,7 @@ def test_a_store_that_was_lost_is_built_again(bench: ToyBench, tmp_path: Path) -
     assert _audit(bench).agrees
 
 
-def test_a_ledger_that_was_lost_is_built_beside(bench: ToyBench, tmp_path: Path) -> None:
+def test_a_lost_ledger_leads_to_a_new_generation(bench: ToyBench, tmp_path: Path) -> None:
     before = contents(bench.store)
     with ToyBench(tmp_path / "new", source=bench.toy, store=bench.store) as new:
         new.refresh()
@@ -186,8 +186,8 @@ def test_a_ledger_that_was_lost_is_built_beside(bench: ToyBench, tmp_path: Path)
         assert _audit(new).agrees
 
 
-def test_a_name_that_was_switched_back_is_brought_up_to_date(bench: ToyBench) -> None:
-    """Somebody rolls back by hand: the generation that is live then is the one that is kept in step."""
+def test_a_generation_rolled_back_to_by_hand_is_brought_up_to_date(bench: ToyBench) -> None:
+    """The generation that is live after the rollback is the one that is kept in step."""
     bench.refresh(rebuild=True)
     bench.toy.put(document("notes/0", "Edited since."))
     bench.refresh()
@@ -196,11 +196,11 @@ def test_a_name_that_was_switched_back_is_brought_up_to_date(bench: ToyBench) ->
     bench.refresh()
     assert bench.store.live(COLLECTION) == 1
     assert_same_contents(contents(bench.store), wanted)
-    assert source_status(bench.ledger, "crm").generation == 1
+    assert source_status(bench, "crm").generation == 1
     assert _audit(bench).agrees
 
 
-def test_rebuilds_keep_one_generation_to_go_back_to(bench: ToyBench) -> None:
+def test_rebuilds_keep_one_generation_to_roll_back_to(bench: ToyBench) -> None:
     for _ in range(3):
         bench.refresh(rebuild=True)
     assert bench.store.generations(COLLECTION) == [3, 4]
@@ -208,7 +208,7 @@ def test_rebuilds_keep_one_generation_to_go_back_to(bench: ToyBench) -> None:
 
 
 def test_status(bench: ToyBench) -> None:
-    (crm,) = status(bench.ledger)["sources"].values()
+    (crm,) = status(bench)["sources"].values()
     assert set(crm) == {
         "documents", "chunks", "points", "parked", "generation", "fingerprint", "last_success",
     }  # fmt: skip
@@ -243,7 +243,7 @@ def test_a_collection_alone_does_not_publish_chunks_of_other_settings(
         assert _audit(other).agrees
 
 
-def test_what_is_recorded_of_one_store_is_not_believed_of_another(bench: ToyBench, tmp_path: Path) -> None:
+def test_records_about_one_store_are_not_trusted_for_another(bench: ToyBench, tmp_path: Path) -> None:
     """One ledger, two stores in turn, as when QDRANT_URL is set and unset again."""
     with ToyBench(tmp_path, source=bench.toy, store=EmbeddedStore(tmp_path / "elsewhere")) as second:
         second.refresh()

@@ -1,4 +1,4 @@
-"""Who is who in the ledger: any order of arrival gives the same clusters, ids stay, decisions hold."""
+"""Entity resolution in the ledger: any order of arrival gives the same clusters, ids stay, decisions hold."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from ingest_assets.directory import find, living_id, view, why
 from ingest_assets.entities import blocking
 from ingest_assets.entities.decisions import Decisions, load_decisions
 from ingest_assets.ledger import tables
 from ingest_assets.model import ConfigurationError, Document, Identity
-from ingest_assets.reconcile import Run, _record_content
-from ingest_assets.search import Searcher
-from ingest_assets.stages import resolution
-from ingest_assets.stages.entity_facts import without_effect, without_member
-from ingest_assets_tests.toy import ToyBench, document
+from ingest_assets.queries.directory import find, living_id, view, why
+from ingest_assets.queries.search import Searcher
+from ingest_assets.reconcile import Run, reconcile
+from ingest_assets.stages.resolution import resolver
+from ingest_assets.stages.resolution.facts import without_effect, without_member
+from ingest_assets_tests.support.crashes import Crash, Fuse, FusedStage
+from ingest_assets_tests.support.small_parts import ToyBench, document
 
 
 def _record(number: int, name: str, *emails: str, kind: str = "person", place: str = "") -> Document:
@@ -82,10 +83,10 @@ def _crowd(rng: random.Random, count: int) -> list[Document]:
 def test_any_order_of_arrival_gives_the_clusters_of_all_at_once(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # So few that blocks are cut, and come below the bound again when records go.
+    # Bounds so low that blocks are cut, and fall below them again when records are removed.
     monkeypatch.setattr(blocking, "MAX_BLOCK", 6)
     monkeypatch.setattr(blocking, "MAX_SHARED", 4)
-    monkeypatch.setattr(resolution, "BOUNDS", (4, 6))
+    monkeypatch.setattr(resolver, "BOUNDS", (4, 6))
     rng = random.Random(seed)
     records = _crowd(rng, 60)
     gone = rng.sample(records, 12)
@@ -94,7 +95,7 @@ def test_any_order_of_arrival_gives_the_clusters_of_all_at_once(
         cuts = sorted(rng.sample(range(1, 60), 4))
         for start, stop in pairwise([0, *cuts, 60]):
             steps.toy.put(*arriving[start:stop])
-            # An edit that is taken back later.
+            # An edit that is undone later.
             steps.toy.put(replace(arriving[start], identity=Identity("person", "Somebody Else")))
             resolve(steps)
             steps.toy.put(arriving[start])
@@ -128,7 +129,7 @@ def test_an_id_stays_through_an_edit_and_a_merge_leads_to_the_older_one(tmp_path
         for asked in (first["people/1"], first["people/3"]):
             hits = Searcher(bench, "crm").search("about", where={"entity_ids": [asked]}).hits
             assert {hit.document_id for hit in hits} == {"people/1", "people/3"}
-        # Apart again: the older id stays with the oldest record, the other gets one that nobody had.
+        # Apart again: the older id stays with the oldest record, the other record gets a new one.
         bench.toy.put(_record(3, "A. Lovelace", "al@home.net"))
         bench.refresh()
         again = entities(bench)
@@ -153,7 +154,7 @@ def test_a_deleted_record_leaves_and_the_last_one_ends_its_entity(tmp_path: Path
             view(bench.ledger, "crm", first["people/2"], Decisions())
 
 
-def test_decisions_win_and_survive_retraining(tmp_path: Path) -> None:
+def test_decisions_win_and_survive_a_rebuild_until_they_are_withdrawn(tmp_path: Path) -> None:
     with ToyBench(tmp_path) as bench:
         bench.toy.put(ADA, ADAM, ADA_TOO)
         decide(bench, "people/1,people/3,different,Ada,my namesake", "people/1,people/2,same,Ada,")
@@ -170,7 +171,7 @@ def test_decisions_win_and_survive_retraining(tmp_path: Path) -> None:
         assert clusters(bench) == {frozenset({"people/1", "people/3"}), frozenset({"people/2"})}
 
 
-def test_decisions_that_cannot_hold_are_told(tmp_path: Path) -> None:
+def test_decisions_that_cannot_hold_are_reported(tmp_path: Path) -> None:
     with ToyBench(tmp_path) as bench:
         bench.toy.put(ADA, ADAM, ADA_TOO, _record(4, "Engine Ltd", kind="organisation"))
         decide(
@@ -182,8 +183,8 @@ def test_decisions_that_cannot_hold_are_told(tmp_path: Path) -> None:
         )
         resolve(bench)
         with bench.ledger.reading() as connection:
-            told = without_effect(connection, "crm", bench.decisions())
-        assert [(one.left, one.right, one.reason.split()[0]) for one in told] == [
+            found = without_effect(connection, "crm", bench.decisions())
+        assert [(one.left, one.right, one.reason.split()[0]) for one in found] == [
             ("people/1", "people/4", "one"),
             ("people/2", "people/99", "there"),
             ("people/1", "people/3", "other"),
@@ -191,7 +192,7 @@ def test_decisions_that_cannot_hold_are_told(tmp_path: Path) -> None:
         ]
 
 
-def test_an_entity_without_records_ends_also_when_all_is_resolved_anew(tmp_path: Path) -> None:
+def test_an_entity_without_records_ends_also_in_a_rebuild(tmp_path: Path) -> None:
     with ToyBench(tmp_path) as bench:
         bench.toy.put(ADA, ADAM)
         resolve(bench)
@@ -205,9 +206,11 @@ def test_an_entity_without_records_ends_also_when_all_is_resolved_anew(tmp_path:
             assert without_member(connection, "crm") == 0
 
 
-def test_a_record_that_becomes_of_the_other_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_that_changes_its_kind_gives_the_clusters_of_all_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(blocking, "MAX_SHARED", 4)
-    monkeypatch.setattr(resolution, "BOUNDS", (4, blocking.MAX_BLOCK))
+    monkeypatch.setattr(resolver, "BOUNDS", (4, blocking.MAX_BLOCK))
     people = [
         _record(n, f"{name} Lund", "all@acme.org") for n, name in enumerate(["Ada", "Bo", "Cy", "Di", "Ed"])
     ]
@@ -221,7 +224,7 @@ def test_a_record_that_becomes_of_the_other_kind(tmp_path: Path, monkeypatch: py
         assert clusters(steps) == clusters(once)
 
 
-def test_the_id_of_a_record_that_becomes_of_the_other_kind_leads_to_what_it_is(tmp_path: Path) -> None:
+def test_the_id_of_a_record_that_changes_its_kind_leads_to_its_new_entity(tmp_path: Path) -> None:
     with ToyBench(tmp_path) as bench:
         bench.toy.put(ADA, ADA_TOO, ADAM)
         bench.refresh()
@@ -243,7 +246,7 @@ def test_the_id_of_a_record_that_becomes_of_the_other_kind_leads_to_what_it_is(t
             assert living_id(connection, "crm", was) == living_id(connection, "crm", firm) == person
 
 
-def test_an_event_tells_which_rules_brought_its_records_together(tmp_path: Path) -> None:
+def test_an_event_says_which_rules_brought_its_records_together(tmp_path: Path) -> None:
     with ToyBench(tmp_path) as bench:
         bench.toy.put(ADA, ADAM)
         resolve(bench)
@@ -261,7 +264,7 @@ def test_an_event_names_a_rule_that_was_no_evidence_until_now(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, rebuild: bool
 ) -> None:
     monkeypatch.setattr(blocking, "MAX_SHARED", 4)
-    monkeypatch.setattr(resolution, "BOUNDS", (4, blocking.MAX_BLOCK))
+    monkeypatch.setattr(resolver, "BOUNDS", (4, blocking.MAX_BLOCK))
     names = ["Ada Lovelace", "A. Lovelace", "Bo Ek", "Cy Ray", "Di Moe"]
     with ToyBench(tmp_path) as bench:
         bench.toy.put(*(_record(n, name, "all@acme.org") for n, name in enumerate(names)))
@@ -276,7 +279,7 @@ def test_an_event_names_a_rule_that_was_no_evidence_until_now(
         assert "person/email" in merged.reason["pairs"][0][3]
 
 
-def test_links_are_mended_after_a_crash_whose_change_was_taken_back(tmp_path: Path) -> None:
+def test_links_are_repaired_after_a_crash_and_an_undone_edit(tmp_path: Path) -> None:
     note = document("notes/1", "About her.", refs=["people/3"])
     apart = _record(3, "A. Lovelace", "al@home.net")
     with ToyBench(tmp_path) as bench:
@@ -285,13 +288,15 @@ def test_links_are_mended_after_a_crash_whose_change_was_taken_back(tmp_path: Pa
         first = entities(bench)
         bench.toy.put(ADA_TOO)
         bench.do("records")
-        stage = bench.stage("crm", "entities")
-        # The run dies when the links are there, and the members not yet.
+        fuse = Fuse()
+        stage = FusedStage(bench.stage("crm", "entities"), fuse)
         with bench.ledger.session() as session:
-            steps = list(stage.steps(bench.ledger, session, Run()))
-            for step in steps[:-1]:
-                with session.begin():
-                    _record_content(session, stage, step.record(session))
+            count = len(list(stage.steps(bench.ledger, session, Run())))
+        # The run dies before its last step: the links are recorded, the members are not.
+        fuse.light(2 * (count - 1))
+        with pytest.raises(Crash):
+            reconcile(stage, bench.ledger)
+        assert entities(bench) == first
         bench.toy.put(apart)
         bench.refresh()
         assert entities(bench) == first
@@ -308,7 +313,7 @@ def test_links_are_mended_after_a_crash_whose_change_was_taken_back(tmp_path: Pa
         (None, "cannot be read: No such file"),
     ],
 )
-def test_a_wrong_file_of_decisions(tmp_path: Path, text: str | None, complaint: str) -> None:
+def test_a_wrong_decisions_file_is_refused(tmp_path: Path, text: str | None, complaint: str) -> None:
     path = tmp_path / "decisions.csv"
     if text is not None:
         path.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Vectors are a memo that sources share: one does not throw away what another has come to need."""
+"""Memoised vectors are shared by sources: one does not delete what another needs by now."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from ingest_assets.ledger import tables
 from ingest_assets.reconcile import Run
-from ingest_assets_tests.toy import ToyBench, document
+from ingest_assets_tests.support.small_parts import ToyBench, document
 
 
 def test_a_vector_that_another_source_needs_by_now_is_kept(tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ def test_a_vector_that_another_source_needs_by_now_is_kept(tmp_path: Path) -> No
         bench.do("chunks")
         stage = bench.stage("crm", "dense_vectors")
         with bench.ledger.session() as session:
-            steps = list(stage.steps(bench.ledger, session, Run()))  # has seen that nobody needs it
+            steps = list(stage.steps(bench.ledger, session, Run()))  # planned while nobody needs it
             with session.begin():
                 session.execute(tables.chunk.insert(), [chunk | {"source": "repositories"}])
             removed = 0

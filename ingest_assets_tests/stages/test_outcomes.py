@@ -1,4 +1,4 @@
-"""What becomes of every item of every stage, and what a run with nothing to do does not do."""
+"""The outcome of every item of every stage; and a run with nothing to do does nothing."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from ingest_assets.catalog import CRM
+from ingest_assets.ledger import tables
 from ingest_assets.model import ConfigurationError, Identity, Outcomes, SourceUnavailableError
+from ingest_assets.queries.status import source_status
+from ingest_assets.sources.crm.definition import SOURCE as CRM
 from ingest_assets.stages import records
-from ingest_assets.status import source_status
-from ingest_assets_tests.comparing import assert_same_contents
-from ingest_assets_tests.toy import ToyBench, contents, document, dump
+from ingest_assets_tests.support.comparing import assert_same_contents
+from ingest_assets_tests.support.small_parts import ToyBench, contents, document, dump
 
 both = pytest.mark.parametrize("ledger_url", ["sqlite", "postgres"], indirect=True)
 
@@ -118,13 +119,13 @@ def test_a_rebuild_looks_at_everything_and_changes_nothing(bench: ToyBench) -> N
     assert bench.toy.rendered == ["notes/1", "notes/2"] * 2
     assert bench.model.calls == calls
     assert contents(bench.store) == before
-    status = source_status(bench.ledger, "crm")
+    status = source_status(bench, "crm")
     assert (status.documents, status.chunks, status.points, status.generation) == (2, 3, 3, 2)
 
 
 @both
 @pytest.mark.parametrize("after", [0, 1, 5])
-def test_a_source_that_breaks_off_removes_nothing(
+def test_a_source_that_breaks_midway_removes_nothing(
     bench: ToyBench, after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(records, "BATCH", 1)
@@ -159,10 +160,11 @@ def test_a_source_that_is_empty_now_empties_the_index(bench: ToyBench) -> None:
     assert contents(bench.store) == {}
     left = {name: rows for name, rows in dump(bench.ledger).items() if rows}
     kept = {"stage", "generation", "collection"}
-    # Who was who stays on record for ever: an id that somebody noted down leads to where it went.
+    # The history of entities stays on record forever: an id that somebody noted leads to its successor.
     kept |= {"entity", "entity_event", "match_model", "match_state"}
     assert set(left) == kept
-    assert {row[2] for row in left["stage"]} == {"0" * 32}
+    content = [column.name for column in tables.stage.c].index("content")
+    assert {row[content] for row in left["stage"]} == {"0" * 32}
 
 
 def test_an_empty_source_has_an_empty_index(bench: ToyBench) -> None:
@@ -171,7 +173,7 @@ def test_an_empty_source_has_an_empty_index(bench: ToyBench) -> None:
 
 
 @both
-def test_two_records_of_one_id_are_refused(bench: ToyBench) -> None:
+def test_two_records_with_the_same_id_are_refused(bench: ToyBench) -> None:
     bench.toy.put(document("notes/1", "One."))
     bench.refresh()
     bench.toy.put(document("notes/2", "Two."))
@@ -192,7 +194,7 @@ def test_every_stage_alone_does_the_right_thing(bench: ToyBench) -> None:
     for name in ("sparse_vectors", "dense_vectors", "match_models"):
         bench.do(name)
     assert bench.do("collection").added == 2
-    assert [each.moved for each in bench.refresh().values()] == [0] * len(CRM.stages)
+    assert [each.moved for each in bench.refresh().values()] == [0] * len(CRM.stage_names)
 
 
 @both
@@ -236,10 +238,11 @@ def test_merged_entities_rewrite_points_and_embed_nothing(bench: ToyBench) -> No
 BUILD = """
 import sys
 from pathlib import Path
+from ingest_assets.ledger import tables
 from ingest_assets.model import Identity, digest_of
-from ingest_assets_tests.engines import local_store
-from ingest_assets_tests.comparing import recorded
-from ingest_assets_tests.toy import ToyBench, contents, document
+from ingest_assets_tests.support.engines import local_store
+from ingest_assets_tests.support.comparing import recorded
+from ingest_assets_tests.support.small_parts import ToyBench, contents, document
 with ToyBench(Path(sys.argv[1]), store=local_store()) as bench:
     emails = [f"{c}@acme.org" for c in "abcdefgh"]
     people = (Identity("person", "N", tuple(emails[n : n + 1 + n % 2])) for n in range(8))

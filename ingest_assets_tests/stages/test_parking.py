@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from ingest_assets.model import ConfigurationError, NotPublishedError, UnavailableError
+from ingest_assets.queries.status import source_status
 from ingest_assets.stages.collection import IncompleteError
-from ingest_assets.status import parked_items, source_status
-from ingest_assets_tests.toy import ToyBench, ToyModel, contents, document, dump
+from ingest_assets.stages.parked import parked_items
+from ingest_assets_tests.support.small_parts import ToyBench, ToyModel, contents, document, dump
 
 both = pytest.mark.parametrize("ledger_url", ["sqlite", "postgres"], indirect=True)
 
@@ -29,7 +30,7 @@ def test_an_item_that_cannot_be_rendered_is_parked_and_the_rest_goes_on(bench: T
     assert (outcomes["records"].added, outcomes["records"].parked) == (2, 1)
     (item,) = parked_items(bench.ledger, "crm")
     assert (item.stage, item.item_id, item.error) == ("records", "notes/1", "too long, by far")
-    assert source_status(bench.ledger, "crm").parked == 1
+    assert source_status(bench, "crm").parked == 1
     assert _texts(bench, "notes/1") == []
 
 
@@ -64,7 +65,7 @@ def test_it_is_tried_again_only_when_it_changed_or_on_request(bench: ToyBench) -
 
 
 @both
-def test_it_is_parked_no_more_when_it_is_again_what_it_was(bench: ToyBench) -> None:
+def test_it_is_no_longer_parked_once_it_is_changed_back(bench: ToyBench) -> None:
     bench.toy.put(document("notes/1", "Good."))
     bench.refresh()
     bench.toy.put(document("notes/1", "Bad."))
@@ -77,7 +78,7 @@ def test_it_is_parked_no_more_when_it_is_again_what_it_was(bench: ToyBench) -> N
 
 
 @both
-def test_what_vanishes_from_the_source_is_parked_no_more(bench: ToyBench) -> None:
+def test_what_vanishes_from_the_source_is_no_longer_parked(bench: ToyBench) -> None:
     bench.toy.put(document("notes/1", "One."), document("notes/2", "Poison."))
     bench.toy.refused["notes/1"] = "no"
     bench.model.refuses = lambda text: "Poison" in text
@@ -89,7 +90,7 @@ def test_what_vanishes_from_the_source_is_parked_no_more(bench: ToyBench) -> Non
 
 
 @both
-def test_one_bad_text_among_many_stands_alone(bench: ToyBench) -> None:
+def test_one_bad_text_among_many_is_isolated(bench: ToyBench) -> None:
     bench.toy.put(*(document(f"notes/{n}", f"Text {n}") for n in range(200)))
     bench.model.refuses = lambda text: "Text 77" in text
     outcomes = bench.refresh()
@@ -120,7 +121,7 @@ def test_a_model_that_refuses_everything_parks_nothing(bench: ToyBench) -> None:
 
 @both
 def test_many_bad_texts_are_not_taken_for_a_bad_model(bench: ToyBench) -> None:
-    """Also when they are asked about again, and nothing else is: a rebuild does that."""
+    """Not even when they alone are tried again, as in a rebuild."""
     bench.toy.put(*(document(f"notes/{n}", f"Poison {n}") for n in range(25)))
     bench.toy.put(document("notes/good", "Good."))
     bench.model.refuses = lambda text: "Poison" in text
@@ -175,7 +176,7 @@ def test_a_collection_without_its_vectors_is_not_published(bench: ToyBench) -> N
 
 
 @both
-def test_another_model_is_built_beside_and_then_switched_to(bench: ToyBench) -> None:
+def test_another_model_gets_a_new_generation_which_is_then_switched_to(bench: ToyBench) -> None:
     bench.toy.put(document("notes/1", "One."))
     bench.refresh()
     held = contents(bench.store)
@@ -183,15 +184,15 @@ def test_another_model_is_built_beside_and_then_switched_to(bench: ToyBench) -> 
     with pytest.raises(IncompleteError):
         bench.do("collection")
     assert contents(bench.store) == held
-    assert source_status(bench.ledger, "crm").generation == 1
+    assert source_status(bench, "crm").generation == 1
     bench.refresh()
-    assert source_status(bench.ledger, "crm").generation == 2
+    assert source_status(bench, "crm").generation == 2
     assert contents(bench.store) != held
     assert bench.store.generations("crm_chunks") == [1, 2]
 
 
 @both
-def test_texts_parked_under_another_model_excuse_nothing(bench: ToyBench) -> None:
+def test_texts_parked_under_another_model_still_need_vectors(bench: ToyBench) -> None:
     bench.toy.put(document("notes/1", "Poison."))
     bench.model.refuses = lambda text: "Poison" in text
     bench.refresh()
@@ -202,7 +203,7 @@ def test_texts_parked_under_another_model_excuse_nothing(bench: ToyBench) -> Non
 
 @both
 def test_vectors_of_forgotten_models_can_be_made_again(bench: ToyBench) -> None:
-    """A model was tried, and the old one built with again; then the new one is wanted after all."""
+    """A model was tried, and the old one was used to build again; then the new one is wanted after all."""
     bench.toy.put(document("notes/1", "One."))
     bench.refresh()
     bench.model.revision = "2"

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from ingest_assets.catalog import CRM
+from ingest_assets.sources.crm.definition import SOURCE as CRM
 from ingest_assets_tests.conftest import fresh_schema
-from ingest_assets_tests.engines import Engines
-from ingest_assets_tests.histories import (
+from ingest_assets_tests.support.engines import Engines
+from ingest_assets_tests.support.histories import (
     FromNothing,
     Operation,
     World,
@@ -19,7 +19,7 @@ from ingest_assets_tests.histories import (
     run_history,
     small_batches,
 )
-from ingest_assets_tests.toy import document
+from ingest_assets_tests.support.small_parts import document
 
 
 def fast(examples: int) -> settings:
@@ -82,9 +82,9 @@ def test_on_a_server_and_postgres(on_postgres: Engines, history: list[Operation]
 def test_a_crash_at_every_point(
     request: pytest.FixtureRequest, kind: str, *, undone: bool, rebuild: bool
 ) -> None:
-    """Whatever a run was doing when it ended, and also if the edit is taken back before the next one.
+    """Whatever a run was doing when it crashed, and even if the edit is undone before the next one.
 
-    The points are taken in turns by the two cases of what comes next.
+    The two cases of what comes next take the points in turns.
     """
     engines: Engines = request.getfixturevalue(kind)
     builds: dict[str, FromNothing] = {}  # of the same documents, whatever the point
@@ -99,8 +99,8 @@ def test_a_crash_at_every_point(
         world.put(document("notes/1", "Another text. " * 9))
         world.put(document("notes/9", "A new document."))
         world.toy.documents.pop("notes/2")
-        # The embedded engine takes a tenth of a second a commit: only the stage that it is used in.
-        crashed = world.crash(point, rebuild, CRM.stages[:-1] if kind == "embedded" else ())
+        # The embedded engine takes a tenth of a second per commit: crash only the stage that uses it.
+        crashed = world.crash(point, rebuild, CRM.stage_names[:-1] if kind == "embedded" else ())
         if undone:
             world.toy.documents = before
         world.check()

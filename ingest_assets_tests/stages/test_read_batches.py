@@ -1,4 +1,4 @@
-"""Batches of items that are known need no look at their items, and nothing is missed for it."""
+"""The items of known batches are not looked up, and nothing is missed because of that."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from functools import partial
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest_assets.ledger import tables
 from ingest_assets.model import ConfigurationError, SourceItem, SourceUnavailableError, digest_of
 from ingest_assets.stages import records
 from ingest_assets.stages.read_batches import batch_digest, batches
-from ingest_assets_tests.toy import ToyBench, document, dump
+from ingest_assets_tests.support.small_parts import ToyBench, document
 
 both = pytest.mark.parametrize("ledger_url", ["sqlite", "postgres"], indirect=True)
 KEYS = [f"notes/{n}" for n in range(40)]
@@ -27,7 +29,9 @@ def _digests(ids: Sequence[str], longest: int = 1_000) -> set[str]:
 
 
 def _bodies(bench: ToyBench) -> dict[str, str]:
-    return {row[1]: row[8] for row in dump(bench.ledger)["document"]}
+    with bench.ledger.reading() as connection:
+        rows = connection.execute(sa.select(tables.document.c.document_id, tables.document.c.body))
+        return dict(rows.tuples().all())
 
 
 def _looked_up(monkeypatch: pytest.MonkeyPatch) -> set[str]:
@@ -35,7 +39,7 @@ def _looked_up(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     found: set[str] = set()
     mark = records.Records._mark_seen
 
-    def marking(self, session, batch, number):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - as it is
+    def marking(self, session, batch, number):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - it only wraps a method
         found.update(item.id for item in batch)
         return mark(self, session, batch, number)
 
@@ -51,7 +55,7 @@ def test_batches_hold_every_item_once_and_in_order(ids: list[str], longest: int)
 
 
 @given(st.integers(0, 200), st.booleans())
-def test_what_comes_or_goes_shifts_no_batch_but_its_own(place: int, comes: bool) -> None:
+def test_an_added_or_removed_item_changes_only_its_own_batch(place: int, comes: bool) -> None:
     ids = [f"notes/{n}" for n in range(200)]
     others = [*ids[:place], "notes/new", *ids[place:]] if comes else ids[:place] + ids[place + 1 :]
     before, after = _digests(ids), _digests(others)
@@ -84,7 +88,7 @@ def test_what_is_gone_from_a_batch_is_removed(bench: ToyBench) -> None:
 
 
 @both
-def test_as_many_gone_as_come_are_removed(bench: ToyBench) -> None:
+def test_removed_items_are_found_when_as_many_are_added(bench: ToyBench) -> None:
     bench.toy.put(*(document(key, "Old.") for key in KEYS))
     bench.do("records")
     del bench.toy.documents["notes/7"]
@@ -95,10 +99,10 @@ def test_as_many_gone_as_come_are_removed(bench: ToyBench) -> None:
 
 
 @both
-def test_what_a_broken_off_run_recorded_is_looked_at_again(
+def test_what_an_interrupted_run_recorded_is_looked_at_again(
     bench: ToyBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also when the source is by then what it was before that run, so that all its batches were known."""
+    """Even if the source has since been changed back, so that all its batches are known."""
     monkeypatch.setattr(records, "BATCH", 1)
     bench.toy.put(*(document(key, "Old.") for key in KEYS))
     bench.do("records")
@@ -114,7 +118,7 @@ def test_what_a_broken_off_run_recorded_is_looked_at_again(
 
 
 @both
-def test_what_is_gone_is_removed_though_as_many_are_refused(bench: ToyBench) -> None:
+def test_removed_items_are_found_when_as_many_new_ones_are_refused(bench: ToyBench) -> None:
     bench.toy.put(*(document(key, "Old.") for key in KEYS))
     bench.do("records")
     del bench.toy.documents["notes/7"]
@@ -130,7 +134,7 @@ def test_what_is_gone_is_removed_though_as_many_are_refused(bench: ToyBench) -> 
 def test_an_item_that_was_refused_is_looked_at_again(
     bench: ToyBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also when all that changed is that it can be rendered now, so that its batch is as it was."""
+    """Even if nothing changed but that it can be rendered now, so that its batch is the same."""
     monkeypatch.setattr(bench.toy, "_digest", lambda each: digest_of(repr(each)))
     bench.toy.put(*(document(key, "Old.") for key in KEYS))
     bench.do("records")
@@ -144,7 +148,7 @@ def test_an_item_that_was_refused_is_looked_at_again(
 
 
 @both
-def test_what_a_run_removed_before_it_died_comes_back_with_the_source(
+def test_what_a_run_removed_before_it_died_comes_back_when_the_source_has_it_again(
     bench: ToyBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.toy.put(*(document(key, "Old.") for key in KEYS))
@@ -174,7 +178,7 @@ def test_a_rebuild_renders_every_item(bench: ToyBench) -> None:
 
 
 @both
-def test_an_id_that_is_given_a_second_time_is_refused_though_its_first_batch_is_known(
+def test_a_repeated_id_is_refused_even_if_its_first_batch_is_known(
     bench: ToyBench,
 ) -> None:
     bench.toy.put(*(document(key, "Old.") for key in KEYS))

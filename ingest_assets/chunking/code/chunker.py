@@ -1,4 +1,4 @@
-"""A source file to chunks: one a symbol, with what stands before it, and small neighbours together."""
+"""Splits a source file into chunks: one per symbol, with what precedes it; small neighbours share one."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from ingest_assets.chunking.code.cut import File, cut
 from ingest_assets.chunking.code.parse import versions
 from ingest_assets.chunking.code.places import Places
-from ingest_assets.chunking.prose import Budget
+from ingest_assets.chunking.prose import ChunkBudget
 from ingest_assets.chunking.records import NAMESPACE, file_digest
 from ingest_assets.model import Chunk, Document, digest_of
 
-# Bump when the same file gives other chunks.
+# Bump when the same file gives different chunks.
 VERSION = "2"
 
 
@@ -21,16 +21,16 @@ VERSION = "2"
 class CodeChunker:
     """Cuts the files of one source.
 
-    A file is a document with the attributes `repository`, `path`, `language` (as GitHub's linguist calls it)
-    and `encoding`. The budget's overlap is not used: no character is in two chunks.
+    A file is a document with the attributes `path`, `language` (its GitHub Linguist name) and `encoding`. The
+    budget's overlap is not used: no character is in two chunks.
     """
 
     source: str
-    budget: Budget
+    budget: ChunkBudget
 
     @property
     def fingerprint(self) -> str:
-        """Equal fingerprints, equal chunks for equal documents."""
+        """Equal fingerprints mean equal chunks for equal documents."""
         b = self.budget
         tokenizer = file_digest(b.tokenizer) if b.tokenizer else None
         return digest_of("code-chunker", VERSION, str(b.size), b.unit, tokenizer, *versions())
@@ -38,15 +38,13 @@ class CodeChunker:
     def chunks(self, document: Document) -> list[Chunk]:
         """The chunks of a file, in order; none for a file without text.
 
-        They cover all but white space, and no two of them share a character. `text` begins with the
-        signatures of what encloses the chunk; after these it is the body from `start` to `end`. The path
-        is in the attributes only, so that a file that moves is not embedded again. An id is
-        derived from the chunk's own text, without those signatures, and from how many equal ones come
-        before it.
+        They cover everything but white space, and no two of them share a character. `text` begins with
+        the signatures of what encloses the chunk, followed by the body from `start` to `end`. The path is in
+        the attributes only, so that a moved file is not embedded again. An id is derived from the chunk's
+        own text, without those signatures, and from the number of equal chunks before it.
         """
         path = str(document.attributes.get("path", document.title))
         language = str(document.attributes.get("language", ""))
-        repository = str(document.attributes.get("repository", ""))
         file = File.of(document.body, path, language, self.budget)
         places = Places(document.body, str(document.attributes.get("encoding", "utf-8")))
         earlier: Counter[str] = Counter()
@@ -66,9 +64,6 @@ class CodeChunker:
                     attributes={
                         "symbol_kind": part.kind,
                         "symbol_name": part.name,
-                        "language": language,
-                        "repository": repository,
-                        "path": path,
                         "context": part.context,
                         "start_byte": places.byte(part.start),
                         "start_line": places.line(part.start),

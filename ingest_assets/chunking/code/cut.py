@@ -1,4 +1,4 @@
-"""A file's text to the parts that become its chunks."""
+"""Splits a file's text into the parts that become its chunks."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pathlib import PurePosixPath
 from typing import Self
 
 from ingest_assets.chunking.code.languages import LANGUAGES
-from ingest_assets.chunking.code.outline import Outline, Piece, Symbol
+from ingest_assets.chunking.code.outline import Outline, OutlinePiece, Symbol
 from ingest_assets.chunking.code.pack import Extent, groups, label
 from ingest_assets.chunking.code.parse import load, parse
 from ingest_assets.chunking.code.places import utf8_offsets
-from ingest_assets.chunking.prose import Budget, measure, split
+from ingest_assets.chunking.prose import ChunkBudget, measure, split
 
-# Smaller than this share of the budget, anything is merged with its neighbours.
+# Anything smaller than this fraction of the budget is merged with its neighbours.
 SMALL_SHARE = 6
-# The scopes that a chunk repeats before its own text, the innermost ones, and how long each may be.
+# How many enclosing scopes, the innermost ones, a chunk repeats before its text, and how long each may be.
 SCOPES = 3
 SIGNATURE_CHARS = 160
-# The names of several symbols in one chunk take this many characters at most.
+# The names of several symbols in one chunk take at most this many characters.
 NAMES_CHARS = 300
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -30,7 +30,7 @@ _CLOSING = " \t\r\n])}>;,"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What becomes a chunk: the characters [start, stop), and what is known of them."""
+    """What becomes a chunk: the characters [start, stop), and what is known about them."""
 
     start: int
     stop: int
@@ -42,30 +42,30 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A text in both its forms, characters and UTF-8, and what measures it."""
+    """A text as characters and as UTF-8, and how it is measured."""
 
-    text: str  # of the same length as the body; what UTF-8 cannot hold is replaced
+    text: str  # as long as the body; lone surrogates are replaced
     data: bytes
-    characters: Sequence[int]  # of each byte
+    characters: Sequence[int]  # the character offset of each byte
     path: str
     language: str
     root: Symbol
-    budget: Budget
+    budget: ChunkBudget
     signatures: dict[Symbol, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, body: str, path: str, language: str, budget: Budget) -> Self:
+    def of(cls, body: str, path: str, language: str, budget: ChunkBudget) -> Self:
         text = body if body.isascii() else _SURROGATE.sub("\ufffd", body)
         data = text.encode()
         root = Symbol("module", PurePosixPath(path).stem, "", None)
         return cls(text, data, utf8_offsets(text, data), path, language, root, budget)
 
     def size(self, start: int, stop: int) -> int:
-        """Of the text between two bytes, in the budget's unit."""
+        """Size of the text between two byte offsets, in the budget's unit."""
         return _size(self, self.budget, self.characters[start], self.characters[stop])
 
     def signature(self, symbol: Symbol) -> str:
-        """The line that a symbol is declared in, indented as in the file; shortened if need be."""
+        """The line that a symbol is declared in, indented as in the file; shortened if necessary."""
         known = self.signatures.get(symbol)
         if known is None:
             known = self.signatures[symbol] = self._signature(symbol)
@@ -86,13 +86,13 @@ class File:
         return indent + line if not indent.strip(_BLANKS) else line
 
 
-def cut(file: File, budget: Budget) -> Iterator[Part]:
-    """The parts of a file, in order: they share no character, and cover all but white space."""
+def cut(file: File, budget: ChunkBudget) -> Iterator[Part]:
+    """The parts of a file, in order: they do not overlap, and cover everything but white space."""
     if not file.text or file.text.isspace():
         return
     pieces = _pieces(file, budget)
     if pieces is None:
-        root = Piece(0, file.root, 0)
+        root = OutlinePiece(0, file.root, 0)
         for extent in _split(file, budget, root, 0, len(file.text)):
             yield Part(extent.start, extent.stop, "module", file.root.name, (), file.path)
         return
@@ -115,8 +115,8 @@ def _chain(symbol: Symbol | None) -> list[Symbol]:
     return chain[::-1]
 
 
-def _pieces(file: File, budget: Budget) -> list[Piece] | None:
-    """The pieces of a file by its syntax; None when its language, or the file, is beyond us."""
+def _pieces(file: File, budget: ChunkBudget) -> list[OutlinePiece] | None:
+    """The pieces of a file by its syntax; None if its language is unknown or it cannot be parsed."""
     if file.language not in LANGUAGES:
         return None
     loaded = load(file.language)
@@ -126,7 +126,7 @@ def _pieces(file: File, budget: Budget) -> list[Piece] | None:
     outline = Outline(
         file.data,
         LANGUAGES[file.language],
-        loaded.parts,
+        loaded.roles,
         file.size,
         budget.size,
         budget.size // SMALL_SHARE,
@@ -140,11 +140,11 @@ def _pieces(file: File, budget: Budget) -> list[Piece] | None:
         if file.data[: pieces[0].start].isspace():
             pieces[0].start = 0
         else:
-            pieces.insert(0, Piece(0, file.root, 0))
+            pieces.insert(0, OutlinePiece(0, file.root, 0))
     return pieces
 
 
-def _extents(file: File, budget: Budget, pieces: Sequence[Piece]) -> Iterator[Extent]:
+def _extents(file: File, budget: ChunkBudget, pieces: Sequence[OutlinePiece]) -> Iterator[Extent]:
     stops = [file.characters[piece.start] for piece in pieces[1:]] + [len(file.text)]
     for piece, end in zip(pieces, stops, strict=True):
         start, stop = _trim(file.text, file.characters[piece.start], end)
@@ -154,18 +154,18 @@ def _extents(file: File, budget: Budget, pieces: Sequence[Piece]) -> Iterator[Ex
         if size <= budget.size:
             yield Extent(piece, start, stop, size)
             continue
-        # A piece that fits but for the brackets after it.
+        # A piece that would fit without its closing brackets.
         head = start + len(file.text[start:stop].rstrip(_CLOSING).rstrip())
         if start < head < stop and _size(file, budget, start, head) <= budget.size:
             yield Extent(piece, start, head, _size(file, budget, start, head))
-            yield from _split(file, budget, Piece(piece.start, piece.owner, piece.depth), head, stop)
+            yield from _split(file, budget, OutlinePiece(piece.start, piece.owner, piece.depth), head, stop)
         else:
             yield from _split(file, budget, piece, start, stop)
 
 
-def _split(file: File, budget: Budget, piece: Piece, start: int, stop: int) -> Iterator[Extent]:
-    """A text without syntax that we know of, cut as prose."""
-    whole = Budget(budget.size, 0, budget.unit, budget.tokenizer)
+def _split(file: File, budget: ChunkBudget, piece: OutlinePiece, start: int, stop: int) -> Iterator[Extent]:
+    """Cuts a text as prose, without regard to its syntax."""
+    whole = ChunkBudget(budget.size, 0, budget.unit, budget.tokenizer)
     for part in split(file.text[start:stop], whole):
         first, last = _trim(file.text, start + part.start, start + part.end)
         if first < last:
@@ -174,14 +174,14 @@ def _split(file: File, budget: Budget, piece: Piece, start: int, stop: int) -> I
                 piece = replace(piece, header=False)
 
 
-def _size(file: File, budget: Budget, start: int, stop: int) -> int:
+def _size(file: File, budget: ChunkBudget, start: int, stop: int) -> int:
     if budget.unit == "characters":
         return stop - start
     return measure(budget)([file.text[start:stop]])[0]
 
 
 def _trim(text: str, start: int, stop: int) -> tuple[int, int]:
-    """Without white space at the end, and without blank lines at the start; indentation stays."""
+    """The range without white space at its end and blank lines at its start; indentation stays."""
     shown = text[start:stop].rstrip()
     first = start + len(shown) - len(shown.lstrip())
     line = text.rfind("\n", start, first) + 1

@@ -1,7 +1,7 @@
-"""What the chunker knows of a language, as data: which nodes are symbols, and how they are named.
+"""What the chunker knows about a language, as data: which nodes are symbols, and how they are named.
 
-A language is a `Grammar`: the wheel that parses it, and for each type of node its part in a file. The
-algorithm in `outline.py` is one for all of them.
+A language is a `Grammar`: the package that parses it, and the role of each node type. All languages share
+the algorithm in `outline.py`.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ SymbolKind = Literal[
     "impl",
     "macro",
 ]
-# What holds members: functions in it are methods, and its parts are chunks of their own.
+# Kinds with members: functions in them are methods, and their members get chunks of their own.
 TYPES: frozenset[str] = frozenset({"class", "struct", "trait", "enum", "interface", "impl"})
 HOLDERS: frozenset[str] = TYPES | {"module"}
-# What deserves a chunk of its own as soon as it is longer than two lines.
+# Kinds that get a chunk of their own if longer than two lines.
 DEFINITIONS: frozenset[str] = TYPES | {"function", "method", "macro"}
-# What is a symbol at the top of a file or namespace, and a mere part of whatever else it stands in.
+# Kinds that are symbols at the top level of a file or namespace, and plain text inside anything else.
 VALUES: frozenset[str] = frozenset({"const", "static", "type_alias"})
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How a node of one type is a symbol.
+    """How nodes of one type become symbols.
 
-    `name` lists the fields (or types of children) that may hold its name; the first that is there counts.
-    The node itself may hold both a level further down, in a child of type `inner`. The kind is `kind`,
-    unless the node in the field `by` has a type in `kinds`, or the signature has a word in `words`; a
-    node without any kind is no symbol. `owner` is the field that names the type of a method that stands
-    outside of it, `prefix` one that is put before the name, as in "Display for Crane". With `own` the
-    children of the node are the members; otherwise those of its body are.
+    `name` lists the fields (or child types) that may hold the name; the first one present counts. All of
+    this may be one level further down, in a child of type `inner`. The kind is `kind`, unless the node in
+    the field `by` has a type in `kinds`, or the signature has a word in `words`; a node without a kind is
+    not a symbol. `owner` is the field that names the type of a method declared outside of it, `prefix` a
+    field put before the name, as in "Display for Crane". With `own`, the node's children are its members;
+    otherwise its body's children are.
     """
 
     kind: SymbolKind | None
@@ -62,16 +62,16 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """A language: its wheel, and the part of each type of node that is not plain text of its parent."""
+    """A language: its package, and the role of each node type that is not plain text of its parent."""
 
-    package: str  # as it is installed, for example tree-sitter-python
+    package: str  # as installed, for example tree-sitter-python
     rules: Mapping[str, Rule]
-    wraps: frozenset[str] = frozenset()  # stand around one symbol: an export, a template, decorators
-    opens: frozenset[str] = frozenset()  # hold symbols without being one: #ifdef, extern "C", a list
+    wraps: frozenset[str] = frozenset()  # wrap one symbol: an export, a template, decorators
+    opens: frozenset[str] = frozenset()  # contain symbols without being one: #ifdef, extern "C", a list
     leads: frozenset[str] = frozenset({"comment"})  # belong to what follows: comments, attributes
-    ends: frozenset[str] = frozenset()  # close what is before them, as a bracket does
-    bodies: frozenset[str] = frozenset()  # hold members where no field "body" does
-    function: str = "language"  # of the wheel's module
+    ends: frozenset[str] = frozenset()  # close what precedes them, as a bracket does
+    bodies: frozenset[str] = frozenset()  # hold the members if there is no field "body"
+    function: str = "language"  # of the package's module
     separator: str = "."
 
     def language(self) -> Language:
@@ -84,20 +84,20 @@ class Grammar:
         return Language(getattr(module, self.function)())
 
 
-# The part that a type of node plays, as the outline asks for it.
+# The role of a node type, as the outline needs it.
 PLAIN, PUNCTUATION, LEAD, WRAP, OPEN = range(5)
-Part = int | Rule
-# The words at which a long statement may be cut. Others, such as "end" and "#endif", close what is before.
+Role = int | Rule
+# Keywords before which a long statement may be cut. Others, such as "end", close what precedes them.
 BRANCHES = frozenset(
     {"case", "catch", "default", "elif", "else", "elsif", "ensure", "except", "finally", "rescue", "when"}
 )
-# Of nodes that stand for what could not be parsed.
+# The node type of text that could not be parsed.
 ERROR_KIND = 65_535
 
 
-def parts(grammar: Grammar, language: Language) -> dict[int, Part]:
-    """The part of each type of node, by the grammar's number for it."""
-    table: dict[int, Part] = {ERROR_KIND: OPEN}
+def roles(grammar: Grammar, language: Language) -> dict[int, Role]:
+    """The role of each node type, by the grammar's number for it."""
+    table: dict[int, Role] = {ERROR_KIND: OPEN}
     for number in range(language.node_kind_count):
         kind = language.node_kind_for_id(number) or ""
         if not language.node_kind_is_named(number):

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
 MAX_NAME = 160
-# Nodes that stand around a name: the field or type of child that leads to it, or None for the first child.
-_AROUND: dict[str, str | None] = {
+# Nodes that enclose a name: the field or child type that leads to it, or None for the first child.
+_NAME_WRAPPERS: dict[str, str | None] = {
     "pointer_declarator": "declarator",
     "function_declarator": "declarator",
     "init_declarator": "declarator",
@@ -24,8 +24,8 @@ _AROUND: dict[str, str | None] = {
     "atx_heading": "heading_content",
     "setext_heading": "heading_content",
 }
-_MAX_AROUND = 12
-# Stand before a symbol's own words.
+_MAX_WRAPPERS = 12
+# Nodes that precede a symbol's signature.
 _BEFORE_SIGNATURE = frozenset(
     {
         "annotation",
@@ -45,18 +45,18 @@ _OWNER = re.compile(r"(\w+)(?:\[[^\]]*\])?\W*$")
 
 
 def kind_of(node: Node, rule: Rule, data: bytes) -> SymbolKind | None:
-    """The kind of symbol that a node is; None when it is none."""
+    """The kind of symbol that a node is; None if it is not a symbol."""
     inner = _inner(node, rule)
     kind = rule.kind
     if rule.by:
         value = inner.child_by_field_name(rule.by)
-        for _ in range(_MAX_AROUND):
+        for _ in range(_MAX_WRAPPERS):
             if value is None:
                 break
             if value.type in rule.kinds:
                 kind = rule.kinds[value.type]
                 break
-            value = _within(value)
+            value = _unwrapped(value)
     if rule.words:
         name = inner.child_by_field_name("name")
         end = name.start_byte if name is not None else inner.end_byte
@@ -66,11 +66,11 @@ def kind_of(node: Node, rule: Rule, data: bytes) -> SymbolKind | None:
 
 
 def name_of(node: Node, rule: Rule, grammar: Grammar, qualifier: str, data: bytes) -> tuple[str, str]:
-    """(qualified name, what its members' names begin with); the first is empty when there is no name."""
+    """(qualified name, prefix of its members' names); the first is empty if there is no name."""
     inner = _inner(node, rule)
     own = _first(inner, rule.name)
-    for _ in range(_MAX_AROUND):
-        within = _within(own) if own is not None else None
+    for _ in range(_MAX_WRAPPERS):
+        within = _unwrapped(own) if own is not None else None
         if within is None:
             break
         own = within
@@ -85,7 +85,7 @@ def name_of(node: Node, rule: Rule, grammar: Grammar, qualifier: str, data: byte
     shown = name
     if rule.prefix:
         before = inner.child_by_field_name(rule.prefix)
-        within = _within(before) if before is not None else None
+        within = _unwrapped(before) if before is not None else None
         if before is not None:
             shown = f"{_text(within or before, data)} for {name}"
     return (prefix + shown)[-MAX_NAME:], (prefix + name)[-MAX_NAME:]
@@ -104,7 +104,7 @@ def body_of(node: Node, rule: Rule, grammar: Grammar) -> Node | None:
 
 
 def signature_start(node: Node, otherwise: int) -> int:
-    """Where a symbol's own words begin, after its annotations."""
+    """Where a symbol's signature begins, after its annotations."""
     for child in node.children:
         if child.type in _BEFORE_SIGNATURE:
             continue
@@ -135,18 +135,18 @@ def _first(node: Node, names: tuple[str, ...]) -> Node | None:
     return None
 
 
-def _within(node: Node) -> Node | None:
-    """One step from a node around a name towards the name."""
-    if node.type not in _AROUND:
+def _unwrapped(node: Node) -> Node | None:
+    """One step from a node that encloses a name towards the name."""
+    if node.type not in _NAME_WRAPPERS:
         return None
-    step = _AROUND[node.type]
+    step = _NAME_WRAPPERS[node.type]
     if step is None:
         return node.named_children[0] if node.named_child_count else None
     return _first(node, (step,))
 
 
 def _text(node: Node | None, data: bytes) -> str:
-    # Not node.text: of a tree that was read block by block it is very slow.
+    # Not node.text, which is very slow for a tree that was read block by block.
     if node is None:
         return ""
     text = data[node.start_byte : min(node.end_byte, node.start_byte + 4 * MAX_NAME)].decode(

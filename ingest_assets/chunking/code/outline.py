@@ -1,8 +1,8 @@
-"""A syntax tree to a flat list of pieces, each of which belongs to one symbol.
+"""Flattens a syntax tree into a list of pieces, each of which belongs to one symbol.
 
-Only what holds symbols, or is larger than the budget, is looked into: a function that fits is one piece,
-whatever is in it. A piece reaches from its start to the next one's, so that pieces never overlap and lose
-nothing. Offsets are bytes of the UTF-8 text.
+Only nodes that contain symbols, or exceed the budget, are descended into: a function that fits is one piece,
+whatever is in it. A piece extends to the start of the next one, so pieces never overlap and nothing is lost.
+Offsets are in bytes of the UTF-8 text.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ingest_assets.chunking.code.grammar import (
     VALUES,
     WRAP,
     Grammar,
-    Part,
+    Role,
     Rule,
     SymbolKind,
 )
@@ -31,15 +31,15 @@ from ingest_assets.chunking.code.naming import body_of, kind_of, name_of, signat
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-# Deeper than that, a text is cut without looking at its syntax.
+# Below this depth, a text is cut without regard to its syntax.
 MAX_DEPTH = 80
-# Added to the depth of a piece that does not begin its line: nobody likes to be cut there.
+# Added to the depth of a piece that does not begin its line, where a cut should be avoided.
 MID_LINE = 1_000
-# How far back a line's indentation is looked for.
+# How far back to look for the start of a line, in bytes.
 MAX_INDENT = 400
-# A definition of more line breaks than that has a chunk of its own.
+# A definition with more line breaks than this gets a chunk of its own.
 SHORT_LINES = 1
-# A key, an element or a rule of a style sheet has one from this share of the budget on.
+# A key, an element or a style-sheet rule gets one if larger than this fraction of the budget.
 LARGE_SHARE = 3
 
 
@@ -49,22 +49,22 @@ class Symbol:
 
     kind: SymbolKind
     name: str  # qualified
-    qualifier: str  # what the names of its members begin with
+    qualifier: str  # prefix of its members' names
     parent: Symbol | None
     start: int = 0  # of its signature
     stop: int | None = None  # of its signature; None: it ends with its line
 
 
 @dataclass(slots=True)
-class Piece:
+class OutlinePiece:
     """A part of a file that is not divided further: from `start` to the start of the next piece."""
 
     start: int
     owner: Symbol  # whose members it is merged with
-    depth: int  # of its start in the syntax: where it is low, a cut hurts the least
-    symbol: Symbol | None = None  # that it is, as a whole
+    depth: int  # of its start in the syntax tree; a cut does the least harm where it is low
+    symbol: Symbol | None = None  # the symbol that this piece is as a whole
     alone: bool = False  # it is a chunk of its own
-    header: bool = False  # it begins its owner
+    header: bool = False  # it is the beginning of its owner
 
 
 @dataclass(slots=True)
@@ -73,14 +73,14 @@ class Outline:
 
     data: bytes
     grammar: Grammar
-    parts: dict[int, Part]
+    roles: dict[int, Role]
     size: Callable[[int, int], int]  # of the text between two offsets, in the budget's unit
     budget: int
-    small: int  # what is smaller than that is merged, whatever it is
-    pieces: list[Piece]
+    small: int  # anything smaller than this is merged
+    pieces: list[OutlinePiece]
 
-    def add(self, start: int, owner: Symbol, depth: int) -> Piece | None:
-        """Begin a piece, at the start of its line if only blanks are before it."""
+    def add(self, start: int, owner: Symbol, depth: int) -> OutlinePiece | None:
+        """Begin a piece, at the start of its line if only blanks precede it."""
         floor = self.pieces[-1].start if self.pieces else -1
         line = self.data.rfind(b"\n", max(floor, start - MAX_INDENT, 0), start) + 1
         if line == 0 and start > MAX_INDENT:
@@ -91,28 +91,28 @@ class Outline:
             start = line
         if start <= floor:
             return None
-        piece = Piece(start, owner, depth if begins else depth + MID_LINE)
+        piece = OutlinePiece(start, owner, depth if begins else depth + MID_LINE)
         self.pieces.append(piece)
         return piece
 
     def visit(self, nodes: Sequence[Node], owner: Symbol, depth: int, lead: int = -1) -> None:
-        """Take the children of a node, in order; `lead` is where comments before the first one begin."""
-        data, parts = self.data, self.parts
+        """Process the children of a node, in order; `lead` is where comments before the first one begin."""
+        data, roles = self.data, self.roles
         lead_end = done = -1
         for node in nodes:
             start, end = node.start_byte, node.end_byte
             if start >= end:
                 continue
-            part = parts.get(node.kind_id, PLAIN)
-            if part == PUNCTUATION:
+            role = roles.get(node.kind_id, PLAIN)
+            if role == PUNCTUATION:
                 done = end
-            elif part == LEAD:
+            elif role == LEAD:
                 trails = lead < 0 <= done and b"\n" not in data[done:start]
                 if not trails:
                     lead = self._begin(lead, lead_end, start, owner, depth)
                     lead_end = end
             else:
-                self._item(node, part, self._begin(lead, lead_end, start, owner, depth), owner, depth)
+                self._item(node, role, self._begin(lead, lead_end, start, owner, depth), owner, depth)
                 lead = lead_end = -1
                 done = end
         if lead >= 0:
@@ -129,34 +129,34 @@ class Outline:
 
     def _apart(self, end: int, start: int) -> bool:
         """Whether there is a blank line between a comment and what follows."""
-        if self.data[end - 1] == ord("\n"):  # some grammars count the line's end as a comment's own
+        if self.data[end - 1] == ord("\n"):  # some grammars include the line break in a comment
             end -= 1
         return self.data.count(b"\n", end, start) > 1
 
-    def _item(self, node: Node, part: Part, at: int, owner: Symbol, depth: int) -> None:
+    def _item(self, node: Node, role: Role, at: int, owner: Symbol, depth: int) -> None:
         if depth >= MAX_DEPTH:
             self.add(at, owner, depth)
             return
-        if part == WRAP:
+        if role == WRAP:
             for child in node.named_children:
-                inside = self.parts.get(child.kind_id, PLAIN)
+                inside = self.roles.get(child.kind_id, PLAIN)
                 if inside == WRAP:
                     self._item_in(node, child.named_children, at, owner, depth)
                     return
                 if isinstance(inside, Rule) and self._symbol(node, child, inside, at, owner, depth):
                     return
-        elif isinstance(part, Rule):
-            if self._symbol(node, node, part, at, owner, depth):
+        elif isinstance(role, Rule):
+            if self._symbol(node, node, role, at, owner, depth):
                 return
-        elif part == OPEN and self.size(at, node.end_byte) > self.small and node.child_count:
+        elif role == OPEN and self.size(at, node.end_byte) > self.small and node.child_count:
             self.visit(node.children, owner, depth + 1, at)
             return
         self._plain(node, at, owner, depth)
 
     def _item_in(self, node: Node, inner: Sequence[Node], at: int, owner: Symbol, depth: int) -> None:
-        """A wrap in a wrap, such as an exported, declared function."""
+        """A wrapper in a wrapper, such as an exported, declared function."""
         for child in inner:
-            rule = self.parts.get(child.kind_id, PLAIN)
+            rule = self.roles.get(child.kind_id, PLAIN)
             if isinstance(rule, Rule) and self._symbol(node, child, rule, at, owner, depth):
                 return
         self._plain(node, at, owner, depth)
@@ -167,7 +167,7 @@ class Outline:
             self.visit(node.children, owner, depth + 1, at)
 
     def _symbol(self, outer: Node, node: Node, rule: Rule, at: int, owner: Symbol, depth: int) -> bool:
-        """Take a node for the symbol that its rule says; False when it is none here."""
+        """Add the symbol that a rule makes of a node; False if it is not a symbol here."""
         kind = kind_of(node, rule, self.data)
         if kind is None or (kind in VALUES and owner.kind != "module"):
             return False
@@ -197,7 +197,7 @@ class Outline:
         return True
 
     def _open(self, node: Node, body: Node | None, at: int, symbol: Symbol, depth: int) -> None:
-        """Take a symbol apart: its header, then the children of its body."""
+        """Split a symbol: its header, then the children of its body."""
         header = self.add(at, symbol, depth)
         if header is not None:
             header.header = True
@@ -208,7 +208,7 @@ class Outline:
         for child in node.children:  # comments that some grammars put before the body
             if child.start_byte >= body.start_byte:
                 break
-            if self.parts.get(child.kind_id) != LEAD:
+            if self.roles.get(child.kind_id) != LEAD:
                 lead = -1
             elif lead < 0 and self.data.count(b"\n", symbol.start, child.start_byte):
                 lead = child.start_byte

@@ -1,8 +1,8 @@
-"""Pieces to groups: what is small is merged with its neighbours, and a long run is cut where it hurts least.
+"""Groups pieces: small neighbours are merged, and a long run is cut where it does the least harm.
 
-As in `prose.py`, where a long run is cut is a matter of its content: in the second half of the budget,
-before the piece whose syntax is the least deep, and among equals the one whose hash is the least. So two
-versions of a file fall in step again soon after the place where they differ.
+As in `prose.py`, the content decides where a long run is cut: in the second half of the budget, before the
+piece that is least deep in the syntax tree, and among equals before the one with the smallest hash. So two
+versions of a file are cut alike again soon after the place where they differ.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ingest_assets.chunking.code.outline import Piece, Symbol
-from ingest_assets.chunking.prose import Budget
+from ingest_assets.chunking.code.outline import OutlinePiece, Symbol
+from ingest_assets.chunking.prose import ChunkBudget
 
-# A module's or an impl's header that is smaller than the budget by this goes along with what follows.
+# A header of a module or an impl below this fraction of the budget is merged with what follows.
 BARE_SHARE = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """A piece with the characters [start, stop) that are its own, without blank lines around them."""
+    """A piece and its own characters [start, stop), without blank lines around them."""
 
-    piece: Piece
+    piece: OutlinePiece
     start: int
     stop: int
     size: int  # in the budget's unit
 
 
-def groups(extents: Sequence[Extent], budget: Budget, text: str) -> list[list[Extent]]:
-    """Each group becomes a chunk; in order, none larger than the budget if no extent is."""
+def groups(extents: Sequence[Extent], budget: ChunkBudget, text: str) -> list[list[Extent]]:
+    """The groups, in order: each becomes a chunk, and none exceeds the budget if no extent does."""
     made: list[list[Extent]] = []
     run: list[Extent] = []
     for extent in extents:
@@ -46,7 +46,7 @@ def groups(extents: Sequence[Extent], budget: Budget, text: str) -> list[list[Ex
     return list(_joined(made, budget))
 
 
-def _cut(run: Sequence[Extent], budget: Budget, text: str) -> Iterator[list[Extent]]:
+def _cut(run: Sequence[Extent], budget: ChunkBudget, text: str) -> Iterator[list[Extent]]:
     def rank(i: int) -> tuple[int, int]:
         return run[i].piece.depth, zlib.crc32(text[run[i].start : run[i].stop].encode())
 
@@ -68,14 +68,14 @@ def _cut(run: Sequence[Extent], budget: Budget, text: str) -> Iterator[list[Exte
         first = stop
 
 
-def _size(group: Sequence[Extent], budget: Budget) -> int:
+def _size(group: Sequence[Extent], budget: ChunkBudget) -> int:
     if budget.unit == "tokens":
         return sum(extent.size for extent in group)
     return group[-1].stop - group[0].start
 
 
-def _joined(made: Sequence[list[Extent]], budget: Budget) -> Iterator[list[Extent]]:
-    """Put the bare header of a module or an impl before its first member: it says nothing by itself."""
+def _joined(made: Sequence[list[Extent]], budget: ChunkBudget) -> Iterator[list[Extent]]:
+    """Merge the bare header of a module or an impl with its first member: it means little by itself."""
     held: list[Extent] = []
     for group in made:
         whole = held + group
@@ -104,7 +104,8 @@ def _bare(group: Sequence[Extent], budget: int) -> bool:
 def label(group: Sequence[Extent], room: int) -> tuple[Symbol, str]:
     """(the symbol that a group is shown as, its name or the names of several in `room` characters).
 
-    The one that stands alone, or the owner whose header is here, or that of most of the characters.
+    It is the symbol with a chunk of its own, else the owner whose header is here, else the first symbol of
+    the kind with the most characters.
     """
     last = group[-1].piece
     if last.alone and last.symbol is not None:

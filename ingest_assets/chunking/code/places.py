@@ -1,4 +1,4 @@
-"""Where a piece of text is in its file: characters to bytes of the file's encoding, and to lines."""
+"""Where a piece of text is in its file: from characters to bytes in its encoding, and to lines."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# The two highest bits of a byte of UTF-8 that does not begin a character.
-CONTINUES = 0x80
+# The two highest bits of a UTF-8 byte that continues a character.
+CONTINUATION = 0x80
 
 
 class Places:
-    """Of one file. Offsets must be asked for in ascending order: each asks for what lies between only."""
+    """Positions in one file. Offsets must be asked for in ascending order: only the text between is read."""
 
     def __init__(self, body: str, encoding: str) -> None:
         self._body = body
@@ -22,7 +22,7 @@ class Places:
         self._line_at, self._line = 0, 1
 
     def byte(self, offset: int) -> int:
-        """The byte that a character begins at."""
+        """The byte at which a character begins."""
         if self._encoder is None:
             return offset
         if offset > self._at:
@@ -38,10 +38,10 @@ class Places:
 
 
 def utf8_offsets(text: str, data: bytes) -> Sequence[int]:
-    """The character that each byte of a text in UTF-8 begins; the text's length at its end."""
+    """The character offset of each byte of a text in UTF-8, and the text's length at the end."""
     if len(text) == len(data):
         return range(len(data) + 1)
-    begins = (np.frombuffer(data, np.uint8) & 0xC0) != CONTINUES
+    begins = (np.frombuffer(data, np.uint8) & 0xC0) != CONTINUATION
     offsets = np.zeros(len(data) + 1, np.uint32)
     np.cumsum(begins, out=offsets[1:])
     return memoryview(offsets.data)  # faster to index than an array
@@ -59,9 +59,9 @@ def _name(encoding: str) -> str:
 
 
 def _encoder(encoding: str) -> codecs.IncrementalEncoder:
-    """What cannot be encoded counts as the replacement does: ranges are then of a file like this one."""
+    """Characters that cannot be encoded count as what replaces them, so positions may be approximate then."""
     name = _name(encoding)
     try:
         return codecs.getincrementalencoder(name)("surrogatepass" if name.startswith("utf-") else "replace")
-    except LookupError:  # not an encoding of text
+    except LookupError:  # not a text encoding
         return codecs.getincrementalencoder("utf-8")("surrogatepass")

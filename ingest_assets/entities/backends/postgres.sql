@@ -1,5 +1,5 @@
--- The functions that the comparisons use and Postgres lacks, under the names that DuckDB has them by. With these
--- and the extension fuzzystrmatch (for levenshtein), Splink's Postgres backend takes the same settings; see
+-- The functions that the comparisons use and Postgres lacks, under DuckDB's names. With these and the
+-- extension fuzzystrmatch (for levenshtein), Splink's Postgres backend takes the same settings; see
 -- docs/matching.md. A test compares them with DuckDB's.
 
 CREATE OR REPLACE FUNCTION list_has_any(a anyarray, b anyarray) RETURNS boolean
@@ -8,7 +8,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT a && b';
 CREATE OR REPLACE FUNCTION list_intersect(a anyarray, b anyarray) RETURNS anyarray
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT ARRAY(SELECT unnest(a) INTERSECT SELECT unnest(b))';
 
--- Jaro's similarity, and a tenth of what it lacks for each of the first four letters that are the same.
+-- Jaro similarity, plus a tenth of what it lacks to 1 for each letter of the common prefix, up to four.
 CREATE OR REPLACE FUNCTION jaro_winkler_similarity(a text, b text) RETURNS double precision
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT AS $$
 DECLARE
@@ -56,7 +56,7 @@ BEGIN
     RETURN CASE WHEN jaro > 0.7 THEN jaro + prefix * 0.1 * (1 - jaro) ELSE jaro END;
 END $$;
 
--- Edits of one letter, and swaps of two neighbours, that turn one text into the other.
+-- The number of single-letter edits and swaps of adjacent letters that turn one text into the other.
 CREATE OR REPLACE FUNCTION damerau_levenshtein(a text, b text) RETURNS integer
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT AS $$
 DECLARE

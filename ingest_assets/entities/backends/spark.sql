@@ -1,5 +1,5 @@
--- The functions that the comparisons use, under the names that DuckDB has them by, for a session of Spark 4 that
--- has the similarity functions of Splink's jar: see docs/matching.md.
+-- The functions that the comparisons use, under DuckDB's names, for a Spark 4 session that has the similarity
+-- functions of Splink's jar: see docs/matching.md.
 
 CREATE OR REPLACE TEMPORARY FUNCTION list_has_any(a ARRAY<STRING>, b ARRAY<STRING>) RETURNS BOOLEAN
 RETURN arrays_overlap(a, b);

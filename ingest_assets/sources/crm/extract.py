@@ -1,7 +1,7 @@
 """A [[documents]] entry bound to an open database: its SQL, the checks on it, and rows with ids and digests.
 
-What belongs here: everything that needs both the mapping and the database. What does not: how a row reads
-(render) and how the database is opened (snapshot).
+What belongs here: everything that needs both the mapping and the database. What does not: how a row is
+rendered (render) and how the database is opened (snapshot).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 
 from ingest_assets.model import ConfigurationError
-from ingest_assets.sources.crm.mapping import DocumentMapping, Mapping, RefMapping
+from ingest_assets.sources.crm.mapping import CrmMapping, DocumentMapping, RefMapping
 from ingest_assets.sources.crm.snapshot import error_code
 from ingest_assets.sources.crm.text import Cell, key_part
 
@@ -23,18 +23,19 @@ _NAMES_SHOWN = 40
 
 
 class Extract:
-    """The rows of one document kind: the key's cells, those of other used columns, one for each ref query.
+    """The rows of one document kind: the key's cells, those of the other used columns, one per ref query.
 
     Raises ConfigurationError from the constructor when the database lacks what the mapping names, when a
-    query in it is wrong, or when the key does not tell the rows apart.
+    query in it is wrong, or when the key is not unique.
     """
 
-    def __init__(self, entry: DocumentMapping, mapping: Mapping, connection: sqlite3.Connection) -> None:
+    def __init__(self, entry: DocumentMapping, mapping: CrmMapping, connection: sqlite3.Connection) -> None:
         self.entry = entry
+        self.fields = mapping.fields
         self._place = f'{mapping.origin}, [[documents]] "{entry.name}"'
         self._connection = connection
         self._origin = f"({entry.query}\n)" if entry.query else _quoted(entry.table or "")
-        self._digest = entry.digest.encode()
+        self._digest = mapping.digest_of(entry).encode()
         self._width = len(entry.key)
         self._mapping = mapping
         self._check_columns()
@@ -43,11 +44,11 @@ class Extract:
         cells = [self._cell(column) for column in self.columns]
         cells += [self._ref_cell(ref) for ref in self.ref_queries]
         self.sql = f"SELECT {', '.join(cells)} FROM {self._origin} AS document"
-        self._prepare(self.sql, "the whole of it")
+        self._prepare(self.sql, "the complete query")
         self._check_unique()
 
     def rows(self) -> Iterator[Row]:
-        """Every row once. The cursor is stepped, not fetched from in blocks: two long rows are never held."""
+        """Every row once. Rows are fetched one by one, so that two long rows are never held at once."""
         return iter(self._connection.execute(self.sql))
 
     def id_of(self, row: Row) -> str:
@@ -64,7 +65,7 @@ class Extract:
         return "/".join([self.entry.name, *(part for part in parts if part is not None)])
 
     def frame(self, row: Row) -> bytes:
-        """What the document's digest is of: the entry's own digest and the row's cells."""
+        """The input of the document's digest: the entry's own digest and the row's cells."""
         return frame(self._digest, row)
 
     def _cell(self, column: str) -> str:
@@ -74,11 +75,11 @@ class Extract:
         return f"document.{_quoted(column)}"
 
     def ref_width(self, ref: RefMapping) -> int:
-        """How many cells a key has that `ref` refers to."""
+        """How many cells the keys that `ref` refers to have."""
         return self._mapping.key_width(ref.to)
 
     def _ref_cell(self, ref: RefMapping) -> str:
-        """SQL of one text: the referred keys' cells as SQL literals, in the order of the keys."""
+        """SQL for one text: the cells of the referenced keys as SQL literals, in the order of the keys."""
         names = [f"k{i}" for i in range(self.ref_width(ref))]
         listed, quoted = ", ".join(names), " || ',' || ".join(f"quote({name})" for name in names)
         cell = (
@@ -113,11 +114,11 @@ class Extract:
             raise ConfigurationError(f'{self._place}: there is no table or view "{table}".{instead}')
 
     def _prepare(self, sql: str, what: str) -> list[str]:
-        """The names of the columns that a query gives; it is compiled, and no row is read."""
+        """The column names of a query, which is compiled without reading a row."""
         try:
             cursor = self._connection.execute(f"SELECT * FROM ({sql}) LIMIT 0")
         except sqlite3.Error as error:
-            # Only what SQLite says of the SQL itself; locks and damage are the source's, not the mapping's.
+            # Only errors in the SQL itself; locks and damage are the source's problem, not the mapping's.
             if error_code(error) != sqlite3.SQLITE_ERROR:
                 raise
             raise ConfigurationError(f"{self._place}: {what} does not work in this CRM: {error}.") from error
@@ -126,7 +127,7 @@ class Extract:
     def _check_unique(self) -> None:
         if self.entry.table and self._is_unique(self.entry.table):
             return
-        # Equal text, not only equal cells: 1 and '1' would make the same id.
+        # Compared as text, not only as cells: 1 and '1' would give the same id.
         cells = [self._cell(column) for column in self.columns[: self._width]]
         keys = ", ".join(f"k{i}" for i in range(self._width))
         texts = ", ".join(f"{_AS_TEXT.format(f'k{i}')} COLLATE BINARY" for i in range(self._width))
@@ -138,27 +139,27 @@ class Extract:
             columns = ", ".join(self.entry.key)
             raise ConfigurationError(
                 f"{self._place}: the key ({columns}) is not unique; two rows have {self.id_of(twice)!r}. "
-                "Add columns to the key, or write a query with one row a document."
+                "Add columns to the key, or write a query with one row per document."
             )
 
     def _is_unique(self, table: str) -> bool:
-        """Whether the database itself keeps the key unique, also as text; then the rows need no look."""
+        """Whether the database itself keeps the key unique, also as text: then the rows need no check."""
         names = self._names("SELECT name FROM pragma_table_info(?) ORDER BY cid", table)
         declared = self._names("SELECT upper(type) FROM pragma_table_info(?) ORDER BY cid", table)
         types = {name.lower(): type_ for name, type_ in zip(names, declared, strict=True)}
         key = {column.lower() for column in self.entry.key}
-        # With these affinities SQLite itself turns '1' into 1, or 1 into '1'.
+        # With these column affinities SQLite itself converts '1' to 1, or 1 to '1'.
         if not all(any(word in types.get(column, "") for word in ("INT", "TEXT", "CHAR")) for column in key):
             return False
         indexes = self._names('SELECT name FROM pragma_index_list(?) WHERE "unique" AND NOT partial', table)
-        # The column of an index on an expression has no name: such an index says nothing of the key.
+        # The column of an index on an expression has no name: such an index says nothing about the key.
         members = "SELECT coalesce(name, '') FROM pragma_index_info(?)"
         unique = [self._names(members, index) for index in indexes]
         unique.append(self._names("SELECT name FROM pragma_table_info(?) WHERE pk", table))
         return any(columns and {name.lower() for name in columns} <= key for columns in unique)
 
     def _names(self, sql: str, *parameters: str) -> list[str]:
-        """The one column of a query about the schema."""
+        """The single column of a query about the schema."""
         return [name.decode(errors="replace") for (name,) in self._connection.execute(sql, parameters)]
 
 
@@ -169,7 +170,7 @@ _AS_TEXT = (
 
 
 def frame(start: bytes, row: Sequence[Cell]) -> bytes:
-    """The cells in one string of bytes after `start`; rows that differ in any cell give different ones."""
+    """`start` and the cells as one byte string; rows that differ in any cell give different strings."""
     parts: list[bytes | bytearray] = [start]
     for cell in row:
         if isinstance(cell, bytearray):
@@ -186,7 +187,7 @@ def frame(start: bytes, row: Sequence[Cell]) -> bytes:
 
 
 def referred_keys(literals: Cell, width: int) -> Iterator[tuple[Cell, ...]]:
-    """The keys in a ref query's cell, each `width` cells."""
+    """The keys in a ref query's cell, each of `width` cells."""
     if isinstance(literals, bytearray):
         found = [_cell_of(match) for match in _LITERAL.finditer(literals)]
         yield from (tuple(found[i : i + width]) for i in range(0, len(found), width))
@@ -209,7 +210,7 @@ def _quoted(name: str) -> str:
 
 
 def _near(name: str, there: Sequence[str]) -> str:
-    """What exists instead, the likeliest first."""
+    """What exists instead, the closest matches first."""
     if not there:
         return " The database has none at all."
     lower = {other.lower(): other for other in there}

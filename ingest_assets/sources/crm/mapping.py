@@ -1,4 +1,4 @@
-"""The mapping file: which tables of a CRM are documents, and how a row reads. No code, TOML.
+"""The mapping file: which tables of a CRM hold documents, and how a row is rendered. TOML, no code.
 
 What belongs here: the format (`default.toml` documents every key by example), its validation and its
 errors. What does not: the database; whether its tables and columns exist is checked by `extract`.
@@ -24,7 +24,8 @@ from pydantic import (
     model_validator,
 )
 
-from ingest_assets.model import ConfigurationError, IdentityKind, digest_of
+from ingest_assets.fields import BOUNDS, COMMON_FIELDS, NAME, FieldType, FilterField
+from ingest_assets.model import COMMON_PAYLOAD, ConfigurationError, IdentityKind, digest_of
 from ingest_assets.sources.crm.template import Template
 
 DEFAULT_MAPPING = Path(__file__).with_name("default.toml")
@@ -61,7 +62,7 @@ class _Table(BaseModel):
 
 
 class RefMapping(_Table):
-    """Documents that a row is about: named by the row's own columns, or by a query with a row for each."""
+    """Documents that a row is about: given by its own columns, or by a query with one row for each."""
 
     to: str
     columns: Names = ()
@@ -107,14 +108,22 @@ class IdentityMapping(_Table):
     postcode: TemplateText = ""
 
     def templates(self) -> Iterator[tuple[str, str]]:
-        """(key, template) of those that are there."""
+        """(key, template) of those that are set."""
         for key in IDENTITY_TEMPLATES:
             if text := getattr(self, key):
                 yield key, text
 
 
+class FieldMapping(_Table):
+    """One entry of [fields]: what documents can be filtered by, besides what all can."""
+
+    type: FieldType = "keyword"
+    description: Annotated[str, Field(min_length=1)]
+    label: str = ""
+
+
 class DocumentMapping(_Table):
-    """One [[documents]] entry: a kind of document, one a row of `table` or `query`."""
+    """One [[documents]] entry: a kind of document, with one document per row of `table` or `query`."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
     table: Name | None = None
@@ -129,6 +138,7 @@ class DocumentMapping(_Table):
     body: TemplateText = ""
     refs: tuple[RefMapping, ...] = ()
     identity: IdentityMapping | None = None
+    attributes: dict[Name, TemplateText] = {}
 
     @model_validator(mode="after")
     def _one_origin(self) -> DocumentMapping:
@@ -138,7 +148,7 @@ class DocumentMapping(_Table):
 
     @cached_property
     def digest(self) -> str:
-        """Of everything that decides how a row becomes a document. The order of header lines counts."""
+        """Of everything that decides how a row becomes a document, including the order of header lines."""
         # Defaults are left out, so that a key added to the format later leaves the digests alone.
         plain = self.model_dump(mode="json", exclude_defaults=True)
         return digest_of(RENDER_VERSION, json.dumps(plain, ensure_ascii=True))
@@ -149,6 +159,7 @@ class DocumentMapping(_Table):
         yield from ((f"header.{label}", text) for label, text in self.header.items())
         if self.identity:
             yield from ((f"identity.{key}", text) for key, text in self.identity.templates())
+        yield from ((f"attributes.{name}", text) for name, text in self.attributes.items())
 
     def text_columns(self) -> dict[str, str]:
         """Lower-case names of the columns shown as text -> the first key in the file that uses them."""
@@ -163,7 +174,7 @@ class DocumentMapping(_Table):
         return used
 
     def used_columns(self) -> dict[str, str]:
-        """Every column that a document depends on, as `text_columns`; those of the key come first."""
+        """Every column that a document depends on, like `text_columns`; those of the key come first."""
         used = {column.lower(): "key" for column in self.key}
         used |= {column: where for column, where in self.text_columns().items() if column not in used}
         if self.time:
@@ -174,10 +185,11 @@ class DocumentMapping(_Table):
         return used
 
 
-class Mapping(_Table):
+class CrmMapping(_Table):
     """A whole mapping file."""
 
     documents: Annotated[tuple[DocumentMapping, ...], Field(min_length=1)]
+    fields: dict[Annotated[str, Field(pattern=NAME.pattern)], FieldMapping] = {}
     _origin: str = PrivateAttr(default="the mapping")
 
     @property
@@ -187,10 +199,35 @@ class Mapping(_Table):
 
     @cached_property
     def digest(self) -> str:
-        return digest_of(*(document.digest for document in self.documents))
+        return digest_of(*(self.digest_of(document) for document in self.documents))
+
+    def digest_of(self, document: DocumentMapping) -> str:
+        """Of everything that decides how a row becomes a document, the types of its attributes included."""
+        types = [f"{name} {self.fields[name].type}" for name in document.attributes]
+        return digest_of(document.digest, *types) if types else document.digest
+
+    def filter_fields(self) -> tuple[FilterField, ...]:
+        """What the documents can be filtered by, besides what all can."""
+        return tuple(
+            FilterField(name=name, type=each.type, description=each.description, label=each.label)
+            for name, each in self.fields.items()
+        )
 
     @model_validator(mode="after")
-    def _consistent(self) -> Mapping:
+    def _declared(self) -> CrmMapping:
+        taken = {each.name for each in (*COMMON_FIELDS, *BOUNDS)} | COMMON_PAYLOAD
+        for name in self.fields:
+            if name in taken:
+                raise ValueError(f"the field {name!r} is one that every document has")
+        for document in self.documents:
+            for name in document.attributes:
+                if name not in self.fields:
+                    names = ", ".join(self.fields) or "none"
+                    raise ValueError(f"{document.name!r} has an attribute {name!r}; [fields] has: {names}")
+        return self
+
+    @model_validator(mode="after")
+    def _consistent(self) -> CrmMapping:
         widths: dict[str, int] = {}
         for document in self.documents:
             if document.name in widths:
@@ -215,7 +252,7 @@ class Mapping(_Table):
         return next(len(document.key) for document in self.documents if document.name == name)
 
 
-def load_mapping(path: Path | None = None) -> Mapping:
+def load_mapping(path: Path | None = None) -> CrmMapping:
     """Read and check a mapping file; None reads that of the default schema (`schema.sql`).
 
     Raises ConfigurationError naming the file, the table in it and the key.
@@ -228,7 +265,7 @@ def load_mapping(path: Path | None = None) -> Mapping:
     except ValueError as error:  # not TOML, or not UTF-8
         raise ConfigurationError(f"The mapping file {path} is not valid TOML: {error}.") from error
     try:
-        mapping = Mapping.model_validate(data)
+        mapping = CrmMapping.model_validate(data)
     except ValidationError as error:
         lines = [f"  {_place(detail['loc'], data)}: {_complaint(detail)}" for detail in error.errors()]
         raise ConfigurationError("\n".join([f"The mapping file {path} is wrong:", *lines])) from error

@@ -1,7 +1,7 @@
 """The CRM as a Source: every mapped row of one consistent snapshot, with a digest, rendered on demand.
 
 What belongs here: the stream of items. What does not: opening the file (snapshot), SQL (extract), and how
-a row reads (render).
+a row is rendered (render).
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from ingest_assets.model import Document, ItemError, SourceItem, digest_of
+from ingest_assets.model import Document, ItemError, SkippedItem, SourceItem, digest_of
 from ingest_assets.sources.crm.extract import Extract, Row
-from ingest_assets.sources.crm.mapping import Mapping
+from ingest_assets.sources.crm.mapping import CrmMapping
 from ingest_assets.sources.crm.render import Renderer
 from ingest_assets.sources.crm.signature import file_signature
 from ingest_assets.sources.crm.snapshot import open_snapshot, unavailable
 
 
 class CrmSource:
-    """A CRM in one SQLite file. It is only read, and whoever writes to it is not held up.
+    """A CRM in one SQLite file. It is only read, and its writers are never blocked.
 
-    `max_document_chars` bounds the text and bytes of one row that may become a document; a longer one is
-    an item that cannot be rendered. `busy_timeout_s` bounds the wait for a lock.
+    `max_document_chars` limits the text and bytes of one row; a longer row is an item that cannot be
+    rendered. `busy_timeout_s` bounds the wait for a lock.
     """
 
     name = "crm"
@@ -33,7 +33,7 @@ class CrmSource:
     def __init__(
         self,
         path: Path,
-        mapping: Mapping,
+        mapping: CrmMapping,
         *,
         max_document_chars: int = 5_000_000,
         busy_timeout_s: float = 5.0,
@@ -42,10 +42,11 @@ class CrmSource:
         self.mapping = mapping
         self.max_document_chars = max_document_chars
         self.busy_timeout_s = busy_timeout_s
+        self.skipped: Sequence[SkippedItem] = ()  # every mapped row is a document
         self.repaired = 0  # documents rendered since the last read began whose text had to be cleaned
 
     def signature(self) -> str | None:
-        """Differs after every commit to the file, and with the mapping. See `signature`."""
+        """Differs after every commit to the file, and for another mapping. See `signature`."""
         file = file_signature(self.path)
         return None if file is None else digest_of(file, self.mapping.digest, str(self.max_document_chars))
 
@@ -80,8 +81,8 @@ class CrmSource:
             framed = extract.frame(row)
             document_id = extract.id_of(row)
             if len(framed) > limit and (size := _size(row)) > limit:
-                # The limit is part of the digest, so that raising it has the item looked at again; and the
-                # row is let go of, because items may be gathered before they are rendered.
+                # The limit is part of the digest, so that the item is tried again when it is raised; and the
+                # row is not kept, because items may be collected before they are rendered.
                 digest = digest_of(framed, f"over {limit}")
                 yield SourceItem(document_id, digest, partial(_refuse, document_id, size, limit))
             else:

@@ -1,6 +1,6 @@
-"""A row to a Document, by the templates of its [[documents]] entry.
+"""Renders a row as a Document, by the templates of its [[documents]] entry.
 
-What belongs here: how a row reads. What does not: SQL, and which rows there are.
+What belongs here: how a row is rendered. What does not: SQL, and which rows there are.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ingest_assets.model import Document, Identity, ItemError
+from ingest_assets.fields import typed
+from ingest_assets.model import Document, Identity, ItemError, Scalar
 from ingest_assets.sources.crm.extract import Extract, Row, referred_keys
 from ingest_assets.sources.crm.mapping import IDENTITY_COLUMNS
 from ingest_assets.sources.crm.template import Template
@@ -38,6 +39,8 @@ class Renderer:
         self._identity_parts = (
             {key: Template.parse(text) for key, text in entry.identity.templates()} if entry.identity else {}
         )
+        self._attributes = {name: Template.parse(text) for name, text in entry.attributes.items()}
+        self._types = {name: extract.fields[name].type for name in entry.attributes}
         self._ref_columns = [
             (ref.to, [self._position[column.lower()] for column in ref.columns])
             for ref in entry.refs
@@ -67,8 +70,27 @@ class Renderer:
             body=self._body.fill(values),
             refs=tuple(dict.fromkeys(self._refs(row))),
             identity=self._identity(values),
+            attributes=self._attributes_of(document_id, values),
         )
         return Rendered(document, repaired)
+
+    def _attributes_of(self, document_id: str, values: Mapping[str, str]) -> dict[str, Scalar]:
+        """Those that are not empty, as their fields' types have them.
+
+        Raises ItemError for what is not of one.
+        """
+        found: dict[str, Scalar] = {}
+        for name, template in self._attributes.items():
+            text = _one_line(template.fill(values))
+            if not text:
+                continue
+            value = typed(text, self._types[name])
+            if value is None:
+                raise ItemError(
+                    f"{document_id}: the attribute {name} is a {self._types[name]}, not {text!r}."
+                )
+            found[name] = value
+        return found
 
     def _refs(self, row: Row) -> Iterable[str]:
         for to, positions in self._ref_columns:

@@ -1,7 +1,7 @@
 """A sample CRM in the default schema, for trying things out, for tests and for measurements.
 
-What belongs here: writing the file and its truth, and edits to it. The same arguments give the same rows on
-every machine and release of Python; nothing is drawn from the clock.
+What belongs here: writing the file and its ground truth, and edits to it. The same arguments give the same
+rows on every machine and release of Python; nothing comes from the clock.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from ingest_assets.sources.crm.sample_rows import (
     organisation_rows,
     person_rows,
 )
-from ingest_assets.sources.crm.sample_text import Writer
+from ingest_assets.sources.crm.sample_text import TextWriter
 from ingest_assets.sources.crm.signature import beside
 
 SCHEMA = Path(__file__).with_name("schema.sql")
 
-_PEOPLE, _ORGANISATIONS, _OPPORTUNITIES = 0.15, 0.06, 0.07  # of the documents; the rest are interactions
-_EDITED_PEOPLE = 0.25  # of what is edited
+_PEOPLE, _ORGANISATIONS, _OPPORTUNITIES = 0.15, 0.06, 0.07  # shares of documents; the rest are interactions
+_EDITED_PEOPLE = 0.25  # share of the edits
 _BATCH = 5_000
 
 
@@ -54,10 +54,10 @@ class SampleTruth:
 def write_sample(
     path: Path, documents: int, seed: int, duplicates: float = 0.08, *, overwrite: bool = False
 ) -> SampleTruth:
-    """Write a CRM with `documents` (at least 2) rows that are documents, in WAL mode, and `<path>.truth.csv`.
+    """Write a CRM with `documents` documents (at least 2), in WAL mode, and `<path>.truth.csv`.
 
-    `duplicates` is the share of people and organisations that are another one's second record. Nobody may
-    have a file open that is overwritten. Raises ConfigurationError when there is a file already.
+    `duplicates` is the share of people and organisations that duplicate another record. A file that is
+    overwritten must not be open anywhere. Raises ConfigurationError when there is a file already.
     """
     if path.is_dir():
         raise ConfigurationError(f"{path} is a folder. Name the file to write.")
@@ -69,7 +69,7 @@ def write_sample(
     interactions = max(0, documents - organisations - people - opportunities)
     rng = Random(seed)  # noqa: S311 - for words, not for secrets
     registry = Registry(rng, duplicates)
-    partial = path.with_name(f"{path.name}.partial")  # so that a half-written one never stands at `path`
+    partial = path.with_name(f"{path.name}.partial")  # so that `path` is never half-written
     partial.unlink(missing_ok=True)
     with closing(sqlite3.connect(partial, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode=OFF")
@@ -104,11 +104,11 @@ def write_sample(
 def edit_sample(path: Path, seed: int, changes: int, deletes: int, inserts: int) -> list[str]:
     """Change, delete and insert rows, a quarter of them people, the rest interactions, in one transaction.
 
-    Returns, sorted, the ids of all documents that are other, gone or new: also of those that named somebody
-    who was deleted.
+    Returns the sorted ids of all documents that were changed, deleted or added, including those that named a
+    deleted person.
     """
     rng = Random(seed)  # noqa: S311 - for choices, not for secrets
-    writer = Writer(rng)
+    writer = TextWriter(rng)
     touched: set[str] = set()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA foreign_keys=ON")
@@ -138,7 +138,7 @@ def _insert(connection: sqlite3.Connection, table: str, rows: Iterable[Row]) -> 
         connection.executemany(sql, rows)
 
 
-def _change(connection: sqlite3.Connection, writer: Writer, table: str, number: int) -> None:
+def _change(connection: sqlite3.Connection, writer: TextWriter, table: str, number: int) -> None:
     note = f"\n\nAdded later: reference {writer.number(100_000, 999_999)}."
     column = "notes" if table == "people" else "body"
     sql = f"UPDATE {table} SET {column} = coalesce({column}, '') || ? WHERE id = ?"
@@ -154,7 +154,7 @@ def _naming(connection: sqlite3.Connection, person: int) -> set[str]:
     return {document_id for (document_id,) in connection.execute(sql, (person,))}
 
 
-def _add(connection: sqlite3.Connection, writer: Writer, table: str) -> int:
+def _add(connection: sqlite3.Connection, writer: TextWriter, table: str) -> int:
     row: Row
     if table == "people":
         columns = "name, title, created_at"

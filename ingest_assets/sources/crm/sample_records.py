@@ -1,11 +1,11 @@
-"""People and organisations of the sample CRM, some of them twice, as CRMs have them.
+"""People and organisations of the sample CRM, some of them duplicated, as in real CRMs.
 
-A duplicate differs as people make them differ (a typo, a nickname, another address, the legal form spelt
-out) and keeps at least one thing that only its original has: an e-mail address, a telephone number, a domain.
+A duplicate differs in ways that people cause (a typo, a nickname, another address, the legal form spelt out)
+and keeps at least one thing unique to its original: an e-mail address, a telephone number, a domain.
 What belongs here: the records. What does not: their tables (sample) and what is written about them.
 """
 
-# ruff: noqa: PLR2004 - the odds of a made-up world need no names
+# ruff: noqa: PLR2004 - the odds of made-up data need no names
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import unicodedata
 from dataclasses import dataclass, replace
 from random import Random
 
-from ingest_assets.sources.crm.sample_text import Writer
+from ingest_assets.sources.crm.sample_text import TextWriter
 from ingest_assets.sources.crm.sample_words import Culture, vocabulary
 
 _LETTERS = "abcdefghijklmnoprstuvwz"
@@ -51,29 +51,33 @@ class Person:
 
 
 class Registry:
-    """Draws records; what must tell two of them apart is drawn once only."""
+    """Draws records; values that tell records apart are never drawn twice."""
 
     def __init__(self, rng: Random, duplicates: float) -> None:
         self._rng = rng
-        self._writer = Writer(rng)
+        self._writer = TextWriter(rng)
         self._words = vocabulary()
         self._industries = tuple(self._words.industries)
         self._duplicates = duplicates
         self._taken: set[str] = set()
-        self.organisations: list[Organisation] = []  # with id i at i - 1
+        self.organisations: list[Organisation] = []  # id i is at index i - 1
         self.people: list[Person] = []
 
     def add_organisation(self) -> Organisation:
-        made = self._organisation_again() if self._again(self.organisations) else self._organisation()
+        made = (
+            self._duplicate_organisation()
+            if self._draws_duplicate(self.organisations)
+            else self._organisation()
+        )
         self.organisations.append(made)
         return made
 
     def add_person(self) -> Person:
-        made = self._person_again() if self._again(self.people) else self._person()
+        made = self._duplicate_person() if self._draws_duplicate(self.people) else self._person()
         self.people.append(made)
         return made
 
-    def _again(self, earlier: list[Organisation] | list[Person]) -> bool:
+    def _draws_duplicate(self, earlier: list[Organisation] | list[Person]) -> bool:
         return bool(earlier) and self._rng.random() < self._duplicates
 
     def _organisation(self) -> Organisation:
@@ -83,7 +87,7 @@ class Registry:
         while (stem := f"{root} {industry}") in self._taken:
             root = f"{root.partition(' & ')[0]} & {pick(culture.family)}"
         self._taken.add(stem)
-        domain = self._free(f"{_plain(root).replace('&', '-')}-{industry}".lower(), f".{culture.tld}")
+        domain = self._unused(f"{_plain(root).replace('&', '-')}-{industry}".lower(), f".{culture.tld}")
         return Organisation(
             original=len(self.organisations) + 1,
             culture=culture,
@@ -95,7 +99,7 @@ class Registry:
             city=pick(culture.cities),
         )
 
-    def _organisation_again(self) -> Organisation:
+    def _duplicate_organisation(self) -> Organisation:
         first = self.organisations[self._writer.pick(self.organisations).original - 1]
         spellings = next(forms for forms in first.culture.legal_forms if forms[0] == first.legal_form)
         way = self._writer.number(0, 3)
@@ -126,21 +130,21 @@ class Registry:
             family=family,
             name=f"{given}{middle} {family}",
             title=pick(self._words.job_titles),
-            email=self._free(f"{_plain(given)}.{_plain(family)}", f"@{domain}"),
+            email=self._unused(f"{_plain(given)}.{_plain(family)}", f"@{domain}"),
             second_email=None,
             phone=self._phone(culture) if self._rng.random() < 0.9 else None,
             organisation=organisation,
         )
 
-    def _person_again(self) -> Person:
+    def _duplicate_person(self) -> Person:
         first = self.people[self._writer.pick(self.people).original - 1]
         way = self._writer.number(0, 3)
         if way == 0:
             return replace(first, name=self._typo(first.name), phone=_other_format(first.phone), title=None)
         if way == 1:
             nickname = self._words.nicknames.get(first.given, f"{first.given[0]}.")
-            private = self._free(f"{_plain(first.given)}{_plain(first.family)}", "@mailbox.example")
-            # Without a telephone number the old address must stay, or nothing would tell who it is.
+            private = self._unused(f"{_plain(first.given)}{_plain(first.family)}", "@mailbox.example")
+            # Without a telephone number the old address must stay, or nothing would identify the person.
             kept = None if first.phone else first.email
             phone = _other_format(first.phone)
             return replace(
@@ -159,8 +163,8 @@ class Registry:
                 self._taken.add(phone)
                 return phone
 
-    def _free(self, start: str, end: str) -> str:
-        """`start` + `end`, with the first number between them that makes it new."""
+    def _unused(self, start: str, end: str) -> str:
+        """`start` + `end`, with the first number between them that makes it unique."""
         candidate, n = f"{start}{end}", 1
         while candidate in self._taken:
             n += 1
@@ -169,7 +173,7 @@ class Registry:
         return candidate
 
     def _typo(self, text: str) -> str:
-        """One letter, not the first, is lost, doubled, swapped with the next or hit wrongly."""
+        """One letter, not the first, is dropped, doubled, swapped with the next or mistyped."""
         at = self._writer.pick([i for i in range(1, len(text) - 1) if text[i].isalpha()])
         before, here, after = text[:at], text[at], text[at + 1 :]
         wrong = self._writer.pick(_LETTERS)
@@ -188,7 +192,7 @@ def _other_format(phone: str | None) -> str | None:
 
 
 def _plain(name: str, *, lower: bool = True) -> str:
-    """A name in ASCII; for addresses in lower case and without blanks and apostrophes."""
+    """A name in ASCII; with `lower`, in lower case and without spaces and apostrophes, as in addresses."""
     decomposed = unicodedata.normalize("NFKD", name.translate(_SPELT))
     ascii_name = decomposed.encode("ascii", "ignore").decode()
     return ascii_name.lower().replace(" ", "").replace("'", "") if lower else ascii_name

@@ -1,9 +1,10 @@
 """Rows of the sample CRM's tables, in the order of their columns.
 
-What belongs here: what stands in a row. What does not: the file (sample), who there is (sample_records).
+What belongs here: the content of rows. What does not: the file (sample), people and organisations
+(sample_records).
 """
 
-# ruff: noqa: PLR2004 - the odds of a made-up world need no names
+# ruff: noqa: PLR2004 - the odds of made-up data need no names
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from datetime import date, timedelta
 from random import Random
 
 from ingest_assets.sources.crm.sample_records import Registry
-from ingest_assets.sources.crm.sample_text import Writer
+from ingest_assets.sources.crm.sample_text import TextWriter
 from ingest_assets.sources.crm.sample_words import vocabulary
 
 Row = tuple[object, ...]
@@ -21,11 +22,11 @@ _KINDS = ("email",) * 9 + ("meeting",) * 4 + ("call",) * 3 + ("note",) * 4
 _MEETING_PLACES = ("trade fair", "user day", "site visit", "webinar")
 _FIRST_DAY = date(2023, 1, 2)
 _DAYS = tuple((_FIRST_DAY + timedelta(days=n)).isoformat() for n in range(1_000))
-_LAST_DAY = 900  # of things that have happened; the rest are days of expected closes
+_LAST_DAY = 900  # of past events; the later days are for expected closes
 
 
 def organisation_rows(registry: Registry, rng: Random, count: int) -> Iterator[Row]:
-    writer = Writer(rng)
+    writer = TextWriter(rng)
     trades = vocabulary().industries
     for number in range(1, count + 1):
         o = registry.add_organisation()
@@ -34,7 +35,7 @@ def organisation_rows(registry: Registry, rng: Random, count: int) -> Iterator[R
 
 
 def person_rows(registry: Registry, rng: Random, count: int) -> Iterator[Row]:
-    writer = Writer(rng)
+    writer = TextWriter(rng)
     for number in range(1, count + 1):
         p = registry.add_person()
         city = registry.organisations[p.organisation - 1].city
@@ -49,7 +50,7 @@ class Correspondence:
     def __init__(self, registry: Registry, rng: Random) -> None:
         self._registry = registry
         self._random = rng.random
-        self._writer = Writer(rng)
+        self._writer = TextWriter(rng)
         self._words = vocabulary()
         self._staff: dict[int, list[int]] = {}
         for number, person in enumerate(registry.people, 1):
@@ -57,7 +58,7 @@ class Correspondence:
         self._employers = tuple(self._staff)
 
     def interaction(self, number: int) -> tuple[Row, list[Row]]:
-        """A row of interactions, and those of interaction_participants."""
+        """A row of interactions, and its rows of interaction_participants."""
         writer = self._writer
         organisation = writer.pick(self._employers)
         people = self._some_of(self._staff[organisation])
@@ -87,11 +88,11 @@ class Correspondence:
         return [self._registry.people[number - 1].given for number in people]
 
     def _some_of(self, staff: Sequence[int]) -> list[int]:
-        """One to four of them, beginning with any."""
+        """One to four of them, from a random start."""
         start, count = int(self._random() * len(staff)), self._writer.number(1, 4)
         return [staff[(start + i) % len(staff)] for i in range(min(count, len(staff)))]
 
 
-def moment(writer: Writer) -> str:
+def moment(writer: TextWriter) -> str:
     """A time in office hours, ISO 8601."""
     return f"{_DAYS[writer.number(0, _LAST_DAY - 1)]}T{writer.number(7, 18):02}:{writer.number(0, 59):02}:00Z"

@@ -1,9 +1,9 @@
-"""Sentences put together to e-mails, minutes, call logs and notes that read naturally and differ.
+"""E-mails, minutes, call logs and notes made of sentences, so that they read naturally and differ.
 
 What belongs here: the grammar of a text, from `random.Random` alone. What does not: rows and records.
 """
 
-# ruff: noqa: PLR2004 - the odds of a made-up world need no names
+# ruff: noqa: PLR2004 - the odds of made-up data need no names
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LONG_SHARE = 0.03
 _LONG_CHARS = (3_000, 8_000)
 
 
-class Writer:
+class TextWriter:
     """Writes texts. The same random numbers give the same texts."""
 
     def __init__(self, rng: Random) -> None:
@@ -42,7 +42,7 @@ class Writer:
         return options[int(self._random() * len(options))]
 
     def number(self, low: int, high: int) -> int:
-        """Of low .. high, both included."""
+        """From low to high, both included."""
         return low + int(self._random() * (high - low + 1))
 
     def interaction(self, kind: str, org: str, first_names: Sequence[str], sender: str) -> tuple[str, str]:
@@ -114,7 +114,7 @@ class Writer:
         return self.slots(slots["org"], (slots["colleague"], slots["person"]))
 
     def _paragraph(self, topic: Topic, slots: dict[str, str], sentences: int) -> str:
-        """Different facts in an order that differs from text to text."""
+        """Distinct facts, in an order that varies from text to text."""
         facts = topic.facts
         start, step = int(self._random() * len(facts)), 1 + 4 * int(self._random() * 2)  # 5 is -1 modulo 6
         texts = [facts[(start + i * step) % len(facts)].format_map(slots) for i in range(sentences)]

@@ -28,19 +28,19 @@ class _Table(BaseModel):
 
 
 class Culture(_Table):
-    """Names that go together, and where such people and their companies are."""
+    """Names that go together, and where people with such names and their companies are."""
 
     country: str
     cities: Strings
     dial: str  # country calling code
     tld: str
-    legal_forms: tuple[Strings, ...]  # each with the ways in which it is also written
+    legal_forms: tuple[Strings, ...]  # each with its other spellings
     given: Words
     family: Words
 
 
 class Topic(_Table):
-    """Something that correspondence is about; sentences with slots, see `sample_text`."""
+    """A subject of correspondence; sentences with slots, see `sample_text`."""
 
     name: str
     subjects: Strings
@@ -49,7 +49,7 @@ class Topic(_Table):
 
 
 class Vocabulary(_Table):
-    """All of it."""
+    """The whole vocabulary."""
 
     job_titles: Strings
     stages: Strings

@@ -1,5 +1,5 @@
--- The default schema of a CRM. default.toml describes it to the reader; a CRM with other tables needs a
--- mapping file of its own, and no code. Times are ISO 8601 in UTC, amounts are in units of their currency.
+-- The default schema of a CRM. default.toml describes it to the reader; a CRM with other tables needs its
+-- own mapping file, and no code. Times are ISO 8601 in UTC, amounts are in units of their currency.
 
 CREATE TABLE organisations (
     id         INTEGER PRIMARY KEY,

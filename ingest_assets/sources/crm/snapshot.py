@@ -1,13 +1,13 @@
-"""A read-only connection to one consistent state of an SQLite file that others go on writing to undisturbed.
+"""A read-only connection to one consistent state of an SQLite file, without disturbing those who write to it.
 
-Three ways, by the state the file is in:
+Three ways, depending on the state of the file:
 
 - WAL, in use (-wal and -shm are there): read in place, in one read transaction. Writers are never blocked.
 - Rollback journal: a reader would hold up commits for as long as it reads, so the file is copied first, with
   SQLite's backup in short steps that let commits through, and the copy is read.
 - Otherwise (WAL and not in use; a file or folder that we may not write to; a crashed writer's journal): the
-  files are copied as they are, and the copy counts if nothing was committed meanwhile. Opened in place SQLite
-  would create -wal and -shm, under our user, beside a CRM that may then be unable to open them.
+  files are copied as they are, and the copy is used if nothing was committed meanwhile. If it was opened in
+  place, SQLite would create -wal and -shm, under our user, beside a CRM that may then be unable to open them.
 
 What belongs here: opening, and the sentences that say why a file cannot be opened.
 """
@@ -32,16 +32,16 @@ _HEADER = 100  # bytes at the start of the file that describe it
 _READ_VERSION = 19  # a byte of the header: 1 rollback journal, 2 WAL
 _WAL = 2
 _STEP_PAGES = 256  # 1 MiB at 4 KiB a page, about 1 ms: how long one step of a copy holds up a commit
-_MAX_RESTARTS = 5  # SQLite begins a copy anew after each commit; then the rest goes in one step
-_ATTEMPTS, _PAUSE_S = 3, 0.05  # at least so many; more while others would wait for a lock
+_MAX_RESTARTS = 5  # SQLite restarts a copy after each commit; after this many, all goes in one step
+_ATTEMPTS, _PAUSE_S = 3, 0.05  # at least this many; more until the busy timeout is over
 
 
 @contextmanager
 def open_snapshot(path: Path, busy_timeout_s: float) -> Iterator[sqlite3.Connection]:
-    """A connection inside one read transaction, to be used by one thread at a time, be it another one.
+    """A connection inside one read transaction, to be used by one thread at a time, not always the same.
 
     Text comes as bytearray, undecoded. Raises SourceUnavailableError, with what to do, when the file is
-    missing, empty, no SQLite database, damaged, not ours to read, or locked for longer than the timeout.
+    missing, empty, not an SQLite database, damaged, unreadable for us, or locked beyond the timeout.
     """
     with ExitStack() as stack:
         try:
@@ -54,9 +54,9 @@ def open_snapshot(path: Path, busy_timeout_s: float) -> Iterator[sqlite3.Connect
 
 
 def unavailable(path: Path, error: sqlite3.Error) -> SourceUnavailableError:
-    """What an error of SQLite's means for the person who has to act on it."""
+    """What an SQLite error means for the person who has to act on it."""
     advice = {
-        sqlite3.SQLITE_BUSY: "another process keeps it locked. Try again; if it stays so, see what locks it",
+        sqlite3.SQLITE_BUSY: "another process keeps it locked. Try again; if it stays so, find out by what",
         sqlite3.SQLITE_CORRUPT: "the database is damaged or cut short. Restore it, or repair it with "
         "the sqlite3 tool's .recover",
         sqlite3.SQLITE_NOTADB: "it is not an SQLite database, or an encrypted one. Check the path",
@@ -69,7 +69,7 @@ def unavailable(path: Path, error: sqlite3.Error) -> SourceUnavailableError:
 
 
 def error_code(error: sqlite3.Error) -> int:
-    """SQLite's primary result code; SQLITE_ERROR for errors of the Python module's own."""
+    """SQLite's primary result code; SQLITE_ERROR for errors raised by the Python module itself."""
     return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
 
 
@@ -83,15 +83,15 @@ def _open(path: Path, busy_timeout_s: float, stack: ExitStack) -> sqlite3.Connec
                 return connection
         if attempt >= _ATTEMPTS and time.monotonic() >= until:
             break
-        # Soon, but at no steady pace: a writer that has one would be met at the same moment again.
-        time.sleep(random.uniform(0, _PAUSE_S))  # noqa: S311 - no secret
-    raise SourceUnavailableError(f"CRM_DB_PATH: {path} was changed each time while it was copied. Try again.")
+        # Soon, but at random intervals: a writer with a steady pace would be hit at the same moment again.
+        time.sleep(random.uniform(0, _PAUSE_S))  # noqa: S311 - not a secret
+    raise SourceUnavailableError(f"CRM_DB_PATH: {path} was changed each time it was copied. Try again.")
 
 
 def _opened(path: Path, busy_timeout_s: float, stack: ExitStack) -> sqlite3.Connection | None:
-    """None when it was changed meanwhile.
+    """None when the file was changed in the meantime.
 
-    Its state is looked at anew each time: a server may begin to use it while it is copied.
+    Its state is checked again each time: a server may begin to use it while it is copied.
     """
     wal = _checked_header(path)[_READ_VERSION] == _WAL
     connection = None
@@ -101,7 +101,7 @@ def _opened(path: Path, busy_timeout_s: float, stack: ExitStack) -> sqlite3.Conn
 
 
 def _through_locks(path: Path, busy_timeout_s: float, stack: ExitStack) -> sqlite3.Connection | None:
-    """Read as SQLite's own locks provide for; None when that takes writing to the file or its folder."""
+    """Read under SQLite's own locks; None when that requires writing to the file or its folder."""
     live = _connect(path, "ro", busy_timeout_s)
     try:
         live.execute("SELECT 1 FROM sqlite_master").fetchone()
@@ -111,20 +111,20 @@ def _through_locks(path: Path, busy_timeout_s: float, stack: ExitStack) -> sqlit
             return _backed_up(live, path, busy_timeout_s, stack)
     except sqlite3.Error as error:
         live.close()
-        # A journal to roll back, an index to rebuild, a folder that is not ours to write to.
+        # A journal to roll back, an index to rebuild, a folder that we may not write to.
         if error_code(error) in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}:
             return None
         raise
 
 
 def _checked_header(path: Path) -> bytes:
-    """The header's 100 bytes, after the tests that need no lock."""
+    """The header's 100 bytes, after the checks that need no lock."""
     if not path.exists():
         raise SourceUnavailableError(f"CRM_DB_PATH: {path} does not exist. Set it to the CRM's SQLite file.")
     if not path.is_file():
         raise SourceUnavailableError(f"CRM_DB_PATH: {path} is not a file. Set it to the CRM's SQLite file.")
     if size_of(path) == 0:
-        raise SourceUnavailableError(f"CRM_DB_PATH: {path} is empty (0 bytes), so no CRM. Check the path.")
+        raise SourceUnavailableError(f"CRM_DB_PATH: {path} is empty (0 bytes), not a CRM. Check the path.")
     header = read_start(path, _HEADER)
     if not header.startswith(_MAGIC):
         raise SourceUnavailableError(
@@ -148,7 +148,7 @@ def _connect(path: Path, mode: str, busy_timeout_s: float) -> sqlite3.Connection
 
 
 def _begin(connection: sqlite3.Connection) -> sqlite3.Connection:
-    """Fix the state that is read: a transaction's begins with its first read."""
+    """Pin the state that is read: a transaction sees the state at its first read."""
     connection.execute("PRAGMA query_only=ON")
     connection.execute("PRAGMA cache_size=-32768")  # 32 MiB, for the look-ups of joined rows
     connection.execute("BEGIN")
@@ -163,16 +163,16 @@ def _private_copy(stack: ExitStack) -> Path:
 def _backed_up(
     live: sqlite3.Connection, path: Path, busy_timeout_s: float, stack: ExitStack
 ) -> sqlite3.Connection:
-    for pages in (_STEP_PAGES, -1):  # at last all in one step, which holds up commits for as long as it takes
+    for pages in (_STEP_PAGES, -1):  # finally in one step, which holds up commits for as long as it takes
         copy = stack.enter_context(closing(_connect(_private_copy(stack), "rwc", busy_timeout_s)))
         copy.execute("PRAGMA journal_mode=OFF")
         copy.execute("PRAGMA synchronous=OFF")  # a crash takes the copy with it anyway
         try:
             live.backup(copy, pages=pages, progress=_watch(path, busy_timeout_s), sleep=0.05)
         except _RestartedTooOftenError:
-            continue  # with a new file: what was copied so far is no database
+            continue  # with a new file: what was copied so far is not a database
         return _begin(copy)
-    raise SourceUnavailableError(f"CRM_DB_PATH: {path} was changed each time while it was copied. Try again.")
+    raise SourceUnavailableError(f"CRM_DB_PATH: {path} was changed each time it was copied. Try again.")
 
 
 class _RestartedTooOftenError(Exception):
@@ -180,7 +180,7 @@ class _RestartedTooOftenError(Exception):
 
 
 def _watch(path: Path, busy_timeout_s: float) -> Callable[[int, int, int], None]:
-    """Called by the backup after each step; without it, it would wait for a lock for ever."""
+    """A callback for the backup after each step; without it, that would wait for a lock forever."""
     restarts = 0
     least_left: int | None = None
     busy_since: float | None = None
@@ -192,7 +192,7 @@ def _watch(path: Path, busy_timeout_s: float) -> Callable[[int, int, int], None]
             if time.monotonic() - busy_since >= busy_timeout_s:
                 raise SourceUnavailableError(
                     f"CRM_DB_PATH: {path}: another process keeps it locked. "
-                    "Try again; if it stays so, see what locks it."
+                    "Try again; if it stays so, find out by what."
                 )
             return
         busy_since = None
@@ -206,7 +206,7 @@ def _watch(path: Path, busy_timeout_s: float) -> Callable[[int, int, int], None]
 
 
 def _copied(path: Path, busy_timeout_s: float, stack: ExitStack) -> sqlite3.Connection | None:
-    """Read a copy of the files as they are; None when they were changed meanwhile."""
+    """Read a copy of the files as they are; None when they were changed in the meantime."""
     target = _private_copy(stack)
     before = file_signature(path)
     copy_file(path, target)

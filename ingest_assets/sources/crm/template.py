@@ -4,8 +4,9 @@
     [ text ]    an optional part: left out when every placeholder in it is empty
     {{ }} [[ ]] the characters themselves
 
-A line that has placeholders, all of them empty, is left out; blank lines that then meet become one. Square
-brackets around text without a placeholder are plain text. What belongs here: parsing and filling templates.
+A line that has placeholders, all of them empty, is left out; blank lines that become adjacent are merged.
+Square brackets around text without a placeholder are plain text. What belongs here: parsing and filling
+templates.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TemplatePart:
     """A run of literals and slots that stays or drops out as one; only an optional part drops out."""
 
     pieces: tuple[str | Slot, ...]
@@ -40,7 +41,7 @@ class Part:
         return "".join(piece if isinstance(piece, str) else values[piece.column] for piece in self.pieces)
 
 
-Line = tuple[Part, ...]
+Line = tuple[TemplatePart, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Template:
 
     @classmethod
     def parse(cls, text: str) -> Template:
-        """Raises ValueError, saying where, when braces or brackets do not match."""
+        """Raises ValueError, saying where, for unmatched braces or brackets."""
         lines = tuple(tuple(_parts(line)) for line in text.split("\n"))
         columns = frozenset(slot.column for line in lines for part in line for slot in part.slots())
         pieces = [piece for line in lines for part in line for piece in part.pieces]
@@ -100,9 +101,9 @@ def _blank(value: str) -> bool:
     return not value or value.isspace()
 
 
-def _parts(line: str) -> Iterator[Part]:
+def _parts(line: str) -> Iterator[TemplatePart]:
     pieces: list[str | Slot] = []
-    outside: list[str | Slot] | None = None  # what stands before the optional part that is open
+    outside: list[str | Slot] | None = None  # what precedes the open optional part
     for match in _TOKEN.finditer(line):
         found = match.group()
         if found == "[":
@@ -111,8 +112,8 @@ def _parts(line: str) -> Iterator[Part]:
             outside, pieces = pieces, []
         elif found == "]" and outside is not None:
             if any(isinstance(piece, Slot) for piece in pieces):
-                yield Part(tuple(outside), optional=False)
-                yield Part(tuple(pieces), optional=True)
+                yield TemplatePart(tuple(outside), optional=False)
+                yield TemplatePart(tuple(pieces), optional=True)
                 pieces = []
             else:
                 pieces = [*outside, "[", *pieces, "]"]
@@ -122,12 +123,12 @@ def _parts(line: str) -> Iterator[Part]:
     if outside is not None:
         raise ValueError(f"an optional part is not closed on its line, in {line!r}; write [[ for a bracket")
     if pieces:
-        yield Part(tuple(pieces), optional=False)
+        yield TemplatePart(tuple(pieces), optional=False)
 
 
 def _piece(token: str, line: str) -> str | Slot:
     if token in _ESCAPES:
         return _ESCAPES[token]
     if token in {"{", "}"}:
-        raise ValueError(f"a brace without its partner, in {line!r}; write {{{{ or }}}} for a brace")
+        raise ValueError(f"an unmatched brace, in {line!r}; write {{{{ or }}}} for a brace")
     return Slot(token[1:-1].strip().lower()) if token.startswith("{") else token

@@ -1,4 +1,4 @@
-"""Cells to text: cleaning what a database may hold, and spelling a cell for a reader or for an id.
+"""Cells to text: cleaning what a database may hold, and writing a cell for a reader or for an id.
 
 What belongs here: pure functions from one SQLite value to one string. What does not: templates and rows.
 """
@@ -10,8 +10,8 @@ import re
 from datetime import UTC, datetime
 from urllib.parse import quote_from_bytes
 
-# TEXT comes as a bytearray, BLOB as bytes. Undecoded, so that ids and digests see what is stored, valid or
-# not, and so that a row that has not changed is never decoded at all.
+# TEXT comes as a bytearray, BLOB as bytes. Undecoded, so that ids and digests use what is stored, valid or
+# not, and so that an unchanged row is never decoded at all.
 Cell = int | float | bytearray | bytes | None
 
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -19,9 +19,9 @@ _MILLISECONDS_FROM = 1e11  # as seconds this is the year 5138, as milliseconds M
 
 
 def clean(raw: bytes | bytearray) -> tuple[str, bool]:
-    r"""The text with \n line ends, without control characters (but \n and \t) and invalid UTF-8.
+    r"""The text with \n line ends, without control characters (except \n and \t) and invalid UTF-8.
 
-    Invalid bytes, also those of lone surrogates, become U+FFFD. The second value says whether anything
+    Invalid bytes, including those of lone surrogates, become U+FFFD. The second value says whether anything
     had to be dropped or replaced; changed line ends do not count.
     """
     try:
@@ -49,7 +49,7 @@ def is_text(blob: bytes) -> bool:
 
 
 def key_part(cell: Cell) -> str | None:
-    """One part of a key as it stands in a document id; None for NULL. Different cells, different parts.
+    """One part of a key as written in a document id; None for NULL. Different cells, different parts.
 
     Text is percent-encoded byte by byte. A BLOB is x'0a1b': no percent-encoded text holds an apostrophe.
     """
@@ -63,7 +63,7 @@ def key_part(cell: Cell) -> str | None:
 
 
 def iso_time(cell: Cell) -> str | None:
-    """ISO 8601 of a time cell; None when it holds no time that can be told.
+    """A time cell as ISO 8601; None when it does not hold a recognisable time.
 
     Text is read as ISO 8601 ("2024-05-01 10:00:00" too; a date stays a date, no zone stays no zone).
     Numbers are Unix time, in seconds or milliseconds, and become UTC.

@@ -1,7 +1,7 @@
-"""Connections to remotes, with every address, byte and second under our own rules.
+"""Connections to remotes, whose addresses, bytes and time are under our own rules.
 
-A name is resolved once, all its addresses are judged, and the connection goes to one of those, so a second
-answer of the name's server leads nowhere else. No proxy or configuration of the machine is used.
+A name is resolved once, all its addresses are checked, and the connection goes to one of these, so a later
+DNS answer cannot lead elsewhere. No proxy or configuration of the machine is used.
 
 What belongs here: what every protocol shares. What does not: a protocol (over_http, over_ssh), which refs are
 wanted (fetch), and what becomes of a pack (mirror).
@@ -23,15 +23,15 @@ from ingest_assets.sources.repositories.policy import Policy
 CONNECT_S = 10.0
 STALL_S = 30.0  # between two bytes
 _INTERRUPT_EVERY_S = 1.0
-_OVERHEAD = 2 << 20  # bytes that a conversation may have besides its pack: refs, progress
+_OVERHEAD = 2 << 20  # bytes of a conversation besides its pack: refs, progress
 
 
-class Budget:
-    """Seconds and bytes that a conversation may take. When time is up its connections are cut.
+class FetchBudget:
+    """Seconds and bytes that a conversation may take. When the time is up its connections are shut down.
 
-    They are cut, too, when `interrupt` raises, which is called about once a second, from another thread: what
-    it raised is then raised by `check`. Cutting is what ends a wait inside the operating system or the TLS
-    library, on a server that sends a byte now and then.
+    They are also shut down when `interrupt` raises; it is called about once a second, from another thread,
+    and `check` then raises the same error. Only a shutdown ends a wait inside the operating system or the TLS
+    library when a server sends a byte now and then.
     """
 
     def __init__(
@@ -69,20 +69,20 @@ class Budget:
         if self._interrupted is not None:
             raise self._interrupted
         if self.left_s <= 0:
-            raise UnavailableError(f"{self._what} took longer than {self._seconds:g} s, and was given up.")
+            raise UnavailableError(f"{self._what} took longer than {self._seconds:g} s, and was stopped.")
 
     def count(self, size: int) -> None:
         self._received += size
         if self._received > self._max_bytes + _OVERHEAD:
             raise ConfigurationError(
-                f"{self._what} was given up: more than {self._max_bytes:,} bytes came, "
-                "and the limit for a repository allows no more."
+                f"{self._what} was stopped: the server sent more than {self._max_bytes:,} bytes, "
+                "the limit for a repository."
             )
         self.check()
 
     def watch(self, connection: socket.socket) -> None:
-        self._sockets.append(connection.dup())  # TLS takes the socket itself over
-        self.check()  # in case time was up before there was anything to cut
+        self._sockets.append(connection.dup())  # TLS takes over the socket itself
+        self.check()  # in case the time was up before there was anything to shut down
 
     def at_end(self, close: Callable[[], None]) -> None:
         self._closing.callback(close)
@@ -95,20 +95,20 @@ class Budget:
             except IngestError as error:
                 self._interrupted = error
             if self._interrupted is not None or self.left_s <= 0:
-                self._cut()
+                self._shut_down()
                 return
 
-    def _cut(self) -> None:
+    def _shut_down(self) -> None:
         for kept in self._sockets:
             try:
                 kept.shutdown(socket.SHUT_RDWR)
             except OSError:
-                continue  # it had ended by itself
+                continue  # it had already ended
 
 
 @contextmanager
-def conversation(budget: Budget) -> Iterator[None]:
-    """Whatever a network, a server or its bytes can raise, as a failure of ours."""
+def conversation(budget: FetchBudget) -> Iterator[None]:
+    """Turns whatever a network, a server or its bytes can raise into an error of ours."""
     from dulwich.client import HTTPUnauthorized
     from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
     from urllib3.exceptions import HTTPError
@@ -131,12 +131,12 @@ def conversation(budget: Budget) -> Iterator[None]:
         budget.check()
         raise UnavailableError(f"The server could not be reached: {_reason(error)}.") from error
     except (AssertionError, KeyError, ValueError, IndexError, TypeError, AttributeError) as error:
-        # Bytes that are not git's protocol end in any of these, inside dulwich.
+        # Inside dulwich, bytes that are not git's protocol can raise any of these.
         budget.check()
         raise UnavailableError("The server does not speak git's protocol.") from error
 
 
-def connect(host: str, port: int, policy: Policy, budget: Budget, seconds: float) -> socket.socket:
+def connect(host: str, port: int, policy: Policy, budget: FetchBudget, seconds: float) -> socket.socket:
     """A connection to a host that the policy allows, watched by the budget.
 
     Raises ConfigurationError when the host or its address is not allowed, UnavailableError when the name is
@@ -151,10 +151,10 @@ def connect(host: str, port: int, policy: Policy, budget: Budget, seconds: float
     return _connected(addresses[-1], port, budget, seconds)
 
 
-def _connected(address: str, port: int, budget: Budget, seconds: float) -> socket.socket:
+def _connected(address: str, port: int, budget: FetchBudget, seconds: float) -> socket.socket:
     family, kind, protocol, _, place = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
     connection = socket.socket(family, kind, protocol)
-    budget.watch(connection)  # first: what is being connected can be cut too
+    budget.watch(connection)  # first, so that connecting can be ended too
     connection.settimeout(seconds)
     try:
         connection.connect(place)
@@ -173,6 +173,6 @@ def _reason(error: Exception) -> str:
 
 
 def one_line(words: object) -> str:
-    """A server's words: shortened, and without what could disturb a log."""
+    """A server's message, shortened, and without what could garble a log."""
     text = "".join(c if c.isprintable() else " " for c in str(words))
     return " ".join(text.split())[:200].rstrip(".") or type(words).__name__

@@ -1,6 +1,6 @@
-"""Many small packs to one, and what no ref needs any more away.
+"""Merges many small packs into one, and drops what no ref needs.
 
-What belongs here: the space of a mirror. What does not: what it has to hold (mirror).
+What belongs here: the disk space of a mirror. What does not: what it has to hold (mirror).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _NO_LIMIT = 1 << 62
 def consolidate(objects: Path, tips: Collection[str], *, history: bool) -> None:
     """Write what the tips need into one pack, then remove the others.
 
-    A reader that has a pack open goes on reading it; one that looks for an object finds it in the new pack,
-    which is there before the old ones go. Where a file in use cannot be removed, the next time will. What
-    goes wrong leaves all as it was, because nothing depends on it.
+    A reader that has a pack open can continue with it; one that looks for an object finds it in the new pack,
+    which is there before the old ones are removed. Files in use that cannot be removed go the next time.
+    Failures are ignored and leave everything as it was, because nothing depends on this.
     """
     pack = objects / "pack"
     old = sorted(pack.glob("*.idx"))
@@ -49,7 +49,7 @@ def consolidate(objects: Path, tips: Collection[str], *, history: bool) -> None:
 
 def _needed(objects: Objects, tips: Collection[str], *, history: bool) -> set[str]:
     """The ids of the tips, their commits, and all their folders and files."""
-    needed = set(tips)  # an annotated tag among them, that the remote may ask for again
+    needed = set(tips)  # including annotated tags, which the remote may ask for again
     waiting = [objects.commit_of(tip) for tip in tips]
     done: set[str] = set()
     while waiting:

@@ -1,7 +1,7 @@
 """One conversation with a remote: its refs, and the objects that a mirror lacks for the wanted commit.
 
-What belongs here: asking, and putting what came into the mirror's objects. What does not: what the mirror
-remembers of it (mirror), connections (transport), the bytes of a pack (packfile).
+What belongs here: asking, and adding what came to the mirror's objects. What does not: what the mirror
+records about it (mirror), connections (transport), the bytes of a pack (packfile).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ingest_assets.model import ConfigurationError, SourceUnavailableError, UnavailableError
-from ingest_assets.sources.repositories.connection import Budget, conversation
+from ingest_assets.sources.repositories.connection import FetchBudget, conversation
 from ingest_assets.sources.repositories.objects import Objects
 from ingest_assets.sources.repositories.origin import Origin, is_commit
 from ingest_assets.sources.repositories.packfile import index_pack
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
     from dulwich.refs import Ref
 
 _FULL_DEPTH = 0x7FFFFFFF  # what git sends for "all of it, and it is no longer shallow"
-_MAX_HAVES = 256  # commits that are named as held; git's own client, too, gives up after so many in vain
+_MAX_HAVES = 256  # commits announced as held; git's own client, too, gives up after this many in vain
 _FOLDER, _SUBMODULE, _KIND = 0o040000, 0o160000, 0o170000
 
 
 @dataclass(frozen=True, slots=True)
 class FetchLimits:
-    """Bounds of one fetch. Raising one and fetching again is all it takes to go on."""
+    """Limits of one fetch. To continue after one was hit, raise it and fetch again."""
 
-    repository_bytes: int = 100 << 20  # of what is transferred at once, and of any one object
+    repository_bytes: int = 100 << 20  # of one transfer, and of any single object
     seconds: float = 300.0  # from the first connection to the last object
 
 
@@ -58,7 +58,7 @@ class Fetched:
     tip: str | None
     commit: str | None
     shallow: frozenset[str]
-    received: bool  # objects came
+    received: bool  # whether objects were sent
 
 
 def fetch_into(
@@ -75,13 +75,15 @@ def fetch_into(
     """Fetch what `ref` stands for into a folder of objects, with its whole history or without any.
 
     Raises ConfigurationError and UnavailableError as `Mirror.fetch` does; `objects` then holds nothing new
-    that counts.
+    that is used.
     """
     assert origin.url is not None
     handle, name = tempfile.mkstemp(prefix="tmp-", suffix=".pack", dir=objects / "pack")
     path = Path(name)
     try:
-        with Budget(f"Fetching {origin.id}", limits.seconds, limits.repository_bytes, interrupt) as budget:
+        with FetchBudget(
+            f"Fetching {origin.id}", limits.seconds, limits.repository_bytes, interrupt
+        ) as budget:
             with os.fdopen(handle, "wb") as out, Objects(objects) as present, conversation(budget):
                 exchange = _Exchange(present, ref, held, full=full)
                 exchange.run(client(origin.url, policy, budget), out)
@@ -100,14 +102,14 @@ def fetch_into(
 
 
 def require_complete(objects: Objects, commit: str, check: Callable[[], None]) -> None:
-    """Raises SourceUnavailableError when a folder or a file of the commit is not there."""
+    """Raises SourceUnavailableError when a folder or a file of the commit is missing."""
     seen = {tree := objects.tree_of(commit)}
     waiting = [tree]
     while waiting:
         check()
         for _, mode, oid in objects.read_tree(waiting.pop()):
             if mode & _KIND == _SUBMODULE or oid in seen:
-                continue  # the commit of a submodule is another repository's
+                continue  # the commit of a submodule belongs to another repository
             seen.add(oid)
             if mode & _KIND == _FOLDER:
                 waiting.append(oid)
@@ -147,7 +149,7 @@ class _Exchange:
             try:
                 require_complete(objects, commit, check)
             except SourceUnavailableError as error:
-                raise UnavailableError("The server did not send all that the commit needs.") from error
+                raise UnavailableError("The server did not send everything that the commit needs.") from error
         return Fetched(refs, tip, commit, shallow, received=self._asked)
 
     def _wanted(self, refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:  # noqa: ARG002 - dulwich's
@@ -160,7 +162,7 @@ class _Exchange:
         return [ObjectID(tip.encode())]
 
     def _walker(self) -> ObjectStoreGraphWalker:
-        """What is here already, from its newest commits on, so that the server sends only the rest."""
+        """Announces what is here already, newest commits first, so that the server sends only the rest."""
         from dulwich.object_store import ObjectStoreGraphWalker
         from dulwich.objects import ObjectID
 
@@ -173,24 +175,24 @@ class _Exchange:
                 return []
 
         class Newest(ObjectStoreGraphWalker):
-            """Ends after so many: a server's answers to more could fill what lies between it and us."""
+            """Stops at the limit: a server's answers to more could fill the buffers of the connection."""
 
-            named = 0
+            announced = 0
 
             def __next__(self) -> ObjectID | None:
-                self.named += 1
-                return self.next() if self.named <= _MAX_HAVES else None
+                self.announced += 1
+                return self.next() if self.announced <= _MAX_HAVES else None
 
         heads = [ObjectID(tip.encode()) for tip in sorted(self._held.tips)]
         return Newest(heads, parents, {ObjectID(oid.encode()) for oid in self._held.shallow})
 
 
 def advise(error: UnavailableError, ref: str | None) -> UnavailableError | ConfigurationError:
-    """A refusal of a commit that was asked for by its id, as what to do about it."""
+    """Turns the refusal of a commit that was requested by its id into advice."""
     words = str(error).lower()
     if ref is not None and is_commit(ref) and ("not our ref" in words or "hung up" in words):
         return ConfigurationError(
-            f"The server does not give out the commit {ref[:12]} by its id, or has no such commit: "
+            f"The server does not serve the commit {ref[:12]} by its id, or has no such commit: "
             "name a branch or a tag instead."
         )
     return error

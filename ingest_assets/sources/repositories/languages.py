@@ -1,7 +1,7 @@
 """The language of a file, by its name and its first bytes, spelled as GitHub spells it.
 
-Names, extensions and interpreters come from `identify`, which pre-commit keeps. What is here is how its tags
-are called, and the few extensions that several languages share.
+Names, extensions and interpreters come from `identify`, which pre-commit maintains. This module adds the
+names of its tags, and the few extensions that several languages share.
 
 What belongs here: languages. What does not: whether a file holds text at all (content).
 """
@@ -13,8 +13,8 @@ import re
 from functools import lru_cache
 from posixpath import basename, splitext
 
-# Tags of identify's, the first that a file has decides. Tags that are not here are of data (CSV, SVG, keys,
-# patches), or of settings that only a tool reads: nobody looks for a passage in those.
+# Tags of identify; the first that a file has decides. Tags that are not here are for data (CSV, SVG, keys,
+# patches), or for settings that only a tool reads: nobody searches those for a passage.
 _NAMES = {
     "jupyter": "Jupyter Notebook", "pyi": "Python", "python": "Python", "cython": "Cython", "tsx": "TSX",
     "ts": "TypeScript", "jsx": "JavaScript", "javascript": "JavaScript", "coffee": "CoffeeScript",
@@ -53,7 +53,7 @@ _EXTENSIONS = {
 }  # fmt: skip
 _DATA = frozenset({"image", "audio", "video", "font", "archive", "map", "dotenv", "pofile", "xliff", "resx"})
 _NOT_PROSE = frozenset({".log", ".out", ".lst", ".dat"})
-# In a header, what C++ has and C has not, at the beginning of a line or as a word of its own.
+# What only C++ has in a header, not C, at the beginning of a line or as a separate word.
 _CPP = re.compile(
     rb"^\s*(?:template\s*<|namespace\b|using\s+\w|class\s+\w|(?:public|private|protected)\s*:"
     rb"|#\s*include\s*<(?:\w+|bits/.*)>)|\bstd::|\bconstexpr\b|\bvirtual\s+~?\w|\bstatic_cast<|\boperator\s*[=+<(\[]",
@@ -62,16 +62,16 @@ _CPP = re.compile(
 _OBJECTIVE_C = re.compile(
     rb"^\s*(?:@(?:interface|protocol|implementation|class|import|end)\b|#\s*import\b)", re.MULTILINE
 )
-_HEAD = 1 << 14  # bytes: enough for what decides, and cheap for a file of a megabyte
+_HEAD = 1 << 14  # bytes: enough to decide, and cheap for a file of a megabyte
 
 
 def is_binary_name(path: str) -> bool:
-    """Whether a name says, without a look inside, that a file holds no text: a picture, an archive."""
+    """Whether the name alone says that a file is not text: a picture, an archive."""
     return "binary" in _tags(path)
 
 
 def language_of(path: str, content: bytes) -> str | None:
-    """The language of a text file; "Text" for prose of no format; None for what is not worth searching.
+    """The language of a text file; "Text" for plain prose; None if it is not worth searching.
 
     It depends on the path and on the first 16 KiB of the content alone, never on other files.
     """
@@ -91,7 +91,7 @@ def _tags(path: str) -> frozenset[str]:
     return _tags_of_name(basename(path))
 
 
-@lru_cache(maxsize=4_096)  # of a file it is asked twice, and __init__.py a thousand times
+@lru_cache(maxsize=4_096)  # called twice per file, and a thousand times for __init__.py
 def _tags_of_name(name: str) -> frozenset[str]:
     from identify.identify import tags_from_filename
 
@@ -103,8 +103,8 @@ def _named(tags: frozenset[str]) -> str | None:
 
 
 def _shared(suffix: str, head: bytes) -> str:
-    """Of the extensions that several languages have, by what only one of them can hold."""
-    if suffix == ".ts":  # a translation of Qt's is XML
+    """For an extension that several languages share: decided by what only one of them can contain."""
+    if suffix == ".ts":  # Qt translations are XML
         return (
             "XML"
             if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<?xml", b"<!DOCTYPE"))
@@ -141,8 +141,18 @@ def _by_interpreter(head: bytes) -> str | None:
 
 
 def _plain(path: str, tags: frozenset[str], suffix: str) -> str | None:
-    """Text of a kind that is only known as text, or has no extension at all (OWNERS, NEWS)."""
+    """For text of no more specific kind, or without any extension (OWNERS, NEWS)."""
     name = basename(path)
     if suffix in _NOT_PROSE:
         return None
     return "Text" if tags == {"text"} or (not tags and "." not in name) else None
+
+
+def spelled(value: str) -> str:
+    """A language in its canonical case; unchanged if there is no such language."""
+    return _spellings().get(value.strip().lower(), value.strip())
+
+
+@lru_cache(maxsize=1)
+def _spellings() -> dict[str, str]:
+    return {name.lower(): name for name in (*_NAMES.values(), *_EXTENSIONS.values())}

@@ -1,7 +1,8 @@
-"""A git repository on this machine, found and judged without a git program or library opening it.
+"""A git repository on this machine, found and checked without a git program or library opening it.
 
 A repository's own files can point elsewhere (a .git file, a linked worktree, borrowed objects, links). Each
-such place must be in an allowed folder too. Of its configuration only the format of its objects is looked at.
+such place must be in an allowed folder too. Of its configuration only the formats of objects and refs are
+read.
 
 What belongs here: where a repository's parts are. What does not: its objects and its refs (objects, mirror).
 """
@@ -48,7 +49,7 @@ def inside_roots(path: Path, roots: tuple[Path, ...]) -> Path:
 
 
 def git_folder(path: Path, roots: tuple[Path, ...]) -> GitFolder:
-    """The repository at `path`: a worktree's folder, or a bare repository. Above it nothing is looked for.
+    """The repository at `path`: a worktree's folder, or a bare repository. Parent folders are not searched.
 
     Raises ConfigurationError when there is none, or a part of it lies outside the allowed folders.
     """
@@ -116,7 +117,7 @@ def _start_of(file: Path, size: int) -> bytes:
 
 
 def _is_file(path: Path) -> bool:
-    """A regular file: opening a pipe or a device could wait for ever."""
+    """A regular file: opening a pipe or a device could block forever."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except OSError:

@@ -1,10 +1,10 @@
-"""What of a repository is on this machine: a bare mirror that is fetched into, or a local one in place.
+"""A repository on this machine: a bare mirror that is fetched into, or a local repository read in place.
 
 A mirror is a folder of objects and a small file that says which commit each ref stood for when it was last
-fetched. That file is replaced in one step, after all that the commit needs is there and on disk. So a crash
-leaves the state before; the next fetch removes what is left over, and fetches again what is missing.
+fetched. That file is replaced atomically, after everything that the commit needs is on disk. So a crash
+leaves the previous state; the next fetch removes what is left over, and fetches again what is missing.
 
-What belongs here: what is remembered, and who may change it. What does not: the conversation (fetch).
+What belongs here: what is recorded, and who may change it. What does not: the conversation (fetch).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ingest_assets.model import SourceUnavailableError, UnavailableError
-from ingest_assets.sources.repositories.connection import Budget, conversation
+from ingest_assets.sources.repositories.connection import FetchBudget, conversation
 from ingest_assets.sources.repositories.consolidate import consolidate
 from ingest_assets.sources.repositories.fetch import Fetched, FetchLimits, Held, advise, fetch_into
 from ingest_assets.sources.repositories.local import GitFolder, git_folder
@@ -46,7 +46,7 @@ class Head:
 
 
 def remote_heads(origin: Origin, policy: Policy, timeout_s: float = 10.0) -> Refs:
-    """The refs of a repository now, with nothing fetched. Compare `Refs.commit(ref)` with `Mirror.head(ref)`.
+    """The current refs of a repository, without fetching. Compare `Refs.commit(ref)` with `Mirror.head(ref)`.
 
     Raises UnavailableError when it does not answer in time, ConfigurationError when it is not there, is
     private, or may not be reached.
@@ -56,13 +56,13 @@ def remote_heads(origin: Origin, policy: Policy, timeout_s: float = 10.0) -> Ref
     from dulwich.refs import Ref
 
     assert origin.url is not None
-    with Budget(f"Looking at {origin.id}", timeout_s, _MAX_REFS_BYTES) as budget, conversation(budget):
+    with FetchBudget(f"Looking at {origin.id}", timeout_s, _MAX_REFS_BYTES) as budget, conversation(budget):
         answer = client(origin.url, policy, budget).get_refs(b"", ref_prefix=list(PREFIXES))
         return refs_of(answer.refs.items(), dict(answer.symrefs or {}).get(Ref(b"HEAD")))
 
 
 class Mirror:
-    """One repository as it is on this machine. Several processes may hold one; fetches are one at a time.
+    """One repository as it is on this machine. Several processes may use it; fetches take turns.
 
     Everything it writes is below `workspace`. A local repository is read where it is, and never written to.
     """
@@ -88,13 +88,13 @@ class Mirror:
         `interrupt` is called about once a second, from another thread, and ends the fetch by raising.
 
         Raises ConfigurationError when the repository or the ref is not there, may not be fetched or exceeds
-        a limit, UnavailableError when it could not be reached or the time is up. The state before stays.
+        a limit, UnavailableError when it could not be reached or the time is up. The previous state stays.
         """
         ref = checked_ref(ref)
         if self.origin.path is not None:
             return self.head(ref)
-        with self._alone():
-            self._mend()
+        with self._exclusive():
+            self._repair()
             try:
                 fetched = self._fetch(ref, interrupt)
             except UnavailableError as error:
@@ -121,7 +121,7 @@ class Mirror:
 
     @contextmanager
     def objects(self) -> Iterator[Objects]:
-        """The objects, to be read. Damage that reading finds is remembered: the next fetch begins anew."""
+        """The objects, for reading. Damage found while reading is recorded: the next fetch starts over."""
         own = self.origin.path is None
         folder = self.folder if own else _local_folder(self.origin, self._policy).common
         if not (folder / "objects").is_dir():
@@ -137,11 +137,11 @@ class Mirror:
     def remove(self) -> None:
         """Forget the mirror and free its space. A local repository is left alone."""
         if self.folder.exists():
-            with self._alone():
+            with self._exclusive():
                 self._discard()
 
     def _fetch(self, ref: str | None, interrupt: Callable[[], None] | None) -> Fetched:
-        """What is there already spares a transfer; when it turns out to be of no use, all is fetched anew."""
+        """Builds on what is there already; if that turns out to be unusable, everything is fetched again."""
         held = self._held()
         if held.tips:
             try:
@@ -187,8 +187,8 @@ class Mirror:
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise SourceUnavailableError(f"What was fetched of {self.origin.id} cannot be read.") from error
 
-    def _mend(self) -> None:
-        """Make the mirror one that can be fetched into, whatever an earlier process left behind."""
+    def _repair(self) -> None:
+        """Make the mirror ready to be fetched into, whatever an earlier process left behind."""
         try:
             self._state()
             damaged = (self.folder / _DAMAGED).exists()
@@ -205,7 +205,7 @@ class Mirror:
                 half.unlink(missing_ok=True)
 
     def _prepare(self) -> None:
-        """A bare repository, also to git's own eyes."""
+        """Create a bare repository that git itself accepts."""
         try:
             for name in ("objects/pack", "objects/info", "refs"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
@@ -221,7 +221,7 @@ class Mirror:
             ) from error
 
     def _discard(self) -> None:
-        """First out of the way, in one step, then away: half a mirror is never taken for one."""
+        """Rename it in one step, then delete it: a half-deleted mirror is never taken for one."""
         aside = self.folder.with_name(f"{self.folder.name}.old")
         shutil.rmtree(aside, ignore_errors=True)
         if self.folder.exists():
@@ -229,7 +229,7 @@ class Mirror:
             shutil.rmtree(aside, ignore_errors=True)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _exclusive(self) -> Iterator[None]:
         from filelock import FileLock, Timeout
 
         try:
@@ -255,13 +255,13 @@ def _local_folder(origin: Origin, policy: Policy) -> GitFolder:
 
 
 def _folder_name(repository_id: str) -> str:
-    """Readable, and a file name on every system."""
+    """Readable, and valid as a file name on every system."""
     readable = re.sub(r"[^a-z0-9.-]+", "_", repository_id.lower())[:60].strip("._-")
     return f"{readable}-{hashlib.sha256(repository_id.encode()).hexdigest()[:12]}"
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write a file in one step, on disk before it counts."""
+    """Write a file atomically; it is on disk before it has its name."""
     new = path.with_name(path.name + ".new")
     with new.open("w", encoding="utf-8", newline="\n") as file:
         file.write(text)

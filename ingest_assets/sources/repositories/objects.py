@@ -32,7 +32,7 @@ _LOOSE_HEADER = 64
 
 
 class MissingObjectError(SourceUnavailableError):
-    """An object that the commit needs is not there: the repository is partial or damaged."""
+    """An object that the commit needs is missing: the repository is partial or damaged."""
 
 
 class Objects:
@@ -71,7 +71,7 @@ class Objects:
             raise KeyError(raw) from error
 
     def size(self, oid: str) -> int:
-        """Bytes of the content, from the object's header: nothing but some bytes of it is inflated."""
+        """Bytes of the content, from the object's header: only a few bytes are inflated."""
         with _damage(oid):
             found = self._packed_size(bytes.fromhex(oid))
             return found if found is not None else self._unpacked_size(oid)
@@ -121,7 +121,7 @@ class Objects:
             return [(name, mode, oid.decode()) for name, mode, oid in parse_tree(content, 20)]
 
     def copy_to(self, out: IO[bytes], oids: Sequence[str]) -> None:
-        """Write a pack of these objects. Deltas are kept as they are where their bases come along."""
+        """Write a pack of these objects. Deltas are kept as they are if their bases are included."""
         from dulwich.object_format import SHA1
         from dulwich.objects import ObjectID
         from dulwich.pack import write_pack_from_container
@@ -157,7 +157,7 @@ class Objects:
             except KeyError:
                 continue
             except PackFileDisappeared:
-                return None  # packs were put together: the object is in a new one
+                return None  # packs were merged: the object is in a new one
         return None
 
     def _map(self, path: Path) -> mmap.mmap:
@@ -167,7 +167,7 @@ class Objects:
         return self._maps[path]
 
     def _unpacked_size(self, oid: str) -> int:
-        """Of an object in a file of its own, or else in a borrowed folder. Raises KeyError."""
+        """The size of an object in a file of its own, or else in a borrowed folder. Raises KeyError."""
         try:
             with (self._folder / oid[:2] / oid[2:]).open("rb") as file:
                 start = zlib.decompressobj().decompress(file.read(4_096), _LOOSE_HEADER)
@@ -189,7 +189,7 @@ class Objects:
 
 @contextmanager
 def _damage(oid: str) -> Iterator[None]:
-    """Whatever reading a missing or damaged object raises, as what it means."""
+    """Turns whatever reading a missing or damaged object raises into an error of ours."""
     from dulwich.errors import ApplyDeltaError, ChecksumMismatch
     from dulwich.pack import PackFileDisappeared
 

@@ -25,20 +25,20 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(::|://|:)")
 _SCP = re.compile(r"((?:[^/\\:@]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^/\\:]+)):(?!//)(.*)\Z")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
-_USUAL_USER = "git"  # whom forges want, and whom an ssh URL without a user means
+_USUAL_USER = "git"  # the one that forges expect, and the default of an ssh URL
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _SEGMENT = re.compile(
     r"[^\x00-\x20\x7f-\x9f/\\:?#\[\]<>\"'`|*^{}%]+( [^\x00-\x20\x7f-\x9f/\\:?#\[\]<>\"'`|*^{}%]+)*\Z"
 )
 _REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|\Z)|\.\Z|/\Z")
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
-# Where a host shows a file: what stands between the repository and the ref. Others get a link without one.
+# What a host's link to a file has between the repository and the ref. Other hosts get a link without a ref.
 _BLOB = {"github.com": "blob", "gitlab.com": "-/blob", "bitbucket.org": "src"}
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A repository that may be read. Exactly one of `url` and `path` is there.
+    """A repository that may be read. Exactly one of `url` and `path` is set.
 
     `id` is stable, readable and safe as a partition key: "github.com/owner/name", "local/name-1f3a9c20".
     """
@@ -47,7 +47,7 @@ class Origin:
     name: str
     url: str | None = None  # without credentials, query and fragment
     path: Path | None = None  # absolute, links resolved: the folder that the user gave
-    web: str | None = None  # where a browser finds it
+    web: str | None = None  # its page for a browser
 
     def link(self, path: str, ref: str | None) -> str:
         """Where a person can look at a file. Never by commit, so that an unchanged file keeps its link."""
@@ -62,12 +62,12 @@ class Origin:
 def parse_origin(given: str, policy: Policy) -> Origin:
     """The Origin of a git URL or of the absolute path of a local repository.
 
-    Looks nothing up on the network; names are resolved, and their addresses judged, at each connection.
+    Does not use the network; names are resolved, and their addresses checked, at each connection.
     Raises ConfigurationError, in one sentence, for whatever the policy does not allow.
     """
     if len(given) > MAX_INPUT:
         raise ConfigurationError(
-            f"The repository is given by {len(given):,} characters; {MAX_INPUT:,} are allowed."
+            f"The repository's URL or path has {len(given):,} characters; {MAX_INPUT:,} are allowed."
         )
     if _CONTROLS.search(given):
         raise ConfigurationError("The repository's URL or path holds a control character.")
@@ -97,6 +97,13 @@ def checked_ref(ref: str | None) -> str | None:
     if ref.startswith(("-", "/", ".")) or _REF_FORBIDDEN.search(ref) or not _encodable(ref):
         raise ConfigurationError("The ref is not the name of a branch, a tag or a commit.")
     return ref
+
+
+def spoken_id(value: str) -> str:
+    """An id that people wrote, in the form of a repository's: they paste URLs, and forges ignore case."""
+    bare = re.sub(r"^https://", "", value.strip()).removesuffix("/").removesuffix(".git")
+    host = bare.partition("/")[0].lower()
+    return bare.lower() if host in CASELESS else bare
 
 
 def is_commit(ref: str) -> bool:
@@ -139,7 +146,7 @@ def _from_scp(authority: str, path: str, policy: Policy) -> Origin:
     user, _, host = authority.rpartition("@")
     host = checked_host(host.strip("[]"))
     policy.require_host(host)
-    # A forge has no homes, and knows a repository by one path however it is written.
+    # A forge has no home folders, and knows a repository by the same path, with or without a slash.
     at_home = not path.startswith(("/", "~")) and host not in CASELESS
     segments = _segments(path)
     return _remote(
@@ -149,22 +156,22 @@ def _from_scp(authority: str, path: str, policy: Policy) -> Origin:
 
 def _checked_user(user: str) -> str:
     if not _USER.match(user):
-        raise ConfigurationError("The user of the repository's URL is not written as one.")
+        raise ConfigurationError("The user in the repository's URL is not a valid user name.")
     return user
 
 
 def _segments(path: str) -> list[str]:
     segments = _without_escapes(path).strip("/").split("/")
-    # Not all that is no control character can be shown, as the repository's id must be.
+    # Not only control characters are unprintable, and the repository's id has to be shown.
     if any(not (_SEGMENT.match(each) and each.isprintable()) or each in (".", "..") for each in segments):
         raise ConfigurationError(
-            'The path of the repository\'s URL is empty, holds "." or "..", or what is not allowed in it.'
+            'The path of the repository\'s URL is empty, or holds ".", ".." or a forbidden character.'
         )
     return segments
 
 
 def _without_escapes(path: str) -> str:
-    """Percent-decoded once; what is encoded twice, or encodes a separator or a dot, has something to hide."""
+    """Percent-decoded once. Double encoding, and encoded separators and dots, are refused as suspicious."""
     if re.search("%(2[ef]|5c|25|00)", path, re.IGNORECASE):
         raise ConfigurationError(
             "The path of the repository's URL holds an encoded dot, slash or percent sign."
@@ -194,7 +201,7 @@ def _remote(scheme: str, user: str | None, host: str, port: int, segments: list[
 
 
 def _web(scheme: str, host: str, authority: str, path: str) -> str | None:
-    """A server that speaks ssh has pages where it is a forge; of others nothing is known."""
+    """An ssh server that is a forge has web pages; about others nothing is known."""
     if scheme == "ssh":
         return f"https://{host}/{quote(path)}" if host in CASELESS else None
     return f"{scheme}://{authority}/{quote(path)}"
@@ -217,7 +224,7 @@ def _local(given: str, policy: Policy) -> Origin:
     if ".." in re.split(r"[\\/]", given) or re.search("%(25)*(2e|2f|5c)", given, re.IGNORECASE):
         raise ConfigurationError('The path of a local repository may not hold "..", encoded or not.')
     real = inside_roots(path, policy.local_roots)
-    git_folder(real, policy.local_roots)  # says why, when it is none
+    git_folder(real, policy.local_roots)  # raises, and says why, if it is not a repository
     digest = hashlib.sha256(os.fsencode(os.path.normcase(real))).hexdigest()[:8]
     readable = re.sub(r"[^\w.-]+", "_", real.name.removesuffix(".git"))[:100].strip("._-") or "repository"
     return Origin(id=f"local/{readable}-{digest}", name=real.name, path=real)

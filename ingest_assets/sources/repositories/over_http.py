@@ -1,4 +1,4 @@
-"""Git over https: every redirect is judged like the URL itself, and no credential helper is used.
+"""Git over https: every redirect is checked like the URL itself, and no credential helper is used.
 
 The protocol is dulwich's, the connections are ours (connection). What belongs here: HTTP.
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from ingest_assets.model import ConfigurationError, UnavailableError
-from ingest_assets.sources.repositories.connection import CONNECT_S, STALL_S, Budget, connect
+from ingest_assets.sources.repositories.connection import CONNECT_S, STALL_S, FetchBudget, connect
 from ingest_assets.sources.repositories.policy import Policy, checked_host
 
 if TYPE_CHECKING:
@@ -27,16 +27,16 @@ _MAX_REDIRECTS = 3
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PORTS = {"https": 443, "http": 80}
 _NOT_THERE = frozenset({401, 403, 404, 410})
-_USER_AGENT = "git/ingest-assets"  # some servers speak git's protocol only to a name that begins like this
+_USER_AGENT = "git/ingest-assets"  # some servers speak git's protocol only to names with this beginning
 
 
-def client(url: str, policy: Policy, budget: Budget) -> AbstractHttpGitClient:
+def client(url: str, policy: Policy, budget: FetchBudget) -> AbstractHttpGitClient:
     """A git client for one conversation with the repository at `url`."""
     from dulwich.client import AbstractHttpGitClient
 
     requests = _Requests(policy, budget)
 
-    class Client(AbstractHttpGitClient):
+    class HttpGitClient(AbstractHttpGitClient):
         def _http_request(
             self,
             url: str,
@@ -48,13 +48,13 @@ def client(url: str, policy: Policy, budget: Budget) -> AbstractHttpGitClient:
             return requests.send(url, headers or {}, body)
 
     # Thin packs: without them git sends a shallow mirror everything again, not what changed.
-    return Client(url, thin_packs=True, quiet=True)
+    return HttpGitClient(url, thin_packs=True, quiet=True)
 
 
 class _Requests:
     """HTTP requests within a policy and a budget."""
 
-    def __init__(self, policy: Policy, budget: Budget) -> None:
+    def __init__(self, policy: Policy, budget: FetchBudget) -> None:
         self._policy = policy
         self._budget = budget
         self._pool = _pool(policy, budget)
@@ -62,12 +62,12 @@ class _Requests:
     def send(
         self, url: str, headers: dict[str, str], body: bytes | None
     ) -> tuple[Any, Callable[[int], bytes]]:
-        """The response, with what dulwich wants to know of it, and how to read it."""
+        """The response, with the attributes that dulwich expects, and a function to read it."""
         target, response = url, self._once(url, headers, body)
         for _ in range(_MAX_REDIRECTS):
             if response.status not in _REDIRECTS:
                 break
-            if body is not None:  # git's own client follows none here either
+            if body is not None:  # git's own client does not follow one here either
                 raise UnavailableError("The server redirected in the middle of the conversation: refused.")
             target = urljoin(target, response.headers.get("Location", ""))
             response.close()
@@ -102,7 +102,7 @@ class _Requests:
         )  # fmt: skip
 
     def _require_git(self, response: BaseHTTPResponse, *, first: bool) -> None:
-        self._budget.check()  # a connection that was cut looks like the end of the headers
+        self._budget.check()  # a connection that was shut down looks like the end of the headers
         if response.status in _NOT_THERE:
             raise ConfigurationError(
                 f"The server has no such repository, or it is private (HTTP {response.status}): "
@@ -121,7 +121,7 @@ class _Requests:
             raise UnavailableError("The server compressed its answer though it was told not to.")
 
     def _reader(self, response: BaseHTTPResponse) -> Callable[[int], bytes]:
-        """Exactly as many bytes as asked for, or fewer at the end. Each piece is counted as it comes."""
+        """Exactly as many bytes as requested, or fewer at the end. Each piece is counted as it arrives."""
         pending = bytearray()
 
         def read(size: int) -> bytes:
@@ -138,8 +138,8 @@ class _Requests:
         return read
 
 
-def _pool(policy: Policy, budget: Budget) -> PoolManager:
-    """Connections that go where the policy says, and are watched by the budget."""
+def _pool(policy: Policy, budget: FetchBudget) -> PoolManager:
+    """Connections only to where the policy allows, watched by the budget."""
     from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
     from urllib3.connection import HTTPConnection, HTTPSConnection
 

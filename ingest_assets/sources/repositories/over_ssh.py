@@ -1,6 +1,6 @@
-"""Git over ssh: to servers whose key is known, with a key that was set for them, and nothing else.
+"""Git over ssh, only to servers whose host key is known, and only with the key that was set for them.
 
-No agent, no configuration, key or known host of the account is used, and nothing is ever asked of a person.
+No agent, configuration, key or known hosts of the account are used, and nobody is ever prompted.
 The protocol is dulwich's, ssh is asyncssh's, the connections are ours (connection).
 
 What belongs here: ssh. What does not: which hosts and keys there are (policy).
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from ingest_assets.model import ConfigurationError, UnavailableError
-from ingest_assets.sources.repositories.connection import CONNECT_S, STALL_S, Budget, connect, one_line
+from ingest_assets.sources.repositories.connection import CONNECT_S, STALL_S, FetchBudget, connect, one_line
 from ingest_assets.sources.repositories.policy import SSH_PORT, Policy
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 
 _PIECE = 1 << 16
 _LEAVE_S = 0.5
-_MAX_WORDS = 2_000  # bytes of what a server says of a failure
+_MAX_STDERR = 2_000  # bytes of a server's message about a failure
 
 
 class Address(NamedTuple):
@@ -51,35 +51,35 @@ class Address(NamedTuple):
         if at_home:
             path = path[1:].removeprefix("~/")
         if path.startswith("-"):
-            path = f"./{path}"  # or it would be an option
+            path = f"./{path}"  # or it would be taken for an option
         return cls(parts.username or "", parts.hostname or "", parts.port or SSH_PORT, path)
 
 
-def client(url: str, policy: Policy, budget: Budget) -> TraditionalGitClient:
+def client(url: str, policy: Policy, budget: FetchBudget) -> TraditionalGitClient:
     """A git client for one conversation with the repository at `url`."""
     from dulwich.client import TraditionalGitClient
     from dulwich.protocol import Protocol
 
     address = Address.of(url)
 
-    class Client(TraditionalGitClient):
+    class SshGitClient(TraditionalGitClient):
         def _connect(
             self,
             cmd: bytes,
-            path: str | bytes,  # noqa: ARG002 - the URL's counts
+            path: str | bytes,  # noqa: ARG002 - the URL's is used
             protocol_version: int | None = None,  # noqa: ARG002 - the newest that both speak
         ) -> tuple[Protocol, Callable[[], bool], None]:
             session = _Session(address, policy, budget)
             session.start(f"git-{cmd.decode()}")
-            # Answers to what is held are read after the last question. Read between them, as dulwich does
-            # where it can, they would be taken for what they are not while a shallow mirror is deepened.
+            # "Nothing to read yet": answers to what is held are only read after the last question. If dulwich
+            # read them in between, it would misinterpret them while a shallow mirror is deepened.
             return Protocol(session.read, session.write), lambda: False, None
 
-    return Client(thin_packs=True, quiet=True)
+    return SshGitClient(thin_packs=True, quiet=True)
 
 
 class _Loop:
-    """An event loop in a thread of its own: whoever fetches may be in one already."""
+    """An event loop in a thread of its own: the caller may already be in one."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -87,11 +87,11 @@ class _Loop:
         self._thread.start()
 
     def wait(self, what: Coroutine[Any, Any, Result], at_most_s: float) -> Result:
-        """What it gives, or raises; TimeoutError when it takes longer."""
+        """Its result, or what it raises; TimeoutError when it takes longer."""
         return asyncio.run_coroutine_threadsafe(asyncio.wait_for(what, at_most_s), self._loop).result()
 
     def close(self) -> None:
-        """End it, and what still runs in it."""
+        """Stop it, and what still runs in it."""
         asyncio.run_coroutine_threadsafe(self._cancel_others(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -107,7 +107,7 @@ class _Loop:
 class _Session:
     """One command on a server, read and written in the caller's thread, within a budget."""
 
-    def __init__(self, address: Address, policy: Policy, budget: Budget) -> None:
+    def __init__(self, address: Address, policy: Policy, budget: FetchBudget) -> None:
         self._address = address
         self._policy = policy
         self._budget = budget
@@ -120,7 +120,7 @@ class _Session:
         """Connect, and run a command on the repository's path."""
         address, policy = self._address, self._policy
         policy.require_protocol("ssh")
-        assert policy.known_hosts is not None  # no policy allows ssh without
+        assert policy.known_hosts is not None  # no policy allows ssh without them
         key = _key(policy.key_for(address.host, address.port, address.path))
         known_hosts = _known_hosts(policy.known_hosts)
         with _failures(address, self._budget):
@@ -131,14 +131,14 @@ class _Session:
             quoted = address.path.replace("'", "'\\''")
             opened = connection.open_session(
                 f"{command} '{quoted}'",
-                env=["GIT_PROTOCOL=version=2"],  # a server that does not take it speaks version 0
+                env=["GIT_PROTOCOL=version=2"],  # a server that does not accept it speaks version 0
                 encoding=None,
                 request_pty=False,
             )
-            self._in, self._out, self._words = self._wait(opened, CONNECT_S)
+            self._in, self._out, self._stderr = self._wait(opened, CONNECT_S)
 
     def read(self, size: int) -> bytes:
-        """Exactly as many bytes as asked for, or fewer at the end. Each piece is counted as it comes."""
+        """Exactly as many bytes as requested, or fewer at the end. Each piece is counted as it arrives."""
         while len(self._pending) < size:
             with _failures(self._address, self._budget):
                 piece = self._wait(self._out.read(_PIECE), STALL_S)
@@ -176,14 +176,14 @@ class _Session:
         return connection
 
     def _require_git(self) -> None:
-        """A server that ends without a word of git's protocol has said why beside it."""
+        """A server that ends without a word of git's protocol says why on stderr."""
         if self._received:
             return
         with _failures(self._address, self._budget):
-            words = self._wait(_all_of(self._words), STALL_S).decode("utf-8", "replace")
+            message = self._wait(_read_all(self._stderr), STALL_S).decode("utf-8", "replace")
         raise ConfigurationError(
-            f"The server {self._address.host} gives out no such repository by the key that is set for it"
-            + (f": {one_line(words)}." if words.strip() else ".")
+            f"The server {self._address.host} has no such repository for the key that is set for it"
+            + (f": {one_line(message)}." if message.strip() else ".")
         )
 
     def _wait(self, what: Coroutine[Any, Any, Result], at_most_s: float) -> Result:
@@ -191,9 +191,9 @@ class _Session:
 
 
 def _keys_of(known_hosts: SSHKnownHosts, host: str, port: int | None) -> tuple[Any, ...]:
-    """The keys that a host may have, those of its port first, and the revoked ones of either.
+    """The keys that a host may have, preferring those for its port, and the revoked ones of both.
 
-    By its name only: an address that a name leads to today says nothing of who answers there.
+    Looked up by name only: the address that a name has today says nothing about who answers there.
     """
     names = [host] if port is None else [f"[{host}]:{port}", host]
     found = [known_hosts.match(name, "", None) for name in names]
@@ -202,7 +202,7 @@ def _keys_of(known_hosts: SSHKnownHosts, host: str, port: int | None) -> tuple[A
 
 
 async def _end(connection: SSHClientConnection) -> None:
-    """Take leave; of a server that does not answer to that, without."""
+    """Close the connection, or abort it if the server does not answer to that."""
     connection.close()
     try:
         await asyncio.wait_for(connection.wait_closed(), _LEAVE_S)
@@ -210,24 +210,24 @@ async def _end(connection: SSHClientConnection) -> None:
         connection.abort()
 
 
-async def _all_of(words: SSHReader[bytes]) -> bytes:
+async def _read_all(stderr: SSHReader[bytes]) -> bytes:
     found = b""
-    while len(found) < _MAX_WORDS and (piece := await words.read(_MAX_WORDS)):
+    while len(found) < _MAX_STDERR and (piece := await stderr.read(_MAX_STDERR)):
         found += piece
     return found
 
 
 @contextmanager
-def _failures(address: Address, budget: Budget) -> Iterator[None]:
-    """Whatever ssh can raise, as a failure of ours."""
+def _failures(address: Address, budget: FetchBudget) -> Iterator[None]:
+    """Turns whatever ssh can raise into an error of ours."""
     import asyncssh
 
     try:
         yield
     except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed) as error:
         raise ConfigurationError(
-            f"The key of the server {address.host} is not the one that is known, or none is known: have its "
-            "operator's key in the file that INGEST_REPOSITORY_KNOWN_HOSTS names."
+            f"The key of the server {address.host} is unknown, or not the known one: get the key from "
+            "its operator, and add it to the file that INGEST_REPOSITORY_KNOWN_HOSTS names."
         ) from error
     except asyncssh.PermissionDenied as error:
         raise ConfigurationError(
@@ -251,8 +251,8 @@ def _key(file: Path) -> SSHKey:
         raise ConfigurationError(f"The private key {file} cannot be read: {error.strerror}.") from error
     except (asyncssh.KeyEncryptionError, asyncssh.KeyImportError) as error:
         raise ConfigurationError(
-            f"The private key {file} is none, or has a passphrase: give one without, that only this service "
-            "can read."
+            f"The file {file} is not a private key, or has a passphrase: use one without, that only this "
+            "service can read."
         ) from error
 
 
@@ -262,6 +262,6 @@ def _known_hosts(file: Path) -> SSHKnownHosts:
     try:
         return asyncssh.import_known_hosts(file.read_text("utf-8-sig"))
     except OSError as error:
-        raise ConfigurationError(f"The known hosts {file} cannot be read: {error.strerror}.") from error
+        raise ConfigurationError(f"The known hosts file {file} cannot be read: {error.strerror}.") from error
     except ValueError as error:
-        raise ConfigurationError(f"The known hosts {file} are not written as OpenSSH's are.") from error
+        raise ConfigurationError(f"The known hosts file {file} is not in OpenSSH's format.") from error

@@ -1,7 +1,8 @@
-"""Packs as they come from a server that may be hostile: looked through in bounded memory, then indexed.
+"""Packs from a server that may be hostile: scanned in bounded memory, then indexed.
 
 A pack of 100 MiB can inflate to 100 GB, and one object of 2 GB can be 2 MB of it. So every entry is inflated
-once in small pieces, against limits, before anything else touches the pack; only then is it put together.
+once in small pieces, against limits, before anything else touches the pack; only then are its objects
+resolved.
 
 What belongs here: bytes of a pack. What does not: where it comes from (transport) and goes (mirror).
 """
@@ -24,7 +25,7 @@ _OFS_DELTA, _REF_DELTA = 6, 7
 _KINDS = frozenset({1, 2, 3, 4, _OFS_DELTA, _REF_DELTA})
 _STEP = 1 << 16
 _HEADER, _TRAILER = 12, 20
-_MAX_VARINT = 10  # bytes: more than 64 bits are no size
+_MAX_VARINT = 10  # bytes: no size has more than 64 bits
 _DELTA_START = 2 * _MAX_VARINT
 # All objects together, as a multiple of the limit for the pack: histories of text reach about 70 to 1.
 _MAX_EXPANSION = 100
@@ -32,7 +33,7 @@ _MIN_ENTRY = 9  # bytes: a header and an empty zlib stream
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PackEntry:
     """One entry of a pack, by its header."""
 
     offset: int
@@ -51,11 +52,11 @@ def declared_size(pack: mmap.mmap, offset: int) -> int:
     return _result_size(start)
 
 
-def scan(pack: mmap.mmap, max_bytes: int, check: Callable[[], None]) -> Iterator[Entry]:
-    """Every entry, inflated against the limits. `check` is called often, and raises when time is up.
+def scan(pack: mmap.mmap, max_bytes: int, check: Callable[[], None]) -> Iterator[PackEntry]:
+    """Every entry, inflated against the limits. `check` is called often, and raises when the time is up.
 
     Raises ConfigurationError when an object, or all together, exceed the limits, UnavailableError when it is
-    not a whole and valid pack.
+    not a complete and valid pack.
     """
     if len(pack) < _HEADER + _TRAILER or pack[:4] != b"PACK" or pack[4:8] not in (b"\0\0\0\2", b"\0\0\0\3"):
         raise UnavailableError("The server sent something that is not a pack of git objects.")
@@ -87,10 +88,10 @@ def index_pack(
 ) -> Path | None:
     """Check the pack at `path`, write its index, and move both to their names beside it. None when empty.
 
-    `known` gives kind and content of objects that are here already, by their 20 bytes of id, and raises
-    KeyError for others: a server sends changes to those. The bases that were used become part of the pack.
-    `check` is called between objects and raises when time is up. Both files are on disk before the index,
-    which makes them count, has its name.
+    `known` gives the kind and content of objects that are here already, by their 20-byte ids, and raises
+    KeyError for others: a server sends deltas of those. The bases that were used become part of the pack.
+    `check` is called between objects and raises when the time is up. Both files are on disk before the index,
+    which makes them visible, has its name.
     """
     from dulwich.errors import ApplyDeltaError
     from dulwich.object_format import SHA1
@@ -116,7 +117,7 @@ def index_pack(
         write_pack_index(out, entries, checksum)
         out.flush()
         os.fsync(out.fileno())
-    with suppress(PermissionError):  # Windows: the very same pack is there, and is being read
+    with suppress(PermissionError):  # Windows: the same pack exists already and is being read
         path.replace(target)
         index.replace(target.with_suffix(".idx"))
     return target
@@ -148,21 +149,21 @@ def _unknown(oid: bytes) -> tuple[int, bytes]:
     raise KeyError(oid)
 
 
-def _entry(pack: mmap.mmap, offset: int, max_bytes: int, check: Callable[[], None]) -> tuple[Entry, int]:
+def _entry(pack: mmap.mmap, offset: int, max_bytes: int, check: Callable[[], None]) -> tuple[PackEntry, int]:
     kind, size, at = _header(pack, offset)
     if kind not in _KINDS:
         raise UnavailableError("The server sent a pack with an unknown kind of object.")
     base: int | bytes | None = None
     if kind in (_OFS_DELTA, _REF_DELTA):
         base, at = _base(pack, kind, at)
-    _require(size, max_bytes)
+    _require_size(size, max_bytes)
     start, end = _inflate(pack, at, size, check)
     result = _result_size(start) if base is not None else size
-    _require(result, max_bytes)
-    return Entry(offset, kind, base, result), end
+    _require_size(result, max_bytes)
+    return PackEntry(offset, kind, base, result), end
 
 
-def _require(size: int, max_bytes: int) -> None:
+def _require_size(size: int, max_bytes: int) -> None:
     if size > max_bytes:
         raise ConfigurationError(
             f"The repository holds a file of {size:,} bytes, and {max_bytes:,} are allowed for all of it."
@@ -170,7 +171,7 @@ def _require(size: int, max_bytes: int) -> None:
 
 
 def _inflate(pack: mmap.mmap, at: int, size: int, check: Callable[[], None]) -> tuple[bytes, int]:
-    """The first bytes of what is inflated, and where its zlib stream ends."""
+    """The first inflated bytes, and where the zlib stream ends."""
     stream = zlib.decompressobj()
     start, seen = b"", 0
     try:
@@ -194,7 +195,7 @@ def _inflate(pack: mmap.mmap, at: int, size: int, check: Callable[[], None]) -> 
 
 
 def _header(pack: mmap.mmap, at: int) -> tuple[int, int, int]:
-    """(kind, size, where it ends): three bits of kind, then the size from its low end, seven bits a byte."""
+    """(kind, size, where it ends): three bits of kind, then the size, low bits first, seven per byte."""
     byte = pack[at]
     kind, size, shift = (byte >> 4) & 7, byte & 15, 4
     while byte & 0x80:
@@ -211,7 +212,7 @@ def _base(pack: mmap.mmap, kind: int, at: int) -> tuple[int | bytes, int]:
     if kind == _REF_DELTA:
         return pack[at : at + 20], at + 20
     distance = -1
-    for _ in range(_MAX_VARINT):  # from its high end, and each further byte adds one
+    for _ in range(_MAX_VARINT):  # high bits first, and each further byte adds one
         byte = pack[at]
         at += 1
         distance = ((distance + 1) << 7) | (byte & 0x7F)

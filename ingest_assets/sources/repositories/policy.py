@@ -20,11 +20,11 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 FETCHABLE = frozenset({"https", "http", "ssh", "file"})
 SSH_PORT = 22
-# Forges that know one repository by any case of its path.
+# Forges that ignore the case of a repository's path.
 CASELESS = frozenset({"github.com", "gitlab.com", "bitbucket.org", "codeberg.org"})
 _LOCAL_NAMES = re.compile(r"(^|\.)(localhost|local|internal|localdomain|lan|home\.arpa)\Z")
 _HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.(?!-)[a-z0-9_-]{1,63})*\Z")
-# inet_aton takes 2130706433, 0x7f000001, 0177.1 and 127.1 for addresses, so a resolver may as well.
+# inet_aton accepts 2130706433, 0x7f000001, 0177.1 and 127.1 as addresses, so a resolver may as well.
 _NUMERIC_LABEL = re.compile(r"(0x[0-9a-f]*|[0-9]+)\Z")
 _DOTTED_QUAD = re.compile(r"(0|[1-9][0-9]{0,2})(\.(0|[1-9][0-9]{0,2})){3}\Z")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
@@ -39,9 +39,9 @@ class Policy:
     `protocols` are some of https, http, ssh and file; git's remote helpers (ext::) are programs that a URL
     names, and never allowed. `hosts`, when given, are the only ones; "*.example.com" stands for every name
     below example.com. `local_roots` are the folders that a local repository may be in. `tokens` are sent to
-    their host (and port, where one is named), over https only. `ssh_keys` are files of private keys, each of
-    a host ("git.example.com", "git.example.com:2222") or of what is below a path there
-    ("github.com/owner/name"); `known_hosts` is OpenSSH's file of the keys that servers must have.
+    their host (and port, where one is named), over https only. `ssh_keys` are files of private keys, each for
+    a host ("git.example.com", "git.example.com:2222") or for everything below a path there
+    ("github.com/owner/name"); `known_hosts` is a file in OpenSSH's format of the keys that servers must have.
     """
 
     protocols: frozenset[str] = frozenset({"https"})
@@ -54,9 +54,9 @@ class Policy:
     known_hosts: Path | None = None
 
     def __post_init__(self) -> None:
-        if strange := sorted(self.protocols - FETCHABLE):
+        if unknown := sorted(self.protocols - FETCHABLE):
             raise ConfigurationError(
-                f"Repositories cannot be fetched by {', '.join(strange)}: only by https, http, ssh and file."
+                f"Repositories cannot be fetched by {', '.join(unknown)}: only by https, http, ssh and file."
             )
         if relative := [str(root) for root in self.local_roots if not root.is_absolute()]:
             raise ConfigurationError(f"Folders for local repositories must be absolute: {relative[0]!r}.")
@@ -111,29 +111,29 @@ class Policy:
         return self.tokens.get(f"{host}:{port}") or (self.tokens.get(host) if port == _HTTPS_PORT else None)
 
     def key_for(self, host: str, port: int, path: str) -> Path:
-        """The private key of a repository: the one that was set for the longest part of its address.
+        """The private key of a repository: the one set for the longest matching part of its address.
 
         Raises ConfigurationError when there is none.
         """
         shown = f"[{host}]" if ":" in host else host
         hosts = {f"{shown}:{port}", shown} if port == SSH_PORT else {f"{shown}:{port}"}
         where = f"{_compared(host, path)}/"
-        fitting = [
+        matching = [
             (len(below), file)
             for name, file in self.ssh_keys.items()
             for of_host, _, below in [name.partition("/")]
             if of_host.lower() in hosts and where.startswith(f"{_compared(host, below)}/".lstrip("/"))
         ]
-        if not fitting:
+        if not matching:
             wanted = shown if port == SSH_PORT else f"{shown}:{port}"
             raise ConfigurationError(
                 f"No key for {wanted} is set: add {wanted}=FILE to INGEST_REPOSITORY_SSH_KEYS."
             )
-        return max(fitting)[1]
+        return max(matching)[1]
 
 
 def is_public(address: IPAddress) -> bool:
-    """Whether an address is one of the open internet. Addresses that wrap another are judged by both."""
+    """Whether an address is on the public internet. One that embeds another is judged by the embedded one."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
         if address in _NAT64:
@@ -146,7 +146,7 @@ def is_public(address: IPAddress) -> bool:
 
 
 def checked_host(host: str) -> str:
-    """A host as it is compared, without brackets. Raises ConfigurationError when it is not written as one."""
+    """A host in comparable form, without brackets. Raises ConfigurationError when it is not valid."""
     if ":" in host:
         try:
             return str(ipaddress.IPv6Address(host))
@@ -166,7 +166,7 @@ def checked_host(host: str) -> str:
 
 
 def _compared(host: str, path: str) -> str:
-    """A path as the paths of two spellings of one repository are compared."""
+    """A path in a form in which all spellings of one repository are equal."""
     bare = path.strip("/").removeprefix("~/").removesuffix(".git")
     return bare.lower() if host in CASELESS else bare
 
@@ -185,7 +185,7 @@ def _matches(host: str, pattern: str) -> bool:
 
 
 def _look_up(host: str, port: int, timeout_s: float) -> list[str]:
-    """Addresses of a host, by a thread, because a resolver cannot be told how long to try."""
+    """The addresses of a host, resolved in a thread because a resolver cannot be given a timeout."""
     found: list[str] = []
     failed: list[OSError] = []
 

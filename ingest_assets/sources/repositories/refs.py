@@ -1,6 +1,6 @@
 """The refs of a repository, remote or local, and the commit that a name stands for.
 
-What belongs here: names to ids. What does not: objects, and how the refs were come by (transport).
+What belongs here: names to ids. What does not: objects, and how the refs were obtained (transport).
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ class Refs:
             raise ConfigurationError(
                 "The repository's HEAD names a branch that does not exist: give a branch."
             )
-        raise ConfigurationError(f"The repository has no branch or tag {ref!r} (any more).")
+        raise ConfigurationError(f"The repository has no branch or tag {ref!r}, or no longer has it.")
 
     def commit(self, ref: str | None) -> str | None:
-        """As `tip`, but the commit of an annotated tag where the server told it."""
+        """Like `tip`, but for an annotated tag its commit, if the server sent that."""
         tip = self.tip(ref)
         if ref is None or is_commit(ref):
             return tip
@@ -66,7 +66,7 @@ class Refs:
 
 
 def refs_of(raw: Iterable[tuple[bytes, bytes | None]], head: bytes | None) -> Refs:
-    """From what a server told: its refs, and what its HEAD points to. What cannot be git's is left out."""
+    """From what a server sent: its refs, and what its HEAD points to. Invalid entries are left out."""
     pairs = list(raw)
     if len(pairs) > MAX_REFS:
         raise ConfigurationError(f"The repository has more than {MAX_REFS:,} branches and tags: refused.")
@@ -87,10 +87,10 @@ def local_refs(folder: GitFolder) -> Refs:
 
     container = DiskRefsContainer(folder.common, folder.head)
     try:
-        # dulwich passes over a folder that it may not list, and no refs would look like no commits.
+        # dulwich skips a folder that it may not list, and missing refs would look like missing commits.
         for name in ("refs", "refs/heads"):
             if (folder.common / name).exists():
-                os.listdir(folder.common / name)  # noqa: PTH208  # only whether it can be
+                os.listdir(folder.common / name)  # noqa: PTH208  # only to see whether it can
         found = container.as_dict()
         target = container.get_symrefs().get(Ref(b"HEAD"))
     except (OSError, ValueError, KeyError, AssertionError, SymrefLoop) as error:

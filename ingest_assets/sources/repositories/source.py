@@ -1,7 +1,7 @@
-"""One repository at one commit as a Source: a document a file, with a digest of what it is rendered from.
+"""One repository at one commit as a Source: one document per file, with a digest of what it is rendered from.
 
-What belongs here: which files become documents, and how they read. What does not: fetching (mirror), which
-the caller does first, and how files are cut into pieces (chunking).
+What belongs here: which files become documents, and how they are rendered. What does not: fetching (mirror),
+which the caller does first, and how files are cut into pieces (chunking).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from functools import partial
 from ingest_assets.model import (
     Document,
     IngestError,
+    SkippedItem,
     SourceItem,
     SourceUnavailableError,
     UnavailableError,
@@ -27,15 +28,15 @@ from ingest_assets.sources.repositories.objects import BLOB, Objects
 from ingest_assets.sources.repositories.origin import checked_ref
 from ingest_assets.sources.repositories.tree import Entry, Skip, TreeLimits, ignore_rules, walk
 
-# Part of every digest and signature: raise it when the same file would be rendered or judged differently.
+# Part of every digest and signature: raise it when the same file is rendered or classified differently.
 VERSION = "1"
 
 
 class RepositorySource:
-    """The files of one ref of one repository, as it was last fetched (of a local one: as it is).
+    """The files of one ref of one repository, as last fetched (of a local one, as it is now).
 
-    `name` is the source's in the ledger; documents' ids are `prefix` and the path. After a read, `skipped`,
-    `detected`, `accepted`, `languages` and `commit` tell what it came upon; during a read they grow.
+    `name` is the source's name in the ledger; a document's id is `prefix` and the path. After a read,
+    `skips`, `detected`, `accepted`, `languages` and `commit` say what was found; during a read they grow.
     """
 
     def __init__(
@@ -59,15 +60,23 @@ class RepositorySource:
 
     def _begin(self, commit: str | None) -> None:
         self.commit = commit
-        self.detected = 0  # files that were come upon
-        self.accepted = 0  # of them, those that are documents
-        self.skipped: list[Skip] = []  # and the others
+        self.detected = 0  # files found
+        self.accepted = 0  # those of them that are documents
+        self.skips: list[Skip] = []  # and the others
         self.languages: Counter[str] = Counter()  # of those accepted
+
+    @property
+    def skipped(self) -> list[SkippedItem]:
+        """The files that were left out, as the ledger has them."""
+        return [
+            SkippedItem(f"{self.prefix}{skip.path}", skip.reason, skip.size, skip.detail)
+            for skip in self.skips
+        ]
 
     def signature(self) -> str | None:
         """Differs when the commit, a limit, a pattern or the version does. Never touches the network.
 
-        None when the repository has not been fetched yet, or it or the ref is not there: reading says why.
+        None when the repository has not been fetched yet, or it or the ref does not exist: reading says why.
         """
         try:
             head = self.mirror.head(self.ref)
@@ -103,7 +112,7 @@ class RepositorySource:
             for found in walk(objects, tree, rules, self.limits):
                 self.detected += 1
                 if isinstance(found, Skip):
-                    self.skipped.append(found)
+                    self.skips.append(found)
                 elif item := self._item(objects, found):
                     yield item
         except SourceUnavailableError:
@@ -114,7 +123,7 @@ class RepositorySource:
     def _item(self, objects: Objects, entry: Entry) -> SourceItem | None:
         judged = _judge(objects, entry)
         if isinstance(judged, Skip):
-            self.skipped.append(judged)
+            self.skips.append(judged)
             return None
         self.accepted += 1
         self.languages[judged] += 1
@@ -124,7 +133,7 @@ class RepositorySource:
         return SourceItem(f"{self.prefix}{entry.path}", digest, render)
 
     def _render(self, objects: Objects, entry: Entry, language: str, uri: str) -> Document:
-        """Raises ItemError when the file cannot be text."""
+        """Raises ItemError when the file is not text."""
         _, content = objects.read(entry.oid)
         body, encoding = decode(content)
         attributes = {
@@ -146,14 +155,14 @@ class RepositorySource:
 
 
 def _judge(objects: Objects, entry: Entry) -> str | Skip:
-    """The language of a file by what it holds, or why it is skipped."""
+    """The language of a file by its content, or why it is skipped."""
     if is_binary_name(entry.path):
         return Skip(entry.path, "binary", entry.size, "by its name")
     kind, content = objects.read(entry.oid)
     if kind != BLOB:
         return Skip(entry.path, "parse_error", entry.size, "not a file")
     if not is_text(content):
-        return Skip(entry.path, "binary", entry.size, "its bytes are no text")
+        return Skip(entry.path, "binary", entry.size, "its bytes are not text")
     language = language_of(entry.path, content)
     if not entry.kept and is_generated(content, language):
         return Skip(entry.path, "ignore_pattern", entry.size, "generated")

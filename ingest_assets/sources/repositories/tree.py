@@ -1,6 +1,6 @@
 """The files of a commit, in the order of its trees, each either to be read or skipped for a reason.
 
-Nothing is read of a file but its size. What is no ordinary file with an ordinary name is skipped here too.
+Of a file, only the size is read. Anything but an ordinary file with an ordinary name is skipped here too.
 
 What belongs here: walking, names, limits. What does not: what a file holds (content) and its language.
 """
@@ -23,15 +23,15 @@ SkipReason = Literal["binary", "too_large", "unsupported_language", "ignore_patt
 _FOLDER, _SUBMODULE, _LINK, _FILE, _KIND = 0o040000, 0o160000, 0o120000, 0o100000, 0o170000
 _MAX_NAME = 255  # bytes: longer ones cannot be written to a disk
 _MAX_PATH = 4_096  # bytes
-_SHOWN = 300  # characters of a name that is not one
+_SHOWN = 300  # characters of an invalid name
 _CLOCK_EVERY = 256
-# Control characters, line separators, and what makes a name read as another one.
+# Control characters, line separators, and what makes a name look like another one.
 _DISTURBING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, slots=True)
 class TreeLimits:
-    """Bounds of what is read of one commit."""
+    """Limits of what is read of one commit."""
 
     file_bytes: int = 1 << 20  # a larger file is skipped
     total_bytes: int = 100 << 20  # of the files that are read; more is an error
@@ -47,11 +47,11 @@ class Entry(NamedTuple):
     oid: str
     mode: int
     size: int  # bytes
-    kept: bool  # a pattern says so: it is not to be passed over for what it holds
+    kept: bool  # a pattern includes it: it is not skipped for its content
 
 
 class Skip(NamedTuple):
-    """A file that is passed over."""
+    """A file that is skipped."""
 
     path: str  # what is not UTF-8 in it, or would disturb a terminal, is escaped
     reason: SkipReason
@@ -69,7 +69,7 @@ def ignore_rules(objects: Objects, tree: str, patterns: tuple[str, ...]) -> Igno
 
 
 def walk(objects: Objects, tree: str, rules: IgnoreRules, limits: TreeLimits) -> Iterator[Entry | Skip]:
-    """Every file of a tree once, folders left before what is in them is held: memory is that of one path.
+    """Every file of a tree once, depth first: memory holds the folders along one path.
 
     Raises ConfigurationError when there are more files or folders than the limits allow, UnavailableError
     when the time is up, SourceUnavailableError when an object is missing or damaged.
@@ -98,7 +98,7 @@ class _Walk:
             self._count()
             name = _name(raw, len(folder.encode()))
             if name is None or twice:
-                yield Skip(folder + _escaped(raw), "parse_error", None, "not the name of one file")
+                yield Skip(folder + _escaped(raw), "parse_error", None, "not a valid name, or used twice")
             elif mode & _KIND == _FOLDER:
                 if len(waiting) >= self._limits.depth:
                     raise ConfigurationError(
@@ -109,7 +109,7 @@ class _Walk:
                 yield self._file(folder, name, mode, oid)
 
     def _entries(self, tree: str) -> Iterator[tuple[bytes, int, str, bool]]:
-        """A folder's entries; the last value tells of one whose name was there before."""
+        """A folder's entries; the last value says whether the name occurred before."""
         names: set[bytes] = set()
         for name, mode, oid in self._objects.read_tree(tree):
             yield name, mode, oid, name in names
@@ -147,7 +147,7 @@ class _Walk:
 
 
 def _name(raw: bytes, above: int) -> str | None:
-    """The name of a file or folder; None when it is not one that can be shown, or kept on a disk."""
+    """The name of a file or folder; None when it cannot be shown, or stored on a disk."""
     if not raw or raw in (b".", b"..") or b"/" in raw or len(raw) > _MAX_NAME or above + len(raw) > _MAX_PATH:
         return None
     try:

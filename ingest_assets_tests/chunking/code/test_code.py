@@ -1,4 +1,4 @@
-"""Files to chunks: what a chunk is, in every language, and where it is in its file."""
+"""Chunks of source files: what a chunk is in every language, and where it is in its file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest_assets.chunking import Budget
+from ingest_assets.chunking import ChunkBudget
 from ingest_assets.chunking.code import LANGUAGES, CodeChunker
 from ingest_assets.chunking.code.grammar import SymbolKind
 from ingest_assets.chunking.code.parse import load
@@ -32,11 +32,11 @@ def file(body: str, language: str, path: str = "src/harbour.x", encoding: str = 
 
 
 def cut(body: str, language: str, size: int = 1_000, path: str = "src/harbour.x") -> list[Chunk]:
-    return CodeChunker("code", Budget(size)).chunks(file(body, language, path))
+    return CodeChunker("code", ChunkBudget(size)).chunks(file(body, language, path))
 
 
 def check(body: str, chunks: list[Chunk], size: int) -> None:
-    """What holds for the chunks of any file whatever."""
+    """What holds for the chunks of any file."""
     at = 0
     assert len({chunk.id for chunk in chunks}) == len(chunks)
     assert [chunk.position for chunk in chunks] == list(range(len(chunks)))
@@ -60,7 +60,7 @@ def check(body: str, chunks: list[Chunk], size: int) -> None:
 
 
 def symbols(chunks: list[Chunk]) -> set[tuple[str, str]]:
-    """(kind, name); of several in a chunk, each."""
+    """(kind, name) of every symbol, also where several share a chunk."""
     return {
         (str(chunk.attributes["symbol_kind"]), name)
         for chunk in chunks
@@ -73,7 +73,7 @@ def test_every_language_has_a_sample() -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_tables_name_what_the_grammars_know(language: str) -> None:
+def test_the_tables_name_only_what_the_grammars_know(language: str) -> None:
     grammar, known = LANGUAGES[language], load(language).language
     kinds = {known.node_kind_for_id(i) for i in range(known.node_kind_count)}
     fields = {known.field_name_for_id(i) for i in range(1, known.field_count + 1)}
@@ -101,7 +101,7 @@ def test_samples_have_the_symbols_that_a_reader_sees(language: str) -> None:
     assert set(expected) <= found
 
 
-def test_a_chunk_is_a_symbol_with_what_stands_before_it() -> None:
+def test_a_chunk_is_a_symbol_with_what_precedes_it() -> None:
     chunks = cut(SAMPLES["Python"][0], "Python", 1_000, "src/harbour.py")
     assert [(c.attributes["symbol_kind"], c.attributes["symbol_name"]) for c in chunks] == [
         ("module", "LIMIT, Berths"),
@@ -115,7 +115,7 @@ def test_a_chunk_is_a_symbol_with_what_stands_before_it() -> None:
     assert chunks[2].text == (
         '@dataclass\nclass Crane(Base):\n    """Lifts containers."""\n\n    name: str = "left"'
     )
-    # The scope that encloses it comes first; nothing of the class is in it besides.
+    # The enclosing scope comes first; it contains nothing else of the class.
     assert chunks[4].text == (
         "class Crane(Base):\n    @property\n    def idle(self) -> bool:\n        return not self.name"
     )
@@ -200,30 +200,33 @@ def test_a_file_of_comments_only(language: str) -> None:
 def test_a_budget_of_tokens() -> None:
     from ingest_assets.chunking.prose import measure
 
-    budget = Budget(60, 0, "tokens", TOKENIZER)
+    budget = ChunkBudget(60, 0, "tokens", TOKENIZER)
     for language, (body, _) in SAMPLES.items():
         chunks = CodeChunker("code", budget).chunks(file(body, language))
         assert "".join("".join(body[c.start : c.end].split()) for c in chunks) == "".join(body.split())
         assert max(measure(budget)([body[c.start : c.end] for c in chunks])) <= 66, language
 
 
-def test_ids_are_of_source_document_and_content() -> None:
+def test_ids_depend_on_source_document_and_content() -> None:
     body = SAMPLES["Go"][0]
     ids = [c.id for c in cut(body, "Go")]
     assert all(uuid.UUID(each).version == 5 for each in ids)
-    other = CodeChunker("other", Budget(1_000)).chunks(file(body, "Go"))
+    other = CodeChunker("other", ChunkBudget(1_000)).chunks(file(body, "Go"))
     assert not set(ids) & {c.id for c in other}
 
 
-def test_fingerprints_differ_with_all_that_decides_where_is_cut(tmp_path: Path) -> None:
+def test_fingerprints_differ_with_everything_that_affects_cuts(tmp_path: Path) -> None:
     tokenizer = tmp_path / "tokenizer.json"
     tokenizer.write_bytes(TOKENIZER.read_bytes() + b"\n")
     budgets = [
-        Budget(200),
-        Budget(201),
-        Budget(200, 0, "tokens", TOKENIZER),
-        Budget(200, 0, "tokens", tokenizer),
+        ChunkBudget(200),
+        ChunkBudget(201),
+        ChunkBudget(200, 0, "tokens", TOKENIZER),
+        ChunkBudget(200, 0, "tokens", tokenizer),
     ]
     assert len({CodeChunker("code", budget).fingerprint for budget in budgets}) == len(budgets)
-    # Nothing is repeated, so the overlap decides nothing.
-    assert CodeChunker("code", Budget(200, 50)).fingerprint == CodeChunker("code", Budget(200)).fingerprint
+    # Nothing is repeated, so the overlap has no effect.
+    assert (
+        CodeChunker("code", ChunkBudget(200, 50)).fingerprint
+        == CodeChunker("code", ChunkBudget(200)).fingerprint
+    )

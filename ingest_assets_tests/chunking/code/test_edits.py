@@ -1,4 +1,4 @@
-"""Any text whatever is covered once, an edit moves only what it touches, and places are the file's own."""
+"""Any text is covered once, an edit moves only what it touches, and positions are those in the file."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest_assets.chunking import Budget
+from ingest_assets.chunking import ChunkBudget
 from ingest_assets.chunking.code import LANGUAGES, CodeChunker
 from ingest_assets.chunking.code.parse import load, parse
+from ingest_assets.model import Chunk
 from ingest_assets_tests.chunking.code.samples import SAMPLES
 from ingest_assets_tests.chunking.code.test_code import check, cut, file
 
-# Put in above everything, each in a paragraph of its own.
+# Inserted at the top, each in a paragraph of its own.
 INSERTIONS = {
     "Python": "import insertion\n\n",
     "JavaScript": "import insertion from 'insertion';\n\n",
@@ -72,6 +73,12 @@ _ODD = [
 _SPICE = st.sampled_from([*_BRACKETS, *_ODD])
 
 
+def number(chunk: Chunk, attribute: str) -> int:
+    found = chunk.attributes[attribute]
+    assert isinstance(found, int)
+    return found
+
+
 @pytest.mark.parametrize("language", [*LANGUAGES, "Text"])
 @settings(max_examples=12, deadline=None)
 @given(st.lists(_SPICE | st.text(max_size=20), max_size=40).map("".join), st.sampled_from([25, 100, 1_000]))
@@ -101,14 +108,14 @@ def test_every_beginning_of_a_file_is_covered_once(language: str) -> None:
 
 @pytest.mark.parametrize("newline", ["\r\n", "\r"])
 @pytest.mark.parametrize("language", SAMPLES)
-def test_other_line_ends(language: str, newline: str) -> None:
+def test_other_line_endings(language: str, newline: str) -> None:
     body = SAMPLES[language][0].replace("\n", newline)
     for size in (60, 1_000):
         check(body, cut(body, language, size), size)
 
 
 @pytest.mark.parametrize("language", INSERTIONS)
-def test_an_insertion_at_the_top_leaves_the_symbols_alone(language: str) -> None:
+def test_an_insertion_at_the_top_keeps_the_symbols(language: str) -> None:
     body, expected = SAMPLES[language]
     before, after = cut(body, language), cut(INSERTIONS[language] + body, language)
     gone = {(c.id, c.text) for c in before} - {(c.id, c.text) for c in after}
@@ -145,7 +152,7 @@ def test_an_edit_moves_only_the_symbol_that_it_is_in(seed: int) -> None:
     assert all(before[key].text == after[key].text for key in before.keys() & after.keys())
 
 
-def test_a_line_more_in_a_large_function_moves_little_of_it() -> None:
+def test_one_more_line_in_a_large_function_moves_little_of_it() -> None:
     lines = [f"    step_{n}({n * n}, tide_{n % 7})\n" for n in range(600)]
     before = {c.id for c in cut("def work():\n" + "".join(lines), "Python")}
     lines.insert(5, "    one_more()\n")
@@ -155,7 +162,7 @@ def test_a_line_more_in_a_large_function_moves_little_of_it() -> None:
 
 
 @pytest.mark.parametrize("language", [*SAMPLES, "Text"])
-def test_a_renamed_file_is_the_same_text(language: str) -> None:
+def test_a_renamed_file_keeps_its_chunks(language: str) -> None:
     body, _ = SAMPLES.get(language, ("all: build\n" * 9, []))
     one = cut(body, language, 200, "src/harbour.x")
     two = cut(body, language, 200, "elsewhere/port/quay.y")
@@ -163,7 +170,7 @@ def test_a_renamed_file_is_the_same_text(language: str) -> None:
     assert all(str(c.attributes["context"]).startswith("elsewhere/port/quay.y") for c in two)
 
 
-def test_equal_symbols_are_told_apart() -> None:
+def test_equal_symbols_have_different_ids() -> None:
     body = "def same():\n    a = 1\n    return a\n\n\n" * 4
     ids = [c.id for c in cut(body, "Python")]
     assert len(set(ids)) == 4
@@ -187,7 +194,7 @@ def test_equal_symbols_are_told_apart() -> None:
         "koi8-r",
     ],
 )
-def test_bytes_and_lines_are_the_files_own(encoding: str) -> None:
+def test_bytes_and_lines_are_those_in_the_file(encoding: str) -> None:
     words = {"shift_jis": "埠頭", "gb18030": "码头", "koi8-r": "причал", "ascii": "quay"}
     word = words.get(encoding, "café 1€" if encoding != "latin-1" else "café")
     body = SAMPLE.replace("\n", "\r\n").replace("WORD", word)
@@ -195,16 +202,16 @@ def test_bytes_and_lines_are_the_files_own(encoding: str) -> None:
         body = "\ufeff" + body
     data = body.encode(encoding)
     for size in (50, 1_000):
-        chunks = CodeChunker("code", Budget(size)).chunks(file(body, "Python", encoding=encoding))
+        chunks = CodeChunker("code", ChunkBudget(size)).chunks(file(body, "Python", encoding=encoding))
         check(body, chunks, size)
         lines = body.split("\n")
         at = 0
         for chunk in chunks:
-            start, end = int(chunk.attributes["start_byte"]), int(chunk.attributes["end_byte"])
+            start, end = number(chunk, "start_byte"), number(chunk, "end_byte")
             own = body[chunk.start : chunk.end]
             assert at <= start < end <= len(data)
             assert data[start:end].decode(encoding) == own
-            first, last = int(chunk.attributes["start_line"]), int(chunk.attributes["end_line"])
+            first, last = number(chunk, "start_line"), number(chunk, "end_line")
             assert own in "\n".join(lines[first - 1 : last])
             at = end
 
@@ -230,9 +237,9 @@ def tide():
 
 
 @pytest.mark.parametrize("encoding", ["utf-7", "iso2022_jp", "no such thing", "rot13", "cp037"])
-def test_odd_encodings_are_no_reason_to_fail(encoding: str) -> None:
+def test_odd_encodings_do_not_fail(encoding: str) -> None:
     body = SAMPLE.replace("WORD", "埠頭")
-    check(body, CodeChunker("code", Budget(50)).chunks(file(body, "Python", encoding=encoding)), 50)
+    check(body, CodeChunker("code", ChunkBudget(50)).chunks(file(body, "Python", encoding=encoding)), 50)
 
 
 HOSTILE: dict[str, Callable[[int], str]] = {
@@ -256,7 +263,7 @@ HOSTILE: dict[str, Callable[[int], str]] = {
 
 @pytest.mark.parametrize("kind", HOSTILE)
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_hostile_files_end(kind: str, language: str) -> None:
+def test_hostile_files_are_cut_in_time(kind: str, language: str) -> None:
     body = HOSTILE[kind](20_000)
     started = time.process_time()
     check(body, cut(body, language), 1_000)
@@ -269,7 +276,7 @@ def test_a_very_long_line(kind: str) -> None:
     check(body, cut(body, "JavaScript"), 1_000)
 
 
-def test_a_file_that_is_too_much_work_is_given_up() -> None:
+def test_parsing_that_is_too_much_work_is_abandoned() -> None:
     assert parse(b"/*" * 20_000, load("Kotlin").language) is None
     assert parse(b"- " * 5_000, load("YAML").language) is None
     assert parse(b"<a>" * 30_000, load("HTML").language) is None

@@ -31,7 +31,7 @@ def repo(tmp_path: Path) -> Iterator[TestRepo]:
 
 @pytest.fixture
 def mirror(server: GitServer, tmp_path: Path) -> MakeMirror:
-    """Makes a mirror of what `server` serves."""
+    """Creates a mirror of what `server` serves."""
 
     def make(
         *, limits: FetchLimits | None = None, shallow: bool = True, workspace: str = "workspace"
@@ -45,7 +45,7 @@ def mirror(server: GitServer, tmp_path: Path) -> MakeMirror:
 
 @pytest.fixture
 def ssh_server(tmp_path: Path) -> Iterator[SshServer]:
-    """Serves `repo` too, to whoever has the key in the file `key`."""
+    """Also serves `repo`, to clients with the key in the file `key`."""
     with SshServer(tmp_path / "served").running() as running:
         running.accepted.add(new_key(tmp_path / "key").get_fingerprint())
         (tmp_path / "known_hosts").write_text(running.known_hosts())
@@ -59,7 +59,7 @@ def over_ssh(ssh_server: SshServer, tmp_path: Path) -> Policy:
 
 @pytest.fixture(params=["http", "ssh, version 2", "ssh, version 0"])
 def any_mirror(request: pytest.FixtureRequest, tmp_path: Path) -> MakeMirror:
-    """Makes a mirror of what a server of any protocol serves."""
+    """Creates a mirror over each of the protocols."""
     if request.param == "http":
         over_http: MakeMirror = request.getfixturevalue("mirror")
         return over_http

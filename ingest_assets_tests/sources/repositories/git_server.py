@@ -23,7 +23,7 @@ LOOPBACK = Policy(protocols=frozenset({"http", "https"}), allow_private_addresse
 
 
 class _Folder(Backend):
-    """Opens the repository of the path anew for every request, as it is then."""
+    """Opens the repository at the path again for every request, as it is then."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -46,7 +46,7 @@ class _Threads(ThreadingMixIn, WSGIServer):
 
 
 class GitServer:
-    """`misbehave`, when set, answers instead of git. `requests` are the paths that were asked for."""
+    """`misbehave`, when set, answers instead of git. `requests` are the requested paths."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -65,7 +65,7 @@ class GitServer:
         return answer(environ, start)
 
     def git(self, environ: dict[str, Any], start: Callable[..., Any]) -> bytes:
-        """Begin git's answer by `start`, without its length, and return the rest for a test to send."""
+        """Start git's answer with `start`, without its length, and return the body for a test to send."""
         begun: list[Any] = []
         body = bytearray()
 

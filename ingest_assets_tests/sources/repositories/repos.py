@@ -43,7 +43,7 @@ class TestRepo:
         return self._add(Blob.from_string(content))
 
     def tree(self, entries: list[tuple[bytes, int, ObjectID]]) -> ObjectID:
-        """A tree whose entries may be anything, in any order, twice."""
+        """A tree with arbitrary entries, in any order, even repeated."""
         raw = b"".join(
             b"%o %s\0%s" % (mode, name, bytes.fromhex(oid.decode())) for name, mode, oid in entries
         )
@@ -96,7 +96,7 @@ class TestRepo:
         del self.repo.refs[Ref(f"refs/heads/{branch}".encode())]
 
     def pack(self) -> None:
-        """Deltas and all, as a server keeps its objects."""
+        """Pack all objects, with deltas, as a server keeps them."""
         self.repo.object_store.pack_loose_objects()
 
     def _add(self, made: Blob | Tree | Commit | Tag) -> ObjectID:
@@ -105,13 +105,13 @@ class TestRepo:
 
 
 def local_mirror(path: Path) -> Mirror:
-    """Of a local repository, read in place."""
+    """The mirror of a local repository, read in place."""
     policy = Policy(local_roots=(path.parent,))
     return Mirror(parse_origin(str(path), policy), path.parent / "workspace", policy)
 
 
 def documents(source: RepositorySource) -> dict[str, Document]:
-    """Every document by id; two of one id are an error."""
+    """Every document by id; two with the same id are an error."""
     found: dict[str, Document] = {}
     with source.read() as items:
         for item in items:

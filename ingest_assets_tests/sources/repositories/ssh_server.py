@@ -1,6 +1,6 @@
 """A git server over ssh on loopback, in a thread of this process, that can be made to misbehave.
 
-It runs the real `git upload-pack`, which whoever cloned this project has.
+It runs the real `git upload-pack`, which anyone who cloned this project has.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ USERS = frozenset({"git", "alice"})
 
 
 def new_key(path: Path, passphrase: str | None = None) -> asyncssh.SSHKey:
-    """A new private key in a file, and itself."""
+    """Write a new private key to a file, and return it."""
     key = asyncssh.generate_private_key("ssh-ed25519")
     path.write_bytes(key.export_private_key("pkcs8-pem", passphrase=passphrase))
     return key
@@ -48,10 +48,10 @@ class _Login(asyncssh.SSHServer):
 
 @dataclass
 class SshServer:
-    """`misbehave`, when set, has its way with a session instead of git.
+    """`misbehave`, when set, handles a session instead of git.
 
-    `accepted` and `offered` are the fingerprints of keys, `logins` the users who tried, `commands` what was
-    asked of git, with the variables that came along.
+    `accepted` and `offered` are fingerprints of keys, `logins` the users who tried, `commands` the requested
+    commands with their environment variables.
     """
 
     root: Path
@@ -118,15 +118,15 @@ class SshServer:
 
     async def git(self, process: Process) -> None:
         program, path = shlex.split(process.command or "")
-        # An absolute path is below the root here, as one in a home is below the home of the user.
+        # An absolute path is taken below the root, a relative one below the user's home.
         folder = self.root / path.lstrip("/") if path.startswith("/") else self.root / "home" / path
         version = process.env.get("GIT_PROTOCOL", "") if self.takes_variables else ""
-        with subprocess.Popen(  # noqa: ASYNC220 - asyncssh copies to and from the files of a plain one
+        with subprocess.Popen(  # noqa: ASYNC220 - asyncssh redirects a plain process's files
             ["git", program.removeprefix("git-"), str(folder)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={"PATH": os.environ["PATH"], "GIT_PROTOCOL": version, "LC_ALL": "C"},
         ) as git:  # fmt: skip
-            # What ends first must not end the other: the end of either would be the session's.
+            # Whichever stream ends first must not end the session for the other.
             await process.redirect(git.stdin, git.stdout, git.stderr, send_eof=False)
             code = await asyncio.get_running_loop().run_in_executor(None, git.wait)
             await process.stdout.drain()

@@ -1,4 +1,4 @@
-"""Bytes to text and back, exactly, and what is no text or nobody's writing."""
+"""Bytes to text and back, exactly; recognising binary, generated and minified files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ingest_assets.sources.repositories.content import decode, is_generated, is_
 @example(b"\xfe\xff\xd8\0")
 @example(b"caf\xe9 \x93x\x94")
 @example(b"\x81\x8d")
-def test_text_encodes_to_the_very_bytes_or_there_is_none(content: bytes) -> None:
+def test_text_encodes_to_exactly_its_bytes_or_is_refused(content: bytes) -> None:
     try:
         text, encoding = decode(content)
     except ItemError:
@@ -64,7 +64,7 @@ def test_encodings(content: bytes, encoding: str) -> None:
         bytes(range(1, 256)) * 3, b"x" * 9_000 + b"\0",
     ],
 )  # fmt: skip
-def test_what_is_no_text(content: bytes) -> None:
+def test_bytes_that_are_not_text(content: bytes) -> None:
     assert not is_text(content)
 
 
@@ -97,7 +97,7 @@ def test_not_generated(content: bytes) -> None:
     assert not is_generated(content, "Python")
 
 
-def test_minified_by_its_lines() -> None:
+def test_minified_by_line_length() -> None:
     code = b"var a=1;" * 2_000
     assert is_generated(code, "JavaScript")
     assert not is_generated(code, "Python")

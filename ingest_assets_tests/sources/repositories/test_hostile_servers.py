@@ -1,4 +1,4 @@
-"""Servers that are slow, break off, lie, redirect or send too much: an error in time, and nothing kept."""
+"""Servers that are slow, hang up, lie, redirect or send too much: an error in time, and nothing is kept."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Start = Callable[..., Any]
 
 @pytest.fixture
 def fetched(repo: TestRepo, mirror: MakeMirror) -> Iterator[Mirror]:
-    """A mirror with an older state, that must be there after whatever the server does."""
+    """A mirror with an older state, which must survive whatever the server does."""
     repo.commit(KEPT)
     one = mirror()
     one.fetch()
@@ -45,7 +45,7 @@ def fetched(repo: TestRepo, mirror: MakeMirror) -> Iterator[Mirror]:
 
 @contextmanager
 def raw_server(answer: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A server that has its way with each connection."""
+    """A server that handles each connection with `answer`."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         stop = threading.Event()
 
@@ -92,7 +92,7 @@ def _trickle(text: bytes) -> Callable[[socket.socket], None]:
         pytest.param(_trickle(b"x"), id="one endless line"),
     ],
 )
-def test_a_slow_server_is_given_up_in_time(answer: Callable[[socket.socket], None]) -> None:
+def test_a_slow_server_is_abandoned_in_time(answer: Callable[[socket.socket], None]) -> None:
     with raw_server(answer) as port:
         origin = parse_origin(f"http://127.0.0.1:{port}/repo", LOOPBACK)
         began = time.monotonic()
@@ -101,7 +101,7 @@ def test_a_slow_server_is_given_up_in_time(answer: Callable[[socket.socket], Non
         assert time.monotonic() - began < 1.5
 
 
-def test_a_slow_tls_handshake_is_given_up_in_time() -> None:
+def test_a_slow_tls_handshake_is_abandoned_in_time() -> None:
     policy = Policy(allow_private_addresses=True)
     with raw_server(lambda connection: time.sleep(5)) as port:
         origin = parse_origin(f"https://127.0.0.1:{port}/repo", policy)
@@ -109,7 +109,7 @@ def test_a_slow_tls_handshake_is_given_up_in_time() -> None:
             remote_heads(origin, policy, 0.5)
 
 
-def test_a_pack_that_comes_too_slowly(server: GitServer, fetched: Mirror) -> None:
+def test_a_pack_that_arrives_too_slowly(server: GitServer, fetched: Mirror) -> None:
     def slow(environ: dict[str, Any], start: Start) -> Iterable[bytes]:
         whole = server.git(environ, start)
         for i in range(0, len(whole), 20):
@@ -124,7 +124,7 @@ def test_a_pack_that_comes_too_slowly(server: GitServer, fetched: Mirror) -> Non
     assert time.monotonic() - began < 2
 
 
-def test_a_server_that_breaks_off_in_the_middle(server: GitServer, fetched: Mirror) -> None:
+def test_a_server_that_hangs_up_in_the_middle(server: GitServer, fetched: Mirror) -> None:
     def cut(environ: dict[str, Any], start: Start) -> Iterable[bytes]:
         whole = server.git(environ, start)
         yield whole[: len(whole) * 2 // 3] if len(whole) > 1_000 else whole
@@ -147,7 +147,7 @@ def test_a_pack_with_a_flipped_bit(server: GitServer, fetched: Mirror) -> None:
         fetched.fetch()
 
 
-def test_more_than_the_limit_is_stopped_on_the_way(server: GitServer, fetched: Mirror) -> None:
+def test_more_than_the_limit_is_stopped_during_the_transfer(server: GitServer, fetched: Mirror) -> None:
     sent = 0
 
     def endless(environ: dict[str, Any], start: Start) -> Iterable[bytes]:
@@ -156,7 +156,7 @@ def test_more_than_the_limit_is_stopped_on_the_way(server: GitServer, fetched: M
             yield server.git(environ, start)
             return
         start("200 OK", [("Content-Type", "application/x-git-upload-pack-result")])
-        yield b"00000008NAK\n"  # no change of what is shallow, nothing in common
+        yield b"00000008NAK\n"  # no change to the shallow commits, nothing in common
         line = b"\x01" + b"x" * 60_000
         for _ in range(20_000):
             sent += len(line)
@@ -176,7 +176,7 @@ def test_an_honest_repository_over_the_limit(repo: TestRepo, fetched: Mirror) ->
         fetched.fetch()
 
 
-def test_a_small_pack_that_inflates_to_much(repo: TestRepo, fetched: Mirror) -> None:
+def test_a_small_pack_that_inflates_to_a_lot(repo: TestRepo, fetched: Mirror) -> None:
     repo.commit({"zeros.bin": bytes(50_000_000)})
     fetched.limits = FetchLimits(repository_bytes=2_000_000)
     with pytest.raises(ConfigurationError, match="a file of 50,000,000 bytes"):
@@ -206,16 +206,16 @@ def _entry(kind: int, size: int, content: bytes, base: bytes = b"") -> bytes:
         pytest.param(_pack(_entry(3, 3, b"abc"), count=4_000_000_000), id="a lying count"),
         pytest.param(_pack(_entry(3, 5, b"abc")), id="a size that is too large"),
         pytest.param(_pack(_entry(3, 1, b"abc")), id="a size that is too small"),
-        pytest.param(_pack(_entry(5, 3, b"abc")), id="a kind that is not there"),
+        pytest.param(_pack(_entry(5, 3, b"abc")), id="an unknown kind"),
         pytest.param(_pack(b"\xbf" + b"\xff" * 50), id="an endless size"),
-        pytest.param(_pack(_entry(7, 4, b"\3\3\3x", b"\1" * 20)), id="a base that is nowhere"),
+        pytest.param(_pack(_entry(7, 4, b"\3\3\3x", b"\1" * 20)), id="a missing base"),
         pytest.param(_pack(_entry(6, 4, b"\3\3\3x", b"\x7f")), id="a base before the pack"),
         pytest.param(_pack(_entry(6, 4, b"\3\3\3x", b"\0")), id="a delta of itself"),
         pytest.param(_pack(b"\x33" + b"not zlib at all"), id="no zlib"),
         pytest.param(_pack(_entry(3, 3, b"abc")) + b"x", id="more than the pack"),
     ],
 )
-def test_packs_that_are_none(tmp_path: Path, pack: bytes) -> None:
+def test_invalid_packs(tmp_path: Path, pack: bytes) -> None:
     path = tmp_path / "tmp-1.pack"
     path.write_bytes(pack)
     if not pack:
@@ -234,7 +234,7 @@ def test_a_delta_that_claims_a_huge_result(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("answer", ["404 Not Found", "401 Unauthorized", "403 Forbidden"])
-def test_a_repository_that_is_not_there(server: GitServer, fetched: Mirror, answer: str) -> None:
+def test_a_missing_repository(server: GitServer, fetched: Mirror, answer: str) -> None:
     server.misbehave = status(answer)
     with pytest.raises(ConfigurationError, match="no such repository, or it is private"):
         fetched.fetch()
@@ -260,17 +260,17 @@ def test_a_page_is_not_a_repository(server: GitServer, fetched: Mirror) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"0000", b"zzzz", b"001e# service=git-upload-pack\n0000", b"ffff" + b"x" * 99]
 )
-def test_babble_is_not_an_empty_repository(server: GitServer, fetched: Mirror, body: bytes) -> None:
-    def babble(_: dict[str, Any], start: Start) -> Iterable[bytes]:
+def test_nonsense_is_not_an_empty_repository(server: GitServer, fetched: Mirror, body: bytes) -> None:
+    def nonsense(_: dict[str, Any], start: Start) -> Iterable[bytes]:
         start("200 OK", [("Content-Type", "application/x-git-upload-pack-advertisement")])
         return [body]
 
-    server.misbehave = babble
+    server.misbehave = nonsense
     with pytest.raises(UnavailableError):
         fetched.fetch()
 
 
-def test_a_redirect_within_the_rules_is_followed(repo: TestRepo, server: GitServer, tmp_path: Path) -> None:
+def test_an_allowed_redirect_is_followed(repo: TestRepo, server: GitServer, tmp_path: Path) -> None:
     repo.commit(KEPT)
 
     def move(environ: dict[str, Any], start: Start) -> Iterable[bytes]:
@@ -296,7 +296,7 @@ def test_a_redirect_within_the_rules_is_followed(repo: TestRepo, server: GitServ
         ("http://user:pw@127.0.0.1/info/refs", "credentials"),
     ],
 )
-def test_a_redirect_out_of_the_rules_is_refused(
+def test_a_forbidden_redirect_is_refused(
     repo: TestRepo, server: GitServer, tmp_path: Path, location: str, words: str
 ) -> None:
     repo.commit(KEPT)
@@ -310,7 +310,7 @@ def test_a_redirect_out_of_the_rules_is_refused(
 
 
 def test_a_redirect_to_a_private_address_is_refused_by_its_address(server: GitServer) -> None:
-    """The first host is allowed by force; the second is judged as any other."""
+    """The first host is allowed for this test; the second is checked like any other."""
 
     class OnlyTheFirst(Policy):
         def require_address(self, host: str, address: Any) -> None:
@@ -327,13 +327,13 @@ def test_a_redirect_to_a_private_address_is_refused_by_its_address(server: GitSe
     assert len(server.requests) == 1
 
 
-def test_redirects_come_to_an_end(server: GitServer, fetched: Mirror) -> None:
+def test_redirects_are_limited(server: GitServer, fetched: Mirror) -> None:
     server.misbehave = redirect("/again")
     with pytest.raises(UnavailableError, match="more than 3 times"):
         fetched.fetch()
 
 
-def test_a_certificate_of_an_unknown_authority_is_refused(
+def test_a_certificate_from_an_unknown_authority_is_refused(
     repo: TestRepo, server: GitServer, tmp_path: Path
 ) -> None:
     commit = repo.commit(KEPT)

@@ -1,4 +1,4 @@
-"""What is passed over: whole names by git's rules, never parts of names."""
+"""What is ignored: whole names by git's rules, never parts of names."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WORDS = st.sampled_from(["out", "build", "vendor", "node_modules", "dist", "src"
 
 
 @given(WORDS, st.text("abcxyz_-.", min_size=1, max_size=5), st.booleans())
-def test_part_of_a_name_is_never_enough(word: str, more: str, before: bool) -> None:
+def test_part_of_a_name_never_matches(word: str, more: str, before: bool) -> None:
     name = more + word if before else word + more
     assert not _is_ignored(f"top/{name}.rs", word)
     assert not _is_ignored(f"{name}/main.rs", word, f"{word}/")
@@ -51,7 +51,7 @@ PATHS = st.lists(st.sampled_from(["a", "b", "ab", "abb", "c"]), min_size=1, max_
 
 @given(st.lists(LINES, max_size=4), PATHS)
 def test_agrees_with_another_implementation(lines: list[str], path: str) -> None:
-    """dulwich's own rules, applied from the top folder down, as git does."""
+    """dulwich's own implementation, applied from the top folder down, as in git."""
     if any("***" in line or line.strip("!/") in ("", "**") for line in lines):
         return
     theirs = IgnoreFilter([line.encode() for line in lines])
@@ -69,7 +69,7 @@ def test_agrees_with_another_implementation(lines: list[str], path: str) -> None
         ".venv/x.py",
     ],
 )  # fmt: skip
-def test_what_nobody_wrote_here_is_passed_over(path: str) -> None:
+def test_files_not_written_in_the_repository_are_ignored(path: str) -> None:
     assert _is_ignored(path)
 
 
@@ -81,7 +81,7 @@ def test_what_nobody_wrote_here_is_passed_over(path: str) -> None:
         "src/yarn.lock.md", "pb.go", "builder/a.py", "router.rs", "target/a.rs", "dist.py", "bin/run.sh",
     ],
 )  # fmt: skip
-def test_what_somebody_may_have_written_is_not(path: str) -> None:
+def test_files_that_look_similar_are_not_ignored(path: str) -> None:
     assert not _is_ignored(path)
 
 
@@ -89,22 +89,22 @@ def test_the_last_match_wins() -> None:
     assert not _is_ignored("vendor/a.py", "!vendor/")
     assert not _is_ignored("vendor/a.py", own=b"!vendor/\n")
     assert _is_ignored("vendor/a.py", "vendor/", own=b"!vendor/\n")
-    assert _is_ignored("vendor/a.py", "!vendor/a.py")  # as in git: its folder is left out
+    assert _is_ignored("vendor/a.py", "!vendor/a.py")  # as in git: its folder is ignored
     assert _is_ignored("docs/a.md", own=b"# ours\r\ndocs/\r\n")
 
 
-def test_a_repositorys_own_file_cannot_do_harm() -> None:
+def test_a_hostile_ingestignore_does_no_harm() -> None:
     hostile = b"\n".join([b"[z-a]", b"\\", b"!", b"*a" * 40, b"x" * 5_000, b"\xff\xfe", b"ok/"])
     assert _is_ignored("ok/a.py", own=hostile)
     assert not _is_ignored("a" * 255, own=hostile)
 
 
 @pytest.mark.parametrize("pattern", ["[z-a]", "\\", "!"])
-def test_a_callers_pattern_that_is_none_is_an_error(pattern: str) -> None:
+def test_an_invalid_pattern_of_the_caller_is_an_error(pattern: str) -> None:
     with pytest.raises(ConfigurationError, match="not a gitignore pattern"):
         IgnoreRules([pattern])
 
 
-def test_the_defaults_are_patterns() -> None:
+def test_the_defaults_are_valid_patterns() -> None:
     assert len(default_patterns()) > 30
     IgnoreRules(default_patterns())

@@ -1,4 +1,4 @@
-"""Fetching from a real server: it converges on what is there, whatever was there before."""
+"""Fetching from a real server: it converges on what the remote has, whatever was there before."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_each_fetch_converges_on_what_the_remote_has(
 def test_a_fetch_costs_as_much_as_the_change(repo: TestRepo, server: GitServer, mirror: MakeMirror) -> None:
     files = {f"src/f{i}.py": f"value = {i}\n".encode() * 50 for i in range(300)}
     repo.commit(files)
-    one = mirror(shallow=False)  # dulwich's server sends a shallow one everything, git's does not
+    one = mirror(shallow=False)  # dulwich's server sends everything to a shallow one, git's does not
     one.fetch()
     packs = one.folder / "objects" / "pack"
     before = {path.name: path.stat().st_size for path in packs.glob("*.pack")}
@@ -49,9 +49,9 @@ def test_a_fetch_costs_as_much_as_the_change(repo: TestRepo, server: GitServer, 
     new = [path.stat().st_size for path in packs.glob("*.pack") if path.name not in before]
     assert len(new) == 1
     assert new[0] < sum(before.values())
-    asked = len(server.requests)
-    one.fetch()  # nothing new: refs are looked at, and no more
-    assert len(server.requests) - asked <= 2
+    requested = len(server.requests)
+    one.fetch()  # nothing new: only the refs are requested
+    assert len(server.requests) - requested <= 2
 
 
 def test_branches_tags_and_commits(repo: TestRepo, any_mirror: MakeMirror) -> None:
@@ -80,7 +80,7 @@ def test_a_deleted_branch_is_an_error_and_an_emptied_repository_is_empty(
     repo.delete_branch("side")
     with pytest.raises(ConfigurationError, match="no branch or tag 'side'"):
         one.fetch("side")
-    assert _bodies(one, "side") == TWO  # what is known stays known
+    assert _bodies(one, "side") == TWO  # the last known state stays
     repo.delete_branch("main")
     assert one.fetch().commit is None
     assert _bodies(one) == {}
@@ -95,7 +95,7 @@ def test_a_dangling_head_beside_other_branches_is_an_error(repo: TestRepo, mirro
         mirror().fetch()
 
 
-def test_a_removed_or_unreachable_remote_is_never_an_empty_one(
+def test_a_removed_or_unreachable_remote_is_not_taken_for_an_empty_one(
     repo: TestRepo, mirror: MakeMirror, tmp_path: Path
 ) -> None:
     repo.commit(ONE)
@@ -114,7 +114,7 @@ def test_a_removed_or_unreachable_remote_is_never_an_empty_one(
     assert _bodies(one) == ONE
 
 
-def test_what_was_never_fetched_is_unavailable(repo: TestRepo, mirror: MakeMirror) -> None:
+def test_a_repository_never_fetched_is_unavailable(repo: TestRepo, mirror: MakeMirror) -> None:
     repo.commit(ONE)
     source = RepositorySource("repositories", mirror())
     assert source.signature() is None
@@ -122,7 +122,7 @@ def test_what_was_never_fetched_is_unavailable(repo: TestRepo, mirror: MakeMirro
         pass
 
 
-def test_remote_heads_tell_what_a_fetch_would_bring(
+def test_remote_heads_show_what_a_fetch_would_bring(
     repo: TestRepo, server: GitServer, mirror: MakeMirror
 ) -> None:
     first = repo.commit(ONE)
@@ -138,13 +138,13 @@ def test_remote_heads_tell_what_a_fetch_would_bring(
     assert remote_heads(origin, LOOPBACK).digest(None) != before
 
 
-def test_a_crash_in_the_middle_is_mended(repo: TestRepo, mirror: MakeMirror) -> None:
+def test_a_crash_in_the_middle_is_repaired(repo: TestRepo, mirror: MakeMirror) -> None:
     repo.commit(ONE)
     one = mirror()
     one.fetch()
     packs = one.folder / "objects" / "pack"
-    (packs / "tmp-1234.pack").write_bytes(b"PACK")  # killed while it came
-    (packs / f"pack-{'0' * 40}.pack").write_bytes(b"PACK")  # killed before its index was there
+    (packs / "tmp-1234.pack").write_bytes(b"PACK")  # killed while it was received
+    (packs / f"pack-{'0' * 40}.pack").write_bytes(b"PACK")  # killed before its index was written
     (one.folder / "ingest.json.new").write_text("{", "utf-8")
     repo.commit(TWO)
     one.fetch()
@@ -154,7 +154,7 @@ def test_a_crash_in_the_middle_is_mended(repo: TestRepo, mirror: MakeMirror) -> 
 
 
 @pytest.mark.parametrize("damage", ["pack", "index", "state", "all packs"])
-def test_a_damaged_mirror_is_fetched_anew(repo: TestRepo, mirror: MakeMirror, damage: str) -> None:
+def test_a_damaged_mirror_is_fetched_again(repo: TestRepo, mirror: MakeMirror, damage: str) -> None:
     repo.commit(ONE)
     one = mirror()
     one.fetch()
@@ -183,7 +183,7 @@ def test_many_fetches_leave_few_packs(repo: TestRepo, mirror: MakeMirror) -> Non
     assert _bodies(one) == ONE | {"n.md": b"22"}
 
 
-def test_a_reader_goes_on_while_packs_are_put_together(repo: TestRepo, mirror: MakeMirror) -> None:
+def test_a_reader_continues_while_packs_are_merged(repo: TestRepo, mirror: MakeMirror) -> None:
     one = mirror()
     for i in range(3):
         commit = repo.commit(ONE | {"n.md": str(i).encode()})
@@ -197,7 +197,7 @@ def test_a_reader_goes_on_while_packs_are_put_together(repo: TestRepo, mirror: M
     assert _bodies(one) == ONE | {"n.md": b"2"}
 
 
-def test_from_shallow_to_full_and_back(repo: TestRepo, mirror: MakeMirror) -> None:
+def test_deepening_a_shallow_mirror(repo: TestRepo, mirror: MakeMirror) -> None:
     first = repo.commit(ONE)
     second = repo.commit(TWO)
     mirror(shallow=True).fetch()
@@ -210,14 +210,14 @@ def test_from_shallow_to_full_and_back(repo: TestRepo, mirror: MakeMirror) -> No
     assert not (full.folder / "shallow").read_text()
 
 
-def test_fetches_of_one_mirror_are_one_at_a_time(repo: TestRepo, mirror: MakeMirror) -> None:
+def test_fetches_of_one_mirror_take_turns(repo: TestRepo, mirror: MakeMirror) -> None:
     repo.commit({f"f{i}.py": b"x = 1\n" * i for i in range(50)})
     failures: list[BaseException] = []
 
     def fetch() -> None:
         try:
             mirror().fetch()
-        except BaseException as error:  # noqa: BLE001  # a thread's failure is the test's
+        except BaseException as error:  # noqa: BLE001  # a failure in a thread fails the test
             failures.append(error)
 
     threads = [threading.Thread(target=fetch) for _ in range(4)]
@@ -239,7 +239,7 @@ def test_removing_a_mirror_leaves_nothing(repo: TestRepo, mirror: MakeMirror) ->
         one.head()
 
 
-def test_what_a_repository_says_of_itself_is_never_executed(repo: TestRepo, tmp_path: Path) -> None:
+def test_nothing_in_a_repository_is_ever_executed(repo: TestRepo, tmp_path: Path) -> None:
     touched = tmp_path / "touched"
     hostile = f"touch {touched}"
     repo.commit(

@@ -1,4 +1,4 @@
-"""What a user may give for a repository, what it becomes, and what is refused in one clear sentence."""
+"""What users may give as a repository, what it becomes, and what is refused in one clear sentence."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_ssh_addresses(given: str, expected_id: str, url: str, web: str | None) 
         ("https://github.com/a/b", "by https"),
     ],
 )
-def test_ssh_addresses_that_are_refused(given: str, words: str) -> None:
+def test_refused_ssh_addresses(given: str, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words) as caught:
         parse_origin(given, OVER_SSH)
     assert "s3cret" not in str(caught.value)
@@ -173,7 +173,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("given", "words"), REFUSED)
-def test_what_is_refused(given: str, words: str) -> None:
+def test_refused_urls_and_paths(given: str, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words) as caught:
         parse_origin(given, OPEN)
     message = str(caught.value)
@@ -184,7 +184,7 @@ def test_what_is_refused(given: str, words: str) -> None:
 
 
 @given(st.text(max_size=60).map(lambda text: "https://" + text) | st.text(max_size=60))
-def test_whatever_is_given_is_an_origin_or_a_refusal(given: str) -> None:
+def test_any_input_is_an_origin_or_a_refusal(given: str) -> None:
     _is_an_origin_or_a_refusal(given, OPEN)
 
 
@@ -193,7 +193,7 @@ def test_whatever_is_given_is_an_origin_or_a_refusal(given: str) -> None:
     | st.text(max_size=60).map(lambda text: "git.example.org:" + text)
     | st.text(max_size=60)
 )
-def test_whatever_is_given_for_ssh_is_an_origin_or_a_refusal(given: str) -> None:
+def test_any_ssh_input_is_an_origin_or_a_refusal(given: str) -> None:
     _is_an_origin_or_a_refusal(given, OVER_SSH)
 
 
@@ -208,7 +208,7 @@ def _is_an_origin_or_a_refusal(given: str, policy: Policy) -> None:
     assert ".." not in origin.id.split("/")
 
 
-def test_hosts_may_be_listed() -> None:
+def test_an_allow_list_of_hosts() -> None:
     policy = Policy(hosts=frozenset({"github.com", "*.example.org"}))
     parse_origin("https://github.com/a/b", policy)
     parse_origin("https://git.example.org/a", policy)
@@ -217,7 +217,7 @@ def test_hosts_may_be_listed() -> None:
             parse_origin(f"https://{host}/a", policy)
 
 
-def test_only_what_can_be_fetched_may_be_allowed() -> None:
+def test_a_policy_cannot_allow_what_cannot_be_fetched() -> None:
     with pytest.raises(ConfigurationError, match="by git"):
         Policy(protocols=frozenset({"https", "git"}))
     with pytest.raises(ConfigurationError, match="INGEST_REPOSITORY_KNOWN_HOSTS"):
@@ -232,7 +232,7 @@ def test_a_long_path_has_a_short_id() -> None:
     assert one != other
 
 
-def test_a_name_is_judged_by_every_address_it_has() -> None:
+def test_private_and_unknown_names_are_refused() -> None:
     origin = Origin(id="x", name="x", url="https://localhost:1/x")
     with pytest.raises(ConfigurationError, match="private name"):
         remote_heads(origin, Policy())
@@ -273,7 +273,7 @@ def test_refs(ref: str) -> None:
         "x" * 5_000, "\ud800",
     ],
 )  # fmt: skip
-def test_refs_that_are_refused(ref: str) -> None:
+def test_refused_refs(ref: str) -> None:
     with pytest.raises(ConfigurationError, match="ref"):
         checked_ref(ref)
 
@@ -310,7 +310,7 @@ def test_local_repositories(tmp_path: Path) -> None:
     assert parse_origin(str(tmp_path / "link"), _policy(tmp_path)) == origin  # one repository, one id
 
 
-def test_local_paths_that_are_refused(tmp_path: Path) -> None:
+def test_refused_local_paths(tmp_path: Path) -> None:
     root = tmp_path / "root"
     with TestRepo(root / "repo") as repo:
         repo.commit({"a.py": b""})
@@ -390,7 +390,7 @@ def test_a_worktree_and_borrowed_objects_within_the_folders(tmp_path: Path) -> N
     assert bodies(RepositorySource("x", mirror, ref="main")) == {"a.py": b"a = 1\n"}
 
 
-def test_formats_that_are_not_supported_are_said_to_be(tmp_path: Path) -> None:
+def test_unsupported_formats_are_reported(tmp_path: Path) -> None:
     with TestRepo(tmp_path / "new"):
         pass
     config = tmp_path / "new" / "config"

@@ -1,4 +1,4 @@
-"""Fetching over ssh from a real server: only from one that is known, with the key that was set for it."""
+"""Fetching over ssh from a real server: only from a known one, with the key that was set for it."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def _refused(server: SshServer, over_ssh: Policy) -> str:
 
 
 @pytest.mark.parametrize("takes_variables", [True, False], ids=["version 2", "version 0"])
-def test_a_long_history_that_is_held_costs_no_more_than_the_change(
+def test_with_a_long_history_a_fetch_costs_no_more_than_the_change(
     repo: TestRepo, ssh_server: SshServer, over_ssh: Policy, tmp_path: Path, takes_variables: bool
 ) -> None:
     ssh_server.takes_variables = takes_variables
     files = {f"src/f{i}.py": f"value = {i}\n".encode() * 50 for i in range(100)}
-    for i in range(400):  # more than are named as held
+    for i in range(400):  # more than are announced as held
         repo.commit(files | {"counter.py": f"at = {i}\n".encode()})
     one = _mirror(ssh_server, over_ssh, tmp_path, shallow=False)
     one.fetch()
@@ -58,9 +58,7 @@ def test_a_long_history_that_is_held_costs_no_more_than_the_change(
     assert new[0] < sum(before.values()) / 20
 
 
-def test_who_logs_in_and_what_is_asked_for(
-    repo: TestRepo, ssh_server: SshServer, over_ssh: Policy, tmp_path: Path
-) -> None:
+def test_users_and_commands(repo: TestRepo, ssh_server: SshServer, over_ssh: Policy, tmp_path: Path) -> None:
     repo.commit(ONE)
     at_home = tmp_path / "served" / "home" / "team" / "own"
     with TestRepo(at_home) as own:
@@ -75,7 +73,7 @@ def test_who_logs_in_and_what_is_asked_for(
     ]
 
 
-def test_a_server_that_is_not_known_gets_no_key(
+def test_an_unknown_server_is_not_offered_a_key(
     repo: TestRepo, ssh_server: SshServer, over_ssh: Policy, tmp_path: Path
 ) -> None:
     repo.commit(ONE)
@@ -89,15 +87,16 @@ def test_a_server_that_is_not_known_gets_no_key(
         f"[127.0.0.1]:{ssh_server.port} {other}",
         right.replace("127.0.0.1", "git.example.org"),
         f"{right}@revoked {right}",
-        # Revoked on this port, and known without one.
+        # Revoked for this port, and known without a port.
         f"@revoked {right}{right.replace(f'[127.0.0.1]:{ssh_server.port}', '127.0.0.1')}",
     ):
         known.write_text(wrong)
-        assert "The key of the server 127.0.0.1 is not the one that is known" in _refused(
+        assert "The key of the server 127.0.0.1 is unknown, or not the known one" in _refused(
             ssh_server, over_ssh
         )
     known.write_text(f"[127.0.0.1]:{ssh_server.port} {of_another_kind}")
-    # Server and client both find that they have no kind of key in common: whoever hangs up first is not told.
+    # Server and client both find that they have no kind of key in common: the error depends on who hangs up
+    # first.
     with pytest.raises((ConfigurationError, UnavailableError)):
         remote_heads(parse_origin(ssh_server.url(), over_ssh), over_ssh)
     assert ssh_server.logins == []
@@ -109,14 +108,14 @@ def test_a_server_that_is_not_known_gets_no_key(
 
 
 def _hashed(line: str) -> str:
-    """As ssh-keyscan -H writes it."""
+    """In the format of ssh-keyscan -H."""
     host, _, key = line.partition(" ")
     salt = b"\1" * 20
     digest = hmac.new(salt, host.encode(), hashlib.sha1).digest()
     return f"|1|{base64.b64encode(salt).decode()}|{base64.b64encode(digest).decode()} {key}"
 
 
-def test_whoever_fetches_may_be_in_an_event_loop(
+def test_fetching_inside_an_event_loop(
     repo: TestRepo, ssh_server: SshServer, over_ssh: Policy, tmp_path: Path
 ) -> None:
     commit = repo.commit(ONE)
@@ -132,7 +131,7 @@ def test_whoever_fetches_may_be_in_an_event_loop(
 def test_only_the_key_that_was_set_is_used(
     repo: TestRepo, ssh_server: SshServer, over_ssh: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not the account's keys, nor what its configuration says."""
+    """Neither the account's keys nor its configuration are used."""
     repo.commit(ONE)
     account = tmp_path / "account" / ".ssh"
     account.mkdir(parents=True)
@@ -153,20 +152,20 @@ def test_keys_that_cannot_be_used(ssh_server: SshServer, over_ssh: Policy, tmp_p
     new_key(tmp_path / "locked", passphrase="secret")
     (tmp_path / "no key").write_text("hello")
 
-    def told(keys: dict[str, Path]) -> str:
+    def refused(keys: dict[str, Path]) -> str:
         return _refused(ssh_server, replace(over_ssh, ssh_keys=keys))
 
     host = f"127.0.0.1:{ssh_server.port}"
-    assert f"add {host}=FILE to INGEST_REPOSITORY_SSH_KEYS" in told({})
-    assert f"add {host}=FILE" in told({"127.0.0.1": tmp_path / "key"})  # that is the key of another port
-    assert "has a passphrase" in told({host: tmp_path / "locked"})
-    assert "is none" in told({host: tmp_path / "no key"})
-    assert "cannot be read" in told({host: tmp_path / "nowhere"})
+    assert f"add {host}=FILE to INGEST_REPOSITORY_SSH_KEYS" in refused({})
+    assert f"add {host}=FILE" in refused({"127.0.0.1": tmp_path / "key"})  # that is the key for another port
+    assert "has a passphrase" in refused({host: tmp_path / "locked"})
+    assert "is not a private key" in refused({host: tmp_path / "no key"})
+    assert "cannot be read" in refused({host: tmp_path / "nowhere"})
     assert "cannot be read" in _refused(ssh_server, replace(over_ssh, known_hosts=tmp_path / "nowhere"))
     assert ssh_server.logins == []
 
 
-def test_a_repository_that_is_not_there(
+def test_a_missing_repository(
     repo: TestRepo, ssh_server: SshServer, over_ssh: Policy, tmp_path: Path
 ) -> None:
     repo.commit(ONE)
@@ -174,7 +173,7 @@ def test_a_repository_that_is_not_there(
     one.fetch()
     repo.path.rename(tmp_path / "gone")
     assert "does not appear to be a git repository" in _refused(ssh_server, over_ssh)
-    with pytest.raises(ConfigurationError, match="gives out no such repository"):
+    with pytest.raises(ConfigurationError, match="has no such repository for the key"):
         one.fetch()
     assert bodies(RepositorySource("repositories", one)) == ONE
 
@@ -184,7 +183,7 @@ async def _silent(_: Process) -> None:
 
 
 async def _dripping(process: Process) -> None:
-    process.stdout.write(b"fff0")  # the length of a line that never ends
+    process.stdout.write(b"fff0")  # announces a line that never ends
     while True:
         process.stdout.write(b"a")
         await asyncio.sleep(0.05)
@@ -215,7 +214,7 @@ async def _leaving(process: Process) -> None:
     [
         (_silent, UnavailableError, r"longer than 0\.7 s"),
         (_dripping, UnavailableError, r"longer than 0\.7 s"),
-        (_scolding, ConfigurationError, "gives out no such repository"),
+        (_scolding, ConfigurationError, "has no such repository for the key"),
         (_raving, UnavailableError, r"longer than 0\.7 s"),
         (_senseless, UnavailableError, "The server refused: Invalid pkt-line"),
         (_leaving, UnavailableError, "could not be reached|hung up"),
@@ -246,7 +245,7 @@ def test_servers_that_misbehave(
     assert not list((one.folder / "objects" / "pack").glob("tmp*"))
 
 
-def test_more_than_the_limit_is_stopped_on_the_way(
+def test_more_than_the_limit_is_stopped_during_the_transfer(
     repo: TestRepo, ssh_server: SshServer, over_ssh: Policy, tmp_path: Path
 ) -> None:
     repo.commit({f"f{i}.bin": os.urandom(1 << 20) for i in range(6)})
@@ -257,13 +256,13 @@ def test_more_than_the_limit_is_stopped_on_the_way(
 
 
 async def _flooding(process: Process) -> None:
-    line = b"003d" + b"a" * 40 + b" refs/heads/" + b"x" * 4 + b"\n"  # a ref, again and again
+    line = b"003d" + b"a" * 40 + b" refs/heads/" + b"x" * 4 + b"\n"  # a ref, repeated endlessly
     for _ in range(2_000_000):
         process.stdout.write(line)
         await process.stdout.drain()
 
 
-def test_refs_without_end_are_stopped_on_the_way(
+def test_endless_refs_are_stopped_during_the_transfer(
     repo: TestRepo, ssh_server: SshServer, over_ssh: Policy, tmp_path: Path
 ) -> None:
     repo.commit(ONE)
@@ -274,7 +273,7 @@ def test_refs_without_end_are_stopped_on_the_way(
         one.fetch()
 
 
-def test_ssh_too_keeps_to_public_addresses(ssh_server: SshServer, over_ssh: Policy) -> None:
+def test_ssh_is_also_limited_to_public_addresses(ssh_server: SshServer, over_ssh: Policy) -> None:
     closed = replace(over_ssh, allow_private_addresses=False)
     with pytest.raises(ConfigurationError, match="private or reserved"):
         parse_origin(ssh_server.url(), closed)
@@ -283,7 +282,7 @@ def test_ssh_too_keeps_to_public_addresses(ssh_server: SshServer, over_ssh: Poli
     assert ssh_server.logins == []
 
 
-def test_the_key_of_the_longest_part_of_an_address() -> None:
+def test_the_key_for_the_longest_matching_part_of_an_address() -> None:
     policy = Policy(
         protocols=frozenset({"ssh"}),
         known_hosts=Path("/known"),

@@ -1,4 +1,4 @@
-"""The files of a repository as documents: what is there after any history is what a first look would give."""
+"""The files of a repository as documents: after any history the result is that of a fresh fetch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def source(repo: TestRepo) -> RepositorySource:
     return RepositorySource("repositories/x", local_mirror(repo.path))
 
 
-def test_a_document_a_file(repo: TestRepo, source: RepositorySource) -> None:
+def test_one_document_per_file(repo: TestRepo, source: RepositorySource) -> None:
     as_source: Source = source
     repo.commit(ONE | {"old.txt": "größe\r\n".encode("cp1252")})
     found = documents(source)
@@ -70,7 +70,7 @@ def test_an_unchanged_file_stays_unchanged_when_others_change(
     assert documents(source)["src/b.md"] == read["src/b.md"]
 
 
-def test_a_rename_is_a_new_document_of_the_same_text(repo: TestRepo, source: RepositorySource) -> None:
+def test_a_rename_is_a_new_document_with_the_same_text(repo: TestRepo, source: RepositorySource) -> None:
     repo.commit({"a.py": b"a = 1\n"})
     before, text = digests(source), documents(source)["a.py"].body
     repo.commit({"b.py": b"a = 1\n"})
@@ -79,7 +79,7 @@ def test_a_rename_is_a_new_document_of_the_same_text(repo: TestRepo, source: Rep
     assert documents(source)["b.py"].body == text
 
 
-def test_the_signature_tells_every_change_and_nothing_else(repo: TestRepo, source: RepositorySource) -> None:
+def test_the_signature_differs_after_every_relevant_change(repo: TestRepo, source: RepositorySource) -> None:
     repo.commit(ONE)
     first = source.signature()
     assert first == source.signature()
@@ -104,11 +104,11 @@ def test_the_signature_does_not_touch_the_network(
     repo.commit(ONE)
     one = mirror()
     one.fetch()
-    asked = len(server.requests)
+    requested = len(server.requests)
     source = RepositorySource("x", one)
     before = source.signature()
     assert bodies(source) == ONE
-    assert len(server.requests) == asked
+    assert len(server.requests) == requested
     repo.commit({})
     assert source.signature() == before  # until it is fetched
     one.fetch()
@@ -123,11 +123,11 @@ def test_a_repository_without_commits_has_no_documents(repo: TestRepo, source: R
     assert source.commit is not None
 
 
-def test_what_a_read_came_upon_is_of_that_read(repo: TestRepo, source: RepositorySource) -> None:
+def test_counts_are_those_of_the_last_read(repo: TestRepo, source: RepositorySource) -> None:
     repo.commit(ONE | {"x.png": b""})
     digests(source)
     digests(source)
-    assert (source.detected, source.accepted, len(source.skipped)) == (3, 2, 1)
+    assert (source.detected, source.accepted, len(source.skips)) == (3, 2, 1)
     assert source.languages == {"Python": 1, "Markdown": 1}
 
 
@@ -140,7 +140,7 @@ COMMIT = st.tuples(st.dictionaries(PATHS, CONTENT, max_size=6), st.booleans())
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(COMMIT, min_size=1, max_size=5), st.booleans())
-def test_after_any_history_it_is_what_a_first_look_gives(
+def test_after_any_history_the_result_is_that_of_a_fresh_fetch(
     history: list[tuple[dict[str, bytes], bool]], shallow: bool
 ) -> None:
     with (

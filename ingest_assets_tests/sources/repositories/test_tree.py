@@ -1,4 +1,4 @@
-"""Walking what any repository may hold: each file once, each skip with its reason, and limits that hold."""
+"""Walking arbitrary trees: each file once, each skip with its reason, and enforced limits."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def _walk(mirror: Mirror, limits: TreeLimits = LIMITS) -> list[Entry | Skip]:
 def _skips(mirror: Mirror) -> dict[str, str]:
     source = RepositorySource("repositories", mirror)
     digests(source)
-    assert source.detected == source.accepted + len(source.skipped)
-    return {skip.path: skip.reason for skip in source.skipped}
+    assert source.detected == source.accepted + len(source.skips)
+    return {skip.path: skip.reason for skip in source.skips}
 
 
 def test_every_reason_to_skip(repo: TestRepo, mirror: Mirror) -> None:
@@ -75,12 +75,12 @@ def test_every_reason_to_skip(repo: TestRepo, mirror: Mirror) -> None:
     source = RepositorySource("repositories", mirror)
     assert set(digests(source)) == {"src/a.py", "just.py", "router.rs", "builder/b.py"}
     assert source.languages == {"Python": 3, "Rust": 1}
-    sizes = {skip.path: skip.size for skip in source.skipped}
+    sizes = {skip.path: skip.size for skip in source.skips}
     assert sizes["big.py"] == (1 << 20) + 1
     assert sizes["vendor/x.go"] == 10
 
 
-def test_a_pattern_takes_back_what_the_rules_leave_out(repo: TestRepo, mirror: Mirror) -> None:
+def test_a_pattern_includes_what_other_rules_ignore(repo: TestRepo, mirror: Mirror) -> None:
     repo.commit(
         {
             ".ingestignore": b"docs/\n!vendor/\n",
@@ -95,7 +95,7 @@ def test_a_pattern_takes_back_what_the_rules_leave_out(repo: TestRepo, mirror: M
     assert set(digests(source)) == {"vendor/v.py", "gen.go"}
 
 
-def test_what_is_no_ordinary_file(repo: TestRepo, mirror: Mirror) -> None:
+def test_anything_but_ordinary_files_is_skipped(repo: TestRepo, mirror: Mirror) -> None:
     blob, inner = repo.blob(b"a = 1\n"), repo.tree_of({"a.py": b"a = 1\n"})
     strange = [
         (b"ok.py", FILE, blob),
@@ -162,13 +162,13 @@ def test_limits_of_bytes_and_time(repo: TestRepo, mirror: Mirror) -> None:
         digests(source)
 
 
-def test_the_bytes_of_what_is_skipped_do_not_count(repo: TestRepo, mirror: Mirror) -> None:
+def test_skipped_files_do_not_count_towards_the_limit(repo: TestRepo, mirror: Mirror) -> None:
     repo.commit({"vendor/a.py": b"x" * 1_000, "big.py": b"x" * 2_000, "a.py": b"x" * 400})
     limits = TreeLimits(total_bytes=500, file_bytes=1_500)
     assert [type(found) for found in _walk(mirror, limits)] == [Entry, Skip, Skip]
 
 
-def test_a_hundred_thousand_files_in_seconds_and_little_memory(repo: TestRepo, mirror: Mirror) -> None:
+def test_a_hundred_thousand_files_in_seconds_with_little_memory(repo: TestRepo, mirror: Mirror) -> None:
     blob = repo.blob(b"a = 1\n")
     inner = repo.tree([(b"f%05d.py" % i, FILE, blob) for i in range(1_000)])
     repo.commit_tree(repo.tree([(b"d%03d" % i, FOLDER, inner) for i in range(100)]))
@@ -192,7 +192,7 @@ def test_a_hundred_thousand_files_in_seconds_and_little_memory(repo: TestRepo, m
             tracemalloc.stop()
 
 
-def test_sizes_are_those_of_the_objects_packed_or_not(repo: TestRepo, mirror: Mirror) -> None:
+def test_sizes_are_right_for_loose_and_packed_objects(repo: TestRepo, mirror: Mirror) -> None:
     files = {f"f{i}.py": b"value = 1\n" * i + b"end\n" for i in range(60)}
     repo.commit(files)
     loose = {found.path: found.size for found in _walk(mirror)}
@@ -202,7 +202,7 @@ def test_sizes_are_those_of_the_objects_packed_or_not(repo: TestRepo, mirror: Mi
     )
 
 
-def test_an_object_that_is_missing_is_not_a_file_that_is_gone(repo: TestRepo, tmp_path: Path) -> None:
+def test_a_missing_object_is_not_a_deleted_file(repo: TestRepo, tmp_path: Path) -> None:
     blob = ObjectID(b"12" * 20)
     repo.commit_tree(repo.tree([(b"a.py", FILE, blob)]))
     with pytest.raises(SourceUnavailableError, match="lacks the object 1212"):

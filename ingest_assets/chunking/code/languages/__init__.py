@@ -1,4 +1,4 @@
-"""The languages that are taken apart by their syntax, as they are called by GitHub's linguist."""
+"""The languages that are split by their syntax, under their GitHub Linguist names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Languages that a compiler reads."""
+"""Compiled languages."""
 
 from __future__ import annotations
 

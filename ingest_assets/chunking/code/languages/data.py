@@ -19,7 +19,7 @@ SQL = Grammar(
     leads=frozenset({"comment", "marginalia"}),
 )
 
-# An element is no symbol: most have no name, and a page of nested ones would be cut to crumbs.
+# An element is not a symbol: most have no name, and a page of nested ones would be cut into tiny pieces.
 HTML = Grammar("tree-sitter-html", {}, ends=frozenset({"end_tag"}))
 
 CSS = Grammar(

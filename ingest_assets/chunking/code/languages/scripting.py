@@ -1,4 +1,4 @@
-"""Languages whose files are run as they are."""
+"""Scripting languages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Of shells, markup and data."""
+"""Samples of shell, markup and data languages."""
 
 from __future__ import annotations
 

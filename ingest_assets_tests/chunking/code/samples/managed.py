@@ -1,4 +1,4 @@
-"""Of languages of the large platforms."""
+"""Samples of languages of the large platforms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Of languages whose files are run as they are."""
+"""Samples of scripting languages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Of languages that are compiled to machines."""
+"""Samples of languages that are compiled to machine code."""
 
 from __future__ import annotations
 

@@ -1,0 +1,134 @@
+"""The models in a process of their own, loaded while this one still reads and chunks.
+
+Loading the models takes longer than anything else in a refresh of one record. So it starts on another core
+as soon as a source turns out to have changed, and the few texts of such a refresh are sent there. Vectors do
+not depend on the process or batch that they are made in. If there are many texts, this process embeds them
+and the other one ends.
+
+What belongs here: the process, and the two models that ask it first.
+"""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from ingest_assets.embedding.worker import GONE, ask, available_cores, end_worker, serve, start_worker
+from ingest_assets.model import DenseModel, Float32Array, SparseModel, SparseVectors
+
+log = logging.getLogger(__name__)
+
+FEW = 64  # texts; embedding more here is faster than sending them
+
+
+class Preloader:
+    """The process, which is started at most once."""
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
+        self._started = False
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None
+
+    def start(self) -> None:
+        """Start loading the models, if there is another core to do it on."""
+        if not self._started and available_cores() > 1:
+            self.process = start_worker(run_worker)
+        self._started = True
+
+    def ask(self, model: str, texts: Sequence[str]) -> Any:
+        """The process's answer; None if it is not running, or there are too many texts for it."""
+        if self.process is None:
+            return None
+        if len(texts) > FEW:
+            self.close()
+            return None
+        try:
+            return ask(self.process, (model, list(texts)))
+        except GONE as error:
+            log.warning("The embedding process ended early (%s); going on without it.", type(error).__name__)
+            self.close()
+            return None
+
+    def close(self) -> None:
+        """End the process, if it is running."""
+        if self.process is not None:
+            end_worker(self.process)
+            self.process = None
+
+
+class PreloadedDenseModel:
+    """The bundled model; the process is asked first, and `model` embeds what it does not."""
+
+    def __init__(self, model: DenseModel, preloader: Preloader) -> None:
+        self._model, self._preloader = model, preloader
+
+    @property
+    def identity(self) -> str:
+        return self._model.identity
+
+    @property
+    def dimension(self) -> int:
+        return self._model.dimension
+
+    def embed(self, texts: Sequence[str]) -> Float32Array:
+        vectors: Float32Array | None = self._preloader.ask("dense", texts)
+        return self._model.embed(texts) if vectors is None else vectors
+
+    def embed_query(self, text: str) -> Float32Array:
+        return self._model.embed_query(text)
+
+
+class PreloadedSparseModel:
+    """BM25; the process is asked first, and `model` embeds what it does not."""
+
+    def __init__(self, model: SparseModel, preloader: Preloader) -> None:
+        self._model, self._preloader = model, preloader
+
+    @property
+    def identity(self) -> str:
+        return self._model.identity
+
+    def embed_stream(self, batches: Iterable[Sequence[str]]) -> Iterator[SparseVectors]:
+        remaining = iter(batches)
+        for batch in remaining:
+            vectors: SparseVectors | None = self._preloader.ask("sparse", batch)
+            if vectors is None:
+                yield from self._model.embed_stream(_prepended(batch, remaining))
+                return
+            yield vectors
+
+    def embed_query(self, text: str) -> SparseVectors:
+        return self._model.embed_query(text)
+
+
+def _prepended(first: Sequence[str], rest: Iterator[Sequence[str]]) -> Iterator[Sequence[str]]:
+    yield first
+    yield from rest
+
+
+def run_worker() -> None:
+    """The process's main function: loads the dense model, which is asked first, then BM25 in a thread."""
+    from ingest_assets.embedding.bundled import BundledModel
+
+    dense = BundledModel()
+    dense.embed(["Loads the table of token vectors."])
+    with ThreadPoolExecutor(1) as thread:
+        serve(partial(_answer, dense, thread.submit(_term_weights)))
+
+
+def _term_weights() -> Any:
+    from ingest_assets.embedding.bm25 import TermWeights
+
+    return TermWeights()
+
+
+def _answer(dense: DenseModel, sparse: Future[Any], question: tuple[str, list[str]]) -> object:
+    model, texts = question
+    return dense.embed(texts) if model == "dense" else sparse.result().documents(texts)

@@ -1,0 +1,89 @@
+"""Commands around agents: `ingest mcp`, the log of their calls, and their notes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from ingest_assets.interfaces.cli.options import Json
+from ingest_assets.settings import load_settings
+from ingest_assets.terminal import console_of, print_json, table
+from ingest_assets.workbench import Workbench
+
+note = typer.Typer(
+    no_args_is_help=True,
+    help="List and remove the notes that people and agents made on records and entities.",
+)
+
+Limit = Annotated[int, typer.Option(help="Maximum number of rows, 1 to 1000.", min=1, max=1_000)]
+
+
+def mcp() -> None:
+    """Serve an agent on standard input and output (Model Context Protocol) until it disconnects."""
+    from ingest_assets.interfaces.mcp import serve_stdio
+
+    serve_stdio(load_settings())
+
+
+def audit_log(
+    limit: Limit = 50,
+    before: Annotated[
+        int | None, typer.Option(help="Only calls before this number, to see the next page.")
+    ] = None,
+    who: Annotated[str | None, typer.Option(help="Only calls of the user or token of this name.")] = None,
+    json: Json = False,
+) -> None:
+    """List the calls of agents' tools, newest first: when, by whom, which tool, and the outcome."""
+    from ingest_assets.audit_log import read
+
+    with Workbench(load_settings()) as bench:
+        calls = read(bench.ledger, limit=limit, before=before, who=who)
+    if json:
+        return print_json({"calls": [asdict(call) for call in calls]})
+    rows = [[str(c.number), c.at, c.who, c.transport, c.tool, c.outcome, c.message] for c in calls]
+    return table(("number", "at", "who", "transport", "tool", "outcome", "message"), rows, right=False)
+
+
+@note.command("list")
+def list_(limit: Limit = 50, json: Json = False) -> None:
+    """List notes, newest first."""
+    from ingest_assets.notes import newest
+
+    with Workbench(load_settings()) as bench:
+        found = newest(bench.ledger, limit)
+    if json:
+        return print_json({"notes": [asdict(each) for each in found]})
+    rows = [[n.id, n.at, n.kind, n.about, n.author, n.text] for n in found]
+    return table(("note", "at", "kind", "about", "by", "text"), rows, right=False)
+
+
+@note.command()
+def remove(
+    note_id: Annotated[str, typer.Argument(help="The note's id, from `ingest note list`.")],
+    json: Json = False,
+) -> None:
+    """Remove a note. It leaves the index with the next refresh; the log of calls still mentions it."""
+    from ingest_assets import audit_log as log
+    from ingest_assets import notes
+    from ingest_assets.interfaces.mcp.server import stdio_user
+
+    settings = load_settings()
+    with Workbench(settings) as bench:
+        notes.remove(
+            bench.ledger,
+            note_id,
+            in_transaction=lambda connection: log.append(
+                connection,
+                who=stdio_user(settings),
+                transport="command line",
+                tool="note remove",
+                arguments={"note_id": note_id},
+                outcome="ok",
+                message="",
+            ),
+        )
+    if json:
+        return print_json({"removed": note_id})
+    return console_of().print("Removed. The note leaves the index with the next refresh.")

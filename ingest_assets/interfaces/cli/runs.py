@@ -1,0 +1,190 @@
+"""Run jobs through Dagster, in this process, on the instance that the UI shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import dagster as dg
+
+from ingest_assets.definitions import build_defs
+from ingest_assets.model import ConfigurationError, IngestError
+from ingest_assets.orchestration.instance import open_instance
+from ingest_assets.orchestration.orphaned_runs import fail_orphaned_runs, process_tags
+from ingest_assets.orchestration.partitions import sync_partitions
+from ingest_assets.reconcile import observer
+from ingest_assets.settings import Settings
+from ingest_assets.sources.definition import SourceDefinition
+from ingest_assets.sources.parts import forget_emptied
+from ingest_assets.stages.checks import PARKED
+from ingest_assets.workbench import Workbench
+
+COUNTS = ("added", "changed", "unchanged", "removed", "parked", "seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What a run did: counts by asset, checks by name, and what went wrong."""
+
+    run_id: str
+    success: bool
+    assets: dict[str, dict[str, Any]]
+    checks: dict[str, dict[str, Any]]
+    errors: list[str]
+
+    @property
+    def parked(self) -> int:
+        return sum(counts["parked"] for counts in self.assets.values())
+
+    @property
+    def failed_checks(self) -> list[str]:
+        """The names of failed checks, except for warnings and for the check that nothing is parked."""
+        failed = [name for name, check in self.checks.items() if not (check["passed"] or check["warning"])]
+        return [name for name in failed if not name.endswith(f"/{PARKED}")]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON."""
+        return asdict(self) | {"parked": self.parked}
+
+
+def run_sources(
+    settings: Settings,
+    *,
+    sources: Sequence[str],
+    part: str | None = None,
+    rebuild: bool = False,
+    retry_parked: bool = False,
+    show_progress: bool = False,
+    overrides: dict[str, Any] | None = None,
+) -> RunReport:
+    """Refresh or rebuild sources, and wait. Each takes one run, or one run for each of its parts.
+
+    Runs are recorded on the instance. They read their settings from the environment; `overrides` replaces
+    individual ones.
+    """
+    definitions = build_defs(overrides)
+    config = {"rebuild": rebuild, "retry_parked": retry_parked}
+    with open_instance(settings) as instance, Workbench(settings) as bench, _progress(show_progress):
+        fail_orphaned_runs(instance)
+
+        def run(job: str, source: SourceDefinition, partition: str | None = None) -> RunReport:
+            result = definitions.resolve_job_def(job).execute_in_process(
+                instance=instance,
+                run_config=_run_config(source, config),
+                raise_on_error=False,
+                # Set from the start, so that a run killed before its first step is marked as failed too.
+                tags={"ingest/started_by": "command line", **process_tags()},
+                partition_key=partition,
+            )
+            return _report(result)
+
+        def run_source(source: SourceDefinition) -> list[RunReport]:
+            if source.partitions is None:
+                return [run(source.build_job if rebuild else source.refresh_job, source)]
+            keys = _parts(bench, instance, source, part)
+            done = [run(source.refresh_job, source, key) for key in keys]
+            forget_emptied(bench, source)
+            sync_partitions(instance, bench, source)
+            return done
+
+        reports: list[RunReport] = []
+        for source in (bench.sources[name] for name in sources):
+            try:
+                reports += run_source(source)
+            except IngestError as error:
+                if len(sources) == 1:
+                    raise
+                # The other sources are brought up to date nevertheless.
+                reports.append(RunReport("", False, {}, {}, [f"{source.name}: {error}"]))
+    return _combined(reports)
+
+
+def _run_config(source: SourceDefinition, config: dict[str, bool]) -> dict[str, Any]:
+    return {
+        "ops": {f"{source.name}__{stage}": {"config": config} for stage in source.stage_names},
+        "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+    }
+
+
+def _parts(
+    bench: Workbench, instance: dg.DagsterInstance, source: SourceDefinition, asked: str | None
+) -> list[str]:
+    """The parts to run: the one that was asked for, or all."""
+    known = sync_partitions(instance, bench, source)
+    if asked is not None and asked not in known:
+        raise ConfigurationError(f"There is no part {asked!r} of {source.name}.")
+    return known if asked is None else [asked]
+
+
+def _combined(reports: Sequence[RunReport]) -> RunReport:
+    """One report of several runs: counts of an asset are added up, and the last result of a check counts."""
+    if not reports:
+        return RunReport("", True, {}, {}, [])
+    assets: dict[str, dict[str, Any]] = {}
+    for report in reports:
+        for asset, counts in report.assets.items():
+            earlier = assets.setdefault(asset, dict.fromkeys(COUNTS, 0))
+            assets[asset] = {name: round(earlier[name] + counts[name], 3) for name in COUNTS}
+    return RunReport(
+        run_id=reports[-1].run_id,
+        success=all(report.success for report in reports),
+        assets=assets,
+        checks={name: check for report in reports for name, check in report.checks.items()},
+        errors=[error for report in reports for error in report.errors],
+    )
+
+
+@contextmanager
+def _progress(show: bool) -> Iterator[None]:
+    """Show a line for each asset on the terminal, which counts its processed items."""
+    if not show:
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed:,.0f} items"))
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def moved(asset: str, count: int) -> None:
+            if asset not in tasks:
+                tasks[asset] = bar.add_task(asset, total=None)
+            bar.update(tasks[asset], completed=count)
+
+        token = observer.set(moved)
+        try:
+            yield
+        finally:
+            observer.reset(token)
+
+
+def _report(result: dg.ExecuteInProcessResult) -> RunReport:
+    assets = {}
+    for event in result.get_asset_materialization_events():
+        metadata = event.materialization.metadata
+        assets["/".join(event.materialization.asset_key.path)] = {
+            name: metadata[name].value for name in COUNTS
+        }
+    checks = {
+        "/".join([*e.asset_key.path, e.check_name]): {
+            "passed": e.passed,
+            "warning": e.severity == dg.AssetCheckSeverity.WARN,
+            "description": e.description,
+        }
+        for e in result.get_asset_check_evaluations()
+    }
+    return RunReport(result.run_id, result.success, assets, checks, list(_errors(result)))
+
+
+def _errors(result: dg.ExecuteInProcessResult) -> Iterator[str]:
+    for event in result.get_step_failure_events():
+        data = event.step_failure_data
+        failure = data.user_failure_data
+        if failure is not None and failure.description:
+            yield f"{event.step_key}: {failure.description}"
+        elif data.error is not None:
+            cause = data.error.cause or data.error
+            yield f"{event.step_key}: {cause.message.strip()}"

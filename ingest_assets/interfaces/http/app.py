@@ -1,0 +1,121 @@
+"""The table of routes, and the application made from it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
+from itertools import groupby
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route, Router
+from starlette.types import ASGIApp
+
+from ingest_assets.interfaces.http import events, health, jobs, metrics, page, searches
+from ingest_assets.interfaces.http.admission import Admitted
+from ingest_assets.interfaces.http.answers import Alive, JobList, SourceList, Status
+from ingest_assets.interfaces.http.front import Front, not_found
+from ingest_assets.interfaces.http.openapi import document
+from ingest_assets.interfaces.http.operations import Operation, Resource
+from ingest_assets.interfaces.http.readiness import Readiness
+from ingest_assets.interfaces.http.requests import (
+    EventsQuery,
+    IngestQuery,
+    JobBody,
+    JobsQuery,
+    SearchBody,
+    SearchQuery,
+)
+from ingest_assets.interfaces.http.service import Mounted, Service
+from ingest_assets.interfaces.job_service import JobStatus
+from ingest_assets.jobs.queue import JobStarted
+from ingest_assets.queries.search import Hits
+
+STREAM = "text/event-stream"
+ALL_READ = "There are no further events, and there will be none."
+
+
+async def openapi(_service: Service, _request: Request, _given: object) -> Response:
+    """The API, for programs."""
+    return JSONResponse(openapi_document())
+
+
+OPERATIONS = (
+    Operation("GET", "/health", "Whether the process responds", None, health.health, answers={200: Alive}),
+    Operation(
+        "GET", "/ready", "Whether searches are answered", None, health.ready,
+        answers={200: Readiness, 503: Readiness},
+    ),
+    Operation("GET", "/search", "Search", "read", searches.search, SearchQuery, answers={200: Hits}),
+    Operation(
+        "POST", "/search", "Search, with the parameters as JSON", "read", searches.search,
+        body=SearchBody, answers={200: Hits},
+    ),
+    Operation(
+        "GET", "/sources", "The sources, and the fields that each can be filtered by", "read", health.sources,
+        answers={200: SourceList},
+    ),
+    Operation("GET", "/status", "What the index holds", "read", health.status, answers={200: Status}),
+    Operation(
+        "GET", "/ingest", "Index a repository and stream the job's events", "ingest", events.ingest,
+        IngestQuery, answers={200: STREAM, 204: ALL_READ},
+    ),
+    Operation("GET", "/jobs", "List jobs", "read", jobs.list_jobs, JobsQuery, answers={200: JobList}),
+    Operation(
+        "POST", "/jobs", "Index a repository in the background", "ingest", jobs.start,
+        body=JobBody, answers={202: JobStarted},
+    ),
+    Operation("GET", "/jobs/{job_id}", "Status of a job", "read", jobs.show, answers={200: JobStatus}),
+    Operation("DELETE", "/jobs/{job_id}", "Cancel a job", "ingest", jobs.cancel, answers={202: JobStatus}),
+    Operation(
+        "POST", "/jobs/{job_id}/cancel", "Cancel a job", "ingest", jobs.cancel, answers={202: JobStatus}
+    ),
+    Operation(
+        "GET", "/jobs/{job_id}/events", "Stream or replay a job's events", "read", events.events, EventsQuery,
+        answers={200: STREAM, 204: ALL_READ},
+    ),
+    Operation(
+        "GET", "/metrics", "Metrics for Prometheus", "read", metrics.metrics, answers={200: "text/plain"}
+    ),
+    Operation("GET", "/openapi.json", "This document", None, openapi, answers={200: dict[str, Any]}),
+    Operation("GET", "/", "The search page", None, page.page, documented=False),
+    *(
+        Operation("GET", f"/page/{name}", "A file of the search page", None, page.asset, documented=False)
+        for name in page.ASSETS
+    ),
+)  # fmt: skip
+
+
+@cache
+def openapi_document() -> dict[str, Any]:
+    """The OpenAPI document of all operations."""
+    return document(OPERATIONS)
+
+
+def create_app(service: Service, mounted: Sequence[Mounted] = ()) -> ASGIApp:
+    """The ASGI application. It closes the service when it shuts down."""
+
+    @asynccontextmanager
+    async def lifespan(_app: object) -> AsyncIterator[None]:
+        service.pool.warm_up()
+        try:
+            async with AsyncExitStack() as stack:
+                for other in mounted:
+                    if other.lifespan is not None:
+                        await stack.enter_async_context(other.lifespan())
+                yield
+        finally:
+            await asyncio.to_thread(service.close)
+
+    routes: list[BaseRoute] = [
+        Route(path, Resource(service, path, tuple(operations)))
+        for path, operations in groupby(OPERATIONS, key=lambda operation: operation.path)
+    ]
+    for other in mounted:
+        app = Admitted(service, other)
+        routes += [Route(other.path, app), Route(f"{other.path}/{{rest:path}}", app)]
+    router = Router(routes, default=not_found, redirect_slashes=False, lifespan=lifespan)
+    return Front(service, router)

@@ -1,0 +1,70 @@
+"""The outermost layer, which every request goes through whatever its route."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ingest_assets.interfaces.http.admission import CALLER, ROUTE
+from ingest_assets.interfaces.http.problems import Problem, problem_of
+from ingest_assets.interfaces.http.service import Service
+
+log = logging.getLogger(__name__)
+UNMATCHED = "unmatched"
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+
+class Front:
+    """Identifies the caller, counts the request, adds security headers, and turns errors into responses."""
+
+    def __init__(self, service: Service, app: ASGIApp) -> None:
+        self._service, self._app = service, app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = 0
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(raw=message.setdefault("headers", []))
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+                route = scope.get(ROUTE, UNMATCHED)
+                self._service.metrics.answered(route, scope["method"], status, time.perf_counter() - started)
+            await send(message)
+
+        try:
+            scope[CALLER] = self._service.tokens.caller(Headers(scope=scope).get("authorization"))
+            await self._app(scope, receive, sending)
+        except ClientDisconnect:
+            return  # there is nobody to answer
+        except Exception as error:
+            # The last resort for any error: no client ever sees a traceback.
+            if status:
+                # The response has begun. Raising closes the connection, so that it is seen to be incomplete.
+                log.exception("A response was cut off.")
+                raise
+            await problem_of(error).response()(scope, receive, sending)
+
+
+async def not_found(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's
+    """For paths that no route matches."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    raise Problem(404, "not_found", "There is nothing at this path. /openapi.json lists all paths.")

@@ -1,0 +1,43 @@
+"""Metrics that one server collects about itself while it runs.
+
+What belongs here: counters and gauges of requests and load. What does not: metrics of the index, which are
+read from the ledger on every scrape (`metrics`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+
+class RequestMetrics:
+    """The metrics of one server, in their own registry, so that one process can run several servers."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "ingest_http_requests",
+            "Requests answered.",
+            ("route", "method", "status"),
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "ingest_http_seconds",
+            "Seconds until a response began.",
+            ("route",),
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count a request. Routes are patterns, not paths, so that there are few of them."""
+        self._requests.labels(route, method if method in METHODS else "other", str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
+        """Add a gauge whose value is read on every scrape."""
+        Gauge(name, text, registry=self.registry).set_function(value)

@@ -1,0 +1,164 @@
+"""What a request may contain.
+
+Sizes and types are checked here, names and values of the index by the library.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, Field, field_validator, model_validator
+
+from ingest_assets.fields import BOUNDS, COMMON_FIELDS
+from ingest_assets.queries.search import MAX_LIMIT, Mode
+from ingest_assets.sources.registry import load_sources
+
+_sources = load_sources()
+MAX_QUERY_CHARS = 10_000
+MAX_VALUES = 1_000
+# Control characters, except tabs and line breaks, and lone surrogates, which UTF-8 cannot encode.
+_INVALID = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+
+
+def _text(value: str) -> str:
+    if _INVALID.search(value):
+        raise ValueError("It contains characters that are not valid text, such as NUL")
+    return value
+
+
+def _line(value: str) -> str:
+    if "\n" in value or "\r" in value or "\t" in value:
+        raise ValueError("It contains a line break or a tab")
+    return _text(value)
+
+
+Text = Annotated[str, Field(min_length=1, max_length=MAX_QUERY_CHARS), AfterValidator(_text)]
+Line = Annotated[str, Field(min_length=1, max_length=4_096), AfterValidator(_line)]
+
+
+def _filters_description() -> str:
+    common = ", ".join(each.name for each in (*COMMON_FIELDS, *BOUNDS))
+    own = "".join(
+        f" The source {source.name} also has {', '.join(each.name for each in source.fields)}."
+        for source in _sources.values()
+        if source.fields
+    )
+    return (
+        "Values by field: one value, or a list of which one must match. All fields must match. "
+        f"Every source has {common}.{own} GET /sources lists all fields with their types, "
+        "those that settings add too."
+    )
+
+
+class _Search(BaseModel, extra="forbid"):
+    query: Text = Field(description="What to search for, in plain language.")
+    source: str | None = Field(
+        None,
+        description=f"The source to search: {', '.join(_sources)}. By default the first that is indexed.",
+        max_length=100,
+    )
+    mode: Mode = Field("hybrid", description="dense (by meaning), sparse (by words) or hybrid (both).")
+    limit: int = Field(10, ge=1, le=MAX_LIMIT, description="Maximum number of hits.")
+
+    @field_validator("source")
+    @classmethod
+    def _known_source(cls, value: str | None) -> str | None:
+        if value is not None and value not in _sources:
+            raise ValueError(f"There is no such source. Sources: {', '.join(_sources)}")
+        return value
+
+
+class SearchBody(_Search):
+    """A search, as JSON."""
+
+    filters: dict[str, Annotated[list[Line], Field(max_length=MAX_VALUES)] | Line] = Field(
+        default_factory=dict,
+        max_length=20,
+        description=_filters_description(),
+    )
+
+    @property
+    def where(self) -> dict[str, list[str]]:
+        """The filters as the library takes them."""
+        return {name: [value] if isinstance(value, str) else value for name, value in self.filters.items()}
+
+
+class SearchQuery(_Search):
+    """A search, as query parameters."""
+
+    filter: list[Line] = Field(
+        default_factory=list,
+        max_length=MAX_VALUES,
+        description="FIELD=VALUE, for example kind=email or since=2026-01-31. Repeat it for more fields, or "
+        "for several values of one field.",
+    )
+
+    @field_validator("filter")
+    @classmethod
+    def _pairs(cls, value: list[str]) -> list[str]:
+        for pair in value:
+            key, separator, wanted = pair.partition("=")
+            if not (key and separator and wanted):
+                raise ValueError("A filter is FIELD=VALUE, for example kind=email")
+        return value
+
+    @property
+    def where(self) -> dict[str, list[str]]:
+        """The filters as the library takes them."""
+        fields: dict[str, list[str]] = {}
+        for pair in self.filter:
+            key, _, value = pair.partition("=")
+            fields.setdefault(key, []).append(value)
+        return fields
+
+
+class IngestQuery(BaseModel, extra="forbid"):
+    """A repository to index while the job's events are streamed."""
+
+    repo_url: Line = Field(description="The repository's URL, or an absolute path where those are allowed.")
+    git_ref: Line | None = Field(
+        None, description="A branch, tag or commit; by default the repository's default branch."
+    )
+
+
+class EventsQuery(BaseModel, extra="forbid"):
+    """Where to begin a job's events."""
+
+    after: int = Field(
+        -1, ge=-1, description="Only events after this sequence number; -1 (the default) for all events."
+    )
+
+
+class JobsQuery(BaseModel, extra="forbid"):
+    """Which jobs to list."""
+
+    status: Line | None = Field(None, description="Only jobs with this status, for example running.")
+    limit: int = Field(50, ge=1, le=500, description="Maximum number of jobs, newest first.")
+
+
+class JobBody(BaseModel, extra="forbid"):
+    """A repository to index in the background."""
+
+    repo_url: Line | None = Field(None, description="The repository's URL.")
+    repo_path: Line | None = Field(None, description="Instead of repo_url: an absolute path on the server.")
+    git_ref: Line | None = Field(
+        None, description="A branch, tag or commit; by default the repository's default branch."
+    )
+    project_id: Line | None = Field(
+        None, description="Your own name for what the repository belongs to; by default its id."
+    )
+    force_reindex: bool = Field(default=False, description="Process every file again, changed or not.")
+    source: Line | None = Field(None, description="A source that has jobs. By default repositories.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_repository(cls, given: Any) -> Any:
+        if isinstance(given, dict) and (given.get("repo_url") is None) == (given.get("repo_path") is None):
+            raise ValueError("Give either repo_url or repo_path")
+        return given
+
+    @property
+    def repo(self) -> str:
+        """The repository's URL or path."""
+        return self.repo_url or self.repo_path or ""

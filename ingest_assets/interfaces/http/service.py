@@ -1,0 +1,88 @@
+"""The state of one server: settings, tokens, rate limits, the workbench, searches, jobs and metrics.
+
+What belongs here: what handlers work with. What does not: routes and handlers. They import this module, and
+it imports none of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.types import ASGIApp
+from starlette.types import Scope as AsgiScope
+
+from ingest_assets.interfaces.http.problems import Problem
+from ingest_assets.interfaces.http.readiness import MAX_AGE_S, Heartbeat, check_readiness
+from ingest_assets.interfaces.http.request_metrics import RequestMetrics
+from ingest_assets.interfaces.http.search_pool import SearchPool
+from ingest_assets.interfaces.http.shared_result import SharedResult
+from ingest_assets.interfaces.job_service import Jobs
+from ingest_assets.interfaces.limits import Buckets
+from ingest_assets.interfaces.tokens import Scope, Tokens
+from ingest_assets.queries.status import status
+from ingest_assets.settings import Settings
+from ingest_assets.workbench import Workbench
+
+KEEP_ALIVE_S = 15.0
+
+# Called with a request that was refused, and the reason.
+OnRefused = Callable[[AsgiScope, str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """Another application that is served below a path, behind the same tokens and limits.
+
+    It gets the full path of each request, and its caller in the ASGI scope under `admission.CALLER`: a
+    `Caller`, whose scopes it may check further. `refused` is called for every request that is not let in:
+    no valid token, too many requests, or too large a body.
+    """
+
+    path: str
+    app: ASGIApp
+    scope: Scope = "read"
+    lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None = None
+    refused: OnRefused | None = None
+    max_body: int | None = None  # bytes of a request; None: the server's own limit
+
+
+class Service:
+    """What the handlers work with, one per server. The application closes it when it shuts down."""
+
+    def __init__(
+        self, settings: Settings, jobs: Jobs | None = None, heartbeat: Heartbeat | None = None
+    ) -> None:
+        self.settings, self._jobs = settings, jobs
+        self.tokens = Tokens.of(settings.ingest_api_tokens)
+        self.buckets = Buckets(settings.ingest_http_rate_per_s)
+        self.bench = Workbench(settings)
+        self._status_bench = self.bench.twin()  # for the threads that compute status and readiness
+        self.pool = SearchPool(
+            self.bench, settings.ingest_http_search_workers, settings.ingest_http_search_queue
+        )
+        self.status = SharedResult(lambda: status(self._status_bench))
+        self.readiness = SharedResult(
+            lambda: check_readiness(self._status_bench, heartbeat), max_age_s=MAX_AGE_S
+        )
+        self.closing = asyncio.Event()  # set when the server begins to shut down: event streams then end
+        self.streams = 0  # open event streams
+        self.keep_alive_s = KEEP_ALIVE_S
+        self.metrics = RequestMetrics()
+        self.metrics.gauge("ingest_searches_taken", "Searches running or queued.", lambda: self.pool.taken)
+        self.metrics.gauge("ingest_event_streams", "Open event streams.", lambda: self.streams)
+
+    def require_jobs(self) -> Jobs:
+        """The jobs. Raises a Problem when this server has none."""
+        if self._jobs is None:
+            raise Problem(501, "no_jobs", "This server runs no background jobs.")
+        return self._jobs
+
+    def close(self) -> None:
+        """Wait for running searches, then close everything that is open."""
+        self.pool.close()
+        self._status_bench.close()
+        self.bench.close()

@@ -1,0 +1,148 @@
+"""What runs searches: this process, or worker processes.
+
+The embedded engine and Python hold the interpreter's lock while they work, so threads search no faster than
+one of them does. Processes do, and leave the event loop free.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Protocol
+
+from ingest_assets.garbage import collect_rarely
+from ingest_assets.model import IngestError, UnavailableError
+from ingest_assets.queries.search import Mode, open_search
+from ingest_assets.queries.status import source_meant
+from ingest_assets.settings import Settings
+from ingest_assets.workbench import Workbench
+
+log = logging.getLogger(__name__)
+EXIT_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """One search."""
+
+    source: str | None
+    query: str
+    mode: Mode = "hybrid"
+    limit: int = 10
+    where: Mapping[str, Sequence[str]] | None = None
+
+
+class Worker(Protocol):
+    """Answers one search after another. Used by one thread at a time."""
+
+    def search(self, request: SearchRequest) -> bytes:
+        """The hits as JSON. Raises what `SourceSearch.search` raises."""
+        ...
+
+    def close(self) -> None:
+        """Stop, and close everything that is open."""
+        ...
+
+
+class InProcessWorker:
+    """Searches in this process. Opens what it needs on first use, and keeps it open."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+
+    def search(self, request: SearchRequest) -> bytes:
+        hits = open_search(self._bench, source_meant(self._bench, request.source)).search(
+            request.query, mode=request.mode, limit=request.limit, where=request.where
+        )
+        answer = hits.to_dict(scores=True)
+        return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
+
+    def close(self) -> None:
+        self._bench.close()
+
+
+class ProcessWorker:
+    """Searches in a process of its own, which is started on first use, and restarted after it has died."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._process: multiprocessing.process.BaseProcess | None = None
+        self._pipe: Connection | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process's id, if one was started."""
+        return self._process.pid if self._process else None
+
+    def search(self, request: SearchRequest) -> bytes:
+        try:
+            answer = self._ask(request)
+        except (EOFError, OSError):
+            # The process died, perhaps long ago. A search changes nothing, so it is tried again in a new
+            # process; once only, because a search that kills two processes would kill a third.
+            log.warning("A search process died; starting another one.")
+            self.close()
+            try:
+                answer = self._ask(request)
+            except (EOFError, OSError) as error:
+                self.close()
+                raise UnavailableError("The search process keeps dying.") from error
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def close(self) -> None:
+        if self._pipe is not None:
+            self._pipe.close()  # which makes the process exit
+        if self._process is not None:
+            self._process.join(EXIT_TIMEOUT_S)
+            if self._process.is_alive():
+                self._process.kill()
+                self._process.join()
+        self._pipe = self._process = None
+
+    def _ask(self, request: SearchRequest) -> bytes | Exception:
+        if self._pipe is None:
+            self._start()
+        assert self._pipe is not None
+        self._pipe.send(request)
+        answer: bytes | Exception = self._pipe.recv()
+        return answer
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")  # a fork would inherit locks that other threads hold
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_run, args=(theirs, self._settings), daemon=True)
+        self._process.start()
+        theirs.close()  # otherwise we would not notice when the process dies
+
+
+def _run(pipe: Connection, settings: Settings) -> None:
+    """Answer searches until the other end of the pipe is closed."""
+    # A signal that stops the server goes to all of its processes. This one finishes the search it is working
+    # on, and exits when the server closes the pipe or is gone.
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.SIG_IGN)
+    logging.basicConfig(level=logging.WARNING, format="ingest: %(levelname)s: %(message)s")
+    collect_rarely()
+    worker = InProcessWorker(Workbench(settings))
+    with suppress(EOFError, OSError):
+        while True:
+            pipe.send(_answer(worker, pipe.recv()))
+    worker.close()
+
+
+def _answer(worker: InProcessWorker, request: SearchRequest) -> bytes | Exception:
+    try:
+        return worker.search(request)
+    except IngestError as error:
+        return error
+    except Exception:  # whatever it is, the next search may succeed; logged here, where the traceback is
+        log.exception("A search failed.")
+        return IngestError("A search failed.")

@@ -1,0 +1,21 @@
+"""The interface for agents: tools of the Model Context Protocol, over stdio and streamable HTTP.
+
+- `tools`: the list of tools, with the descriptions that agents choose by
+- `arguments`, `answers`: the schemas of their arguments and answers
+- `searching`, `documents`, `entities`, `indexing`, `writing`: what they do
+- `calls`: one call, from its arguments to its answer and its row in the log
+- `refusals`: refused requests, which are logged too
+- `paging`: the size limit of an answer, and the cursor to the rest
+- `server`: the protocol, through the official SDK
+- `workbench_pool`: workbenches for concurrent calls
+
+No tool contacts anyone or sends anything outside: an agent can only write notes to the ledger and queue jobs.
+
+What belongs here: tools for agents. What does not: tokens, which the HTTP service checks, and anything that
+Dagster runs.
+"""
+
+from ingest_assets.interfaces.mcp.server import MAX_BODY, mcp_app, serve_stdio
+from ingest_assets.interfaces.mcp.workbench_pool import WorkbenchPool
+
+__all__ = ["MAX_BODY", "WorkbenchPool", "mcp_app", "serve_stdio"]

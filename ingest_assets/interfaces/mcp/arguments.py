@@ -1,0 +1,193 @@
+"""The schemas of the tools' arguments, which agents are told, and their validation.
+
+What belongs here: names, limits and a description of each argument. What does not: checks that need the
+ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+
+from ingest_assets.fields import BOUNDS, COMMON_FIELDS, FilterField, utc_of
+from ingest_assets.interfaces.mcp.paging import MAX_CURSOR
+from ingest_assets.notes import MAX_TEXT, MAX_WHY
+from ingest_assets.settings import Settings
+from ingest_assets.sources.definition import SourceDefinition
+
+MAX_ID = 1_000
+
+
+def _text(value: str) -> str:
+    if "\0" in value or value.encode("utf-8", "replace").decode() != value:
+        raise ValueError("must be valid text, without NUL characters or lone surrogates")
+    if not value.strip():
+        raise ValueError("must not be empty")
+    return value
+
+
+def _moment(value: str) -> str:
+    moment = utc_of(value)
+    if moment is None:
+        raise ValueError("must be a date or time such as 2026-01-31 or 2026-01-31T09:30:00Z")
+    return moment
+
+
+Text = Annotated[str, Field(min_length=1), AfterValidator(_text)]
+Id = Annotated[Text, Field(max_length=MAX_ID)]
+Values = Annotated[list[Id], Field(min_length=1, max_length=50)]
+Moment = Annotated[str, Field(max_length=40), AfterValidator(_moment)]
+Source = Annotated[str | None, Field(max_length=MAX_ID)]
+Cursor = Annotated[
+    str | None,
+    Field(
+        max_length=MAX_CURSOR,
+        description="next_cursor of the previous answer. The other arguments must be the same.",
+    ),
+]
+
+
+class Arguments(BaseModel):
+    """Unknown names are refused, so that a misspelt filter is never ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Filters(Arguments):
+    """Fields are combined with AND, the values of one field with OR. `search_model` adds the fields."""
+
+
+class Search(Arguments):
+    query: Annotated[Text, Field(max_length=2_000, description="What to search for, in plain language.")]
+    mode: Literal["dense", "sparse", "hybrid"] = Field(
+        "hybrid", description="dense: by meaning; sparse: by words; hybrid: both, usually the best choice."
+    )
+    source: Source = None
+    filters: Filters = Field(default_factory=Filters)
+    limit: int = Field(10, ge=1, le=50, description="Hits per page.")
+    cursor: Cursor = None
+
+
+class GetDocument(Arguments):
+    document_id: Annotated[Id, Field(description="An id from search or list_documents.")]
+    source: Source = None
+    cursor: Cursor = None
+
+
+class ListDocuments(Arguments):
+    source: Source = None
+    kind: Annotated[Id | None, Field(description='Only documents of this kind, such as "email".')] = None
+    prefix: Annotated[
+        Id | None, Field(description='Only documents whose ids begin with this, such as "people/".')
+    ] = None
+    since: Moment | None = Field(None, description="Only documents with this date or time, or a later one.")
+    limit: int = Field(50, ge=1, le=200, description="Documents per page.")
+    cursor: Cursor = None
+
+
+class GetEntity(Arguments):
+    entity_id: Annotated[
+        Id, Field(description="The id of an entity or of one of its records. Earlier ids still work.")
+    ]
+    source: Source = None
+    cursor: Cursor = None
+
+
+class FindEntities(Arguments):
+    name: Annotated[Text, Field(max_length=300, description="A name, or the beginnings of its words.")]
+    source: Source = None
+    limit: int = Field(10, ge=1, le=100, description="Entities per page.")
+    cursor: Cursor = None
+
+
+class EntityHistory(GetEntity):
+    limit: int = Field(50, ge=1, le=200, description="Events per page.")
+
+
+class IndexStatus(Arguments):
+    pass
+
+
+class StartIndexing(Arguments):
+    repo_path: Annotated[
+        Text,
+        Field(
+            max_length=2_000,
+            description="An https URL. If the server's settings allow it, also an ssh address, or the "
+            "absolute path of a repository on the server.",
+        ),
+    ]
+    project_id: Annotated[Text, Field(max_length=500)] | None = Field(
+        None, description="Your own name for what the job belongs to; by default the repository's id."
+    )
+    force_reindex: bool = Field(default=False, description="Process every file again, changed or not.")
+    source: Annotated[Text, Field(max_length=100)] | None = Field(
+        None, description="A source that has jobs. By default repositories."
+    )
+
+
+class JobId(Arguments):
+    job_id: Annotated[
+        Text, Field(max_length=100, description="The id that start_indexing_background returned.")
+    ]
+
+
+class AddNote(Arguments):
+    about: Annotated[Id, Field(description='The id of a document ("people/42") or of an entity.')]
+    text: Annotated[Text, Field(max_length=MAX_TEXT, description="The note.")]
+    why: Annotated[
+        Text,
+        Field(max_length=MAX_WHY, description="The reason for the note: who asked for it, what it is for."),
+    ]
+
+
+class FlagRecord(Arguments):
+    document_id: Annotated[Id, Field(description='The record that is wrong, such as "people/42".')]
+    reason: Annotated[Text, Field(max_length=MAX_WHY, description="What is wrong with it.")]
+
+
+def model_with_source(model: type[Arguments], sources: Sequence[SourceDefinition]) -> type[Arguments]:
+    """The same arguments, with a `source` that is one of these."""
+    names = [source.name for source in sources]
+    about = "; ".join(f"{source.name} ({source.words.about})" for source in sources)
+    description = f"Which source: {about}. By default the first that is indexed."
+    known = Annotated[
+        str | None,
+        AfterValidator(partial(_one_of, names)),
+        Field(description=description, json_schema_extra={"enum": [*names, None]}),
+    ]
+    return create_model(model.__name__, __base__=model, source=(known, None))
+
+
+def search_model(sources: Sequence[SourceDefinition], settings: Settings) -> type[Arguments]:
+    """The arguments of a search, with a filter for every field of these sources."""
+    of: dict[str, list[str]] = {}
+    fields: dict[str, FilterField] = {}
+    for source in sources:
+        for field in source.known_fields(settings):
+            fields[field.name] = field
+            of.setdefault(field.name, []).append(source.name)
+    common = [field for field in COMMON_FIELDS if field.name != "source"]
+    values: dict[str, Any] = {field.name: _values(field, field.description) for field in common}
+    values |= {
+        name: _values(field, f"{field.description} Only in the source {' or '.join(of[name])}.")
+        for name, field in fields.items()
+    }
+    values |= {bound.name: (Moment | None, Field(None, description=bound.description)) for bound in BOUNDS}
+    filters = create_model("Filters", __base__=Filters, **values)
+    model = create_model("Search", __base__=Search, filters=(filters, Field(default_factory=filters)))
+    return model_with_source(model, sources)
+
+
+def _values(field: FilterField, description: str) -> Any:
+    form = "" if field.type == "keyword" else f" Format: {field.form}."
+    return (Values | None, Field(None, description=f"{description}{form}"))
+
+
+def _one_of(names: Sequence[str], value: str | None) -> str | None:
+    if value is not None and value not in names:
+        raise ValueError(f"must be one of {', '.join(names)}")
+    return value

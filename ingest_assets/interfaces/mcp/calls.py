@@ -1,0 +1,165 @@
+"""One call of a tool: permission, validation, the answer, and its row in the log.
+
+Every call is logged, refused or not. A tool that writes is logged in the same transaction; any other call is
+logged before it is answered, so that there is no answer without a row in the log.
+
+What belongs here: what all tools share. What does not: the protocol (`server`) and what a tool does.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import BaseModel, ValidationError
+
+from ingest_assets import audit_log
+from ingest_assets.audit_log import Outcome
+from ingest_assets.interfaces.tokens import Caller, Scope
+from ingest_assets.model import ConfigurationError, IngestError, NotPublishedError, UnavailableError
+from ingest_assets.workbench import Workbench
+
+MAX_ERROR = 600  # characters
+_log = logging.getLogger(__name__)
+# A path on the server, or the URL of an SQLite file; neither is shown to agents.
+_PATH = re.compile(r"(?:sqlite:/*|(?<![\w./:~-]))/(?:[\w.~+@-]+/)+[\w.~+@-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One tool. `run` returns the answer, or raises an IngestError whose message says what to do."""
+
+    name: str
+    title: str
+    description: str
+    scope: Scope
+    takes: type[BaseModel]
+    answers: type[BaseModel]
+    run: Callable[[Call, Any], BaseModel]
+
+    @property
+    def reads_only(self) -> bool:
+        return self.scope == "read"
+
+
+@dataclass(slots=True)
+class Call:
+    """A call in progress."""
+
+    bench: Workbench
+    caller: Caller
+    transport: str
+    tool: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    logged: bool = False
+
+    def log(self, connection: sa.Connection, outcome: Outcome, message: str) -> None:
+        """Log the call in the tool's own transaction, together with what the tool writes."""
+        audit_log.append(
+            connection,
+            who=self.caller.name,
+            transport=self.transport,
+            tool=self.tool,
+            arguments=self.arguments,
+            outcome=outcome,
+            message=message,
+        )
+        self.logged = True
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`text` is the content as JSON, or a sentence that says what is wrong and what to do."""
+
+    text: str
+    content: dict[str, Any] | None = None
+
+    @property
+    def is_error(self) -> bool:
+        return self.content is None
+
+
+def answer(tools: Mapping[str, Tool], call: Call) -> Answer:
+    """Execute a call, log it, and return the answer. Never raises."""
+    outcome, answered = _execute(tools, call)
+    if call.logged and outcome == "ok":
+        return answered
+    try:
+        with call.bench.ledger.transaction() as connection:
+            call.log(connection, outcome, "" if outcome == "ok" else answered.text)
+    except Exception:  # noqa: BLE001 - whatever it is, a call that cannot be logged is not answered
+        _log.exception("The call of %s could not be logged.", call.tool[:100])
+        return Answer("The call could not be logged, and is therefore not answered. Try again in a minute.")
+    return answered
+
+
+def _execute(tools: Mapping[str, Tool], call: Call) -> tuple[Outcome, Answer]:
+    try:
+        tool = _permitted(tools, call)
+        content = tool.run(call, _arguments(tool, call.arguments)).model_dump(mode="json")
+        return "ok", Answer(json.dumps(content, ensure_ascii=False, separators=(",", ":")), content)
+    except (ConfigurationError, NotPublishedError) as error:
+        return "refused", Answer(_clean(str(error)))
+    except UnavailableError as error:
+        return "failed", Answer(_clean(f"{error} Try again in a minute."))
+    except IngestError as error:
+        return "failed", Answer(_clean(str(error)))
+    # A bug: the details go to the operator's log.
+    except Exception as error:  # noqa: BLE001 - a call is answered and logged whatever goes wrong in it
+        _log.exception("%s failed.", call.tool[:100])
+        name = type(error).__name__
+        return "failed", Answer(f"Internal error ({name}). Try again, or tell the operator.")
+
+
+def _permitted(tools: Mapping[str, Tool], call: Call) -> Tool:
+    tool = tools.get(call.tool)
+    if tool is None:
+        raise ConfigurationError(f"There is no such tool. Tools: {', '.join(tools)}.")
+    if tool.scope not in call.caller.scopes:
+        raise ConfigurationError(
+            f"{tool.name} needs the scope {tool.scope}, which your token lacks. Ask for a token that has it."
+        )
+    return tool
+
+
+def _arguments(tool: Tool, given: Mapping[str, Any]) -> BaseModel:
+    try:
+        return tool.takes.model_validate(given)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)
+        said = [f"{_place(each['loc'])}: {_requirement(each)}" for each in wrong[:3]]
+        raise ConfigurationError(
+            f"The arguments of {tool.name} are invalid. {'; '.join(said)}. Arguments: "
+            f"{', '.join(tool.takes.model_fields) or 'none'}."
+        ) from None
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    return ".".join(str(part)[:60] for part in loc)[:200] or "arguments"
+
+
+def _requirement(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return "is unknown"
+    if error["type"] in {"too_long", "string_too_long"}:
+        unit = "characters" if isinstance(error["input"], str) else "items"
+        return f"may have at most {error['ctx']['max_length']:,} {unit}"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return message[0].lower() + message[1:]
+
+
+def _clean(text: str) -> str:
+    """An error message as an agent may see it: one short paragraph, without the server's paths."""
+    plain = " ".join(_PATH.sub("(a path)", text).split())
+    plain = plain.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+    return plain if len(plain) <= MAX_ERROR else f"{plain[: MAX_ERROR - 1]}…"
+
+
+def shown_to_agents(text: str | None) -> str | None:
+    """A recorded error message as an agent may see it."""
+    return None if text is None else _clean(text)

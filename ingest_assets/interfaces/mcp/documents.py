@@ -1,0 +1,88 @@
+"""`get_document` and `list_documents`: documents as the ledger has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ingest_assets import notes
+from ingest_assets.interfaces.mcp.answers import DocumentAnswer, DocumentList, DocumentRow
+from ingest_assets.interfaces.mcp.arguments import GetDocument, ListDocuments
+from ingest_assets.interfaces.mcp.calls import Call
+from ingest_assets.interfaces.mcp.paging import BUDGET, clip, cursor_at, cut, fitting, key_in, offset_in, size
+from ingest_assets.model import ConfigurationError, common_of
+from ingest_assets.notes import Note
+from ingest_assets.queries import documents
+from ingest_assets.queries.status import source_meant
+
+# Limits on the other fields, so that there is room for the text within the size budget.
+MAX_NOTES, MAX_REFS, MAX_HEADERS = 10, 50, 20
+NOTE_CHARS, HEADER_CHARS = 300, 150
+
+
+def get_document(call: Call, asked: GetDocument) -> DocumentAnswer:
+    """A document, with one page of its text."""
+    start = offset_in("get_document", asked, asked.cursor)
+    source = source_meant(call.bench, asked.source)
+    found = documents.find(call.bench.ledger, source, asked.document_id)
+    if found is None:
+        raise ConfigurationError(
+            f"There is no document {clip(asked.document_id, 100)!r} in {source}. Use search or "
+            "list_documents to find ids. (A new note becomes a document with the next refresh.)"
+        )
+    document, body = found.document, found.document.body
+    if start > len(body):
+        raise ConfigurationError(
+            "The document has become shorter since the cursor was made. Begin again without it."
+        )
+    answer = DocumentAnswer(
+        **_common(document, 300, 1_000),
+        document_id=document.id,
+        source=source,
+        header={label: clip(value, HEADER_CHARS) for label, value in document.context[:MAX_HEADERS]},
+        text="",
+        text_start=start,
+        text_length=len(body),
+        refs=list(document.refs[:MAX_REFS]),
+        entity_ids=list(found.entity_ids[:MAX_REFS]),
+        attributes=dict(document.attributes),
+        notes=[] if start else notes_on(call, [asked.document_id], MAX_NOTES),
+    )
+    answer.text = cut(body[start:], BUDGET - size(answer) - 500) if body[start:] else ""
+    end = start + len(answer.text)
+    if end < len(body):
+        answer.next_cursor = cursor_at("get_document", asked, end)
+    return answer
+
+
+def list_documents(call: Call, asked: ListDocuments) -> DocumentList:
+    """A page of documents, in the order of their ids."""
+    rows = [
+        DocumentRow(**_common(row, 200, 300), document_id=row.document_id)
+        for row in documents.listed(
+            call.bench.ledger,
+            source_meant(call.bench, asked.source),
+            after=key_in("list_documents", asked, asked.cursor),
+            limit=asked.limit + 1,
+            kind=asked.kind,
+            prefix=asked.prefix,
+            since=asked.since,
+        )
+    ]
+    shown = fitting(rows[: asked.limit], BUDGET - 1_000)
+    more = len(rows) > len(shown)
+    cursor = cursor_at("list_documents", asked, shown[-1].document_id) if more else None
+    return DocumentList(documents=shown, next_cursor=cursor)
+
+
+def _common(holder: object, title_chars: int, uri_chars: int) -> dict[str, Any]:
+    found = common_of(holder)
+    return found | {"title": clip(found["title"], title_chars), "uri": clip(found["uri"], uri_chars)}
+
+
+def notes_on(call: Call, ids: list[str], most: int) -> list[Note]:
+    """The newest notes on these documents and entities, shortened."""
+    found = notes.about(call.bench.ledger, ids, most)
+    return [
+        Note(n.id, n.kind, n.about, n.author, n.at, clip(n.why, NOTE_CHARS), clip(n.text, NOTE_CHARS))
+        for n in found
+    ]

@@ -1,0 +1,60 @@
+"""What a source declares about its background jobs.
+
+What belongs here: the shape of that. What does not: any source's jobs (their definitions), and running them
+(work).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, get_args
+
+if TYPE_CHECKING:
+    from ingest_assets.jobs.events import Draft
+    from ingest_assets.jobs.progress import Phase
+    from ingest_assets.jobs.queue import JobTarget
+    from ingest_assets.jobs.rows import Job, Status
+    from ingest_assets.workbench import Workbench
+
+Check = Callable[[], None]  # raises when the job must stop
+
+
+class JobCounts(NamedTuple):
+    """How much of a job's target is in the index."""
+
+    documents: int
+    chunks: int
+
+
+def no_events(_bench: Workbench, _job: Job, _stage: str, _check: Check) -> Iterator[Draft]:
+    """For a source whose jobs have no events but their end."""
+    return iter(())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobsDefinition:
+    """The background jobs of a source: each brings one of its parts into the index."""
+
+    # The target and ref that a location and a ref stand for. Without a ref it is the one that a job is
+    # working on, or that is kept in step. Raises ConfigurationError for a location that may not be read.
+    target: Callable[[Workbench, str, str | None], tuple[JobTarget, str | None]]
+    # Bring what the job asks for up to date, before its documents are read.
+    prepare: Callable[[Workbench, Job, Check], None]
+    counts: Callable[[Workbench, str], JobCounts]  # by the target's id
+    # The events of a stage that has completed.
+    events: Callable[[Workbench, Job, str, Check], Iterator[Draft]] = no_events
+    default: bool = False  # whether a request that names no source means this one
+    phases: Mapping[str, Phase] = field(default_factory=dict)  # of its own stages; "scan" by default
+    # The names of states that the source's users see; those of the table by default.
+    states: Mapping[str, str] = field(default_factory=dict)
+
+    def shown(self, status: str) -> str:
+        """The name of a state that users see."""
+        return self.states.get(status, status)
+
+    def status_of(self, shown: str) -> Status | None:
+        """The state with this shown name; None when there is no such state."""
+        from ingest_assets.jobs.rows import Status
+
+        return next((status for status in get_args(Status) if self.shown(status) == shown), None)

@@ -1,0 +1,169 @@
+"""One lineage graph per source, all of the same shape."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import dagster as dg
+
+from ingest_assets.jobs.rows import Job
+from ingest_assets.jobs.work import Moved, not_for_a_job, working_for
+from ingest_assets.orchestration.metadata import as_metadata, outcome_metadata
+from ingest_assets.orchestration.partitions import partitions_of
+from ingest_assets.orchestration.resources import Ingest
+from ingest_assets.reconcile import observer, reconcile
+from ingest_assets.settings import Settings
+from ingest_assets.sources.definition import SourceDefinition, StageDefinition
+from ingest_assets.sources.stages import shared_stages
+from ingest_assets.stages.shapes import COLLECTION
+from ingest_assets.workbench import Workbench
+
+OWNERS = ["team:data-platform"]
+JOB_TAG = "ingest/job_id"  # on the runs of a background job: its id
+PROGRESS_EVERY_S = 5
+# A source is stale when this many refreshes in a row did not complete.
+MISSED_REFRESHES = 3
+
+
+class ReconcileConfig(dg.Config):
+    """How a stage runs. By default it works off the difference, which is nearly always right."""
+
+    rebuild: bool = False
+    """Look at everything again, whatever is recorded as done. Safe at any time: the result is the same,
+    vectors of known texts are not made again, and search answers from the old index until the new one
+    is complete. For the collection: build a new generation beside the live one, then switch."""
+
+    retrain: bool = False
+    """For the match models: train them again. Other models may give other entities."""
+
+    retry_parked: bool = False
+    """Try parked items once more, though neither they nor the pipeline changed."""
+
+
+def source_assets(source: SourceDefinition, settings: Settings) -> list[dg.AssetsDefinition]:
+    """The assets of one source, keyed [source, stage]."""
+    return [_asset(source, stage, settings) for stage in (*source.stages, *shared_stages(source))]
+
+
+def _asset(source: SourceDefinition, stage: StageDefinition, settings: Settings) -> dg.AssetsDefinition:
+    reads = stage.name == source.documents
+
+    @dg.asset(
+        key=[source.name, stage.name],
+        deps=[[source.name, dep] for dep in stage.deps],
+        description=stage.description,
+        group_name=source.name,
+        kinds=set(stage.kinds),
+        owners=OWNERS,
+        code_version=stage.code_version,
+        partitions_def=partitions_of(source) if stage.in_parts else None,
+        freshness_policy=_freshness(source, settings) if stage.name == COLLECTION else None,
+        # One slot: two refreshes of a source never run at the same time but wait in the queue. Parts are
+        # prepared in parallel; for the rest, their runs wait for each other (`Ingest.hold`).
+        pool=None if source.partitions else source.name,
+    )
+    def stage_asset(
+        context: dg.AssetExecutionContext, config: ReconcileConfig, ingest: Ingest
+    ) -> dg.MaterializeResult[None]:
+        part = context.partition_key if stage.in_parts else ""
+        with ingest.open_unlocked() as bench, _for_job(context, bench, source, stage) as (job, moved):
+            if part:
+                _prepare(ingest, bench, source, part, job, moved)
+            _hold(ingest, bench, source, "", job, moved)
+            run = replace(
+                bench.run(rebuild=config.rebuild, retry_parked=config.retry_parked),
+                progress=_Progress(context, moved),
+                # A build embeds more than the preloading process is meant for.
+                begins=bench.preloader.start if reads and not config.rebuild else _nothing,
+            )
+            started = time.perf_counter()
+            made = bench.stage(source.name, stage.name, part=part, retrain=config.retrain)
+            outcomes = reconcile(made, bench.ledger, run)
+            seconds = time.perf_counter() - started
+            metadata = outcome_metadata(outcomes, seconds)
+            # Pictures take time, and when nothing moved there is nothing new to see.
+            if stage.metadata is not None and (outcomes.moved or stage.in_parts):
+                metadata |= as_metadata(stage.metadata(bench, made, outcomes))
+            if outcomes.parked:
+                context.log.warning(
+                    f"{outcomes.parked} items are parked: they are missing from the index, or out of date "
+                    f"there. `ingest parked` lists them."
+                )
+            with bench.ledger.reading() as connection:
+                content = made.content(connection)
+            return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(content))
+
+    return stage_asset
+
+
+def _freshness(source: SourceDefinition, settings: Settings) -> dg.FreshnessPolicy | None:
+    if source.freshness is not None:
+        window = source.freshness(settings)
+    elif source.triggers.cron is not None:
+        return None  # a cron expression does not say how late is too late
+    else:
+        window = timedelta(minutes=MISSED_REFRESHES * source.triggers.interval_min(settings))
+    return dg.FreshnessPolicy.time_window(fail_window=window)
+
+
+@contextmanager
+def _for_job(
+    context: dg.AssetExecutionContext, bench: Workbench, source: SourceDefinition, stage: StageDefinition
+) -> Iterator[tuple[Job | None, Moved]]:
+    """The background job that the run works for, if any, and the function to report progress to."""
+    job_id = context.run.tags.get(JOB_TAG)
+    if job_id is None or source.jobs is None:
+        yield None, not_for_a_job
+        return
+    with working_for(bench, source.name, job_id, context.run.run_id, stage.name) as (job, moved):
+        yield job, moved
+
+
+def _prepare(
+    ingest: Ingest, bench: Workbench, source: SourceDefinition, part: str, job: Job | None, moved: Moved
+) -> None:
+    """Bring the data of a part up to date. Another run on the same part must not change it meanwhile."""
+    partitions = source.partitions
+    assert partitions is not None
+    _hold(ingest, bench, source, part, job, moved)
+    if job is not None and source.jobs is not None:
+        source.jobs.prepare(bench, job, lambda: moved(0, f"Fetching the {partitions.noun}."))
+    else:
+        partitions.prepare(bench, part, _nothing)
+
+
+def _hold(
+    ingest: Ingest, bench: Workbench, source: SourceDefinition, part: str, job: Job | None, moved: Moved
+) -> None:
+    """Wait for other runs: for a job, as long as a job may take, and only until it is cancelled."""
+    if job is None:
+        ingest.hold(source.name, part)
+        return
+    ingest.hold(
+        source.name,
+        part,
+        wait_s=bench.settings.indexing_job_timeout_seconds,
+        check=lambda: moved(0, f"Waiting for another run on {source.name}."),
+    )
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
+class _Progress:
+    """Logs a line every few seconds, not one per batch: an event costs Dagster about 10 ms."""
+
+    def __init__(self, context: dg.AssetExecutionContext, moved: Moved) -> None:
+        self._context, self._moved, self._next = context, moved, time.monotonic() + PROGRESS_EVERY_S
+        self._observer: Callable[[str, int], None] | None = observer.get()
+
+    def __call__(self, moved: int) -> None:
+        self._moved(moved)
+        if self._observer is not None:
+            self._observer("/".join(self._context.asset_key.path), moved)
+        if time.monotonic() >= self._next:
+            self._context.log.info(f"{moved:,} items so far")
+            self._next = time.monotonic() + PROGRESS_EVERY_S

@@ -1,0 +1,76 @@
+"""Asset checks: the standing proof that an index is complete, up to date and searchable."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
+
+import dagster as dg
+
+from ingest_assets.model import NotPublishedError
+from ingest_assets.orchestration.metadata import as_metadata
+from ingest_assets.orchestration.resources import Ingest
+from ingest_assets.sources.definition import SourceDefinition
+from ingest_assets.stages.checks import AGREES, COLLECTION_CHECKS
+from ingest_assets.stages.shapes import AssetCheck, CheckResult
+from ingest_assets.workbench import Workbench
+
+
+def checks_of(source: SourceDefinition) -> list[AssetCheck]:
+    """All checks of one source."""
+    return [*COLLECTION_CHECKS, *source.checks()]
+
+
+def quick_check_keys(source: SourceDefinition) -> list[dg.AssetCheckKey]:
+    """The checks that every run can afford."""
+    return [_key(source, check) for check in checks_of(source) if check.quick]
+
+
+def audit_check_keys(source: SourceDefinition) -> list[dg.AssetCheckKey]:
+    """The check that reads every point."""
+    return [_key(source, check) for check in checks_of(source) if check.name == AGREES]
+
+
+def source_checks(source: SourceDefinition) -> list[dg.AssetChecksDefinition]:
+    """The checks of one source, those of one stage together."""
+    ordered = sorted(checks_of(source), key=attrgetter("stage"))
+    return [
+        _stage_checks(source, stage, list(checks)) for stage, checks in groupby(ordered, attrgetter("stage"))
+    ]
+
+
+def _stage_checks(
+    source: SourceDefinition, stage: str, checks: Sequence[AssetCheck]
+) -> dg.AssetChecksDefinition:
+    specs = [
+        dg.AssetCheckSpec(check.name, asset=[source.name, stage], description=check.description)
+        for check in checks
+    ]
+
+    @dg.multi_asset_check(name=f"{source.name}__{stage}_checks", specs=specs, can_subset=True)
+    def checked(context: dg.AssetCheckExecutionContext, ingest: Ingest) -> Iterator[dg.AssetCheckResult]:
+        selected = {key.name for key in context.selected_asset_check_keys}
+        with ingest.open(source.name) as bench:
+            for check in checks:
+                if check.name in selected:
+                    yield _result(source, check, bench)
+
+    return checked
+
+
+def _result(source: SourceDefinition, check: AssetCheck, bench: Workbench) -> dg.AssetCheckResult:
+    try:
+        found = check.run(bench, source.name)
+    except NotPublishedError as error:
+        found = CheckResult(passed=False, sentence=str(error))
+    return dg.AssetCheckResult(
+        check_name=check.name,
+        asset_key=[source.name, check.stage],
+        passed=found.passed,
+        severity=dg.AssetCheckSeverity.WARN if check.warns else dg.AssetCheckSeverity.ERROR,
+        description=found.sentence,
+        metadata=as_metadata(found.metadata),
+    )
+
+
+def _key(source: SourceDefinition, check: AssetCheck) -> dg.AssetCheckKey:
+    return dg.AssetCheckKey(dg.AssetKey([source.name, check.stage]), check.name)

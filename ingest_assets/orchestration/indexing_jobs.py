@@ -1,0 +1,98 @@
+"""Turns background indexing jobs into runs.
+
+What belongs here: the sensor that launches pending jobs, and ends jobs that nothing works on any longer.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import dagster as dg
+
+from ingest_assets.jobs.rows import Job
+from ingest_assets.jobs.workers import end, end_orphans, forget_old, to_launch
+from ingest_assets.model import IngestError
+from ingest_assets.orchestration.assets import JOB_TAG
+from ingest_assets.orchestration.orphaned_runs import fail_orphaned_runs
+from ingest_assets.orchestration.partitions import sync_partitions
+from ingest_assets.orchestration.resources import Ingest
+from ingest_assets.queries.status import jobs_meant
+from ingest_assets.sources.definition import SourceDefinition
+from ingest_assets.sources.registry import Sources
+from ingest_assets.workbench import Workbench
+
+# The daemon looks at sensors every 5 s. An interval of exactly that would be missed every other time.
+EVERY_S = 4
+
+
+def jobs_sensor(sources: Sources, jobs: Sequence[Any]) -> dg.SensorDefinition:
+    """Turns each pending job into exactly one run: the job's id is the run's key."""
+
+    @dg.sensor(
+        name="indexing_jobs_sensor",
+        jobs=[job for job in jobs if job.name in {source.refresh_job for source in sources.with_jobs()}],
+        minimum_interval_seconds=EVERY_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Runs the indexing jobs that people and agents start, MAX_CONCURRENT_INDEXING_JOBS at a "
+        "time; ends those whose run is gone or out of time, and deletes old ones.",
+    )
+    def indexing_jobs_sensor(
+        context: dg.SensorEvaluationContext, ingest: Ingest
+    ) -> dg.SkipReason | Sequence[dg.RunRequest]:
+        with ingest.new_bench() as bench:
+            _end_orphans(context.instance, bench)
+            forget_old(bench.ledger, bench.settings.job_status_retention_days)
+            jobs = to_launch(bench.ledger, max_concurrent=bench.settings.max_concurrent_indexing_jobs)
+            wanted = [job for job in jobs if _launchable(context.instance, bench, job)]
+            for source in sources.with_jobs():
+                sync_partitions(context.instance, bench, source)
+        if not wanted:
+            return dg.SkipReason("SKIPPED: no indexing job is waiting.")
+        return [_request(sources[job.source], job) for job in wanted]
+
+    return indexing_jobs_sensor
+
+
+def _end_orphans(instance: dg.DagsterInstance, bench: Workbench) -> None:
+    fail_orphaned_runs(instance)
+
+    def is_alive(run_id: str) -> bool:
+        run = instance.get_run_by_id(run_id)
+        return run is not None and not run.is_finished
+
+    timeout_s = bench.settings.indexing_job_timeout_seconds
+    for ended in end_orphans(bench.ledger, is_alive, timeout_s=timeout_s):
+        if ended.worker_task_id and is_alive(ended.worker_task_id):
+            # If the server that started the run is gone, nobody can end it: it ends when it checks its job.
+            with suppress(dg.DagsterError):
+                instance.run_launcher.terminate(ended.worker_task_id)
+
+
+def _launchable(instance: dg.DagsterInstance, bench: Workbench, job: Job) -> bool:
+    """Whether to request a run for a job. A job that can no longer have one is ended."""
+    runs = instance.get_runs(dg.RunsFilter(tags={JOB_TAG: job.id}), limit=1)
+    if runs:
+        if runs[0].is_finished:
+            reason = f"Its run {runs[0].run_id} ended before it began the job: start it again."
+            end(bench.ledger, job.id, "failed", reason)
+        return False
+    try:
+        jobs = bench.sources[jobs_meant(bench, job.source)].jobs
+        assert jobs is not None
+        jobs.target(bench, job.repo_path, job.git_ref)  # is it still allowed?
+    except IngestError as error:
+        end(bench.ledger, job.id, "failed", error)
+        return False
+    return True
+
+
+def _request(source: SourceDefinition, job: Job) -> dg.RunRequest:
+    stages = [stage.name for stage in source.stages]
+    again = {"ops": {f"{source.name}__{stage}": {"config": {"rebuild": True}} for stage in stages}}
+    return dg.RunRequest(
+        run_key=job.id,
+        job_name=source.refresh_job,
+        partition_key=job.repository_id if source.partitions else None,
+        run_config=again if job.force_reindex else {},
+        tags={JOB_TAG: job.id, "ingest/started_by": "indexing job"},
+    )

@@ -1,0 +1,79 @@
+"""The Dagster resource: a workbench made from the settings, kept for a run."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import dagster as dg
+from pydantic import Field, PrivateAttr
+
+from ingest_assets.garbage import freeze_existing, unfreeze
+from ingest_assets.model import IngestError
+from ingest_assets.orchestration.orphaned_runs import note_process
+from ingest_assets.settings import load_settings
+from ingest_assets.workbench import Workbench
+
+
+class Ingest(dg.ConfigurableResource[Workbench]):
+    """Opens ledger, store and models as configured by the environment. `overrides` replaces single values.
+
+    The steps of a run share one workbench, because they share a process: a model is loaded once. They also
+    share the run's lock on their source, so that no other run, and no audit, comes between two of them.
+    """
+
+    overrides: dict[str, Any] = Field(default_factory=dict)
+    _bench: Workbench | None = PrivateAttr(default=None)
+    _locked: set[tuple[str, str]] = PrivateAttr(default_factory=set)
+    _held: ExitStack = PrivateAttr(default_factory=ExitStack)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Before a run's first step. Sensors and schedules are not runs and have nothing to note."""
+        if context.run is not None and context.instance is not None:
+            note_process(context.instance, context.run)
+
+    @contextmanager
+    def open(self, source: str) -> Iterator[Workbench]:
+        """The run's workbench, for a step during which no other run may work on the source.
+
+        An IngestError fails the step with its one sentence.
+        """
+        with self.open_unlocked() as bench:
+            self.hold(source)
+            yield bench
+
+    @contextmanager
+    def open_unlocked(self) -> Iterator[Workbench]:
+        """The same, for a step that calls `hold` when it needs to."""
+        try:
+            if self._bench is None:
+                freeze_existing()
+                self._held.callback(unfreeze)
+                self._bench = self._held.enter_context(self.new_bench())
+            yield self._bench
+        except IngestError as error:
+            # Not retried by Dagster: clients retry what is transient, and the next tick tries again.
+            raise dg.Failure(description=str(error), allow_retries=False) from error
+
+    def new_bench(self) -> Workbench:
+        """A new workbench, for a tick: the environment may have changed since the last one."""
+        return Workbench(load_settings(**self.overrides))
+
+    def hold(
+        self,
+        source: str,
+        part: str = "",
+        *,
+        wait_s: float | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> None:
+        """Keep other runs from a source, or from a part of it, until this run ends (`Workbench.run_lock`)."""
+        assert self._bench is not None
+        if (source, part) not in self._locked:
+            self._held.enter_context(self._bench.run_lock(source, part, wait_s=wait_s, check=check))
+            self._locked.add((source, part))
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 - Dagster's
+        """Close what the run opened, and release its locks."""
+        self._held.close()
+        self._bench = None
+        self._locked.clear()

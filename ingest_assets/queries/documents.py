@@ -1,0 +1,68 @@
+"""Documents as the ledger has them: one in full, or a page of them by id.
+
+What belongs here: looking them up. What does not: finding them by their content (search).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from ingest_assets.ledger import Ledger, tables
+from ingest_assets.model import COMMON, Document
+from ingest_assets.stages.records import document_of
+
+_document, _about = tables.document, tables.document_entities
+
+
+@dataclass(frozen=True, slots=True)
+class FoundDocument:
+    """A document, and the canonical entities that it is about."""
+
+    document: Document
+    entity_ids: Sequence[str]
+
+
+def find(ledger: Ledger, source: str, document_id: str) -> FoundDocument | None:
+    """One document; None if there is none with this id."""
+    key = {"source": source, "document_id": document_id}
+    with ledger.reading() as connection:
+        row = connection.execute(sa.select(_document).filter_by(**key)).one_or_none()
+        entities = connection.scalar(sa.select(_about.c.entity_ids).filter_by(**key))
+    return None if row is None else FoundDocument(document_of(row), json.loads(entities or "[]"))
+
+
+def listed(
+    ledger: Ledger,
+    source: str,
+    *,
+    after: str,
+    limit: int,
+    kind: str | None = None,
+    prefix: str | None = None,
+    since: str | None = None,
+) -> Sequence[Any]:
+    """Rows of `document_id` and the common fields, ordered by id, starting after the id `after`.
+
+    `since` is ISO 8601 in UTC. Times are compared as text, so one in another zone is off by its offset.
+    """
+    columns = (_document.c.document_id, *(_document.c[name] for name in COMMON))
+    query = sa.select(*columns).where(_document.c.source == source, _document.c.document_id > after)
+    if kind is not None:
+        query = query.where(_document.c.kind == kind)
+    if prefix is not None:
+        # Not LIKE, which ignores case on SQLite.
+        query = query.where(sa.func.substr(_document.c.document_id, 1, len(prefix)) == prefix)
+    if since is not None:
+        query = query.where(_document.c.time >= _bound(since))
+    with ledger.reading() as connection:
+        return connection.execute(query.order_by(_document.c.document_id).limit(limit)).all()
+
+
+def _bound(moment: str) -> str:
+    """The text to compare times with. Midnight is just the date, which sorts before all times of that day."""
+    return moment[:10] if moment[11:19] == "00:00:00" else moment[:19]

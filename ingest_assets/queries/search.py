@@ -1,0 +1,208 @@
+"""Search in the three modes, over the published generation of a source's collection.
+
+What belongs here: what a query and a hit are, and `open_search`, which is the one place where a search is put
+together: a cache, a reranker or anything else between a question and its answer belongs there. What does not:
+how an interface presents hits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, Protocol, get_args
+
+from ingest_assets.collection.base import Leg, Reader
+from ingest_assets.fields import Condition, FilterError, conditions_of
+from ingest_assets.model import COMMON, COMMON_PAYLOAD, Common, ConfigurationError
+from ingest_assets.queries.fusion import LEG_LIMIT, min_max
+from ingest_assets.workbench import Workbench
+
+Mode = Literal["dense", "sparse", "hybrid"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+MAX_LIMIT = 1_000
+ENTITY_IDS = "entity_ids"
+
+
+class QueryError(ConfigurationError):
+    """The query is wrong, whatever the settings are. Its message reveals nothing about this machine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit(Common):
+    """One chunk that was found. `scores` are those of the legs that found it."""
+
+    score: float
+    chunk_id: str
+    document_id: str
+    entity_ids: list[str]
+    text: str
+    attributes: dict[str, Any]  # what its source adds: for code, its language, symbol and lines
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+_NAMES = ("score", "chunk_id", "document_id", *COMMON, "entity_ids", "text", "attributes", "scores")
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """The answer to one query, best first."""
+
+    query: str
+    source: str
+    mode: Mode
+    collection: str
+    generation: int
+    took_ms: float
+    hits: list[Hit]
+
+    def to_dict(self, *, scores: bool = False) -> dict[str, Any]:
+        """For JSON, with the legs' scores on request."""
+        # Not `asdict`, which copies every value and takes longer than everything else here.
+        shown = _NAMES if scores else [name for name in _NAMES if name != "scores"]
+        answer = {each.name: getattr(self, each.name) for each in fields(self)}
+        return answer | {"hits": [{name: getattr(hit, name) for name in shown} for hit in self.hits]}
+
+
+class SourceSearch(Protocol):
+    """Answers queries of one source."""
+
+    def search(
+        self,
+        query: str,
+        *,
+        mode: Mode = "hybrid",
+        limit: int = 10,
+        where: Mapping[str, Sequence[str]] | None = None,
+    ) -> Hits:
+        """The best `limit` chunks (1 to 1,000) for a query.
+
+        `where` maps fields to values of which one must match. Raises QueryError for an empty query and for a
+        wrong mode, field or limit; ConfigurationError when the collection was built by another model than the
+        settings name; NotPublishedError when there is nothing to search yet.
+        """
+        ...
+
+
+def open_search(bench: Workbench, source: str) -> SourceSearch:
+    """The search over a source: one for each workbench, which keeps it, and for one thread at a time.
+
+    What wraps a `Searcher` here, such as a cache, thus lives as long as the workbench.
+    """
+    if source not in bench.searches:
+        bench.searches[source] = Searcher(bench, source)
+    found: SourceSearch = bench.searches[source]
+    return found
+
+
+class Searcher:
+    """The search itself: both legs in one request, fused."""
+
+    def __init__(self, bench: Workbench, source: str) -> None:
+        self._bench, self._source = bench, bench.sources[source]
+        self._fields = self._source.filter_fields(bench.settings)
+        self._collection = self._source.collection
+        self._fits: int | None = None  # the generation last seen to be built by our dense model
+
+    def search(
+        self,
+        query: str,
+        *,
+        mode: Mode = "hybrid",
+        limit: int = 10,
+        where: Mapping[str, Sequence[str]] | None = None,
+    ) -> Hits:
+        """See `SourceSearch`."""
+        started = time.perf_counter()
+        _check(query, mode, limit)
+        conditions = self._conditions(where or {})
+        with self._bench.store.reader(self._collection) as reader:
+            legs = self._legs(query, mode, reader.generation)
+            hits = self._hits(reader, legs, limit, conditions) if legs else []
+        took_ms = round((time.perf_counter() - started) * 1000, 2)
+        return Hits(query, self._source.name, mode, self._collection, reader.generation, took_ms, hits)
+
+    def _conditions(self, where: Mapping[str, Sequence[str]]) -> list[Condition]:
+        """What the query asks for, and what the source requires of every search."""
+        if ENTITY_IDS in where:
+            where = {**where, ENTITY_IDS: self._living(where[ENTITY_IDS])}
+        try:
+            asked = conditions_of(where, self._fields)
+        except FilterError as error:
+            raise QueryError(str(error)) from None
+        return [*asked, *self._source.required(self._bench)]
+
+    def _living(self, entity_ids: Sequence[str]) -> list[str]:
+        """What ids stand for now: somebody may have noted an id whose entity was merged since."""
+        from ingest_assets.queries.directory import living_id
+
+        with self._bench.ledger.reading() as connection:
+            return [living_id(connection, self._source.name, one) or one for one in entity_ids]
+
+    def _legs(self, query: str, mode: Mode, generation: int) -> list[Leg]:
+        legs = []
+        if mode != "sparse":
+            self._check_model(generation)
+            legs.append(Leg("dense", dense=self._bench.dense_model.embed_query(query)))
+        if mode != "dense":
+            terms = self._bench.sparse_model.embed_query(query)
+            # A query of stopwords alone has no terms, and so no sparse leg.
+            if terms.offsets[-1]:
+                legs.append(Leg("bm25", sparse=terms))
+        return legs
+
+    def _check_model(self, generation: int) -> None:
+        if generation == self._fits:  # the number of a generation is never reused
+            return
+        import sqlalchemy as sa
+
+        from ingest_assets.ledger import tables
+
+        query = sa.select(tables.generation.c.dense_model).filter_by(
+            collection=self._collection, number=generation
+        )
+        with self._bench.ledger.reading() as connection:
+            built_by = connection.scalar(query)
+        ours = self._bench.dense_model.identity
+        if built_by is not None and built_by != ours:
+            raise ConfigurationError(
+                f"{self._collection} was built by the dense model {built_by}, but the settings name {ours}. "
+                "Their vectors cannot be compared: run `ingest refresh` to build with the new one, or set "
+                "INGEST_DENSE_MODEL back. (--mode sparse works meanwhile.)"
+            )
+        if built_by is not None:
+            self._fits = generation
+
+    def _hits(self, reader: Reader, legs: Sequence[Leg], limit: int, where: Sequence[Condition]) -> list[Hit]:
+        found = reader.query(legs, limit if len(legs) == 1 else max(limit, LEG_LIMIT), where)
+        ranked = found[0][:limit] if len(legs) == 1 else min_max(found, limit)
+        scores: dict[str, dict[str, float]] = {key: {} for key, _ in ranked}
+        for leg, points in zip(legs, found, strict=True):
+            for key, score in points:
+                if key in scores:
+                    scores[key][leg.using] = round(score, 6)
+        payloads = reader.payloads([point.id for point in ranked]) if ranked else {}
+        return [
+            Hit(
+                score=round(point.score, 6),
+                chunk_id=point.id,
+                document_id=payload["document_id"],
+                **{name: payload[name] for name in COMMON},
+                entity_ids=payload["entity_ids"],
+                text=payload["text"],
+                attributes={key: value for key, value in payload.items() if key not in COMMON_PAYLOAD},
+                scores=scores[point.id],
+            )
+            # A point may vanish between the two requests to a server; then it is no longer a hit.
+            for point in ranked
+            if (payload := payloads.get(point.id)) is not None
+        ]
+
+
+def _check(query: str, mode: str, limit: int) -> None:
+    if not query.strip():
+        raise QueryError("The query is empty: say what to look for.")
+    if mode not in MODES:
+        raise QueryError(f"There is no mode {mode!r}. Modes: {', '.join(MODES)}.")
+    if not 1 <= limit <= MAX_LIMIT:
+        raise QueryError(f"The limit must be 1 to {MAX_LIMIT}, not {limit}.")

@@ -1,0 +1,148 @@
+"""What the index holds, by source, as the ledger has it; and which source is meant when none is named.
+
+What belongs here: looking, without loading a model. What does not: writing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from ingest_assets.ledger import tables
+from ingest_assets.model import ConfigurationError, IngestError, when
+from ingest_assets.reconcile import count_parked
+from ingest_assets.stages.collection import UNKNOWN
+from ingest_assets.workbench import Workbench
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """Counts, and the live generation. `last_success` is when its collection last completed (UTC)."""
+
+    documents: int
+    chunks: int
+    points: int
+    parked: int
+    generation: int | None
+    fingerprint: str | None
+    last_success: str | None
+
+
+def status(bench: Workbench) -> dict[str, Any]:
+    """The status of every source in use, in the form of `ingest status --json`."""
+    return {"sources": {name: asdict(source_status(bench, name)) for name in sources_in_use(bench)}}
+
+
+def sources_in_use(bench: Workbench) -> list[str]:
+    """The sources that ever ran or have something to run; if there are none, the first of all."""
+    run = sources_run(bench)
+    used = [name for name in bench.sources if name in run or _is_configured(bench, name)]
+    return used or [bench.sources.first.name]
+
+
+def sources_run(bench: Workbench) -> set[str]:
+    """The sources that a run has recorded something of."""
+    with bench.ledger.reading() as connection:
+        recorded = set(connection.scalars(sa.select(tables.stage.c.source).distinct()))
+    return recorded & set(bench.sources)
+
+
+def sources_to_search(bench: Workbench) -> list[str]:
+    """The published sources: one that is being indexed for the first time does not affect the others.
+
+    If none is published, those that ever ran, else the first: there must be something to search.
+    """
+    live = sa.select(tables.generation.c.collection).filter_by(state="live")
+    with bench.ledger.reading() as connection:
+        published = set(connection.scalars(live))
+    there = [name for name, source in bench.sources.items() if source.collection in published]
+    run = sources_run(bench)
+    return there or [name for name in bench.sources if name in run] or [bench.sources.first.name]
+
+
+def source_meant(bench: Workbench, asked: str | None) -> str:
+    """The source that is meant: the one asked for, else the first that is published and holds something.
+
+    Raises ConfigurationError when there is no such source.
+    """
+    if asked is not None:
+        return bench.sources[asked].name
+    there = sources_to_search(bench)
+    return next((name for name in there if _holds_points(bench, name)), there[0])
+
+
+def _holds_points(bench: Workbench, name: str) -> bool:
+    point, generation = tables.point, tables.generation
+    live = sa.and_(
+        generation.c.collection == bench.sources[name].collection,
+        generation.c.state == "live",
+        point.c.collection == generation.c.collection,
+        point.c.generation == generation.c.number,
+    )
+    with bench.ledger.reading() as connection:
+        return bool(connection.scalar(sa.select(sa.exists().where(live))))
+
+
+def entities_meant(bench: Workbench, asked: str | None = None) -> str:
+    """The source whose entities are meant: the one asked for, else the first indexed one that has any."""
+    resolved = [source.name for source in bench.sources.with_entities()]
+    if asked is None and resolved:
+        indexed = sources_run(bench)
+        return next((name for name in resolved if name in indexed), resolved[0])
+    name = asked or bench.sources.first.name
+    if name not in resolved and name in bench.sources:
+        raise ConfigurationError(f"The source {name} has no entities. Those that do: {', '.join(resolved)}.")
+    return bench.sources[name].name
+
+
+def jobs_meant(bench: Workbench, asked: str | None = None) -> str:
+    """The source whose background jobs are meant: the one asked for, else the default one or the first."""
+    sources = bench.sources.with_jobs()
+    with_jobs = [source.name for source in sources]
+    if asked is None and with_jobs:
+        return next((each.name for each in sources if each.jobs and each.jobs.default), with_jobs[0])
+    if asked is None:
+        raise ConfigurationError("No source has background jobs.")
+    if bench.sources[asked].name not in with_jobs:
+        raise ConfigurationError(
+            f"The source {asked} has no background jobs. Those that do: {', '.join(with_jobs) or 'none'}."
+        )
+    return asked
+
+
+def _is_configured(bench: Workbench, name: str) -> bool:
+    try:
+        return bench.missing(name) is None
+    except IngestError:
+        return True  # wrongly, which a refresh reports
+
+
+def source_status(bench: Workbench, source: str) -> SourceStatus:
+    """The status of one source."""
+    name = bench.sources[source].collection
+    live = {"collection": name, "state": "live"}
+    stage = {"source": source, "stage": "collection"}
+    with bench.ledger.reading() as connection:
+        generation = connection.execute(sa.select(tables.generation).filter_by(**live)).one_or_none()
+        number = generation.number if generation else None
+        succeeded = connection.scalar(sa.select(tables.stage.c.last_success).filter_by(**stage))
+        acknowledged = tables.point.c.chunk_digest != UNKNOWN
+        points = {"collection": name, "generation": number}
+        return SourceStatus(
+            documents=_count(connection, tables.document, source=source),
+            chunks=_count(connection, tables.chunk, source=source),
+            points=_count(connection, tables.point, acknowledged, **points),
+            parked=count_parked(connection, source),
+            generation=number,
+            fingerprint=generation.fingerprint if generation else None,
+            last_success=None if succeeded is None else when(succeeded),
+        )
+
+
+def _count(
+    connection: sa.Connection, table: sa.Table, *conditions: sa.ColumnElement[bool], **where: Any
+) -> int:
+    query = sa.select(sa.func.count()).select_from(table).filter_by(**where).where(*conditions)
+    return connection.scalar(query) or 0

@@ -1,0 +1,248 @@
+"""Source repositories: git repositories, each one a part, fetched and read at a commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ingest_assets.fields import FilterField
+from ingest_assets.jobs.definition import JobCounts, JobsDefinition
+from ingest_assets.model import Chunker, IngestError, Outcomes, Source
+from ingest_assets.sources.definition import Missing, Partitioning, SourceDefinition, Triggers, Words
+from ingest_assets.sources.repositories.settings import NAME, RepositorySettings
+from ingest_assets.sources.stages import chunks_stage, documents_stage
+from ingest_assets.stages.shapes import Finding
+
+if TYPE_CHECKING:
+    import typer
+
+    from ingest_assets.jobs.events import Draft
+    from ingest_assets.jobs.queue import JobTarget
+    from ingest_assets.jobs.rows import Job
+    from ingest_assets.reconcile import Stage
+    from ingest_assets.sources.repositories.kept import Repositories
+    from ingest_assets.workbench import Workbench
+
+FILES = "files"
+# How long a remote may take to list its refs: a tick of the sensor asks several.
+REMOTE_TIMEOUT_S = 10.0
+_ADD = "`ingest repository add` adds one."
+
+
+def _repositories(bench: Workbench) -> Repositories:
+    from ingest_assets.sources.repositories.kept import repositories_of
+
+    return repositories_of(bench)
+
+
+def _open(bench: Workbench, part: str) -> Source:
+    repositories = _repositories(bench)
+    return repositories.source(repositories.get(part))
+
+
+def _missing(bench: Workbench) -> Missing | None:
+    if bench.has_ledger and _repositories(bench).all():
+        return None
+    bench.settings.of(RepositorySettings)  # raises when they are wrong
+    return Missing("no repository is kept in step", _ADD)
+
+
+def _chunker(bench: Workbench, source: str) -> Chunker:
+    from ingest_assets.chunking.code import CodeChunker
+
+    return CodeChunker(source, bench.chunk_budget)
+
+
+def _kept(bench: Workbench) -> Sequence[str]:
+    return [each.id for each in _repositories(bench).all() if not each.removed]
+
+
+def _leaving(bench: Workbench) -> Sequence[str]:
+    return [each.id for each in _repositories(bench).all() if each.removed]
+
+
+def _fetch(bench: Workbench, part: str, check: Callable[[], None]) -> None:
+    repositories = _repositories(bench)
+    if part in _kept(bench):
+        repositories.fetch(repositories.get(part), check)
+
+
+def _changed(bench: Workbench, part: str) -> str | None:
+    """The commit of the remote's ref, if it is not the one fetched last."""
+    repositories = _repositories(bench)
+    repository = repositories.get(part)
+    there = repositories.remote(repository, REMOTE_TIMEOUT_S).commit(repository.ref)
+    try:
+        here = repositories.head(repository)
+    except IngestError:
+        here = ""  # not fetched yet
+    return None if there == here else there or "empty"
+
+
+def _forget(bench: Workbench, part: str) -> None:
+    _repositories(bench).forget(part)
+
+
+def _target(bench: Workbench, location: str, ref: str | None) -> tuple[JobTarget, str | None]:
+    from ingest_assets.jobs import queue
+
+    repositories = _repositories(bench)
+    wanted = repositories.checked(location, ref)
+    target = queue.JobTarget(NAME, wanted.id, wanted.location, repositories.name_of(location))
+    if ref:
+        return target, wanted.ref
+    for status in ("pending", "running"):
+        for job in queue.list_jobs(bench.ledger, source=NAME, status=status, repository_id=wanted.id):
+            if not job["cancel_requested"]:
+                return target, job["git_ref"]
+    kept = (each for each in repositories.all() if each.id == wanted.id and not each.removed)
+    return target, next((each.ref for each in kept), None)
+
+
+def _prepare(bench: Workbench, job: Job, check: Callable[[], None]) -> None:
+    """Fetch what the job asks for. Only after that is the repository kept in step, with the job's ref.
+
+    A job that fails before then, or is cancelled, leaves the list as it was.
+    """
+    repositories = _repositories(bench)
+    wanted = repositories.checked(job.repo_path, job.git_ref)
+    repositories.fetch(wanted, check)
+    repositories.keep(wanted)
+
+
+def _counts(bench: Workbench, repository_id: str) -> JobCounts:
+    repositories = _repositories(bench)
+    return JobCounts(repositories.files(repository_id), repositories.chunks(repository_id))
+
+
+def _events(bench: Workbench, job: Job, stage: str, check: Callable[[], None]) -> Iterator[Draft]:
+    """After the files stage, the files that were found; after the chunks stage, the chunks.
+
+    All of the repository's, changed or not, and as early as possible, so that they are there even for a job
+    that fails later.
+    """
+    from ingest_assets.sources.repositories import events
+
+    if stage == FILES:
+        return events.recorded_files(bench, job, check)
+    if stage == "chunks":
+        return events.recorded_chunks(bench, job, check)
+    return iter(())
+
+
+def _metadata(_bench: Workbench, stage: Stage, _outcomes: Outcomes) -> dict[str, Any]:
+    from ingest_assets.sources.repositories.metadata import files_metadata
+
+    return files_metadata(stage)
+
+
+def _doctor(bench: Workbench) -> Iterable[Finding]:
+    from ingest_assets.sources.repositories.doctor import findings
+
+    return findings(bench)
+
+
+def _commands(app: typer.Typer, _sample: typer.Typer) -> None:
+    from ingest_assets.sources.repositories.commands import repository
+
+    app.add_typer(repository, name="repository")
+
+
+def _repository_id(value: str) -> str:
+    """As in the index: forges ignore case, and people paste URLs."""
+    from ingest_assets.sources.repositories.origin import spoken_id
+
+    return spoken_id(value)
+
+
+def _language(value: str) -> str:
+    from ingest_assets.sources.repositories.languages import spelled
+
+    return spelled(value)
+
+
+SOURCE = SourceDefinition(
+    name=NAME,
+    title="Source repositories",
+    words=Words(
+        about="source code",
+        example_query="where retries are bounded",
+        example_filters={"language": "Python"},
+        example_document="github.com/owner/name/src/app.py",
+        layout="code",
+        common_fields=("document_id",),
+    ),
+    settings=RepositorySettings,
+    open=_open,
+    missing=_missing,
+    collection="repository_chunks",
+    stages=(
+        documents_stage(
+            FILES,
+            "One row per file of a repository; a partition per repository. Fetched into a bare mirror, read "
+            "at a commit through git's objects and never checked out. A file counts as changed when its blob "
+            "changes; skipped files are counted by reason.",
+            kinds=("git",),
+            in_parts=True,
+            metadata=_metadata,
+        ),
+        chunks_stage(
+            FILES,
+            "One row per chunk: a function, a class or another symbol with its comments, cut along the "
+            "syntax; prose where there is none. The path is not part of the text: a renamed file is not "
+            "embedded again.",
+            kinds=("treesitter",),
+            code_version="2",
+        ),
+    ),
+    chunker=_chunker,
+    attributes=(
+        "context",
+        "end_byte",
+        "end_line",
+        "language",
+        "path",
+        "repository",
+        "start_byte",
+        "start_line",
+        "symbol_kind",
+        "symbol_name",
+    ),
+    fields=(
+        FilterField(
+            name="repository",
+            description="Ids such as github.com/owner/name.",
+            normalise=_repository_id,
+            on_hits=True,
+        ),
+        FilterField(name="path", description="Exact paths within a repository."),
+        FilterField(name="language", description='Such as "Python".', normalise=_language, on_hits=True),
+        FilterField(name="symbol_kind", description='Such as "function" or "class".'),
+        FilterField(name="symbol_name", description="Exact names of symbols."),
+    ),
+    partitions=Partitioning(
+        noun="repository",
+        parts=_kept,
+        leaving=_leaving,
+        prepare=_fetch,
+        changed=_changed,
+        forget=_forget,
+        hint=_ADD,
+    ),
+    triggers=Triggers(
+        schedule="refresh_repositories_schedule",
+        sensor="repository_heads_sensor",
+        sensor_description="Indexes a repository soon after a push; an unchanged one costs one request.",
+    ),
+    refresh_job="index_repository",
+    jobs=JobsDefinition(
+        target=_target,
+        prepare=_prepare,
+        counts=_counts,
+        events=_events,
+        default=True,
+        phases={FILES: "scan"},
+    ),
+    doctor=_doctor,
+    commands=_commands,
+)

@@ -1,0 +1,87 @@
+"""The events of a job from what the stages have recorded: nothing is read or chunked a second time.
+
+What belongs here: rows of files and chunks as events. What does not: a repository as a stream of events
+without a ledger (`streaming`).
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from ingest_assets.jobs.events import UNKNOWN_LANGUAGE, Draft, file_detected, file_skipped, started
+from ingest_assets.ledger import Ledger, tables
+from ingest_assets.ledger.store import pages
+from ingest_assets.sources.repositories.kept import repositories_of
+from ingest_assets.sources.repositories.settings import NAME
+from ingest_assets.sources.repositories.streaming import byte_length, chunk_events
+from ingest_assets.stages.chunks import recorded_chunks as chunks_on_record
+
+if TYPE_CHECKING:
+    from ingest_assets.jobs.rows import Job
+    from ingest_assets.workbench import Workbench
+
+PAGE = 100  # files, whose texts are read for their sizes
+_document, _skipped, _parked = tables.document, tables.skipped_item, tables.parked
+
+
+def recorded_files(bench: Workbench, job: Job, check: Callable[[], None]) -> Iterator[Draft]:
+    """A started event, then each file in the order of the paths, detected and perhaps skipped."""
+    repositories = repositories_of(bench)
+    commit = repositories.head(repositories.get(job.repository_id))
+    yield started(job.repo_path, job.git_ref, commit)
+    part = job.repository_id
+    for _, drafts in heapq.merge(
+        _files(bench.ledger, part), _skips(bench.ledger, part), _refused(bench.ledger, part)
+    ):
+        check()
+        yield from drafts
+
+
+def recorded_chunks(bench: Workbench, job: Job, check: Callable[[], None]) -> Iterator[Draft]:
+    """Each chunk, by file and in order."""
+    return chunk_events(chunks_on_record(bench.ledger, NAME, job.repository_id), check)
+
+
+_FileEvents = tuple[str, list[Draft]]  # a path, by which they are ordered, and its events
+
+
+def _files(ledger: Ledger, part: str) -> Iterator[_FileEvents]:
+    columns = (_document.c.document_id, _document.c.body, _document.c.attributes)
+    query = sa.select(*columns).filter_by(source=NAME, part=part)
+    for page in pages(ledger, query, _document.c.document_id, PAGE):
+        for row in page:
+            attributes = json.loads(row.attributes)
+            size = byte_length(row.body, attributes["encoding"])
+            path = _path(row.document_id, part)
+            yield path, [file_detected(path, attributes["language"], size)]
+
+
+def _skips(ledger: Ledger, part: str) -> Iterator[_FileEvents]:
+    query = sa.select(_skipped).filter_by(source=NAME, part=part)
+    for page in pages(ledger, query, _skipped.c.item_id, PAGE):
+        for row in page:
+            path = _path(row.item_id, part)
+            yield path, [file_detected(path, size_bytes=row.size or 0), file_skipped(path, row.reason)]
+
+
+def _refused(ledger: Ledger, part: str) -> Iterator[_FileEvents]:
+    """Files that cannot be read as text, and have no earlier version that is a document."""
+    here: Any = sa.exists().where(
+        _document.c.source == _parked.c.source, _document.c.document_id == _parked.c.item_id
+    )
+    query = sa.select(_parked.c.item_id).where(
+        _parked.c.source == NAME, _parked.c.stage == "files", _parked.c.part == part, ~here
+    )
+    for page in pages(ledger, query, _parked.c.item_id, PAGE):
+        for row in page:
+            path = _path(row.item_id, part)
+            yield path, [file_detected(path, UNKNOWN_LANGUAGE), file_skipped(path, "parse_error")]
+
+
+def _path(document_id: str, part: str) -> str:
+    return document_id.removeprefix(f"{part}/")

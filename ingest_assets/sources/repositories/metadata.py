@@ -1,0 +1,36 @@
+"""What an operator sees about a run that read a repository.
+
+What belongs here: counts of files by language and by reason. What does not: reading them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from ingest_assets.model import Markdown
+from ingest_assets.sources.repositories.source import RepositorySource
+from ingest_assets.stages.records import Records
+
+if TYPE_CHECKING:
+    from ingest_assets.reconcile import Stage
+
+LISTED = 20
+
+
+def files_metadata(stage: Stage) -> dict[str, Any]:
+    """What was found; nothing if the commit was known, because then no file is read."""
+    source = stage.origin if isinstance(stage, Records) else None
+    if not isinstance(source, RepositorySource) or source.commit is None:
+        return {}
+    metadata: dict[str, Any] = {
+        "commit": source.commit,
+        "files_detected": source.detected,
+        "files_skipped": len(source.skips),
+    }
+    reasons = Counter(skip.reason for skip in source.skips)
+    for title, counts in (("languages", source.languages), ("skipped", reasons)):
+        rows = [f"| {name} | {count:,} |" for name, count in counts.most_common(LISTED)]
+        if rows:
+            metadata[title] = Markdown("\n".join([f"| {title} | files |", "|---|---|", *rows]))
+    return metadata

@@ -1,5 +1,0 @@
-"""A built index, and a CRM without one, for tests that run jobs."""
-
-from ingest_assets_tests.fixtures_built import built, built_once, empty, ingest_here
-
-__all__ = ["built", "built_once", "empty", "ingest_here"]

@@ -1,0 +1,94 @@
+"""Every field that a source declares as filterable, on indexes that the jobs built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ingest_assets.fields import BOUNDS, COMMON_FIELDS, SINCE, UNTIL
+from ingest_assets.interfaces.cli.runs import run_sources
+from ingest_assets.interfaces.mcp.tools import tools_of
+from ingest_assets.queries.search import Searcher
+from ingest_assets.sources.definition import SourceDefinition
+from ingest_assets.sources.registry import load_sources
+from ingest_assets.sources.repositories.definition import SOURCE as REPOSITORIES
+from ingest_assets.sources.repositories.kept import repositories_of
+from ingest_assets.workbench import Workbench
+from ingest_assets_tests.sources.repositories.repos import TestRepo
+from ingest_assets_tests.support.built_index import Home
+
+# Files have neither: a commit's time would change all of them, and only the CRM has entities.
+NEVER_OF_CODE = {"entity_ids", SINCE, UNTIL}
+NO_MATCH = {SINCE: "2999-01-01", UNTIL: "1000-01-01"}  # for other fields any unknown text will do
+FILES = {
+    "tools/crank.py": b'def crank(turns: int) -> int:\n    """Turns it."""\n    return turns\n',
+    "docs/use.md": b"# Using the crank\n\nTurn it.\n",
+}
+
+
+def _declared(spec: SourceDefinition) -> list[str]:
+    fields = [each.name for each in (*COMMON_FIELDS, *BOUNDS, *spec.fields)]
+    return [field for field in fields if spec != REPOSITORIES or field not in NEVER_OF_CODE]
+
+
+@pytest.fixture(scope="module")
+def bench(built_once: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
+    """A workbench over an index of every source."""
+    folder = tmp_path_factory.mktemp("filters")
+    TestRepo(folder / "code" / "shop").commit(FILES)
+    home = built_once.copy(folder / "home").with_settings(
+        ingest_repository_protocols="file", ingest_repository_roots=str(folder / "code")
+    )
+    with home.bench() as bench:
+        repositories_of(bench).add(str(folder / "code" / "shop"))
+        assert run_sources(home.load(), sources=["repositories"], overrides=home.overrides).success
+        yield bench
+
+
+def _points(bench: Workbench, spec: SourceDefinition) -> dict[str, dict[str, Any]]:
+    with bench.store.reader(spec.collection) as reader:
+        return reader.payloads([key for key, _ in reader.scan()])
+
+
+def _holds(payload: dict[str, Any], field: str, value: str) -> bool:
+    if field in NO_MATCH:
+        time = payload["time"] or ""
+        return bool(time) and (time >= value if field == SINCE else time <= value)
+    found = payload[field]
+    return value in found if isinstance(found, list) else bool(found == value)
+
+
+def _value(payloads: dict[str, dict[str, Any]], field: str) -> str:
+    """A value that some point has."""
+    having = [
+        found for one in payloads.values() if (found := one.get("time" if field in NO_MATCH else field))
+    ]
+    assert having, f"no point carries {field}"
+    return having[0][0] if isinstance(having[0], list) else str(having[0])
+
+
+@pytest.mark.parametrize(
+    ("source", "field"), [(name, field) for name, spec in load_sources().items() for field in _declared(spec)]
+)
+def test_a_declared_field_finds_what_has_the_value_and_nothing_else(
+    bench: Workbench, source: str, field: str
+) -> None:
+    payloads = _points(bench, load_sources()[source])
+    value = _value(payloads, field)
+
+    def found(value: str) -> set[str]:
+        hits = Searcher(bench, source).search("crank", mode="dense", limit=1_000, where={field: [value]}).hits
+        return {hit.chunk_id for hit in hits}
+
+    assert found(value) == {key for key, payload in payloads.items() if _holds(payload, field, value)}
+    assert found(NO_MATCH.get(field, "of-nothing")) == set()
+
+
+def test_agents_can_filter_by_every_field_but_the_source(bench: Workbench) -> None:
+    takes = tools_of(bench.sources, bench.settings)["search"].takes
+    filters = takes.model_json_schema()["$defs"]["Filters"]["properties"]
+    assert set(filters) == {
+        field.name for source in bench.sources.values() for field in source.filter_fields(bench.settings)
+    } - {"source"}
