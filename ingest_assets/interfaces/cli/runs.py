@@ -90,14 +90,15 @@ def run_sources(
             return done
 
         reports: list[RunReport] = []
-        for source in (bench.sources[name] for name in sources):
+        for name in sources:
             try:
-                reports += run_source(source)
+                # One that cannot be used may have been left out since it was asked for.
+                reports += run_source(bench.sources[name])
             except IngestError as error:
                 if len(sources) == 1:
                     raise
                 # The other sources are brought up to date nevertheless.
-                reports.append(RunReport("", False, {}, {}, [f"{source.name}: {error}"]))
+                reports.append(RunReport("", False, {}, {}, [f"{name}: {error}"]))
     return _combined(reports)
 
 
