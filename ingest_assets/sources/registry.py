@@ -93,7 +93,8 @@ class Sources(Mapping[str, SourceDefinition]):
                 if name not in self._packages:
                     raise
                 self.left_out.append(LeftOut(self._packages[name], _clause(error)))
-                del self._by_name[name]
+                # A new mapping, because another thread may be reading this one.
+                self._by_name = {key: each for key, each in self._by_name.items() if key != name}
         return made
 
     def check_fields(self, settings: Settings) -> None:

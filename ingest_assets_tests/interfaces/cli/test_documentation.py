@@ -1,4 +1,7 @@
-"""What README.md, CONTRIBUTING.md and docs/ mention exists: commands, options, settings, checks, files."""
+"""What README.md, CONTRIBUTING.md and docs/ mention exists.
+
+That is: commands, options, make targets, settings, checks and files.
+"""
 
 from __future__ import annotations
 
