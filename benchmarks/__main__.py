@@ -1,4 +1,4 @@
-"""`python -m benchmarks build|refresh|search|serve`: print figures, and write them as JSON.
+"""`python -m benchmarks build|confinement|refresh|search|serve`: print figures, and write them as JSON.
 
 `python -m benchmarks entities` has options of its own.
 """
@@ -11,10 +11,11 @@ import platform
 import sys
 from pathlib import Path
 
-from benchmarks import build, entities, refresh, search, serve
+from benchmarks import build, confinement, entities, refresh, search, serve
 
 COMMANDS = {
     "build": build.measure,
+    "confinement": confinement.measure,
     "refresh": refresh.measure,
     "search": search.measure,
     "serve": serve.measure,

@@ -1,7 +1,7 @@
 """The data types that all rooms share, and the typed errors.
 
 What belongs here: plain, frozen data and errors. What does not: anything that reads the environment, opens a
-file or imports another of our modules.
+file or imports another of our modules, except for `redaction`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self
 
-import numpy as np
-from numpy.typing import NDArray
+from ingest_assets.redaction import redact
 
-Float32Array = NDArray[np.float32]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Float32Array = NDArray[np.float32]
+else:  # numpy takes longer to import than all else that a confined process needs
+    Float32Array = "NDArray[np.float32]"
 IdentityKind = Literal["person", "organisation"]
 # A payload's fields and their values. A source adds fields of its own: a language, a symbol, a line.
 Scalar = str | int | float | bool
@@ -30,11 +35,28 @@ class Markdown(str):
 
 
 class IngestError(Exception):
-    """Any failure we understand. Its message is for the person who has to act on it."""
+    """Any failure we understand. Its message is for the person who has to act on it, and shows no secrets.
+
+    They are removed when the message is read: an error may be older than the settings that name them.
+    """
+
+    def __str__(self) -> str:
+        return redact(super().__str__())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+
+class RequestError(IngestError):
+    """What a caller asked for is wrong. The message speaks of the request only, and any caller may see it."""
 
 
 class ConfigurationError(IngestError):
     """A setting, a mapping or a model is wrong: nothing of this kind will work until it is changed."""
+
+
+class ContentError(RequestError, ConfigurationError):
+    """What a source holds exceeds a limit, or is not what it should be. Any caller may see the message."""
 
 
 class UnavailableError(IngestError):
@@ -45,12 +67,16 @@ class ItemError(IngestError):
     """One item cannot be processed as it is. Permanent for its content: it is parked, the rest goes on."""
 
 
-class NotPublishedError(IngestError):
+class NotPublishedError(RequestError):
     """Nothing has been published yet under the name of the collection."""
 
 
 class SourceUnavailableError(UnavailableError):
     """A source could not be read completely. It must never be mistaken for an empty one."""
+
+
+class DamagedError(SourceUnavailableError):
+    """What is kept here of a source is not what it was. Fetching it again helps."""
 
 
 def digest_of(*parts: str | bytes | None) -> str:
@@ -148,6 +174,7 @@ class SourceItem(NamedTuple):  # one per record: creating a tuple takes a third 
     id: str
     digest: str
     render: Callable[[], Document]
+    size: int = 0  # characters that are held in memory until it is rendered, or no longer needed; about
 
 
 class SkippedItem(NamedTuple):

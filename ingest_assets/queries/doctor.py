@@ -9,9 +9,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from ingest_assets.collection.owned import NotOursError
 from ingest_assets.model import IngestError
+from ingest_assets.redaction import redact
 from ingest_assets.settings import Settings, load_settings
 from ingest_assets.stages.shapes import Finding
 from ingest_assets.workbench import Workbench
@@ -27,7 +30,11 @@ Heartbeat = Callable[[Settings], float | None]  # seconds since Dagster's daemon
 
 
 def diagnose(heartbeat: Heartbeat) -> list[Finding]:
-    """Look at every part. Raises nothing: a part that cannot be looked at is wrong."""
+    """Look at every part. Raises nothing: a part that cannot be looked at is wrong. Shows no secrets."""
+    return [replace(found, message=redact(found.message)) for found in _diagnosed(heartbeat)]
+
+
+def _diagnosed(heartbeat: Heartbeat) -> list[Finding]:
     try:
         settings = load_settings()
     except IngestError as error:
@@ -39,6 +46,7 @@ def diagnose(heartbeat: Heartbeat) -> list[Finding]:
             *_looked_at("ledger", lambda: _ledger(bench)),
             *_looked_at("store", lambda: _store(bench)),
             *_looked_at("dense model", lambda: _dense_model(bench)),
+            *_looked_at("parsers", lambda: [_parsers(bench)]),
             *_looked_at("daemon", lambda: [daemon(heartbeat(settings))]),
             *(Finding("sources", "wrong", str(left_out)) for left_out in bench.sources.left_out),
             *(found for name in bench.sources for found in _source(bench, name)),
@@ -77,16 +85,20 @@ def _ledger(bench: Workbench) -> Iterator[Finding]:
         yield Finding("ledger", "not configured", "There is none yet: the first refresh creates it.")
         return
     with bench.ledger.reading():
-        yield Finding("ledger", "ok", f"{bench.ledger.name} answers.")
+        yield Finding("ledger", "ok", f"{bench.ledger.name} answers; it belongs to {bench.installation}.")
 
 
 def _store(bench: Workbench) -> Iterator[Finding]:
     kind = bench.settings.qdrant_url or "the engine in this process"
-    published = {
-        source.collection: live
-        for source in bench.sources.values()
-        if (live := bench.store.live(source.collection)) is not None
-    }
+    published = {}
+    for source in bench.sources.values():
+        try:
+            live = bench.store.live(source.collection)
+        except NotOursError as error:
+            yield Finding(f"index {source.collection}", "wrong", str(error))
+            continue
+        if live is not None:
+            published[source.collection] = live
     said = ", ".join(f"{name} generation {number}" for name, number in published.items())
     yield Finding("store", "ok", f"{kind} answers; published: {said or 'nothing yet'}.")
 
@@ -94,6 +106,23 @@ def _store(bench: Workbench) -> Iterator[Finding]:
 def _dense_model(bench: Workbench) -> Iterator[Finding]:
     bench.dense_model.embed_query("ready")
     yield Finding("dense model", "ok", f"{bench.dense_model.identity} embeds.")
+
+
+def _parsers(bench: Workbench) -> Finding:
+    """Whether the processes that parse what others made are confined here."""
+    from ingest_assets.sandbox.probe import out_of_reach
+
+    kept = out_of_reach(bench.sandbox)
+    if open_to := [name for name, kept_from in kept.items() if not kept_from]:
+        return Finding(
+            "parsers",
+            "not configured",
+            "Parsers run in processes of their own, but this system does not keep them from "
+            f"{' and '.join(open_to)}. Linux does, with Landlock (kernel 5.13) and libseccomp.",
+        )
+    return Finding(
+        "parsers", "ok", f"Processes that parse cannot reach {', '.join(kept)} beyond their limits."
+    )
 
 
 def daemon(silent_s: float | None) -> Finding:

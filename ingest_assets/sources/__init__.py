@@ -8,39 +8,101 @@ What belongs here: reading, and saying what should exist. What does not: recordi
 `stages`), and how answers are shown.
 """
 
-from ingest_assets.fields import Condition, Conditions, FilterField, Range
-from ingest_assets.model import (
-    Chunk,
-    Chunker,
-    ConfigurationError,
-    Document,
-    Identity,
-    ItemError,
-    SkippedItem,
-    Source,
-    SourceItem,
-    SourceUnavailableError,
-    digest_of,
-)
-from ingest_assets.settings import SourceSettings
-from ingest_assets.sources.definition import (
-    INTERFACE_VERSION,
-    Missing,
-    Partitioning,
-    SourceDefinition,
-    StageDefinition,
-    SuppliedVectors,
-    Triggers,
-    Words,
-)
-from ingest_assets.sources.stages import (
-    chunks_stage,
-    documents_stage,
-    record_chunker,
-    resolution_checks,
-    resolution_stages,
-)
-from ingest_assets.stages.shapes import AssetCheck, CheckResult, Finding
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ingest_assets.fields import Condition, Conditions, FilterField, Range
+    from ingest_assets.model import (
+        Chunk,
+        Chunker,
+        ConfigurationError,
+        Document,
+        Identity,
+        ItemError,
+        SkippedItem,
+        Source,
+        SourceItem,
+        SourceUnavailableError,
+        digest_of,
+    )
+    from ingest_assets.settings import SourceSettings
+    from ingest_assets.sources.definition import (
+        INTERFACE_VERSION,
+        Missing,
+        Partitioning,
+        SourceDefinition,
+        StageDefinition,
+        SuppliedVectors,
+        Triggers,
+        Words,
+    )
+    from ingest_assets.sources.stages import (
+        chunks_stage,
+        documents_stage,
+        record_chunker,
+        resolution_checks,
+        resolution_stages,
+    )
+    from ingest_assets.stages.origins import Origin
+    from ingest_assets.stages.shapes import AssetCheck, CheckResult, Finding
+
+# Imported when they are asked for: every confined process imports this package, and needs none of them.
+_WHERE = {
+    "ingest_assets.fields": (
+        "Condition",
+        "Conditions",
+        "FilterField",
+        "Range",
+    ),
+    "ingest_assets.model": (
+        "Chunk",
+        "Chunker",
+        "ConfigurationError",
+        "Document",
+        "Identity",
+        "ItemError",
+        "SkippedItem",
+        "Source",
+        "SourceItem",
+        "SourceUnavailableError",
+        "digest_of",
+    ),
+    "ingest_assets.settings": ("SourceSettings",),
+    "ingest_assets.sources.definition": (
+        "INTERFACE_VERSION",
+        "Missing",
+        "Partitioning",
+        "SourceDefinition",
+        "StageDefinition",
+        "SuppliedVectors",
+        "Triggers",
+        "Words",
+    ),
+    "ingest_assets.sources.stages": (
+        "chunks_stage",
+        "documents_stage",
+        "record_chunker",
+        "resolution_checks",
+        "resolution_stages",
+    ),
+    "ingest_assets.stages.origins": ("Origin",),
+    "ingest_assets.stages.shapes": (
+        "AssetCheck",
+        "CheckResult",
+        "Finding",
+    ),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _WHERE.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "INTERFACE_VERSION",
@@ -57,6 +119,7 @@ __all__ = [
     "Identity",
     "ItemError",
     "Missing",
+    "Origin",
     "Partitioning",
     "Range",
     "SkippedItem",

@@ -6,14 +6,14 @@ import json
 from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import sqlalchemy as sa
 
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import MAX_BOUND_VALUES, batched, delete_keys, pages, upsert
-from ingest_assets.model import Chunk, Chunker, Document, common_of, digest_of
-from ingest_assets.reconcile import Delta, Run, Step, content_sum
+from ingest_assets.model import Chunk, Chunker, Document, IngestError, ItemError, common_of, digest_of
+from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_sum, is_parked
 from ingest_assets.stages.records import document_of
 
 # Documents are read and cut in batches of at most this many, and this many characters of text.
@@ -25,9 +25,21 @@ READ_BACK = 50
 _document, _chunked, _chunk = tables.document, tables.chunked, tables.chunk
 
 
+@runtime_checkable
+class WorksAhead(Protocol):
+    """A chunker that may begin with documents before it is asked for their chunks."""
+
+    def expect(self, documents: Sequence[Document]) -> None:
+        """What will be asked for next, in this order."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Chunks:
-    """Keeps `chunk` in step with `document`. Outcomes count documents."""
+    """Keeps `chunk` in step with `document`. Outcomes count documents.
+
+    A document that the chunker refuses is parked; its last good chunks stay.
+    """
 
     chunker: Chunker
     documents: str  # the stage that chunks are made from
@@ -56,9 +68,29 @@ class Chunks:
     def steps(self, ledger: Ledger, _session: sa.Connection, run: Run) -> Generator[Step]:
         for keys in self._pages(ledger, run):
             for rows in self._rows(ledger, keys):
-                made = [(row, self._cut(document_of(row))) for row in rows]
-                yield Step(partial(self._record, made=made))
+                yield from self._made(rows)
         yield from self._removals(ledger)
+        yield Step(self._forget_parked)
+
+    def _made(self, rows: Sequence[Any]) -> Iterator[Step]:
+        """Cut documents. One that the chunker refuses is parked, and its chunks stay as they are."""
+        made: list[tuple[Any, list[Chunk]]] = []
+        refused: list[Refusal] = []
+        ends: IngestError | None = None
+        documents = [document_of(row) for row in rows]
+        if isinstance(self.chunker, WorksAhead):
+            self.chunker.expect(documents)
+        for row, document in zip(rows, documents, strict=True):
+            try:
+                made.append((row, self._cut(document)))
+            except ItemError as error:
+                refused.append(Refusal(row.document_id, row.digest, str(error)))
+            except IngestError as error:  # what was done until then counts
+                ends = error
+                break
+        yield Step(partial(self._record, made=made, refused=[each.item_id for each in refused]), refused)
+        if ends is not None:
+            raise ends
 
     def _cut(self, document: Document) -> list[Chunk]:
         return [merged(document, chunk, self.attributes) for chunk in self.chunker.chunks(document)]
@@ -76,6 +108,8 @@ class Chunks:
         )
         if not run.rebuild:
             query = query.where(~same)
+        if not (run.rebuild or run.retry_parked):
+            query = query.where(~is_parked(self, _document.c.document_id, _document.c.digest))
         yield from pages(ledger, query, _document.c.document_id, BATCH)
 
     def _rows(self, ledger: Ledger, page: Sequence[Any]) -> Iterator[Sequence[Any]]:
@@ -95,7 +129,20 @@ class Chunks:
         with ledger.reading() as connection:
             return connection.execute(query).all()
 
-    def _record(self, connection: sa.Connection, made: Sequence[tuple[Any, list[Chunk]]]) -> Delta:
+    def _record(
+        self, connection: sa.Connection, made: Sequence[tuple[Any, list[Chunk]]], refused: Sequence[str]
+    ) -> Delta:
+        delta = self._recorded(connection, made)
+        # Chunks that were made with other settings cannot stay: a collection is made with the current ones.
+        done = self._done(connection, refused)
+        foreign = [key for key, (_, fingerprint) in done.items() if fingerprint != self.fingerprint]
+        if foreign:
+            removed = self._remove(connection, foreign)
+            delta.content += removed.content
+            delta.outcomes += removed.outcomes
+        return delta
+
+    def _recorded(self, connection: sa.Connection, made: Sequence[tuple[Any, list[Chunk]]]) -> Delta:
         ids = [row.document_id for row, _ in made]
         done = self._done(connection, ids)
         old = self._old_chunks(connection, ids)
@@ -146,6 +193,13 @@ class Chunks:
             gone = connection.scalars(query).all()
         for ids in batched(gone, min(BATCH, MAX_BOUND_VALUES)):
             yield Step(partial(self._remove, ids=ids))
+
+    def _forget_parked(self, connection: sa.Connection) -> Delta:
+        """Unpark documents that are no longer there."""
+        p = tables.parked
+        there = sa.exists().where(_document.c.source == self.source, _document.c.document_id == p.c.item_id)
+        connection.execute(p.delete().where(p.c.source == self.source, p.c.stage == self.name, ~there))
+        return Delta()
 
     def _remove(self, connection: sa.Connection, ids: Sequence[str]) -> Delta:
         delta = Delta(finished=list(ids))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -24,6 +25,7 @@ from ingest_assets.model import (
     digest_of,
 )
 from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_of, content_sum, key_of
+from ingest_assets.stages.origins import Origin, record_origin, require_origin
 from ingest_assets.stages.read_batches import ReadBatches, batch_digest, batches
 
 BATCH = 1_000
@@ -87,6 +89,7 @@ class Records:
     name: str = "records"
     part: str = ""
     fields: tuple[FilterField, ...] = ()  # the source's own, whose types attributes must have
+    system: Origin | None = None  # that it reads; another one than before is refused
 
     @property
     def source(self) -> str:
@@ -98,7 +101,11 @@ class Records:
 
     def input_digest(self, _connection: sa.Connection) -> str | None:
         signature = self.origin.signature()
-        return None if signature is None else digest_of(self.fingerprint, signature)
+        if signature is None:
+            return None
+        # With the system's name, so that a run has something to do until the name is recorded.
+        system = () if self.system is None else (self.system.name,)
+        return digest_of(self.fingerprint, signature, *system)
 
     def total(self, connection: sa.Connection) -> int:
         query = sa.select(sa.func.count()).select_from(tables.document)
@@ -114,6 +121,9 @@ class Records:
     def steps(self, _ledger: Ledger, session: sa.Connection, run: Run) -> Generator[Step]:
         batches_on_record = ReadBatches(self.source, self.name, self.part)
         with session.begin():
+            # Again, because somebody else may have had the lock since the source was opened.
+            require_origin(session, self.source, self.system)
+            record_origin(session, self.source, self.system)
             known = batches_on_record.known(session)
         reading = _Reading({} if run.rebuild else known)
         yield from self._read(session, run, reading)
@@ -291,7 +301,7 @@ def _checked(document: Document, fields: Sequence[FilterField]) -> Document:
     """The document. Raises ItemError if something in it could be stored, but not be found by."""
     for name, value in document.attributes.items():
         values = value if isinstance(value, list | tuple) else (value,)
-        if not all(each is None or isinstance(each, str | int | float) for each in values):
+        if not all(map(_storable, values)):
             raise ItemError(
                 f"The attribute {name} of {document.id} is {value!r}, and must be text, a number or a flag."
             )
@@ -304,6 +314,13 @@ def _checked(document: Document, fields: Sequence[FilterField]) -> Document:
     if document.time is not None and utc_of(document.time) is None:
         raise ItemError(f"The time of {document.id} is {document.time!r}, which is not a date or time.")
     return document
+
+
+def _storable(value: object) -> bool:
+    """Whether JSON can hold an attribute's value: it has neither NaN nor infinity."""
+    return (
+        value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+    )
 
 
 def document_row(source: str, part: str, digest: str, document: Document) -> dict[str, Any]:

@@ -143,6 +143,8 @@ def test_a_folder_that_we_may_not_write_to(tmp_path: Path) -> None:
         above.chmod(above.stat().st_mode | 0o055)
     with Writer(path) as writer:
         assert writer.run("UPDATE notes SET body = 'c'") == "done"
+        for file in folder.iterdir():
+            file.chmod(0o644)
         os.seteuid(65_534)
         try:
             assert documents(source)["notes/1"].body == "c"

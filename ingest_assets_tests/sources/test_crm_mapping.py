@@ -59,6 +59,7 @@ def test_a_broken_template_is_refused(template: str) -> None:
     ("change", "expected"),
     [
         (("[[documents]]", "[[documents"), "not valid TOML"),
+        (("[[documents]]", f"deep = {'[' * 5_000}{']' * 5_000}\n[[documents]]"), "not valid TOML"),
         (('key = "id"', ""), '"notes", key key: Field required'),
         (('table = "notes"', ""), '"notes": needs either table or query'),
         (('title = "{title}"', 'title = "{title"'), '"notes", key title: an unmatched brace'),

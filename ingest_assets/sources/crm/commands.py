@@ -9,7 +9,7 @@ import typer
 
 from ingest_assets.settings import load_settings
 from ingest_assets.sources.crm.settings import SAMPLE
-from ingest_assets.terminal import JsonOption, console_of, print_json
+from ingest_assets.terminal import JsonOption, console_of, escape, print_json
 
 
 def sample_crm(
@@ -30,7 +30,7 @@ def sample_crm(
     if json:
         return print_json({"path": str(target), "truth": str(truth.truth_path), "documents": truth.documents})
     console_of().print(
-        f"Wrote {truth.documents:,} records to {target}, and which are the same person or organisation to "
-        f"{truth.truth_path}."
+        f"Wrote {truth.documents:,} records to {escape(str(target))}, and which are the same person or "
+        f"organisation to {escape(str(truth.truth_path))}."
     )
     return None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ingest_assets.fields import FilterField
+from ingest_assets.ledger.installation import printable
 from ingest_assets.model import ConfigurationError, Source
 from ingest_assets.settings import Settings
 from ingest_assets.sources.crm.settings import CrmSettings, crm_path
@@ -17,6 +19,7 @@ from ingest_assets.sources.stages import (
     resolution_checks,
     resolution_stages,
 )
+from ingest_assets.stages.origins import Origin
 from ingest_assets.stages.shapes import Finding
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ _NOT_SET = Missing(
 
 
 def _open(bench: Workbench, _part: str) -> Source:
+    from ingest_assets.sandbox.reading import ConfinedSource
     from ingest_assets.sources.crm.absent import AbsentCrm
     from ingest_assets.sources.crm.mapping import load_mapping
     from ingest_assets.sources.crm.reader import CrmSource
@@ -42,7 +46,16 @@ def _open(bench: Workbench, _part: str) -> Source:
         return WithNotes(AbsentCrm(bench.ledger, NAME, RECORDS), bench.ledger)
     mapping = load_mapping(own.crm_mapping_path)
     crm = CrmSource(path, mapping, max_document_chars=own.crm_max_document_chars)
-    return WithNotes(crm, bench.ledger)
+    return WithNotes(ConfinedSource(crm, bench.sandbox), bench.ledger)
+
+
+def _origin(bench: Workbench) -> Origin | None:
+    """The CRM's file; None if there are only notes, or if it does not exist, which reading it reports."""
+    path = crm_path(bench.settings)
+    if path is None or not path.exists():
+        return None
+    configured = bench.settings.of(CrmSettings).crm_db_path is not None
+    return Origin(printable(os.path.normpath(path.absolute())), kept=configured)
 
 
 def _missing(bench: Workbench) -> Missing | None:
@@ -62,7 +75,7 @@ def _missing(bench: Workbench) -> Missing | None:
     from ingest_assets.sources.notes import notes_remain
 
     AbsentCrm(bench.ledger, NAME, RECORDS).require_no_records()
-    if not notes_remain(bench.ledger, NAME, SOURCE.collection):
+    if not notes_remain(bench.ledger, NAME, bench.sources[NAME].collection):
         return _NOT_SET
     _require_ours(bench)
     return None
@@ -72,10 +85,11 @@ def _require_ours(bench: Workbench) -> None:
     """Notes alone do not replace a collection made by another ledger: it may hold a CRM."""
     from ingest_assets.stages.generations import is_known
 
-    live = bench.store.live(SOURCE.collection)
-    if live is not None and not is_known(bench.ledger, SOURCE.collection, live):
+    collection = bench.sources[NAME].collection
+    live = bench.store.live(collection)
+    if live is not None and not is_known(bench.ledger, collection, live):
         raise ConfigurationError(
-            f"CRM_DB_PATH is not set, and {SOURCE.collection} was made with another ledger: notes alone do "
+            f"CRM_DB_PATH is not set, and {collection} was made with another ledger: notes alone do "
             "not replace it. Set CRM_DB_PATH, or use a store of your own."
         )
 
@@ -114,6 +128,7 @@ SOURCE = SourceDefinition(
     settings=CrmSettings,
     open=_open,
     missing=_missing,
+    origin=_origin,
     stages=(
         documents_stage(
             RECORDS,

@@ -262,7 +262,7 @@ def load_mapping(path: Path | None = None) -> CrmMapping:
         data = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigurationError(f"The mapping file {path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:  # not TOML, or not UTF-8
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or nested too deeply
         raise ConfigurationError(f"The mapping file {path} is not valid TOML: {error}.") from error
     try:
         mapping = CrmMapping.model_validate(data)

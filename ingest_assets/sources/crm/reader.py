@@ -6,19 +6,25 @@ a row is rendered (render).
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ingest_assets.model import Document, ItemError, SkippedItem, SourceItem, digest_of
+from ingest_assets.sandbox.limits import Grants, Limits
 from ingest_assets.sources.crm.extract import Extract, Row
 from ingest_assets.sources.crm.mapping import CrmMapping
 from ingest_assets.sources.crm.render import Renderer
-from ingest_assets.sources.crm.signature import file_signature
+from ingest_assets.sources.crm.signature import beside, file_signature, size_of
 from ingest_assets.sources.crm.snapshot import open_snapshot, unavailable
+
+# Of a document on its way, at most: a control character takes six in JSON.
+BYTES_A_CHARACTER = 8
 
 
 class CrmSource:
@@ -29,6 +35,7 @@ class CrmSource:
     """
 
     name = "crm"
+    noun = "the reader of the CRM"
 
     def __init__(
         self,
@@ -44,6 +51,41 @@ class CrmSource:
         self.busy_timeout_s = busy_timeout_s
         self.skipped: Sequence[SkippedItem] = ()  # every mapped row is a document
         self.repaired = 0  # documents rendered since the last read began whose text had to be cleaned
+
+    def inside(self) -> CrmSource:
+        """The same: a CRM is a path and a mapping. A process of its own has another working directory."""
+        inside = CrmSource(self.path.absolute(), self.mapping, max_document_chars=self.max_document_chars)
+        inside.busy_timeout_s = self.busy_timeout_s
+        return inside
+
+    def grants(self) -> Grants:
+        """The file, and what SQLite keeps beside it, as far as it is there now."""
+        real = Path(os.path.realpath(self.path))
+        there = [each for each in map(partial(beside, real), ("", "-wal", "-journal")) if each.exists()]
+        # Readers record in the index of a log which part of it they still need.
+        index = beside(real, "-shm")
+        return Grants(read=tuple(there), write=(index,) if index.exists() else ())
+
+    def bounds(self, given: Limits) -> Limits:
+        """As given, and room for a copy of the file, which some states of it require, and for a long row."""
+        real = Path(os.path.realpath(self.path))
+        copy = size_of(real) + size_of(beside(real, "-wal"))
+        answer = BYTES_A_CHARACTER * self.max_document_chars
+        return replace(
+            given,
+            file_bytes=given.file_bytes + 2 * copy,
+            answer_bytes=max(given.answer_bytes, answer),
+        )
+
+    def facts(self) -> Mapping[str, Any]:
+        """None: items and what was skipped say all."""
+        return {}
+
+    def damaged(self) -> None:
+        """Nothing is kept of it that could be."""
+
+    def note(self, facts: Mapping[str, Any]) -> None:
+        """There are none."""
 
     def signature(self) -> str | None:
         """Differs after every commit to the file, and for another mapping. See `signature`."""
@@ -87,7 +129,8 @@ class CrmSource:
                 yield SourceItem(document_id, digest, partial(_refuse, document_id, size, limit))
             else:
                 digest = digest_of(framed)
-                yield SourceItem(document_id, digest, partial(self._render, renderer, document_id, row))
+                render = partial(self._render, renderer, document_id, row)
+                yield SourceItem(document_id, digest, render, len(framed))
 
     def _render(self, renderer: Renderer, document_id: str, row: Row) -> Document:
         rendered = renderer.render(document_id, row)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import random
 import sqlite3
+import struct
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +34,17 @@ _READ_VERSION = 19  # a byte of the header: 1 rollback journal, 2 WAL
 _WAL = 2
 _STEP_PAGES = 256  # 1 MiB at 4 KiB a page, about 1 ms: how long one step of a copy holds up a commit
 _MAX_RESTARTS = 5  # SQLite restarts a copy after each commit; after this many, all goes in one step
+# The end of a journal that belongs to a transaction over several files: the number of a page that is never
+# written (4 bytes), the name of the super-journal, the name's length, a checksum, and these eight bytes. See
+# "Super-Journal" in SQLite's file format.
+_JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
+_SUPER = struct.Struct("!II8s")
+_PAGE_NUMBER = 4
+_READING = {
+    sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE, sqlite3.SQLITE_SELECT,
+    sqlite3.SQLITE_TRANSACTION,
+}  # fmt: skip
+_PRAGMAS = {"cache_size", "data_version", "index_info", "index_list", "table_info", "table_xinfo"}
 _ATTEMPTS, _PAUSE_S = 3, 0.05  # at least this many; more until the busy timeout is over
 
 
@@ -62,7 +74,7 @@ def unavailable(path: Path, error: sqlite3.Error) -> SourceUnavailableError:
         sqlite3.SQLITE_NOTADB: "it is not an SQLite database, or an encrypted one. Check the path",
         sqlite3.SQLITE_CANTOPEN: "SQLite cannot open it. Check that this user may read it",
         sqlite3.SQLITE_FULL: f"there is no room for a copy of it in {tempfile.gettempdir()}. "
-        "Make room, or set TMPDIR to another folder",
+        "Make room there, or set INGEST_HOME to another folder",
         sqlite3.SQLITE_IOERR: "the disk or the network share failed while it was read",
     }.get(error_code(error), "reading it failed")
     return SourceUnavailableError(f"CRM_DB_PATH: {path}: {advice}. (SQLite: {error})")
@@ -150,10 +162,21 @@ def _connect(path: Path, mode: str, busy_timeout_s: float) -> sqlite3.Connection
 def _begin(connection: sqlite3.Connection) -> sqlite3.Connection:
     """Pin the state that is read: a transaction sees the state at its first read."""
     connection.execute("PRAGMA query_only=ON")
+    connection.execute("PRAGMA trusted_schema=OFF")  # the file's views and defaults call no unsafe function
+    connection.set_authorizer(_authorise)
     connection.execute("PRAGMA cache_size=-32768")  # 32 MiB, for the look-ups of joined rows
     connection.execute("BEGIN")
     connection.execute("SELECT 1 FROM sqlite_master").fetchone()
     return connection
+
+
+def _authorise(action: int, first: str | None, _second: str | None, _db: str | None, _in: str | None) -> int:
+    """What a mapping's SQL, and that of the file's own views, may do: read."""
+    if action == sqlite3.SQLITE_PRAGMA:
+        return sqlite3.SQLITE_OK if first in _PRAGMAS else sqlite3.SQLITE_DENY
+    if action == sqlite3.SQLITE_UPDATE:  # asked when a pragma is used as a table; nothing is written
+        return sqlite3.SQLITE_OK if first == "sqlite_master" else sqlite3.SQLITE_DENY
+    return sqlite3.SQLITE_OK if action in _READING else sqlite3.SQLITE_DENY
 
 
 def _private_copy(stack: ExitStack) -> Path:
@@ -210,12 +233,42 @@ def _copied(path: Path, busy_timeout_s: float, stack: ExitStack) -> sqlite3.Conn
     target = _private_copy(stack)
     before = file_signature(path)
     copy_file(path, target)
-    for suffix in ("-wal", "-journal"):
-        if size_of(beside(path, suffix)):
-            copy_file(beside(path, suffix), beside(target, suffix))
+    if size_of(beside(path, "-wal")):
+        copy_file(beside(path, "-wal"), beside(target, "-wal"))
+    if size_of(beside(path, "-journal")):
+        copy_journal(beside(path, "-journal"), beside(target, "-journal"))
     if before is None or file_signature(path) != before:
         return None
     return _begin(stack.enter_context(closing(_connect(target, "rw", busy_timeout_s))))
+
+
+def copy_journal(journal: Path, target: Path) -> None:
+    """Copy a rollback journal, without the name of a super-journal, which SQLite would delete in the end.
+
+    A transaction over several files has a super-journal: as long as that is there, it did not commit. Raises
+    OSError.
+    """
+    copy_file(journal, target)
+    with target.open("r+b") as copy:
+        size = copy.seek(0, os.SEEK_END)
+        copy.seek(max(0, size - _SUPER.size))
+        tail = copy.read(_SUPER.size)
+        if len(tail) < _SUPER.size:
+            return
+        length, _, magic = _SUPER.unpack(tail)
+        start = size - _SUPER.size - length - _PAGE_NUMBER
+        if magic != _JOURNAL_MAGIC or length == 0 or start < 0:
+            return
+        copy.seek(start + _PAGE_NUMBER)
+        name = copy.read(length)
+        copy.truncate(start if _exists(name) else 0)
+
+
+def _exists(name: bytes) -> bool:
+    try:
+        return os.path.lexists(name)
+    except ValueError:  # a NUL in it: not a name
+        return False
 
 
 def _why(error: OSError) -> str:
