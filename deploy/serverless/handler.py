@@ -24,11 +24,11 @@ from __future__ import annotations
 
 import base64
 import json
-import logging
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
@@ -36,14 +36,24 @@ from typing import Any, NamedTuple
 
 from ingest_assets.chunking.code import CodeChunker
 from ingest_assets.chunking.prose import ChunkBudget
-from ingest_assets.jobs.events import NAMESPACE, Context, JobEvent, summary_of
+from ingest_assets.interfaces.failures import shown, withhold
+from ingest_assets.jobs.events import NAMESPACE, Context, Draft, JobEvent, summary_of
 from ingest_assets.jobs.streaming import failure_in, stream
-from ingest_assets.model import Chunker, ConfigurationError, IngestError, UnavailableError, digest_of
+from ingest_assets.model import (
+    Chunker,
+    IngestError,
+    RequestError,
+    UnavailableError,
+    digest_of,
+)
+from ingest_assets.sandbox import Sandbox
+from ingest_assets.sandbox.chunking import ConfinedChunker
+from ingest_assets.sources.repositories.definition import PARSER
 from ingest_assets.sources.repositories.fetch import FetchLimits
 from ingest_assets.sources.repositories.mirror import Mirror
 from ingest_assets.sources.repositories.origin import checked_ref, parse_origin
 from ingest_assets.sources.repositories.policy import Policy
-from ingest_assets.sources.repositories.source import RepositorySource
+from ingest_assets.sources.repositories.source import ConfinedRepository, RepositorySource
 from ingest_assets.sources.repositories.streaming import ingest_events
 from ingest_assets.sources.repositories.tree import TreeLimits
 
@@ -53,14 +63,17 @@ ANSWER_S = 2.0
 CHUNK_CHARS = 1_000  # as INGEST_CHUNK_SIZE is by default
 MAX_BODY = 65_536  # characters of a body; the input is two short texts
 EXAMPLE = 'send {"repo_url": "https://github.com/owner/name", "git_ref": "main"}.'
-_log = logging.getLogger(__name__)
 
 Response = dict[str, Any]
 
 
-def code_chunker() -> Chunker:
+def code_chunker(sandbox: Sandbox) -> Chunker:
     """The chunker for files. Chunks have the ids that they have in an index with default settings."""
-    return CodeChunker("repositories", ChunkBudget(CHUNK_CHARS))
+    return ConfinedChunker(CodeChunker("repositories", ChunkBudget(CHUNK_CHARS)), sandbox, PARSER)
+
+
+class TimeIsUpError(RequestError, UnavailableError):
+    """The repository takes longer than a call may."""
 
 
 class Request(NamedTuple):
@@ -79,7 +92,7 @@ class Handler:
     fetch_limits: FetchLimits = field(default_factory=FetchLimits)
     tree_limits: TreeLimits = field(default_factory=TreeLimits)
     timeout_s: float = TIMEOUT_S
-    chunker: Callable[[], Chunker] = code_chunker
+    chunker: Callable[[Sandbox], Chunker] = code_chunker
     clock: Callable[[], float] = time.monotonic
 
     def __call__(self, event: Any, context: Any = None) -> Response:
@@ -90,14 +103,9 @@ class Handler:
             seconds = self._time_left(context)
             message = self._run(_request(event, context), seconds, events)
             status = HTTPStatus.OK if message is None else HTTPStatus.BAD_GATEWAY
-        except ConfigurationError as error:
-            status, message = HTTPStatus.BAD_REQUEST, str(error)
-        except IngestError as error:
-            status, message = HTTPStatus.BAD_GATEWAY, str(error)
-        # The platform would retry a function that raises, and bill for it; the cause is only in the log.
+        # The platform would retry a function that raises, and bill for it.
         except Exception as error:  # noqa: BLE001 - the platform always gets an answer
-            _log.exception("A call failed unexpectedly.")
-            status, message = HTTPStatus.INTERNAL_SERVER_ERROR, f"Unexpected {type(error).__name__}."
+            status, message = _refusal(error)
         if message is None:
             answer: Response = {"status": "success", "summary": summary_of(events[-1:]), "events": events}
         else:
@@ -115,18 +123,18 @@ class Handler:
     def _run(self, request: Request, seconds: float, events: list[JobEvent]) -> str | None:
         """Fill `events`. Returns why it failed, or None. Raises IngestError if there are no events yet."""
         ends = self.clock() + seconds
-        origin = parse_origin(request.repo_url, self.policy)
-        ref = checked_ref(request.git_ref)
+        origin, ref = parse_origin(request.repo_url, self.policy), checked_ref(request.git_ref)
         url = origin.url or str(origin.path)
 
         def check() -> None:
             if self.clock() >= ends:
-                raise UnavailableError(f"The time is up: the repository takes more than {seconds:.0f} s.")
+                raise TimeIsUpError(f"The time is up: the repository takes more than {seconds:.0f} s.")
 
         check()
-        with tempfile.TemporaryDirectory(prefix="ingest-") as workspace:
+        with tempfile.TemporaryDirectory(prefix="ingest-") as workspace, ExitStack() as stack:
             limits = replace(self.fetch_limits, seconds=min(self.fetch_limits.seconds, ends - self.clock()))
-            mirror = Mirror(origin, Path(workspace), self.policy, limits)
+            sandbox = stack.enter_context(closing(Sandbox(Path(workspace) / "tmp")))
+            mirror = Mirror(origin, Path(workspace), self.policy, limits, sandbox=sandbox)
             mirror.fetch(ref)
             check()
             left = min(self.tree_limits.seconds, ends - self.clock())
@@ -137,10 +145,16 @@ class Handler:
                 ref=ref,
                 limits=replace(self.tree_limits, seconds=left),
             )
-            drafts = ingest_events(source, self.chunker(), repo_url=url, git_ref=ref, check=check)
+            drafts = ingest_events(
+                ConfinedRepository(source, sandbox),
+                self.chunker(sandbox),
+                repo_url=url,
+                git_ref=ref,
+                check=check,
+            )
             anchor = digest_of("serverless", request.id, url, ref)
             context = Context(job_id=str(uuid.uuid5(NAMESPACE, anchor)), repo_url=url, git_ref=ref)
-            for event in stream(drafts, context):
+            for event in stream(_shown_failures(drafts), context):
                 events.append(event)  # noqa: PERF402  # one by one: those before a failure are kept
         return failure_in(events)
 
@@ -148,8 +162,27 @@ class Handler:
 handler = Handler()
 
 
+def _refusal(error: Exception) -> tuple[HTTPStatus, str]:
+    """The answer to a failure: callers see what is wrong with their request, the log has the rest."""
+    if (message := shown(error)) is not None:
+        return HTTPStatus.BAD_REQUEST, message
+    withheld = withhold(error, "A call")
+    if withheld.code == "internal_error":
+        return HTTPStatus.INTERNAL_SERVER_ERROR, withheld.sentence
+    message = f"The repository cannot be processed. (The log has the details under {withheld.id}.)"
+    return HTTPStatus.BAD_GATEWAY, message
+
+
+def _shown_failures(drafts: Generator[Draft, None, None]) -> Generator[Draft, None, None]:
+    """The drafts; a failure among them says no more than callers may know, as it becomes an event."""
+    try:
+        yield from drafts
+    except IngestError as error:
+        raise IngestError(_refusal(error)[1]) from error
+
+
 def _request(event: Any, context: Any) -> Request:
-    """Raises ConfigurationError for an invalid request."""
+    """Raises RequestError for an invalid request."""
     outer = event
     if _is_gateway(event):
         event = _body(event) or event.get("queryStringParameters")
@@ -157,12 +190,12 @@ def _request(event: Any, context: Any) -> Request:
         event = _parsed(event)
     inner = event.get("input", event) if isinstance(event, Mapping) else event
     if not isinstance(inner, Mapping):
-        raise ConfigurationError(f"The input is not an object: {EXAMPLE}")
+        raise RequestError(f"The input is not an object: {EXAMPLE}")
     url, ref = inner.get("repo_url"), inner.get("git_ref")
     if not isinstance(url, str) or not url:
-        raise ConfigurationError(f'The input has no "repo_url": {EXAMPLE}')
+        raise RequestError(f'The input has no "repo_url": {EXAMPLE}')
     if ref is not None and not isinstance(ref, str):
-        raise ConfigurationError(f'"git_ref" is not a string: {EXAMPLE}')
+        raise RequestError(f'"git_ref" is not a string: {EXAMPLE}')
     given = getattr(context, "aws_request_id", None) or (
         outer.get("id") if isinstance(outer, Mapping) else None
     )
@@ -183,22 +216,22 @@ def _body(event: Mapping[str, Any]) -> Any:
     if not body or isinstance(body, Mapping):
         return body
     if not isinstance(body, str) or len(body) > MAX_BODY:
-        raise ConfigurationError(f"The body is not a string of up to {MAX_BODY:,} characters.")
+        raise RequestError(f"The body is not a string of up to {MAX_BODY:,} characters.")
     if not event.get("isBase64Encoded"):
         return _parsed(body)
     try:
         return _parsed(base64.b64decode(body, validate=True))
     except ValueError:  # binascii.Error is one
-        raise ConfigurationError("The body is not base64, though the event says so.") from None
+        raise RequestError("The body is not base64, though the event says so.") from None
 
 
 def _parsed(text: str | bytes) -> Any:
     if len(text) > MAX_BODY:
-        raise ConfigurationError(f"The input has over {MAX_BODY:,} characters.")
+        raise RequestError(f"The input has over {MAX_BODY:,} characters.")
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise ConfigurationError("The input is not JSON.") from None
+        raise RequestError("The input is not JSON.") from None
 
 
 def _gateway_answer(status: HTTPStatus, answer: Response) -> Response:

@@ -11,9 +11,9 @@ from ingest_assets.interfaces.job_service import JobRefusedError, JobRequest
 from ingest_assets.interfaces.queued_jobs import QueuedJobs
 from ingest_assets.jobs import workers
 from ingest_assets.jobs.definition import JobCounts, JobsDefinition
+from ingest_assets.jobs.errors import JobTargetError
 from ingest_assets.jobs.queue import JobTarget
 from ingest_assets.jobs.work import working_for
-from ingest_assets.model import ConfigurationError
 from ingest_assets.sources import chunks_stage, documents_stage, record_chunker
 from ingest_assets.sources.definition import SourceDefinition, Words
 from ingest_assets.sources.registry import Sources, load_sources
@@ -23,7 +23,7 @@ from ingest_assets_tests.support.small_parts import ToyBench
 
 def _target(_bench: Workbench, location: str, ref: str | None) -> tuple[JobTarget, str | None]:
     if not location.startswith("PMC"):
-        raise ConfigurationError(f"{location} is not a paper.")
+        raise JobTargetError(f"{location} is not a paper.")
     return JobTarget("papers", location, location, f"paper {location}"), ref
 
 
@@ -97,7 +97,7 @@ def test_jobs_of_two_sources_with_one_target_id_are_two(bench: ToyBench) -> None
 
 def test_what_is_wrong_is_refused(bench: ToyBench) -> None:
     jobs = QueuedJobs(bench)
-    with pytest.raises(JobRefusedError, match="nonsense is not a paper"):
+    with pytest.raises(JobTargetError, match="nonsense is not a paper"):
         jobs.start(JobRequest("nonsense", source="papers"))
     with pytest.raises(JobRefusedError, match="There is no source 'nope'"):
         jobs.start(JobRequest("PMC1", source="nope"))

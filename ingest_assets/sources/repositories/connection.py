@@ -18,12 +18,14 @@ from contextlib import ExitStack, contextmanager
 from typing import Self
 
 from ingest_assets.model import ConfigurationError, IngestError, UnavailableError
+from ingest_assets.redaction import redact
 from ingest_assets.sources.repositories.policy import Policy
 
 CONNECT_S = 10.0
 STALL_S = 30.0  # between two bytes
 _INTERRUPT_EVERY_S = 1.0
-_OVERHEAD = 2 << 20  # bytes of a conversation besides its pack: refs, progress
+MAX_REFS_BYTES = 16 << 20  # of a list of refs: about 200,000 of them, which take ten times the memory
+_OVERHEAD = 2 << 20  # bytes of a conversation besides its refs and its pack: progress
 
 
 class FetchBudget:
@@ -44,6 +46,7 @@ class FetchBudget:
         self._interrupt = interrupt
         self._interrupted: IngestError | None = None
         self._received = 0
+        self._part = "its list of refs"
         self._sockets: list[socket.socket] = []
         self._closing = ExitStack()
         self._over = threading.Event()
@@ -76,9 +79,13 @@ class FetchBudget:
         if self._received > self._max_bytes + _OVERHEAD:
             raise ConfigurationError(
                 f"{self._what} was stopped: the server sent more than {self._max_bytes:,} bytes, "
-                "the limit for a repository."
+                f"the limit for {self._part}."
             )
         self.check()
+
+    def expect_pack(self, max_bytes: int) -> None:
+        """The refs have been read: from now on a pack may come, of so many bytes."""
+        self._received, self._max_bytes, self._part = 0, max_bytes, "a repository"
 
     def watch(self, connection: socket.socket) -> None:
         self._sockets.append(connection.dup())  # TLS takes over the socket itself
@@ -174,5 +181,6 @@ def _reason(error: Exception) -> str:
 
 def one_line(words: object) -> str:
     """A server's message, shortened, and without what could garble a log."""
-    text = "".join(c if c.isprintable() else " " for c in str(words))
+    # Redacted before it is shortened: a part of a secret could not be recognised.
+    text = "".join(c if c.isprintable() else " " for c in redact(str(words)))
     return " ".join(text.split())[:200].rstrip(".") or type(words).__name__

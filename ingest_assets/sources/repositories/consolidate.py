@@ -8,19 +8,18 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Collection
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import IO
 
-from ingest_assets.model import IngestError
-from ingest_assets.sources.repositories.objects import Objects
+from ingest_assets.sources.repositories.objects import Objects, tree_entries
 from ingest_assets.sources.repositories.packfile import index_pack
 
 _SUBMODULE, _FOLDER, _KIND = 0o160000, 0o040000, 0o170000
-_NO_LIMIT = 1 << 62
 
 
-def consolidate(objects: Path, tips: Collection[str], *, history: bool) -> None:
-    """Write what the tips need into one pack, then remove the others.
+def consolidate(objects: Path, tips: Collection[str], max_bytes: int, *, history: bool) -> None:
+    """Write what the tips need into one pack of at most `max_bytes`, then remove the others.
 
     A reader that has a pack open can continue with it; one that looks for an object finds it in the new pack,
     which is there before the old ones are removed. Files in use that cannot be removed go the next time.
@@ -31,11 +30,13 @@ def consolidate(objects: Path, tips: Collection[str], *, history: bool) -> None:
     handle, name = tempfile.mkstemp(prefix="tmp-", suffix=".pack", dir=pack)
     path = Path(name)
     try:
-        with os.fdopen(handle, "wb") as out, Objects(objects) as present:
-            present.copy_to(out, sorted(_needed(present, tips, history=history)))
+        with os.fdopen(handle, "wb") as out:
+            with Objects(objects, max_bytes) as present:
+                needed = sorted(_needed(present, tips, history=history))
+            _copy(objects, needed, out)
             os.fsync(out.fileno())
-        new = index_pack(path, _NO_LIMIT, lambda: None)
-    except (IngestError, OSError):
+        new = index_pack(path, max_bytes, lambda: None)
+    except Exception:  # noqa: BLE001 - dulwich raises anything when it copies from damaged packs
         return
     finally:
         with suppress(OSError):
@@ -45,6 +46,18 @@ def consolidate(objects: Path, tips: Collection[str], *, history: bool) -> None:
             with suppress(OSError):
                 index.unlink()
                 index.with_suffix(".pack").unlink()
+
+
+def _copy(objects: Path, oids: list[str], out: IO[bytes]) -> None:
+    """Write a pack of these objects. Deltas are kept as they are if their bases are included."""
+    from dulwich.object_format import SHA1
+    from dulwich.object_store import DiskObjectStore
+    from dulwich.objects import ObjectID
+    from dulwich.pack import write_pack_from_container
+
+    with closing(DiskObjectStore(objects)) as store:
+        write_pack_from_container(out, store, [(ObjectID(oid.encode()), None) for oid in oids], SHA1)
+    out.flush()
 
 
 def _needed(objects: Objects, tips: Collection[str], *, history: bool) -> set[str]:
@@ -70,7 +83,7 @@ def _add_tree(objects: Objects, tree: str, needed: set[str]) -> None:
         if current in needed:
             continue
         needed.add(current)
-        for _, mode, oid in objects.read_tree(current):
+        for _, mode, oid in tree_entries(objects.listing(current)):
             if mode & _KIND == _FOLDER:
                 waiting.append(oid)
             elif mode & _KIND != _SUBMODULE:

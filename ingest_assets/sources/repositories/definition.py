@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ingest_assets.workbench import Workbench
 
 FILES = "files"
+PARSER = "the parser of source files"
 # How long a remote may take to list its refs: a tick of the sensor asks several.
 REMOTE_TIMEOUT_S = 10.0
 _ADD = "`ingest repository add` adds one."
@@ -49,8 +50,9 @@ def _missing(bench: Workbench) -> Missing | None:
 
 def _chunker(bench: Workbench, source: str) -> Chunker:
     from ingest_assets.chunking.code import CodeChunker
+    from ingest_assets.sandbox.chunking import ConfinedChunker
 
-    return CodeChunker(source, bench.chunk_budget)
+    return ConfinedChunker(CodeChunker(source, bench.chunk_budget), bench.sandbox, PARSER)
 
 
 def _kept(bench: Workbench) -> Sequence[str]:

@@ -8,15 +8,24 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ingest_assets.model import ConfigurationError, SourceUnavailableError, UnavailableError
-from ingest_assets.sources.repositories.connection import FetchBudget, conversation
-from ingest_assets.sources.repositories.objects import Objects
+from ingest_assets.model import (
+    ConfigurationError,
+    ContentError,
+    DamagedError,
+    SourceUnavailableError,
+    UnavailableError,
+)
+from ingest_assets.sandbox import Confined, ConfinedError, Grants, Sandbox
+from ingest_assets.sandbox.limits import MIB
+from ingest_assets.sources.repositories.connection import MAX_REFS_BYTES, FetchBudget, conversation
+from ingest_assets.sources.repositories.deltas import MissingBaseError
+from ingest_assets.sources.repositories.objects import Objects, Seen, tree_entries
 from ingest_assets.sources.repositories.origin import Origin, is_commit
 from ingest_assets.sources.repositories.packfile import index_pack
 from ingest_assets.sources.repositories.policy import Policy
@@ -30,6 +39,8 @@ if TYPE_CHECKING:
     from dulwich.refs import Ref
 
 _FULL_DEPTH = 0x7FFFFFFF  # what git sends for "all of it, and it is no longer shallow"
+# What reading a pack takes of memory besides objects and what is known of each.
+UNPACKING = 256 * MIB
 _MAX_HAVES = 256  # commits announced as held; git's own client, too, gives up after this many in vain
 _FOLDER, _SUBMODULE, _KIND = 0o040000, 0o160000, 0o170000
 
@@ -40,6 +51,15 @@ class FetchLimits:
 
     repository_bytes: int = 100 << 20  # of one transfer, and of any single object
     seconds: float = 300.0  # from the first connection to the last object
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """Who may be reached, within which limits, and where what comes is read."""
+
+    policy: Policy
+    limits: FetchLimits
+    sandbox: Sandbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +86,7 @@ def fetch_into(
     origin: Origin,
     ref: str | None,
     held: Held,
-    policy: Policy,
-    limits: FetchLimits,
+    means: Means,
     *,
     full: bool,
     interrupt: Callable[[], None] | None = None,
@@ -75,25 +94,34 @@ def fetch_into(
     """Fetch what `ref` stands for into a folder of objects, with its whole history or without any.
 
     Raises ConfigurationError and UnavailableError as `Mirror.fetch` does; `objects` then holds nothing new
-    that is used.
+    that is used. DamagedError says that what is held is not what it should be, or that the server is wrong
+    about it: fetching again without it tells.
     """
     assert origin.url is not None
+    limits = means.limits
     handle, name = tempfile.mkstemp(prefix="tmp-", suffix=".pack", dir=objects / "pack")
     path = Path(name)
     try:
-        with FetchBudget(
-            f"Fetching {origin.id}", limits.seconds, limits.repository_bytes, interrupt
-        ) as budget:
-            with os.fdopen(handle, "wb") as out, Objects(objects) as present, conversation(budget):
-                exchange = _Exchange(present, ref, held, full=full)
-                exchange.run(client(origin.url, policy, budget), out)
+        with FetchBudget(f"Fetching {origin.id}", limits.seconds, MAX_REFS_BYTES, interrupt) as budget:
+
+            def here() -> Objects:
+                return Objects(objects, limits.repository_bytes)
+
+            with os.fdopen(handle, "wb") as out, here() as present, conversation(budget):
+                exchange = _Exchange(present, ref, held, budget, limits.repository_bytes, full=full)
+                exchange.run(client(origin.url, means.policy, budget), out)
                 out.flush()
                 os.fsync(out.fileno())
-            if path.stat().st_size:
-                with Objects(objects) as present:
-                    index_pack(path, limits.repository_bytes, budget.check, present.read_known)
-            with Objects(objects) as present:
-                return exchange.result(present, budget.check)
+            if not path.stat().st_size:
+                with here() as present:
+                    return exchange.result(present.commit_of)
+            with _unpacker(path, objects, origin, means) as process:
+                process.ask("index", check=budget.check)
+                return exchange.result(
+                    lambda tip: process.ask("commit", tip, check=budget.check).decode("ascii", "replace")
+                )
+    except ConfinedError as error:
+        raise ContentError(f"What the server sent cannot be read. {error}") from error
     except OSError as error:
         raise UnavailableError(f"The mirror of {origin.id} cannot be written: {error.strerror}.") from error
     finally:
@@ -101,27 +129,91 @@ def fetch_into(
             path.unlink(missing_ok=True)
 
 
+@contextmanager
+def _unpacker(pack: Path, objects: Path, origin: Origin, means: Means) -> Iterator[Confined]:
+    """The process that reads a pack. It may take twice the limit of memory, besides its own."""
+    given, limits = means.sandbox.limits, means.limits
+    size = limits.repository_bytes
+    bounds = replace(
+        given,
+        memory_bytes=max(given.memory_bytes, UNPACKING + 2 * size),
+        file_bytes=max(given.file_bytes, 2 * size),
+        cpu_s=max(given.cpu_s, limits.seconds),  # the budget ends it earlier
+    )
+    grants = Grants(read=(objects,), write=(objects / "pack",))
+    task = _Unpacker(pack, objects, size)
+    with means.sandbox.child(task, f"the reader of what {origin.id} sent", grants, bounds) as process:
+        yield process
+
+
+class _Unpacker:
+    """The task of that process."""
+
+    def __init__(self, pack: Path, objects: Path, max_bytes: int) -> None:
+        self._pack, self._folder, self._max_bytes = pack.absolute(), objects.absolute(), max_bytes
+
+    def index(self) -> bytes:
+        """Check the pack, and index it."""
+        with Objects(self._folder, self._max_bytes) as present:
+            index_pack(self._pack, self._max_bytes, _unbounded, present.read_known)
+        return b""
+
+    def commit(self, tip: str) -> bytes:
+        """The commit that a tip stands for, of which everything is there."""
+        with Objects(self._folder, self._max_bytes) as present:
+            commit = present.commit_of(tip)
+            try:
+                require_complete(present, commit, _unbounded)
+            except DamagedError as error:
+                raise MissingBaseError("The server did not send everything that the commit needs.") from error
+        return commit.encode()
+
+
+def _checked(commit: str) -> str:
+    if not is_commit(commit):
+        raise UnavailableError("The process that reads what the server sent gave no commit.")
+    return commit
+
+
+def _unbounded() -> None:
+    """Who asks bounds the time."""
+
+
 def require_complete(objects: Objects, commit: str, check: Callable[[], None]) -> None:
-    """Raises SourceUnavailableError when a folder or a file of the commit is missing."""
-    seen = {tree := objects.tree_of(commit)}
-    waiting = [tree]
+    """Raises DamagedError when a folder or a file of the commit is missing.
+
+    Takes one bit of memory for each object, and 20 bytes for each folder that is still to be read.
+    """
+    seen, waiting = Seen(objects), bytearray()
+    tree = objects.tree_of(commit)
+    seen.add(tree)
+    waiting += bytes.fromhex(tree)
     while waiting:
-        check()
-        for _, mode, oid in objects.read_tree(waiting.pop()):
-            if mode & _KIND == _SUBMODULE or oid in seen:
-                continue  # the commit of a submodule belongs to another repository
-            seen.add(oid)
-            if mode & _KIND == _FOLDER:
-                waiting.append(oid)
-            else:
-                objects.size(oid)
+        listing = objects.listing(waiting[-20:].hex())
+        del waiting[-20:]
+        for _, mode, oid in tree_entries(listing):
+            check()
+            if mode & _KIND == _SUBMODULE:
+                continue  # its commit belongs to another repository
+            if seen.add(oid) and mode & _KIND == _FOLDER:
+                waiting += bytes.fromhex(oid)
 
 
 class _Exchange:
     """The questions and answers of one fetch."""
 
-    def __init__(self, objects: Objects, ref: str | None, held: Held, *, full: bool) -> None:
+    def __init__(
+        self,
+        objects: Objects,
+        ref: str | None,
+        held: Held,
+        budget: FetchBudget,
+        max_bytes: int,
+        *,
+        full: bool,
+    ) -> None:
         self._objects = objects
+        self._budget, self._max_bytes = budget, max_bytes
         self._ref = ref
         self._held = held
         self._full = full
@@ -136,7 +228,8 @@ class _Exchange:
             ref_prefix=list(PREFIXES),
         )  # fmt: skip
 
-    def result(self, objects: Objects, check: Callable[[], None]) -> Fetched:
+    def result(self, commit_of: Callable[[str], str]) -> Fetched:
+        """What the mirror holds now. `commit_of` gives the commit that a tip stands for, if all is there."""
         refs = refs_of(self._answer.refs.items(), dict(self._answer.symrefs or {}).get(b"HEAD"))
         tip = refs.tip(self._ref)
         new = {oid.decode() for oid in self._answer.new_shallow or ()}
@@ -144,13 +237,7 @@ class _Exchange:
         shallow = frozenset((self._held.shallow | new) - old)
         if tip is None:
             return Fetched(refs, None, None, shallow, received=False)
-        commit = objects.commit_of(tip)
-        if self._asked:
-            try:
-                require_complete(objects, commit, check)
-            except SourceUnavailableError as error:
-                raise UnavailableError("The server did not send everything that the commit needs.") from error
-        return Fetched(refs, tip, commit, shallow, received=self._asked)
+        return Fetched(refs, tip, _checked(commit_of(tip)), shallow, received=self._asked)
 
     def _wanted(self, refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:  # noqa: ARG002 - dulwich's
         from dulwich.objects import ObjectID
@@ -159,6 +246,7 @@ class _Exchange:
         if tip is None or (tip in self._held.tips and not (self._full and self._held.shallow)):
             return []
         self._asked = True
+        self._budget.expect_pack(self._max_bytes)
         return [ObjectID(tip.encode())]
 
     def _walker(self) -> ObjectStoreGraphWalker:
@@ -191,7 +279,7 @@ def advise(error: UnavailableError, ref: str | None) -> UnavailableError | Confi
     """Turns the refusal of a commit that was requested by its id into advice."""
     words = str(error).lower()
     if ref is not None and is_commit(ref) and ("not our ref" in words or "hung up" in words):
-        return ConfigurationError(
+        return ContentError(
             f"The server does not serve the commit {ref[:12]} by its id, or has no such commit: "
             "name a branch or a tag instead."
         )

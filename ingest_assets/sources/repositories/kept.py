@@ -20,11 +20,12 @@ from ingest_assets.settings import Settings, listed
 from ingest_assets.sources.repositories.settings import NAME, RepositorySettings
 
 if TYPE_CHECKING:
+    from ingest_assets.sandbox import Sandbox
     from ingest_assets.sources.repositories.fetch import FetchLimits
     from ingest_assets.sources.repositories.mirror import Mirror
     from ingest_assets.sources.repositories.policy import Policy
     from ingest_assets.sources.repositories.refs import Refs
-    from ingest_assets.sources.repositories.source import RepositorySource
+    from ingest_assets.sources.repositories.source import ConfinedRepository
     from ingest_assets.sources.repositories.tree import TreeLimits
     from ingest_assets.workbench import Workbench
 
@@ -57,8 +58,8 @@ class Bounds:
 class Repositories:
     """The list in the ledger, within the bounds of the settings."""
 
-    def __init__(self, ledger: Ledger, bounds: Bounds) -> None:
-        self._ledger, self._bounds = ledger, bounds
+    def __init__(self, ledger: Ledger, bounds: Bounds, sandbox: Sandbox) -> None:
+        self._ledger, self._bounds, self._sandbox = ledger, bounds, sandbox
 
     def add(self, location: str, ref: str | None = None) -> Repository:
         """Keep a repository in step from now on; an existing one may get another ref.
@@ -158,11 +159,11 @@ class Repositories:
         """The commit fetched last."""
         return self._mirror(repository).head(repository.ref).commit
 
-    def source(self, repository: Repository) -> RepositorySource:
+    def source(self, repository: Repository) -> ConfinedRepository:
         """Its files as fetched last."""
-        from ingest_assets.sources.repositories.source import RepositorySource
+        from ingest_assets.sources.repositories.source import ConfinedRepository, RepositorySource
 
-        return RepositorySource(
+        source = RepositorySource(
             NAME,
             self._mirror(repository),
             prefix=f"{repository.id}/",
@@ -170,6 +171,7 @@ class Repositories:
             patterns=self._bounds.patterns,
             limits=self._bounds.tree,
         )
+        return ConfinedRepository(source, self._sandbox)
 
     def _mirror(self, repository: Repository) -> Mirror:
         from ingest_assets.sources.repositories.mirror import Mirror
@@ -177,12 +179,19 @@ class Repositories:
 
         bounds = self._bounds
         origin = parse_origin(repository.location, bounds.policy)
-        return Mirror(origin, bounds.workspace, bounds.policy, bounds.fetch, shallow=bounds.shallow)
+        return Mirror(
+            origin,
+            bounds.workspace,
+            bounds.policy,
+            bounds.fetch,
+            shallow=bounds.shallow,
+            sandbox=self._sandbox,
+        )
 
 
 def repositories_of(bench: Workbench) -> Repositories:
     """Those on the list of a workbench's ledger."""
-    return Repositories(bench.ledger, bounds_of(bench.settings))
+    return Repositories(bench.ledger, bounds_of(bench.settings), bench.sandbox)
 
 
 def bounds_of(settings: Settings) -> Bounds:

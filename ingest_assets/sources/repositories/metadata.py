@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from ingest_assets.model import Markdown
-from ingest_assets.sources.repositories.source import RepositorySource
+from ingest_assets.sources.repositories.source import ConfinedRepository
 from ingest_assets.stages.records import Records
 
 if TYPE_CHECKING:
@@ -20,15 +20,16 @@ LISTED = 20
 
 def files_metadata(stage: Stage) -> dict[str, Any]:
     """What was found; nothing if the commit was known, because then no file is read."""
-    source = stage.origin if isinstance(stage, Records) else None
-    if not isinstance(source, RepositorySource) or source.commit is None:
+    found = stage.origin if isinstance(stage, Records) else None
+    if not isinstance(found, ConfinedRepository) or found.commit is None:
         return {}
+    source = found.origin
     metadata: dict[str, Any] = {
         "commit": source.commit,
         "files_detected": source.detected,
-        "files_skipped": len(source.skips),
+        "files_skipped": len(found.skipped),
     }
-    reasons = Counter(skip.reason for skip in source.skips)
+    reasons = Counter(skip.reason for skip in found.skipped)
     for title, counts in (("languages", source.languages), ("skipped", reasons)):
         rows = [f"| {name} | {count:,} |" for name, count in counts.most_common(LISTED)]
         if rows:

@@ -15,25 +15,35 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ingest_assets.model import SourceUnavailableError, UnavailableError
-from ingest_assets.sources.repositories.connection import FetchBudget, conversation
+from ingest_assets.model import (
+    ConfigurationError,
+    DamagedError,
+    SourceUnavailableError,
+    UnavailableError,
+)
+from ingest_assets.private import make_private_folder
+from ingest_assets.sandbox import Sandbox
+from ingest_assets.sources.repositories.connection import MAX_REFS_BYTES, FetchBudget, conversation
 from ingest_assets.sources.repositories.consolidate import consolidate
-from ingest_assets.sources.repositories.fetch import Fetched, FetchLimits, Held, advise, fetch_into
+from ingest_assets.sources.repositories.fetch import Fetched, FetchLimits, Held, Means, advise, fetch_into
+from ingest_assets.sources.repositories.files import MACHINE, Files, Inside
 from ingest_assets.sources.repositories.local import GitFolder, git_folder
 from ingest_assets.sources.repositories.objects import Objects
-from ingest_assets.sources.repositories.origin import Origin, checked_ref
+from ingest_assets.sources.repositories.origin import Origin, checked_ref, is_commit
 from ingest_assets.sources.repositories.policy import Policy
 from ingest_assets.sources.repositories.refs import PREFIXES, Refs, local_refs, refs_of
 from ingest_assets.sources.repositories.transport import client
 
 _STATE = "ingest.json"
+_SHALLOW = "shallow"
 _DAMAGED = "damaged"
-_MAX_REFS_BYTES = 64 << 20
 _MAX_PACKS = 20  # each fetch brings one; more make every look-up slower
+_MOST_PACKS = 200  # when they cannot be merged
+_MERGED = 4  # bytes of a merged pack, as a multiple of the limit of one fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +66,7 @@ def remote_heads(origin: Origin, policy: Policy, timeout_s: float = 10.0) -> Ref
     from dulwich.refs import Ref
 
     assert origin.url is not None
-    with FetchBudget(f"Looking at {origin.id}", timeout_s, _MAX_REFS_BYTES) as budget, conversation(budget):
+    with FetchBudget(f"Looking at {origin.id}", timeout_s, MAX_REFS_BYTES) as budget, conversation(budget):
         answer = client(origin.url, policy, budget).get_refs(b"", ref_prefix=list(PREFIXES))
         return refs_of(answer.refs.items(), dict(answer.symrefs or {}).get(Ref(b"HEAD")))
 
@@ -75,7 +85,10 @@ class Mirror:
         limits: FetchLimits | None = None,
         *,
         shallow: bool = True,
+        sandbox: Sandbox | None = None,
     ) -> None:
+        """`sandbox` is where what servers send is read; by default one below the workspace."""
+        self._sandbox = sandbox or Sandbox(workspace / "tmp")
         self.origin = origin
         self.limits = limits or FetchLimits()
         self.shallow = shallow
@@ -94,12 +107,19 @@ class Mirror:
         if self.origin.path is not None:
             return self.head(ref)
         with self._exclusive():
-            self._repair()
-            try:
-                fetched = self._fetch(ref, interrupt)
-            except UnavailableError as error:
-                raise advise(error, ref) from error
-            return self._remember(ref, fetched)
+            self._clean()
+            damage = self._damage()
+            if damage is None:
+                self._prepare(self.folder)
+                held = self._held()
+                try:
+                    return self._fetch(self.folder, ref, held, interrupt)
+                except DamagedError as error:
+                    if not held.tips:
+                        raise
+                    damage = str(error)
+                    self.mark_damaged()
+            return self._fetch_anew(ref, damage, interrupt)
 
     def head(self, ref: str | None = None) -> Head:
         """What the ref stood for when it was last fetched; of a local repository, what it stands for now.
@@ -114,7 +134,11 @@ class Mirror:
                 return Head(None)
             with self.objects() as objects:
                 return Head(objects.commit_of(tip), tip, refs.default_branch)
-        known = self._state().get(ref or "HEAD")
+        if (self.folder / _DAMAGED).exists():
+            raise SourceUnavailableError(
+                f"What was fetched of {self.origin.id} is damaged. The next fetch gets all of it again."
+            )
+        known = self._state(self.folder).get(ref or "HEAD")
         if known is None:
             raise SourceUnavailableError(f"{self.origin.id} has not been fetched yet.")
         return known
@@ -123,118 +147,171 @@ class Mirror:
     def objects(self) -> Iterator[Objects]:
         """The objects, for reading. Damage found while reading is recorded: the next fetch starts over."""
         own = self.origin.path is None
-        folder = self.folder if own else _local_folder(self.origin, self._policy).common
-        if not (folder / "objects").is_dir():
+        folder: Path = self.folder
+        files: Files = MACHINE
+        if not own:
+            local = _local_folder(self.origin, self._policy)
+            folder, files = local.common, local.files
+        elif not (folder / "objects").is_dir():
             raise SourceUnavailableError(f"{self.origin.id} has not been fetched yet.")
         try:
-            with Objects(folder / "objects") as objects:
+            with Objects(folder / "objects", self.limits.repository_bytes, files) as objects:
                 yield objects
-        except SourceUnavailableError:
-            if own and folder.is_dir():
-                (folder / _DAMAGED).touch()
+        except DamagedError:
+            self.mark_damaged()
             raise
 
     def remove(self) -> None:
         """Forget the mirror and free its space. A local repository is left alone."""
         if self.folder.exists():
             with self._exclusive():
+                self._clean()
                 self._discard()
 
-    def _fetch(self, ref: str | None, interrupt: Callable[[], None] | None) -> Fetched:
-        """Builds on what is there already; if that turns out to be unusable, everything is fetched again."""
-        held = self._held()
-        if held.tips:
-            try:
-                return self._fetch_with(ref, held, interrupt)
-            except SourceUnavailableError:
-                self._discard()
-                self._prepare()
-        return self._fetch_with(ref, Held(frozenset(), frozenset()), interrupt)
+    def _fetch(self, folder: Path, ref: str | None, held: Held, interrupt: Callable[[], None] | None) -> Head:
+        """Bring what is not held into a folder, and note it there."""
+        means = Means(self._policy, self.limits, self._sandbox)
+        try:
+            fetched = fetch_into(
+                folder / "objects", self.origin, ref, held, means, full=not self.shallow, interrupt=interrupt
+            )
+        except UnavailableError as error:
+            raise advise(error, ref) from error
+        return self._remember(folder, ref, fetched)
 
-    def _fetch_with(self, ref: str | None, held: Held, interrupt: Callable[[], None] | None) -> Fetched:
-        return fetch_into(
-            self.folder / "objects", self.origin, ref, held, self._policy, self.limits,
-            full=not self.shallow, interrupt=interrupt,
-        )  # fmt: skip
-
-    def _remember(self, ref: str | None, fetched: Fetched) -> Head:
-        head = Head(fetched.commit, fetched.tip, fetched.refs.default_branch)
-        state = self._state() | {ref or "HEAD": head}
-        shallow = sorted(fetched.shallow & {known.commit for known in state.values()})
-        _replace(self.folder / "shallow", "".join(f"{oid}\n" for oid in shallow))
-        _replace(
-            self.folder / _STATE, json.dumps({name: asdict(known) for name, known in state.items()}, indent=1)
-        )
-        if fetched.received and len(list((self.folder / "objects/pack").glob("*.idx"))) > _MAX_PACKS:
-            tips = {known.tip for known in state.values() if known.tip}
-            consolidate(self.folder / "objects", tips, history=not self.shallow)
+    def _fetch_anew(self, ref: str | None, damage: str, interrupt: Callable[[], None] | None) -> Head:
+        """Fetch everything beside a damaged mirror, and replace it only when that is whole."""
+        fresh = self._beside(".fresh")
+        self._prepare(fresh)
+        try:
+            head = self._fetch(fresh, ref, Held(frozenset(), frozenset()), interrupt)
+        except (UnavailableError, ConfigurationError) as error:
+            words = f"{error} Everything has to be fetched again, for what was fetched before is damaged: "
+            raise type(error)(f"{words}{damage}") from error
+        self._discard()
+        fresh.replace(self.folder)
         return head
 
+    def _remember(self, folder: Path, ref: str | None, fetched: Fetched) -> Head:
+        head = Head(fetched.commit, fetched.tip, fetched.refs.default_branch)
+        state = self._state(folder) | {ref or "HEAD": head}
+        shallow = sorted(fetched.shallow & {known.commit for known in state.values()})
+        _replace(folder / _SHALLOW, "".join(f"{oid}\n" for oid in shallow))
+        _replace(
+            folder / _STATE, json.dumps({name: asdict(known) for name, known in state.items()}, indent=1)
+        )
+        if fetched.received and self._packs(folder) > _MAX_PACKS:
+            tips = {known.tip for known in state.values() if known.tip}
+            limit = _MERGED * self.limits.repository_bytes
+            consolidate(folder / "objects", tips, limit, history=not self.shallow)
+        return head
+
+    def _packs(self, folder: Path) -> int:
+        return sum(1 for _ in (folder / "objects/pack").glob("*.idx"))
+
     def _held(self) -> Held:
-        state = self._state()
-        shallow = self.folder / "shallow"
+        state = self._state(self.folder)
         return Held(
             tips=frozenset(oid for head in state.values() for oid in (head.tip, head.commit) if oid),
-            shallow=frozenset(shallow.read_text("ascii").split() if shallow.exists() else ()),
+            shallow=self._shallow(),
         )
 
-    def _state(self) -> dict[str, Head]:
+    def _state(self, folder: Path) -> dict[str, Head]:
         try:
-            text = (self.folder / _STATE).read_text("utf-8")
-            return {name: Head(**head) for name, head in json.loads(text).items()}
+            text = (folder / _STATE).read_text("utf-8")
+            return {name: _checked(Head(**head)) for name, head in json.loads(text).items()}
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise SourceUnavailableError(f"What was fetched of {self.origin.id} cannot be read.") from error
 
-    def _repair(self) -> None:
-        """Make the mirror ready to be fetched into, whatever an earlier process left behind."""
+    def _shallow(self) -> frozenset[str]:
+        """The commits without parents here. Raises SourceUnavailableError when the list is damaged."""
         try:
-            self._state()
-            damaged = (self.folder / _DAMAGED).exists()
-        except SourceUnavailableError:
-            damaged = True
-        if damaged:
-            self._discard()
-        self._prepare()
+            found = frozenset((self.folder / _SHALLOW).read_text("ascii").split())
+        except FileNotFoundError:
+            return frozenset()
+        except (OSError, ValueError):
+            found = frozenset({""})
+        if not all(map(is_commit, found)):
+            raise SourceUnavailableError(f"The list of shallow commits of {self.origin.id} cannot be read.")
+        return found
+
+    def _damage(self) -> str | None:
+        """Why what is here cannot be built on, in a sentence; None when it can.
+
+        Not everything is read: files that are damaged are found when they are read.
+        """
+        if (self.folder / _DAMAGED).exists():
+            return "An object was missing, or not what it should be."
+        if self._packs(self.folder) > _MOST_PACKS:
+            return "It has too many packs."
+        try:
+            held = self._held()
+            if held.tips:
+                with Objects(self.folder / "objects", self.limits.repository_bytes) as objects:
+                    self._require_boundary(objects, held)
+        except SourceUnavailableError as error:
+            return str(error)
+        return None
+
+    def _require_boundary(self, objects: Objects, held: Held) -> None:
+        """A server sends what the commits that we say we have do not need, so this has to be right."""
+        for oid in sorted(held.shallow):
+            objects.parents_of(oid)
+        for oid in {objects.commit_of(tip) for tip in held.tips} - held.shallow:
+            for parent in objects.parents_of(oid):
+                if parent not in objects:
+                    raise SourceUnavailableError(
+                        f"The list of shallow commits of {self.origin.id} is not right."
+                    )
+
+    def mark_damaged(self) -> None:
+        """Have the next fetch get everything again. A local repository is left alone."""
+        if self.origin.path is not None or not self.folder.is_dir():
+            return
+        with suppress(OSError):  # of a disk that is full, or of a mirror that is just being replaced
+            (self.folder / _DAMAGED).touch()
+
+    def _clean(self) -> None:
+        """Remove what a process that was killed left behind."""
         pack = self.folder / "objects" / "pack"
         for left in [*pack.glob("tmp*"), *self.folder.glob("*.new")]:
             left.unlink(missing_ok=True)
         for half in pack.glob("*.pack"):
             if not half.with_suffix(".idx").exists():
                 half.unlink(missing_ok=True)
+        for suffix in (".fresh", ".old"):
+            shutil.rmtree(self._beside(suffix), ignore_errors=True)
 
-    def _prepare(self) -> None:
+    def _prepare(self, folder: Path) -> None:
         """Create a bare repository that git itself accepts."""
-        try:
-            for name in ("objects/pack", "objects/info", "refs"):
-                (self.folder / name).mkdir(parents=True, exist_ok=True)
-            for name, text in (
-                ("HEAD", "ref: refs/heads/main\n"),
-                ("config", "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"),
-            ):
-                if not (self.folder / name).exists():
-                    _replace(self.folder / name, text)
-        except OSError as error:
-            raise UnavailableError(
-                f"The mirror of {self.origin.id} cannot be written: {error.strerror}."
-            ) from error
+        for name in ("objects/pack", "objects/info", "refs"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        for name, text in (
+            ("HEAD", "ref: refs/heads/main\n"),
+            ("config", "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"),
+        ):
+            if not (folder / name).exists():
+                _replace(folder / name, text)
 
     def _discard(self) -> None:
         """Rename it in one step, then delete it: a half-deleted mirror is never taken for one."""
-        aside = self.folder.with_name(f"{self.folder.name}.old")
-        shutil.rmtree(aside, ignore_errors=True)
+        aside = self._beside(".old")
         if self.folder.exists():
             self.folder.replace(aside)
             shutil.rmtree(aside, ignore_errors=True)
+
+    def _beside(self, suffix: str) -> Path:
+        return self.folder.with_name(f"{self.folder.name}{suffix}")
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
         from filelock import FileLock, Timeout
 
         try:
-            self.folder.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder.with_name(f"{self.folder.name}.lock"))
+            make_private_folder(self.folder.parent)
+            lock = FileLock(self.folder.with_name(f"{self.folder.name}.lock"), mode=0o600)
             with lock.acquire(timeout=self.limits.seconds):
                 yield
         except Timeout as error:
@@ -249,9 +326,17 @@ class Mirror:
 
 def _local_folder(origin: Origin, policy: Policy) -> GitFolder:
     assert origin.path is not None
-    if not origin.path.exists():
+    if not os.path.lexists(Inside(policy.local_roots).resolve(origin.path)):
         raise SourceUnavailableError(f"The local repository {origin.name} is no longer there.")
     return git_folder(origin.path, policy.local_roots)
+
+
+def _checked(head: Head) -> Head:
+    """The same. Raises ValueError or TypeError when it is not what `_remember` writes."""
+    ids = [oid for oid in (head.commit, head.tip) if oid is not None]
+    if not all(map(is_commit, ids)) or not isinstance(head.default_branch, str | None):
+        raise ValueError("not ids of commits")
+    return head
 
 
 def _folder_name(repository_id: str) -> str:

@@ -13,9 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from ingest_assets.model import ConfigurationError
-from ingest_assets.sources.repositories.local import git_folder, inside_roots
-from ingest_assets.sources.repositories.policy import CASELESS, SSH_PORT, Policy, checked_host
+from ingest_assets.sources.repositories.local import git_folder, real_folder
+from ingest_assets.sources.repositories.policy import (
+    CASELESS,
+    SSH_PORT,
+    NotAllowedError,
+    Policy,
+    checked_host,
+)
 
 MAX_INPUT = 2_000  # characters
 MAX_REF = 250
@@ -63,24 +68,24 @@ def parse_origin(given: str, policy: Policy) -> Origin:
     """The Origin of a git URL or of the absolute path of a local repository.
 
     Does not use the network; names are resolved, and their addresses checked, at each connection.
-    Raises ConfigurationError, in one sentence, for whatever the policy does not allow.
+    Raises NotAllowedError, in one sentence, for whatever the policy does not allow.
     """
     if len(given) > MAX_INPUT:
-        raise ConfigurationError(
+        raise NotAllowedError(
             f"The repository's URL or path has {len(given):,} characters; {MAX_INPUT:,} are allowed."
         )
     if _CONTROLS.search(given):
-        raise ConfigurationError("The repository's URL or path holds a control character.")
+        raise NotAllowedError("The repository's URL or path holds a control character.")
     given = given.strip()
     if not given:
-        raise ConfigurationError("The repository's URL or path is empty.")
+        raise NotAllowedError("The repository's URL or path is empty.")
     if given.startswith("-"):
-        raise ConfigurationError("A repository's URL or path may not begin with a hyphen.")
+        raise NotAllowedError("A repository's URL or path may not begin with a hyphen.")
     if os.name == "nt" and _DRIVE.match(given):
         return _local(given, policy)
     scheme = _SCHEME.match(given)
     if scheme and scheme[2] == "::":
-        raise ConfigurationError("Repositories may not be fetched through a remote helper (a URL with ::).")
+        raise NotAllowedError("Repositories may not be fetched through a remote helper (a URL with ::).")
     if scheme and scheme[2] == "://":
         return _from_url(given, scheme[1].lower(), policy)
     if scp := _SCP.match(given):
@@ -93,9 +98,9 @@ def checked_ref(ref: str | None) -> str | None:
     if ref is None or not ref.strip() or ref == "HEAD":
         return None
     if len(ref) > MAX_REF:
-        raise ConfigurationError(f"The ref has {len(ref):,} characters; {MAX_REF} are allowed.")
+        raise NotAllowedError(f"The ref has {len(ref):,} characters; {MAX_REF} are allowed.")
     if ref.startswith(("-", "/", ".")) or _REF_FORBIDDEN.search(ref) or not _encodable(ref):
-        raise ConfigurationError("The ref is not the name of a branch, a tag or a commit.")
+        raise NotAllowedError("The ref is not the name of a branch, a tag or a commit.")
     return ref
 
 
@@ -115,21 +120,21 @@ def _from_url(given: str, scheme: str, policy: Policy) -> Origin:
         parts = urlsplit(given)
         port, host = parts.port, parts.hostname or ""
     except ValueError:
-        raise ConfigurationError("The repository's URL cannot be read: check its host and port.") from None
+        raise NotAllowedError("The repository's URL cannot be read: check its host and port.") from None
     if parts.password is not None or (scheme != "ssh" and "@" in parts.netloc):
-        raise ConfigurationError(
+        raise NotAllowedError(
             "The repository's URL holds credentials: leave them out, and set a token (for ssh, a key) for "
             "the host instead."
         )
     policy.require_protocol(scheme)
     if scheme == "file":
         if host not in ("", "localhost"):
-            raise ConfigurationError("A file: URL may not name a host.")
+            raise NotAllowedError("A file: URL may not name a host.")
         return _local(_without_escapes(parts.path), policy)
     if parts.query or parts.fragment or given.endswith(("?", "#")):
-        raise ConfigurationError("The repository's URL may have no query and no fragment.")
+        raise NotAllowedError("The repository's URL may have no query and no fragment.")
     if port == 0:
-        raise ConfigurationError("The repository's URL has no valid port.")
+        raise NotAllowedError("The repository's URL has no valid port.")
     host = checked_host(host)
     policy.require_host(host)
     user = _checked_user(parts.username or _USUAL_USER) if scheme == "ssh" else None
@@ -139,9 +144,9 @@ def _from_url(given: str, scheme: str, policy: Policy) -> Origin:
 def _from_scp(authority: str, path: str, policy: Policy) -> Origin:
     """[user@]host:path, where a path without a leading slash is below the user's home on the server."""
     if authority.lower() in {*_PORTS, "file"}:
-        raise ConfigurationError(f"The repository's URL must begin with {authority.lower()}://.")
+        raise NotAllowedError(f"The repository's URL must begin with {authority.lower()}://.")
     if "@" in path.partition("/")[0]:
-        raise ConfigurationError("The repository's URL holds credentials: leave them out.")
+        raise NotAllowedError("The repository's URL holds credentials: leave them out.")
     policy.require_protocol("ssh")
     user, _, host = authority.rpartition("@")
     host = checked_host(host.strip("[]"))
@@ -156,7 +161,7 @@ def _from_scp(authority: str, path: str, policy: Policy) -> Origin:
 
 def _checked_user(user: str) -> str:
     if not _USER.match(user):
-        raise ConfigurationError("The user in the repository's URL is not a valid user name.")
+        raise NotAllowedError("The user in the repository's URL is not a valid user name.")
     return user
 
 
@@ -164,7 +169,7 @@ def _segments(path: str) -> list[str]:
     segments = _without_escapes(path).strip("/").split("/")
     # Not only control characters are unprintable, and the repository's id has to be shown.
     if any(not (_SEGMENT.match(each) and each.isprintable()) or each in (".", "..") for each in segments):
-        raise ConfigurationError(
+        raise NotAllowedError(
             'The path of the repository\'s URL is empty, or holds ".", ".." or a forbidden character.'
         )
     return segments
@@ -173,14 +178,10 @@ def _segments(path: str) -> list[str]:
 def _without_escapes(path: str) -> str:
     """Percent-decoded once. Double encoding, and encoded separators and dots, are refused as suspicious."""
     if re.search("%(2[ef]|5c|25|00)", path, re.IGNORECASE):
-        raise ConfigurationError(
-            "The path of the repository's URL holds an encoded dot, slash or percent sign."
-        )
+        raise NotAllowedError("The path of the repository's URL holds an encoded dot, slash or percent sign.")
     decoded = unquote(path, errors="surrogateescape")
     if "%" in decoded or not _encodable(decoded) or _CONTROLS.search(decoded):
-        raise ConfigurationError(
-            "The path of the repository's URL is not encoded as UTF-8, or encoded twice."
-        )
+        raise NotAllowedError("The path of the repository's URL is not encoded as UTF-8, or encoded twice.")
     return decoded
 
 
@@ -215,15 +216,19 @@ def _bounded(text: str) -> str:
 
 def _local(given: str, policy: Policy) -> Origin:
     path = Path(given)
-    if not policy.local_roots:
-        raise ConfigurationError("Local repositories are not allowed: no folder for them is set.")
+    if policy.local_roots:
+        policy.require_protocol("file")
+    else:
+        raise NotAllowedError(
+            "Local repositories are not allowed: no folder for them is set (INGEST_REPOSITORY_ROOTS)."
+        )
     if not path.is_absolute():
-        raise ConfigurationError(
+        raise NotAllowedError(
             "The path of a local repository must be absolute (or the URL begin with https://)."
         )
     if ".." in re.split(r"[\\/]", given) or re.search("%(25)*(2e|2f|5c)", given, re.IGNORECASE):
-        raise ConfigurationError('The path of a local repository may not hold "..", encoded or not.')
-    real = inside_roots(path, policy.local_roots)
+        raise NotAllowedError('The path of a local repository may not hold "..", encoded or not.')
+    real = real_folder(path, policy.local_roots)
     git_folder(real, policy.local_roots)  # raises, and says why, if it is not a repository
     digest = hashlib.sha256(os.fsencode(os.path.normcase(real))).hexdigest()[:8]
     readable = re.sub(r"[^\w.-]+", "_", real.name.removesuffix(".git"))[:100].strip("._-") or "repository"

@@ -173,7 +173,8 @@ def _tls(ca_file: Path | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"The file of trusted certificates cannot be read: {error}.") from error
+        why = error.strerror or "it holds none"
+        raise ConfigurationError(f"The file of trusted certificates cannot be read: {why}.") from error
 
 
 @cache  # reading them takes longer than asking for refs

@@ -1,83 +1,38 @@
-"""Packs from a server that may be hostile: scanned in bounded memory, then indexed.
+"""Packs from a server that may be hostile: checked and indexed in bounded memory and work.
 
-A pack of 100 MiB can inflate to 100 GB, and one object of 2 GB can be 2 MB of it. So every entry is inflated
-once in small pieces, against limits, before anything else touches the pack; only then are its objects
-resolved.
+A pack of 100 MiB can inflate to 100 GB, and a chain of small deltas can make thousands of large objects. So
+every entry is first inflated once in small pieces, against limits; only then are deltas applied, from each
+base down, and no more is held at once than the limit allows for the whole repository.
 
-What belongs here: bytes of a pack. What does not: where it comes from (transport) and goes (mirror).
+What belongs here: a whole pack, and its index. What does not: single entries (packformat), applying deltas
+(deltas), where a pack comes from (transport) and goes (mirror).
 """
 
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
-from ingest_assets.model import ConfigurationError, UnavailableError
+from ingest_assets.model import ContentError, UnavailableError
+from ingest_assets.sources.repositories import packformat as form
+from ingest_assets.sources.repositories.deltas import Entries, resolve, sorted_ids
+from ingest_assets.sources.repositories.packformat import FormatError, PackBytes, too_large
 
-_OFS_DELTA, _REF_DELTA = 6, 7
-_KINDS = frozenset({1, 2, 3, 4, _OFS_DELTA, _REF_DELTA})
-_STEP = 1 << 16
-_HEADER, _TRAILER = 12, 20
-_MAX_VARINT = 10  # bytes: no size has more than 64 bits
-_DELTA_START = 2 * _MAX_VARINT
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 # All objects together, as a multiple of the limit for the pack: histories of text reach about 70 to 1.
 _MAX_EXPANSION = 100
+# Bytes of a pack for each of its objects, at least: histories have 100 and more. What is known of an object
+# takes about as much memory.
+_PER_OBJECT = 64
 _MIN_ENTRY = 9  # bytes: a header and an empty zlib stream
-
-
-@dataclass(frozen=True, slots=True)
-class PackEntry:
-    """One entry of a pack, by its header."""
-
-    offset: int
-    kind: int
-    base: int | bytes | None  # of a delta: how far back its base begins, or its base's id
-    size: int  # bytes of the object
-
-
-def declared_size(pack: mmap.mmap, offset: int) -> int:
-    """Bytes of the object whose entry begins at `offset`, by its header or the first bytes of its delta."""
-    kind, size, at = _header(pack, offset)
-    if kind not in (_OFS_DELTA, _REF_DELTA):
-        return size
-    _, at = _base(pack, kind, at)
-    start = zlib.decompressobj().decompress(pack[at : at + 256], _DELTA_START)
-    return _result_size(start)
-
-
-def scan(pack: mmap.mmap, max_bytes: int, check: Callable[[], None]) -> Iterator[PackEntry]:
-    """Every entry, inflated against the limits. `check` is called often, and raises when the time is up.
-
-    Raises ConfigurationError when an object, or all together, exceed the limits, UnavailableError when it is
-    not a complete and valid pack.
-    """
-    if len(pack) < _HEADER + _TRAILER or pack[:4] != b"PACK" or pack[4:8] not in (b"\0\0\0\2", b"\0\0\0\3"):
-        raise UnavailableError("The server sent something that is not a pack of git objects.")
-    if len(pack) > max_bytes:
-        raise ConfigurationError(
-            f"The repository's objects have {len(pack):,} bytes, and {max_bytes:,} are allowed for it."
-        )
-    count, total, at = int.from_bytes(pack[8:12]), 0, _HEADER
-    if count * _MIN_ENTRY > len(pack):
-        raise UnavailableError("The server sent a pack that is cut short.")
-    for _ in range(count):
-        check()
-        entry, at = _entry(pack, at, max_bytes, check)
-        total += entry.size
-        if total > max_bytes * _MAX_EXPANSION:
-            raise ConfigurationError(
-                f"The repository's objects inflate to over {max_bytes * _MAX_EXPANSION:,} bytes: refused."
-            )
-        yield entry
-    if at != len(pack) - _TRAILER or hashlib.sha1(pack[:at], usedforsecurity=False).digest() != pack[at:]:
-        raise UnavailableError("The server sent a damaged pack: its checksum does not agree.")
+_LARGE_OFFSET = 1 << 31
 
 
 def index_pack(
@@ -92,29 +47,30 @@ def index_pack(
     KeyError for others: a server sends deltas of those. The bases that were used become part of the pack.
     `check` is called between objects and raises when the time is up. Both files are on disk before the index,
     which makes them visible, has its name.
-    """
-    from dulwich.errors import ApplyDeltaError
-    from dulwich.object_format import SHA1
-    from dulwich.pack import UnresolvedDeltas, extend_pack, write_pack_index
 
+    Takes less than twice `max_bytes` of memory. Raises ConfigurationError when the pack, an object or all of
+    them exceed the limits, MissingBaseError when a delta's base is neither in the pack nor known,
+    UnavailableError when it is not a complete and valid pack.
+    """
     try:
-        entries, borrowed = _resolve(path, max_bytes, check, known)
-        if not entries:
-            path.unlink()
-            return None
-        with path.open("r+b") as file:
-            checksum, extra = extend_pack(file, borrowed, known or _unknown, SHA1)
-            file.flush()
-            os.fsync(file.fileno())
-    except (
-        AssertionError, ApplyDeltaError, UnresolvedDeltas, IndexError, KeyError, ValueError, zlib.error,
-    ) as error:  # fmt: skip
-        raise UnavailableError("The server sent a damaged pack of git objects.") from error
-    entries = sorted([*entries, *extra])
-    name = hashlib.sha1(b"".join(sha for sha, _, _ in entries), usedforsecurity=False).hexdigest()
-    target, index = path.with_name(f"pack-{name}.pack"), path.with_suffix(".idx")
+        with path.open("rb", buffering=0) as file:
+            entries = _scan(file, max_bytes, check)
+            if entries is not None:
+                work = 2 * max_bytes * _MAX_EXPANSION  # bytes: what is made again, too, counts
+                borrowed = resolve(PackBytes(file, 1 << 12), entries, known, max_bytes, work, check)
+    except FormatError as error:
+        raise UnavailableError(f"The server sent a damaged pack of git objects: {error}.") from error
+    if entries is None:
+        path.unlink()
+        return None
+    checksum = _complete(path, entries, borrowed, known)
+    order = sorted_ids(entries.ids)
+    name = hashlib.sha1(usedforsecurity=False)
+    for part in _ids_in(order, entries.ids):
+        name.update(part)
+    target, index = path.with_name(f"pack-{name.hexdigest()}.pack"), path.with_suffix(".idx")
     with index.open("wb") as out:
-        write_pack_index(out, entries, checksum)
+        _write_index(out, entries, order, checksum)
         out.flush()
         os.fsync(out.fileno())
     with suppress(PermissionError):  # Windows: the same pack exists already and is being read
@@ -123,112 +79,125 @@ def index_pack(
     return target
 
 
-def _resolve(
-    path: Path, max_bytes: int, check: Callable[[], None], known: Callable[[bytes], tuple[int, bytes]] | None
-) -> tuple[list[Any], set[Any]]:
-    """(id, offset, CRC) of every object of the pack, and the ids of the bases that it lacks."""
-    from dulwich.object_format import SHA1
-    from dulwich.pack import PackData, PackIndexer, UnpackedObject
+def _scan(file: IO[bytes], max_bytes: int, check: Callable[[], None]) -> Entries | None:
+    """Every entry, inflated against the limits; of whole objects also their ids. None when there are none."""
+    size = os.fstat(file.fileno()).st_size
+    start = file.read(form.HEADER)
+    if size < form.HEADER + form.TRAILER or start[:4] != b"PACK" or start[4:8] not in (
+        b"\0\0\0\2", b"\0\0\0\3",
+    ):  # fmt: skip
+        raise UnavailableError("The server sent something that is not a pack of git objects.")
+    if size > max_bytes:
+        raise too_large("has objects of", size, max_bytes)
+    count, end = int.from_bytes(start[8:12]), size - form.TRAILER
+    if count * _MIN_ENTRY > size:
+        raise FormatError("it is cut short")
+    if count > max_bytes // _PER_OBJECT:
+        raise ContentError(
+            f"The repository has {count:,} objects, and {max_bytes // _PER_OBJECT:,} are allowed: raise "
+            "INGEST_REPOSITORY_MAX_MIB if you trust it."
+        )
+    entries = Entries(count, _checksum(file, end, check))
+    source, at, total = PackBytes(file, form.STEP), form.HEADER, 0
+    for i in range(count):
+        check()
+        at, inflated = _entry(source, entries, i, at, max_bytes, check)
+        total += inflated
+        if total > max_bytes * _MAX_EXPANSION:
+            raise too_large("has objects that inflate to over", total, max_bytes * _MAX_EXPANSION)
+    if at != end:
+        raise FormatError("it is longer than its entries")
+    return entries if count else None
 
-    with PackData(path, SHA1) as data, path.open("rb") as file:
-        indexer = PackIndexer(None, hashlib.sha1, resolve_ext_ref=known or _unknown, object_format=SHA1)
-        indexer.set_pack_data(data)
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as pack:
-            for entry in scan(pack, max_bytes, check):
-                indexer.record(UnpackedObject(entry.kind, delta_base=entry.base, offset=entry.offset))
-        entries = []
-        for found in indexer:
-            check()
-            entries.append(found)
-        if len(entries) != len(data):
-            raise UnavailableError("The server sent a pack whose deltas lack their bases.")
-    return entries, set(indexer.ext_refs())
+
+def _checksum(file: IO[bytes], end: int, check: Callable[[], None]) -> bytes:
+    """The pack's checksum, which must be that of its bytes: what was damaged on its way is found here."""
+    digest = hashlib.sha1(usedforsecurity=False)
+    file.seek(0)
+    left = end
+    while left and (piece := file.read(min(form.STEP, left))):
+        digest.update(piece)
+        left -= len(piece)
+        check()
+    trailer = file.read(form.TRAILER)
+    if digest.digest() != trailer:
+        raise FormatError("its checksum does not agree")
+    return trailer
 
 
-def _unknown(oid: bytes) -> tuple[int, bytes]:
-    raise KeyError(oid)
-
-
-def _entry(pack: mmap.mmap, offset: int, max_bytes: int, check: Callable[[], None]) -> tuple[PackEntry, int]:
-    kind, size, at = _header(pack, offset)
-    if kind not in _KINDS:
-        raise UnavailableError("The server sent a pack with an unknown kind of object.")
-    base: int | bytes | None = None
-    if kind in (_OFS_DELTA, _REF_DELTA):
-        base, at = _base(pack, kind, at)
-    _require_size(size, max_bytes)
-    start, end = _inflate(pack, at, size, check)
-    result = _result_size(start) if base is not None else size
-    _require_size(result, max_bytes)
-    return PackEntry(offset, kind, base, result), end
+def _entry(
+    source: PackBytes, entries: Entries, i: int, at: int, max_bytes: int, check: Callable[[], None]
+) -> tuple[int, int]:
+    """Check one entry and note it. Returns where it ends, and the bytes of its object."""
+    header = form.entry_header(source, at)
+    _require_size(header.size, max_bytes)
+    crc, result = zlib.crc32(source.read(at, header.data - at)), header.size
+    if header.base is None:
+        digest = form.id_digest(header.kind, header.size)
+        end, crc = form.inflate(source, header.data, header.size, digest.update, check, crc)
+        entries.set_id(i, digest.digest())
+    else:
+        result = form.result_size(source, header)
+        _require_size(result, max_bytes)
+        end, crc = form.inflate(source, header.data, header.size, len, check, crc)
+    entries.note(i, at, header, crc)
+    return end, result
 
 
 def _require_size(size: int, max_bytes: int) -> None:
     if size > max_bytes:
-        raise ConfigurationError(
-            f"The repository holds a file of {size:,} bytes, and {max_bytes:,} are allowed for all of it."
-        )
+        raise too_large("holds a file of", size, max_bytes)
 
 
-def _inflate(pack: mmap.mmap, at: int, size: int, check: Callable[[], None]) -> tuple[bytes, int]:
-    """The first inflated bytes, and where the zlib stream ends."""
-    stream = zlib.decompressobj()
-    start, seen = b"", 0
-    try:
-        while not stream.eof:
-            piece = pack[at : at + _STEP]
-            if not piece:
-                raise UnavailableError("The server sent a pack that is cut short.")
-            out = stream.decompress(piece, _STEP)
-            at += len(piece) - len(stream.unused_data if stream.eof else stream.unconsumed_tail)
-            start = start or out[:_DELTA_START]
-            seen += len(out)
-            if seen > size:
-                break
-            if seen > _STEP:
-                check()
-    except zlib.error as error:
-        raise UnavailableError("The server sent a damaged pack of git objects.") from error
-    if seen != size:
-        raise UnavailableError("The server sent a pack with an object that is not as large as it says.")
-    return start, at
+def _complete(
+    path: Path,
+    entries: Entries,
+    borrowed: set[bytes],
+    known: Callable[[bytes], tuple[int, bytes]] | None,
+) -> bytes:
+    """Add the borrowed bases to the pack, and bring it to the disk. Returns its checksum."""
+    from dulwich.object_format import SHA1
+    from dulwich.pack import extend_pack
+
+    checksum = entries.checksum
+    with path.open("r+b") as file:
+        if borrowed:
+            assert known is not None
+            checksum, added = extend_pack(file, borrowed, known, SHA1)  # type: ignore[arg-type]
+            for raw, offset, crc in added:
+                entries.add(bytes(raw), offset, crc)
+        file.flush()
+        os.fsync(file.fileno())
+    return checksum
 
 
-def _header(pack: mmap.mmap, at: int) -> tuple[int, int, int]:
-    """(kind, size, where it ends): three bits of kind, then the size, low bits first, seven per byte."""
-    byte = pack[at]
-    kind, size, shift = (byte >> 4) & 7, byte & 15, 4
-    while byte & 0x80:
-        at += 1
-        byte = pack[at]
-        size |= (byte & 0x7F) << shift
-        shift += 7
-        if shift > 7 * _MAX_VARINT:
-            raise UnavailableError("The server sent a damaged pack of git objects.")
-    return kind, size, at + 1
+def _write_index(out: IO[bytes], entries: Entries, order: NDArray[Any], checksum: bytes) -> None:
+    """Version 2 of git's format. dulwich's own writer makes a list of tuples, 200 bytes for each object."""
+    import numpy as np
+
+    digest = hashlib.sha1(usedforsecurity=False)
+
+    def write(part: bytes) -> None:
+        digest.update(part)
+        out.write(part)
+
+    firsts = np.frombuffer(entries.ids, np.uint8)[:: form.ID]
+    offsets = np.frombuffer(entries.offsets, np.uint64)[order]
+    large = offsets[offsets >= _LARGE_OFFSET]
+    short = offsets.astype(np.uint32)
+    short[offsets >= _LARGE_OFFSET] = _LARGE_OFFSET + np.arange(len(large), dtype=np.uint32)
+    write(b"\xfftOc\0\0\0\2" + np.cumsum(np.bincount(firsts, minlength=256)).astype(">u4").tobytes())
+    for part in _ids_in(order, entries.ids):
+        write(part)
+    write(np.frombuffer(entries.crcs, np.uint32)[order].astype(">u4").tobytes())
+    write(short.astype(">u4").tobytes() + large.astype(">u8").tobytes() + checksum)
+    out.write(digest.digest())
 
 
-def _base(pack: mmap.mmap, kind: int, at: int) -> tuple[int | bytes, int]:
-    if kind == _REF_DELTA:
-        return pack[at : at + 20], at + 20
-    distance = -1
-    for _ in range(_MAX_VARINT):  # high bits first, and each further byte adds one
-        byte = pack[at]
-        at += 1
-        distance = ((distance + 1) << 7) | (byte & 0x7F)
-        if not byte & 0x80:
-            return distance, at
-    raise UnavailableError("The server sent a damaged pack of git objects.")
+def _ids_in(order: NDArray[Any], ids: bytearray) -> Iterator[bytes]:
+    """The ids in an order, in pieces."""
+    import numpy as np
 
-
-def _result_size(delta: bytes) -> int:
-    """The second number of a delta; the first is the size of its base."""
-    base_is_read, size, shift = False, 0, 0
-    for byte in delta:
-        size |= (byte & 0x7F) << shift
-        shift += 7
-        if not byte & 0x80:
-            if base_is_read:
-                return size
-            base_is_read, size, shift = True, 0, 0
-    raise UnavailableError("The server sent a damaged pack of git objects.")
+    table = np.frombuffer(ids, np.uint8).reshape(-1, form.ID)
+    for at in range(0, len(order), form.STEP):
+        yield table[order[at : at + form.STEP]].tobytes()

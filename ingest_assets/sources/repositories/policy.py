@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ingest_assets.jobs.errors import JobTargetError
 from ingest_assets.model import ConfigurationError, UnavailableError
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -27,9 +28,30 @@ _HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.(?!-)[a-z0-9_-]{1,63})*\Z")
 # inet_aton accepts 2130706433, 0x7f000001, 0177.1 and 127.1 as addresses, so a resolver may as well.
 _NUMERIC_LABEL = re.compile(r"(0x[0-9a-f]*|[0-9]+)\Z")
 _DOTTED_QUAD = re.compile(r"(0|[1-9][0-9]{0,2})(\.(0|[1-9][0-9]{0,2})){3}\Z")
+# Only what is listed here is public, whatever this version of Python knows of the registries of IANA.
+_NOT_PUBLIC_4 = tuple(
+    map(
+        ipaddress.IPv4Network,
+        (
+            "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
+            "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15",
+            "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3",
+            "168.63.129.16/32",  # looks public: Azure's wire server, in every machine there
+        ),
+    )
+)  # fmt: skip
+_PUBLIC_6 = ipaddress.IPv6Network("2000::/3")  # everything else is local, reserved, or embeds another
+_NOT_PUBLIC_6 = tuple(map(ipaddress.IPv6Network, ("2001::/23", "2001:db8::/32", "3ffe::/16", "3fff::/20")))
+_6TO4 = ipaddress.IPv6Network("2002::/16")
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_ISATAP = frozenset({0x5EFE, 0x02005EFE})  # the third quarter of an address that ends with an IPv4 address
 _MAX_HOST = 253
 _HTTPS_PORT = 443
+
+
+class NotAllowedError(JobTargetError):
+    """A repository that may not be read, or is not spelled as one. Names no file and no setting's value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,40 +91,44 @@ class Policy:
     def require_protocol(self, protocol: str) -> None:
         if protocol not in self.protocols:
             allowed = ", ".join(sorted(self.protocols)) or "none"
-            raise ConfigurationError(
-                f"Repositories may not be fetched by {protocol[:20]} (allowed: {allowed})."
+            raise NotAllowedError(
+                f"Repositories may not be fetched by {protocol[:20]} (allowed: {allowed}, in "
+                "INGEST_REPOSITORY_PROTOCOLS)."
             )
 
     def require_host(self, host: str) -> None:
-        """Raises ConfigurationError for a host that is not listed, or is itself a private address or name."""
+        """Raises NotAllowedError for a host that is not listed, or is itself a private address or name."""
         if self.hosts is not None and not any(_matches(host, pattern) for pattern in self.hosts):
-            raise ConfigurationError(
-                f"Repositories may not be fetched from {host}: it is not an allowed host."
-            )
+            raise NotAllowedError(f"Repositories may not be fetched from {host}: it is not an allowed host.")
         if self.allow_private_addresses:
             return
         address = _literal(host)
         if address is not None:
             self.require_address(host, address)
         elif _LOCAL_NAMES.search(host):
-            raise ConfigurationError(f"Repositories may not be fetched from {host}: it is a private name.")
+            raise NotAllowedError(f"Repositories may not be fetched from {host}: it is a private name.")
 
     def require_address(self, host: str, address: IPAddress) -> None:
         if not self.allow_private_addresses and not is_public(address):
-            raise ConfigurationError(
+            raise NotAllowedError(
                 f"Repositories may not be fetched from {host}: its address is private or reserved."
             )
 
     def resolve(self, host: str, port: int, timeout_s: float) -> list[str]:
         """The addresses to connect to. One forbidden address among them forbids the host.
 
-        Raises ConfigurationError then, and UnavailableError when the name is not known or the resolver
+        Raises NotAllowedError then, and UnavailableError when the name is not known or the resolver
         does not answer in `timeout_s`.
         """
         self.require_host(host)
         found = _look_up(host, port, timeout_s)
         for text in found:
-            self.require_address(host, ipaddress.ip_address(text.partition("%")[0]))
+            address, _, zone = text.partition("%")
+            self.require_address(host, ipaddress.ip_address(address))
+            if zone and not self.allow_private_addresses:
+                raise NotAllowedError(
+                    f"Repositories may not be fetched from {host}: its address is of a local network."
+                )
         return found
 
     def token_for(self, host: str, port: int, protocol: str) -> str | None:
@@ -134,34 +160,37 @@ class Policy:
 
 def is_public(address: IPAddress) -> bool:
     """Whether an address is on the public internet. One that embeds another is judged by the embedded one."""
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if address in _NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(inner)
-        if address.is_site_local or address.teredo is not None:
-            return False
-    return address.is_global and not address.is_multicast
+    if isinstance(address, ipaddress.IPv4Address):
+        return not any(address in network for network in _NOT_PUBLIC_4)
+    bits, last = int(address), ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if address in _MAPPED or address in _NAT64:
+        return is_public(last)
+    if address in _6TO4:
+        return is_public(ipaddress.IPv4Address((bits >> 80) & 0xFFFFFFFF))
+    if (bits >> 32) & 0xFFFFFFFF in _ISATAP and not is_public(last):
+        return False
+    return address in _PUBLIC_6 and not any(address in network for network in _NOT_PUBLIC_6)
 
 
 def checked_host(host: str) -> str:
-    """A host in comparable form, without brackets. Raises ConfigurationError when it is not valid."""
+    """A host in comparable form, without brackets. Raises NotAllowedError when it is not valid."""
     if ":" in host:
         try:
-            return str(ipaddress.IPv6Address(host))
+            address = ipaddress.IPv6Address(host)
         except ValueError:
-            raise ConfigurationError("The host of the repository's URL is not an IPv6 address.") from None
+            address = None
+        if address is None or address.scope_id is not None:  # a zone makes sense on a local network only
+            raise NotAllowedError("The host of the repository's URL is not an IPv6 address.")
+        return str(address)
     try:
-        name = host.rstrip(".").lower() if host.isascii() else host.rstrip(".").encode("idna").decode()
+        # IDNA knows other dots and digits, which become the usual ones.
+        name = (host if host.isascii() else host.encode("idna").decode()).rstrip(".").lower()
     except UnicodeError:
         name = ""
     if len(name) > _MAX_HOST or not _HOST.match(name):
-        raise ConfigurationError("The repository's URL has no host, or one that is not a host name.")
+        raise NotAllowedError("The repository's URL has no host, or one that is not a host name.")
     if _NUMERIC_LABEL.match(name.rsplit(".", 1)[-1]) and not _DOTTED_QUAD.match(name):
-        raise ConfigurationError(
-            "The host of the repository's URL is a number: write an address as 192.0.2.1."
-        )
+        raise NotAllowedError("The host of the repository's URL is a number: write an address as 192.0.2.1.")
     return name
 
 
@@ -181,7 +210,8 @@ def _literal(host: str) -> IPAddress | None:
 def _matches(host: str, pattern: str) -> bool:
     if pattern.startswith("*."):
         return host.endswith(pattern[1:].lower())
-    return host == pattern.lower().strip("[]")
+    bare = pattern.lower().strip("[]")
+    return host == bare or ((address := _literal(host)) is not None and address == _literal(bare))
 
 
 def _look_up(host: str, port: int, timeout_s: float) -> list[str]:

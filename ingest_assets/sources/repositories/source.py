@@ -7,9 +7,12 @@ which the caller does first, and how files are cut into pieces (chunking).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
 
 from ingest_assets.model import (
     Document,
@@ -20,29 +23,70 @@ from ingest_assets.model import (
     UnavailableError,
     digest_of,
 )
+from ingest_assets.sandbox.limits import MIB, Grants, Limits
+from ingest_assets.sandbox.reading import ConfinedSource
 from ingest_assets.sources.repositories.content import decode, is_generated, is_text
+from ingest_assets.sources.repositories.files import Inside
 from ingest_assets.sources.repositories.ignore import checked
-from ingest_assets.sources.repositories.languages import is_binary_name, language_of
-from ingest_assets.sources.repositories.mirror import Mirror
+from ingest_assets.sources.repositories.languages import language_of
+from ingest_assets.sources.repositories.mirror import Head
 from ingest_assets.sources.repositories.objects import BLOB, Objects
-from ingest_assets.sources.repositories.origin import checked_ref
+from ingest_assets.sources.repositories.origin import Origin, checked_ref
 from ingest_assets.sources.repositories.tree import Entry, Skip, TreeLimits, ignore_rules, walk
 
 # Part of every digest and signature: raise it when the same file is rendered or classified differently.
-VERSION = "1"
+VERSION = "2"
+
+
+# What reading takes of memory besides an object and what it is made of.
+READING = 256 * MIB
+
+
+class Repository(Protocol):
+    """What is read: a mirror, or in a confined process its objects alone."""
+
+    @property
+    def origin(self) -> Origin: ...
+
+    def head(self, ref: str | None) -> Head: ...
+
+    def objects(self) -> AbstractContextManager[Objects]: ...
+
+    def mark_damaged(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectsOf:
+    """A repository at one commit, which reads its objects from some folders and from nowhere else."""
+
+    origin: Origin
+    at: Head
+    folders: tuple[Path, ...]  # the first one borrows from the others
+    max_bytes: int
+
+    def head(self, _ref: str | None) -> Head:
+        return self.at
+
+    @contextmanager
+    def objects(self) -> Iterator[Objects]:
+        with Objects(self.folders[0], self.max_bytes, Inside(self.folders)) as objects:
+            yield objects
+
+    def mark_damaged(self) -> None:
+        """Whoever started the process does."""
 
 
 class RepositorySource:
     """The files of one ref of one repository, as last fetched (of a local one, as it is now).
 
     `name` is the source's name in the ledger; a document's id is `prefix` and the path. After a read,
-    `skips`, `detected`, `accepted`, `languages` and `commit` say what was found; during a read they grow.
+    `skipped`, `detected`, `accepted`, `languages` and `commit` say what was found; during a read they grow.
     """
 
     def __init__(
         self,
         name: str,
-        mirror: Mirror,
+        mirror: Repository,
         *,
         prefix: str = "",
         ref: str | None = None,
@@ -62,16 +106,46 @@ class RepositorySource:
         self.commit = commit
         self.detected = 0  # files found
         self.accepted = 0  # those of them that are documents
-        self.skips: list[Skip] = []  # and the others
+        self.skipped: list[SkippedItem] = []  # and the others
         self.languages: Counter[str] = Counter()  # of those accepted
 
     @property
-    def skipped(self) -> list[SkippedItem]:
-        """The files that were left out, as the ledger has them."""
-        return [
-            SkippedItem(f"{self.prefix}{skip.path}", skip.reason, skip.size, skip.detail)
-            for skip in self.skips
-        ]
+    def noun(self) -> str:
+        """What reading it is called, in messages."""
+        return f"the reader of {self.mirror.origin.id}"
+
+    def inside(self) -> RepositorySource:
+        """The same, of a repository that is nothing but folders of objects and a commit."""
+        head = self.mirror.head(self.ref)
+        self._begin(head.commit)
+        with self.mirror.objects() as objects:
+            there = ObjectsOf(self.mirror.origin, head, tuple(objects.folders()), objects.max_bytes)
+        return RepositorySource(
+            self.name, there, prefix=self.prefix, ref=self.ref, patterns=self.patterns, limits=self.limits
+        )
+
+    def grants(self) -> Grants:
+        """The folders of objects."""
+        with self.mirror.objects() as objects:
+            return Grants(read=tuple(objects.folders()))
+
+    def bounds(self, given: Limits) -> Limits:
+        """Of memory, at least what the largest object that is allowed may take."""
+        with self.mirror.objects() as objects:
+            return replace(given, memory_bytes=max(given.memory_bytes, READING + 2 * objects.max_bytes))
+
+    def facts(self) -> Mapping[str, Any]:
+        """What has been found so far."""
+        return {"detected": self.detected, "accepted": self.accepted, "languages": self.languages}
+
+    def note(self, facts: Mapping[str, Any]) -> None:
+        """Take over what a process that reads it has found. Other facts than these are not looked at."""
+        self.detected, self.accepted = int(facts["detected"]), int(facts["accepted"])
+        self.languages = Counter({str(name): int(count) for name, count in facts["languages"].items()})
+
+    def damaged(self) -> None:
+        """The next fetch gets everything again."""
+        self.mirror.mark_damaged()
 
     def signature(self) -> str | None:
         """Differs when the commit, a limit, a pattern or the version does. Never touches the network.
@@ -112,7 +186,7 @@ class RepositorySource:
             for found in walk(objects, tree, rules, self.limits):
                 self.detected += 1
                 if isinstance(found, Skip):
-                    self.skips.append(found)
+                    self._skip(found)
                 elif item := self._item(objects, found):
                     yield item
         except SourceUnavailableError:
@@ -120,10 +194,13 @@ class RepositorySource:
         except UnavailableError as error:
             raise SourceUnavailableError(str(error)) from error
 
+    def _skip(self, skip: Skip) -> None:
+        self.skipped.append(SkippedItem(f"{self.prefix}{skip.path}", skip.reason, skip.size, skip.detail))
+
     def _item(self, objects: Objects, entry: Entry) -> SourceItem | None:
         judged = _judge(objects, entry)
         if isinstance(judged, Skip):
-            self.skips.append(judged)
+            self._skip(judged)
             return None
         self.accepted += 1
         self.languages[judged] += 1
@@ -154,10 +231,22 @@ class RepositorySource:
         )
 
 
+class ConfinedRepository(ConfinedSource):
+    """A repository whose objects are read in a confined process."""
+
+    origin: RepositorySource
+
+    @property
+    def prefix(self) -> str:
+        return self.origin.prefix
+
+    @property
+    def commit(self) -> str | None:
+        return self.origin.commit
+
+
 def _judge(objects: Objects, entry: Entry) -> str | Skip:
     """The language of a file by its content, or why it is skipped."""
-    if is_binary_name(entry.path):
-        return Skip(entry.path, "binary", entry.size, "by its name")
     kind, content = objects.read(entry.oid)
     if kind != BLOB:
         return Skip(entry.path, "parse_error", entry.size, "not a file")

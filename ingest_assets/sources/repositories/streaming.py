@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from ingest_assets.jobs.events import (
     UNKNOWN_LANGUAGE,
@@ -20,21 +20,10 @@ from ingest_assets.jobs.events import (
     file_skipped,
     started,
 )
-from ingest_assets.model import Chunk, Chunker, Document, ItemError, SourceItem
+from ingest_assets.model import Chunk, Chunker, Document, ItemError, SkippedItem, SourceItem
 
 # The symbol kind of a chunk for which its chunker gives none: it is just a piece of its file.
 DEFAULT_KIND = "module"
-
-
-class Skipped(Protocol):
-    """A file that the source skips: `sources.repositories.tree.Skip`."""
-
-    @property
-    def path(self) -> str: ...
-    @property
-    def reason(self) -> SkipReason: ...
-    @property
-    def size(self) -> int | None: ...
 
 
 class FileSource(Protocol):
@@ -51,7 +40,7 @@ class FileSource(Protocol):
         ...
 
     @property
-    def skips(self) -> Sequence[Skipped]:
+    def skipped(self) -> Sequence[SkippedItem]:
         """The files that the read has skipped so far."""
         ...
 
@@ -77,10 +66,10 @@ def ingest_events(
         seen = 0
         for item in items:
             check()
-            yield from _skips(source.skips[seen:])
-            seen = len(source.skips)
+            yield from _skips(source.skipped[seen:], source.prefix)
+            seen = len(source.skipped)
             yield from _file(item, source.prefix, chunker)
-        yield from _skips(source.skips[seen:])
+        yield from _skips(source.skipped[seen:], source.prefix)
 
 
 def chunk_events(
@@ -101,10 +90,11 @@ def chunk_events(
         )
 
 
-def _skips(skips: Iterable[Skipped]) -> Iterator[Draft]:
-    for skip in skips:
-        yield file_detected(skip.path, size_bytes=skip.size or 0)
-        yield file_skipped(skip.path, skip.reason)
+def _skips(skipped: Iterable[SkippedItem], prefix: str) -> Iterator[Draft]:
+    for skip in skipped:
+        path = skip.id.removeprefix(prefix)
+        yield file_detected(path, size_bytes=skip.size or 0)
+        yield file_skipped(path, cast("SkipReason", skip.reason))
 
 
 def _file(item: SourceItem, prefix: str, chunker: Chunker | None) -> Iterator[Draft]:

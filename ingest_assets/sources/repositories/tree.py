@@ -1,6 +1,7 @@
 """The files of a commit, in the order of its trees, each either to be read or skipped for a reason.
 
-Of a file, only the size is read. Anything but an ordinary file with an ordinary name is skipped here too.
+Of a file, only the size is read. Anything but an ordinary file with an ordinary name is skipped here too. A
+folder that is ignored is skipped as a whole and never read: it may be huge, or missing.
 
 What belongs here: walking, names, limits. What does not: what a file holds (content) and its language.
 """
@@ -9,22 +10,22 @@ from __future__ import annotations
 
 import re
 import time
-from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from ingest_assets.model import ConfigurationError, UnavailableError
+from ingest_assets.model import ContentError, SourceUnavailableError, UnavailableError
 from ingest_assets.sources.repositories.ignore import IGNORE_FILE, MAX_IGNORE_BYTES, IgnoreRules
-from ingest_assets.sources.repositories.objects import Objects
+from ingest_assets.sources.repositories.languages import is_binary_name
+from ingest_assets.sources.repositories.objects import MAX_TREE, Objects, tree_entries
 
 SkipReason = Literal["binary", "too_large", "unsupported_language", "ignore_pattern", "parse_error"]
 
 _FOLDER, _SUBMODULE, _LINK, _FILE, _KIND = 0o040000, 0o160000, 0o120000, 0o100000, 0o170000
 _MAX_NAME = 255  # bytes: longer ones cannot be written to a disk
 _MAX_PATH = 4_096  # bytes
+_MAX_PATHS = 32 << 20  # bytes of all paths: what is skipped is listed with its path
 _SHOWN = 300  # characters of an invalid name
-_CLOCK_EVERY = 256
 # Control characters, line separators, and what makes a name look like another one.
 _DISTURBING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -60,12 +61,18 @@ class Skip(NamedTuple):
 
 
 def ignore_rules(objects: Objects, tree: str, patterns: tuple[str, ...]) -> IgnoreRules:
-    """The rules of a commit: the defaults, its own `.ingestignore`, and the caller's patterns."""
-    own = b""
-    for name, mode, oid in objects.read_tree(tree):
-        if name == IGNORE_FILE.encode() and mode & _KIND == _FILE and objects.size(oid) <= MAX_IGNORE_BYTES:
-            own = objects.read(oid)[1]
-    return IgnoreRules(patterns, own)
+    """The rules of a commit: the defaults, its own `.ingestignore`, and the caller's patterns.
+
+    Raises ConfigurationError when `.ingestignore` is too large: without it, what it hides would be read.
+    """
+    for name, mode, oid in tree_entries(objects.listing(tree)):
+        if name == IGNORE_FILE.encode() and mode & _KIND == _FILE:
+            if (size := objects.size(oid)) > MAX_IGNORE_BYTES:
+                raise ContentError(
+                    f"The repository's {IGNORE_FILE} has {size:,} bytes; {MAX_IGNORE_BYTES:,} are allowed."
+                )
+            return IgnoreRules(patterns, objects.read(oid)[1])
+    return IgnoreRules(patterns)
 
 
 def walk(objects: Objects, tree: str, rules: IgnoreRules, limits: TreeLimits) -> Iterator[Entry | Skip]:
@@ -86,34 +93,46 @@ class _Walk:
         self._ends = time.monotonic() + limits.seconds
         self._seen = 0
         self._bytes = 0
+        self._paths = 0  # bytes of the paths that were seen
+        self._listed = 0  # bytes of the lists of the folders on the way
 
     def run(self, tree: str) -> Iterator[Entry | Skip]:
-        waiting = [("", deque(self._entries(tree)))]
-        while waiting:
-            folder, entries = waiting[-1]
-            if not entries:
-                waiting.pop()
+        way = [self._open("", tree)]
+        while way:
+            level = way[-1]
+            entry = next(level.entries, None)
+            if entry is None:
+                self._listed -= level.size
+                way.pop()
                 continue
-            raw, mode, oid, twice = entries.popleft()
-            self._count()
+            raw, mode, oid = entry
+            folder = level.folder
+            self._count(len(folder) + len(raw))
             name = _name(raw, len(folder.encode()))
-            if name is None or twice:
+            if name is None or raw in level.names:
                 yield Skip(folder + _escaped(raw), "parse_error", None, "not a valid name, or used twice")
-            elif mode & _KIND == _FOLDER:
-                if len(waiting) >= self._limits.depth:
-                    raise ConfigurationError(
-                        f"The repository nests folders more than {self._limits.depth} deep: refused."
-                    )
-                waiting.append((f"{folder}{name}/", deque(self._entries(oid))))
-            else:
+                continue
+            level.names.add(raw)
+            if mode & _KIND != _FOLDER:
                 yield self._file(folder, name, mode, oid)
+            elif self._rules.ignores_folder(f"{folder}{name}/"):
+                yield Skip(f"{folder}{name}/", "ignore_pattern", None, "a folder that matches a pattern")
+            elif len(way) >= self._limits.depth:
+                raise ContentError(
+                    f"The repository nests folders more than {self._limits.depth} deep: refused."
+                )
+            else:
+                way.append(self._open(f"{folder}{name}/", oid))
 
-    def _entries(self, tree: str) -> Iterator[tuple[bytes, int, str, bool]]:
-        """A folder's entries; the last value says whether the name occurred before."""
-        names: set[bytes] = set()
-        for name, mode, oid in self._objects.read_tree(tree):
-            yield name, mode, oid, name in names
-            names.add(name)
+    def _open(self, folder: str, tree: str) -> _Level:
+        """A folder, of whose list only the bytes are held: its entries are read one at a time."""
+        listing = self._objects.listing(tree)
+        self._listed += len(listing)
+        if self._listed > MAX_TREE:
+            raise ContentError(
+                f"The lists of the repository's nested folders have over {MAX_TREE:,} bytes: refused."
+            )
+        return _Level(folder, tree_entries(listing), len(listing))
 
     def _file(self, folder: str, name: str, mode: int, oid: str) -> Entry | Skip:
         path = folder + name
@@ -122,28 +141,59 @@ class _Walk:
         if mode & _KIND not in (_FILE, _LINK):
             return Skip(path, "unsupported_language", None, f"neither file nor folder (mode {mode:o})")
         verdict = self._rules.verdict(folder, name)
+        if unread := self._unread(path, mode, ignored=verdict is True):
+            reason, detail = unread
+            return Skip(path, reason, self._size_if_there(oid), detail)
         size = self._objects.size(oid)
-        if mode & _KIND == _LINK:
-            return Skip(path, "unsupported_language", size, "a symbolic link")
-        if verdict is True:
-            return Skip(path, "ignore_pattern", size, "matches an ignore pattern")
         if size > self._limits.file_bytes:
+            size = self._objects.measure(oid)  # a damaged size must not have a file leave the index
             return Skip(path, "too_large", size, f"more than {self._limits.file_bytes:,} bytes")
         self._bytes += size
         if self._bytes > self._limits.total_bytes:
-            raise ConfigurationError(
+            raise ContentError(
                 f"The repository's files have over {self._limits.total_bytes:,} bytes, the limit for one."
             )
         return Entry(path, oid, mode, size, verdict is False)
 
-    def _count(self) -> None:
+    @staticmethod
+    def _unread(path: str, mode: int, *, ignored: bool) -> tuple[SkipReason, str] | None:
+        """Why a file is skipped, whatever it holds."""
+        if mode & _KIND == _LINK:
+            return "unsupported_language", "a symbolic link"
+        if ignored:
+            return "ignore_pattern", "matches an ignore pattern"
+        return ("binary", "by its name") if is_binary_name(path) else None
+
+    def _size_if_there(self, oid: str) -> int | None:
+        """Of a file that is skipped for its name: it may be missing, as in a partial clone, or damaged."""
+        try:
+            return self._objects.size(oid)
+        except SourceUnavailableError:
+            return None
+
+    def _count(self, path: int) -> None:
         self._seen += 1
+        self._paths += path
+        if self._paths > _MAX_PATHS:
+            raise ContentError(
+                f"The paths of the repository's files have over {_MAX_PATHS:,} bytes: refused."
+            )
         if self._seen > self._limits.files:
-            raise ConfigurationError(
+            raise ContentError(
                 f"The repository has more than {self._limits.files:,} files and folders: refused."
             )
-        if self._seen % _CLOCK_EVERY == 0 and time.monotonic() > self._ends:
+        if time.monotonic() > self._ends:
             raise UnavailableError(f"Reading the repository took longer than {self._limits.seconds:g} s.")
+
+
+@dataclass(slots=True)
+class _Level:
+    """A folder on the way to the files that are being read."""
+
+    folder: str  # "" or ends with "/"
+    entries: Iterator[tuple[bytes, int, str]]
+    size: int  # bytes of its list
+    names: set[bytes] = field(default_factory=set)  # those of its entries that have been read
 
 
 def _name(raw: bytes, above: int) -> str | None:
@@ -159,4 +209,5 @@ def _name(raw: bytes, above: int) -> str | None:
 
 def _escaped(raw: bytes) -> str:
     text = raw.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() and c != "/" else ascii(c)[1:-1] for c in text[:_SHOWN])
+    shown = "".join(c if c.isprintable() and c != "/" else ascii(c)[1:-1] for c in text[:_SHOWN])
+    return shown or "(no name)"

@@ -106,7 +106,7 @@ class TestRepo:
 
 def local_mirror(path: Path) -> Mirror:
     """The mirror of a local repository, read in place."""
-    policy = Policy(local_roots=(path.parent,))
+    policy = Policy(protocols=frozenset({"file"}), local_roots=(path.parent,))
     return Mirror(parse_origin(str(path), policy), path.parent / "workspace", policy)
 
 

@@ -7,7 +7,6 @@ import socket
 import ssl
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +24,7 @@ from ingest_assets.sources.repositories.policy import Policy
 from ingest_assets.sources.repositories.source import RepositorySource
 from ingest_assets_tests.sources.repositories.conftest import MakeMirror
 from ingest_assets_tests.sources.repositories.git_server import LOOPBACK, GitServer, redirect, status
+from ingest_assets_tests.sources.repositories.packs import entry, pack
 from ingest_assets_tests.sources.repositories.repos import TestRepo, bodies
 
 FILES = {f"f{i}.py": b"value = 1\n" * i for i in range(200)}
@@ -183,42 +183,28 @@ def test_a_small_pack_that_inflates_to_a_lot(repo: TestRepo, fetched: Mirror) ->
         fetched.fetch()
 
 
-def _pack(*entries: bytes, count: int | None = None) -> bytes:
-    body = b"PACK\0\0\0\2" + (len(entries) if count is None else count).to_bytes(4) + b"".join(entries)
-    return body + hashlib.sha1(body).digest()
-
-
-def _entry(kind: int, size: int, content: bytes, base: bytes = b"") -> bytes:
-    header, left = [kind << 4 | size & 15], size >> 4
-    while left:
-        header[-1] |= 0x80
-        header.append(left & 0x7F)
-        left >>= 7
-    return bytes(header) + base + zlib.compress(content)
-
-
 @pytest.mark.parametrize(
-    "pack",
+    "sent",
     [
         pytest.param(b"", id="nothing"),
         pytest.param(b"PACK", id="four bytes"),
-        pytest.param(_pack(_entry(3, 3, b"abc"))[:-1], id="cut"),
-        pytest.param(_pack(_entry(3, 3, b"abc"), count=4_000_000_000), id="a lying count"),
-        pytest.param(_pack(_entry(3, 5, b"abc")), id="a size that is too large"),
-        pytest.param(_pack(_entry(3, 1, b"abc")), id="a size that is too small"),
-        pytest.param(_pack(_entry(5, 3, b"abc")), id="an unknown kind"),
-        pytest.param(_pack(b"\xbf" + b"\xff" * 50), id="an endless size"),
-        pytest.param(_pack(_entry(7, 4, b"\3\3\3x", b"\1" * 20)), id="a missing base"),
-        pytest.param(_pack(_entry(6, 4, b"\3\3\3x", b"\x7f")), id="a base before the pack"),
-        pytest.param(_pack(_entry(6, 4, b"\3\3\3x", b"\0")), id="a delta of itself"),
-        pytest.param(_pack(b"\x33" + b"not zlib at all"), id="no zlib"),
-        pytest.param(_pack(_entry(3, 3, b"abc")) + b"x", id="more than the pack"),
+        pytest.param(pack(entry(3, 3, b"abc"))[:-1], id="cut"),
+        pytest.param(pack(entry(3, 3, b"abc"), count=4_000_000_000), id="a lying count"),
+        pytest.param(pack(entry(3, 5, b"abc")), id="a size that is too large"),
+        pytest.param(pack(entry(3, 1, b"abc")), id="a size that is too small"),
+        pytest.param(pack(entry(5, 3, b"abc")), id="an unknown kind"),
+        pytest.param(pack(b"\xbf" + b"\xff" * 50), id="an endless size"),
+        pytest.param(pack(entry(7, 4, b"\3\3\3x", b"\1" * 20)), id="a missing base"),
+        pytest.param(pack(entry(6, 4, b"\3\3\3x", b"\x7f")), id="a base before the pack"),
+        pytest.param(pack(entry(6, 4, b"\3\3\3x", b"\0")), id="a delta of itself"),
+        pytest.param(pack(b"\x33" + b"not zlib at all"), id="no zlib"),
+        pytest.param(pack(entry(3, 3, b"abc")) + b"x", id="more than the pack"),
     ],
 )
-def test_invalid_packs(tmp_path: Path, pack: bytes) -> None:
+def test_invalid_packs(tmp_path: Path, sent: bytes) -> None:
     path = tmp_path / "tmp-1.pack"
-    path.write_bytes(pack)
-    if not pack:
+    path.write_bytes(sent)
+    if not sent:
         path.write_bytes(b"\0" * 40)
     with pytest.raises(UnavailableError):
         packfile.index_pack(path, 1_000_000, lambda: None)
@@ -228,7 +214,7 @@ def test_invalid_packs(tmp_path: Path, pack: bytes) -> None:
 def test_a_delta_that_claims_a_huge_result(tmp_path: Path) -> None:
     path = tmp_path / "tmp-1.pack"
     huge = b"\3" + b"\x80\x80\x80\x80\x10"  # from 3 bytes to 4 GiB
-    path.write_bytes(_pack(_entry(3, 3, b"abc"), _entry(6, len(huge), huge, b"\x0c")))
+    path.write_bytes(pack(entry(3, 3, b"abc"), entry(6, len(huge), huge, b"\x0c")))
     with pytest.raises(ConfigurationError, match="4,294,967,296 bytes"):
         packfile.index_pack(path, 1_000_000, lambda: None)
 

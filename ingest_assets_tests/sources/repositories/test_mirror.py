@@ -10,6 +10,7 @@ import pytest
 from ingest_assets.model import ConfigurationError, SourceUnavailableError, UnavailableError
 from ingest_assets.sources.repositories.consolidate import consolidate
 from ingest_assets.sources.repositories.mirror import Mirror, remote_heads
+from ingest_assets.sources.repositories.objects import tree_entries
 from ingest_assets.sources.repositories.origin import parse_origin
 from ingest_assets.sources.repositories.policy import Policy
 from ingest_assets.sources.repositories.source import RepositorySource
@@ -190,9 +191,13 @@ def test_a_reader_continues_while_packs_are_merged(repo: TestRepo, mirror: MakeM
         one.fetch()
     with one.objects() as objects:
         tree = objects.tree_of(commit)
-        consolidate(one.folder / "objects", [commit], history=False)
+        consolidate(one.folder / "objects", [commit], 100 << 20, history=False)
         assert len(list((one.folder / "objects" / "pack").glob("*.pack"))) == 1
-        read = {name: objects.read(oid)[1] for name, _, oid in objects.read_tree(tree) if name != b"src"}
+        read = {
+            name: objects.read(oid)[1]
+            for name, _, oid in tree_entries(objects.listing(tree))
+            if name != b"src"
+        }
         assert read == {b"a.py": b"a = 1\n", b"n.md": b"2"}
     assert _bodies(one) == ONE | {"n.md": b"2"}
 
@@ -261,7 +266,7 @@ def test_nothing_in_a_repository_is_ever_executed(repo: TestRepo, tmp_path: Path
         f'[filter "evil"]\n\tsmudge = "{hostile}"\n\trequired = true\n'
         '[includeIf "gitdir:/"]\n\tpath = /dev/zero\n'
     )
-    policy = Policy(local_roots=(tmp_path,))
+    policy = Policy(protocols=frozenset({"file"}), local_roots=(tmp_path,))
     local = Mirror(parse_origin(str(repo.path), policy), tmp_path / "workspace", policy)
     assert _bodies(local)["a.py"] == b"a = 1\n"
     assert not touched.exists()

@@ -334,7 +334,7 @@ def test_refused_local_paths(tmp_path: Path) -> None:
         f"{root}/file": "not a folder",
         f"{root}/missing": "No such file",
         f"{root}/out": "outside the folders",
-        f"{root}/loop": "cannot be opened",
+        f"{root}/loop": "not a folder",
         f"{root}/pipe": "not a folder",
         f"{root}/piped": "a plain folder is not one",
         "/dev/zero": "outside the folders",

@@ -268,8 +268,7 @@ def test_endless_refs_are_stopped_during_the_transfer(
     repo.commit(ONE)
     ssh_server.misbehave = _flooding
     one = _mirror(ssh_server, over_ssh, tmp_path)
-    one.limits = FetchLimits(repository_bytes=1 << 20)
-    with pytest.raises(ConfigurationError, match="limit for a repository"):
+    with pytest.raises(ConfigurationError, match="limit for its list of refs"):
         one.fetch()
 
 

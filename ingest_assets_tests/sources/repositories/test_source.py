@@ -127,7 +127,7 @@ def test_counts_are_those_of_the_last_read(repo: TestRepo, source: RepositorySou
     repo.commit(ONE | {"x.png": b""})
     digests(source)
     digests(source)
-    assert (source.detected, source.accepted, len(source.skips)) == (3, 2, 1)
+    assert (source.detected, source.accepted, len(source.skipped)) == (3, 2, 1)
     assert source.languages == {"Python": 1, "Markdown": 1}
 
 
@@ -159,6 +159,6 @@ def test_after_any_history_the_result_is_that_of_a_fresh_fetch(
         one, other = RepositorySource("x", kept), RepositorySource("x", fresh)
         assert digests(one) == digests(other)
         assert one.signature() == other.signature()
-        local = Policy(local_roots=(Path(folder),))
+        local = Policy(protocols=frozenset({"file"}), local_roots=(Path(folder),))
         in_place = Mirror(parse_origin(str(repo.path), local), Path(folder), local)
         assert bodies(RepositorySource("x", in_place)) == bodies(other)
