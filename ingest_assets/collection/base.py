@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
+from ingest_assets.collection.marks import Mark
 from ingest_assets.fields import COMMON_FIELDS, TIME_FIELDS, Conditions, FieldType, FilterField
 from ingest_assets.model import Float32Array, SparseVectors
 
@@ -109,9 +110,14 @@ class Store(Protocol):
         ...
 
     def create(
-        self, collection: str, generation: int, dimension: int, fields: Sequence[FilterField] = ()
+        self,
+        collection: str,
+        generation: int,
+        dimension: int,
+        fields: Sequence[FilterField] = (),
+        mark: Mark | None = None,
     ) -> None:
-        """Create an empty generation with its payload indexes, replacing any of the same number.
+        """Create an empty generation with its payload indexes and mark, replacing any of the same number.
 
         `fields` are indexed in addition to those that every source's points have.
         """
@@ -129,6 +135,21 @@ class Store(Protocol):
 
     def drop(self, collection: str, generation: int) -> None:
         """Remove a generation. It need not exist."""
+        ...
+
+    def mark(self, collection: str, generation: int) -> Mark | None:
+        """The mark of a generation, or of the name itself (`marks.NAME`); None if it has none."""
+        ...
+
+    def set_mark(self, collection: str, generation: int, mark: Mark) -> None:
+        """Mark an existing generation, or the name itself, whatever its mark was."""
+        ...
+
+    def claim(self, collection: str, mark: Mark) -> Mark:
+        """Mark the name unless it has a mark; of several at once, exactly one succeeds.
+
+        Returns the mark that the name has then.
+        """
         ...
 
     def close(self) -> None: ...

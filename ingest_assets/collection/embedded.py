@@ -3,6 +3,8 @@
     <home>/<collection>/CURRENT                the live revision's name
     <home>/<collection>/000003-000017/         generation 3, revision 17: its content never changes again
     <home>/<collection>/work-000003/           the single writer's copy; deleted if an earlier run left it
+    <home>/<collection>/OWNER                  the mark of the name: whose this folder is
+    <home>/<collection>/OWNER-000003           the mark of generation 3
 
 A writer never touches what readers may have open: it works on a copy, and `commit` makes the copy the
 next revision. Large files that the engine never rewrites are hard links in the copy, so a commit costs
@@ -12,6 +14,7 @@ without the log any number of processes can read a revision at once.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -27,10 +30,12 @@ from ingest_assets.collection.base import (
     ScoredPoint,
 )
 from ingest_assets.collection.edge_types import edge_filter, edge_point, edge_query
-from ingest_assets.collection.files import clone_shard, replace_text, sync, sync_tree
+from ingest_assets.collection.files import clone_shard, create_text, replace_text, sync, sync_tree
+from ingest_assets.collection.marks import NAME, Mark, mark_from
 from ingest_assets.collection.shards import create_shard, dense_search, load_shard, load_whole_shard
 from ingest_assets.fields import Conditions, FilterField
 from ingest_assets.model import IngestError, NotPublishedError, UnavailableError
+from ingest_assets.private import keep_private, make_private_folder
 
 if TYPE_CHECKING:
     import qdrant_edge
@@ -51,6 +56,7 @@ class EmbeddedStore:
 
     def __init__(self, home: Path) -> None:
         self._home = home
+        keep_private(home)
         self._readers: dict[str, _EmbeddedReader] = {}  # of the live revisions, kept open between calls
 
     def live(self, collection: str) -> int | None:
@@ -61,11 +67,18 @@ class EmbeddedStore:
         return sorted({generation for generation, _ in self._revisions(collection)})
 
     def create(
-        self, collection: str, generation: int, dimension: int, fields: Sequence[FilterField] = ()
+        self,
+        collection: str,
+        generation: int,
+        dimension: int,
+        fields: Sequence[FilterField] = (),
+        mark: Mark | None = None,
     ) -> None:
         self.drop(collection, generation)
         work = self._clean_work(collection, generation)
-        work.mkdir(parents=True)
+        make_private_folder(work)
+        if mark is not None:
+            self.set_mark(collection, generation, mark)
         shard = create_shard(work, dimension, fields)
         shard.flush()
         shard.close()
@@ -81,7 +94,8 @@ class EmbeddedStore:
 
     @contextmanager
     def reader(self, collection: str, generation: int | None = None) -> Iterator[_EmbeddedReader]:
-        reader = self._open(collection, generation) if generation else self._live_reader(collection)
+        is_live = generation is None or generation == self.live(collection)
+        reader = self._live_reader(collection) if is_live else self._open(collection, generation)
         reader.users += 1
         try:
             yield reader
@@ -97,6 +111,32 @@ class EmbeddedStore:
         for number, revision in self._revisions(collection):
             if number == generation:
                 self._remove(self._path(collection, generation, revision))
+        self._mark_file(collection, generation).unlink(missing_ok=True)
+
+    def mark(self, collection: str, generation: int) -> Mark | None:
+        try:
+            text = self._mark_file(collection, generation).read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return None
+        try:
+            return mark_from(json.loads(text))
+        except ValueError:
+            return mark_from(None)
+
+    def set_mark(self, collection: str, generation: int, mark: Mark) -> None:
+        file = self._mark_file(collection, generation)
+        make_private_folder(file.parent)
+        replace_text(file, _mark_text(mark))
+
+    def claim(self, collection: str, mark: Mark) -> Mark:
+        file = self._mark_file(collection, NAME)
+        make_private_folder(file.parent)
+        create_text(file, _mark_text(mark))
+        return self.mark(collection, NAME) or mark
+
+    def _mark_file(self, collection: str, generation: int) -> Path:
+        name = "OWNER" if generation == NAME else f"OWNER-{generation:06d}"
+        return self._home / collection / name
 
     def close(self) -> None:
         while self._readers:
@@ -339,6 +379,10 @@ class _EmbeddedReader:
 
     def close(self) -> None:
         self._shard.close()
+
+
+def _mark_text(mark: Mark) -> str:
+    return json.dumps(mark.to_json(), ensure_ascii=False, indent=1) + "\n"
 
 
 def _identity(path: Path) -> tuple[Path, int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 from pathlib import Path
 
@@ -85,12 +86,40 @@ def sync_tree(path: Path) -> None:
 def replace_text(path: Path, text: str) -> None:
     """Write a small file so that a reader sees the old or the new content, even after a power failure."""
     draft = path.with_name(path.name + ".new")
-    with draft.open("w", encoding="utf-8") as file:
+    _write_synced(draft, text)
+    draft.replace(path)
+    sync(path.parent)
+
+
+def create_text(path: Path, text: str) -> None:
+    """Write a small file unless it exists; of several processes exactly one does, and all see it complete."""
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}.new")
+    _write_synced(draft, text)
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return
+    except OSError:
+        _create_in_place(path, text)  # a file system without hard links
+    finally:
+        draft.unlink()
+    sync(path.parent)
+
+
+def _create_in_place(path: Path, text: str) -> None:
+    # A crash in the middle leaves a mark that cannot be read, which is refused until it is adopted.
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        return
+
+
+def _write_synced(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    draft.replace(path)
-    sync(path.parent)
 
 
 def sync(path: Path) -> None:

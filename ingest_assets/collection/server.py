@@ -1,19 +1,24 @@
 """A Qdrant server or cluster, through qdrant-client.
 
 A generation is a collection named `<name>__<number>`; the name itself is an alias, switched in one step.
+Marks are metadata of collections (Qdrant 1.16): a generation carries its own, and that of the name is carried
+by an empty collection `<name>-owner`, because of several who create a collection, only one succeeds.
 The client's in-process mode (`location=":memory:"`) stands in for a server in tests.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ingest_assets.collection.base import DENSE, SPARSE, Leg, Payload, Points, ScoredPoint, payload_indexes
+from ingest_assets.collection.marks import NAME, Mark, mark_from
 from ingest_assets.fields import Condition, Conditions, FilterField
 from ingest_assets.model import ConfigurationError, ItemError, NotPublishedError, UnavailableError
+from ingest_assets.redaction import redact, without_secrets
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -21,11 +26,14 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
+METADATA = "ingest_assets"  # the key of a mark in a collection's metadata
 UPSERT_BATCH = 250
 SCAN_BATCH = 1_000
 HTTP_UNAUTHORISED = {401, 403}
 HTTP_SERVER_ERROR = 500
 HTTP_TOO_MANY = 429
+_MAX_READ, _EXCERPT = 20_000, 300  # bytes of an answer that are looked at, and characters that are shown
+_NOT_QDRANT = "What answers at QDRANT_URL is not Qdrant: is it the right URL?"
 
 
 def _answers(method: Callable[P, R]) -> Callable[P, R]:
@@ -36,27 +44,41 @@ def _answers(method: Callable[P, R]) -> Callable[P, R]:
         try:
             return method(*args, **kwargs)
         except Exception as error:  # classified by _ours, which returns other exceptions as they are
-            raise _ours(error) from error
+            mine = _ours(error)
+            if mine is error:
+                raise
+            # The client's own error repeats the beginning of the answer.
+            raise mine from without_secrets(error)
 
     return call
 
 
 def _ours(error: Exception) -> Exception:  # noqa: PLR0911 - a table of what the client may raise
+    from pydantic import ValidationError
     from qdrant_client.http.exceptions import (
         ResponseHandlingException,
         UnexpectedResponse,
     )
 
     if isinstance(error, ResponseHandlingException):
+        if isinstance(error.source, ValidationError):
+            return ConfigurationError(_NOT_QDRANT)
         return UnavailableError(f"Qdrant does not answer ({error}). Check QDRANT_URL.")
     if isinstance(error, UnexpectedResponse):
         status = error.status_code or 0
-        detail = f"Qdrant answered {status}: {error.content[:300].decode(errors='replace')}"
+        # Redacted before it is shortened: a part of a secret could not be recognised.
+        shown = redact(error.content[:_MAX_READ].decode(errors="replace"))[:_EXCERPT]
+        detail = f"Qdrant answered {status}: {shown}"
         if status in HTTP_UNAUTHORISED:
             return ConfigurationError(f"{detail}. Check QDRANT_API_KEY.")
         if status >= HTTP_SERVER_ERROR or status == HTTP_TOO_MANY:
             return UnavailableError(detail)
         return ItemError(detail)
+    # Not UTF-8, not JSON, nested too deeply, of another form; where a result is missing the client asserts.
+    if isinstance(
+        error, UnicodeDecodeError | json.JSONDecodeError | RecursionError | ValidationError | AssertionError
+    ):
+        return ConfigurationError(_NOT_QDRANT)
     if type(error).__module__.startswith("grpc"):
         said = error.details() if hasattr(error, "details") else error  # the error itself fills five lines
         code = error.code().name if hasattr(error, "code") else ""
@@ -118,7 +140,12 @@ class ServerStore:
 
     @_answers
     def create(
-        self, collection: str, generation: int, dimension: int, fields: Sequence[FilterField] = ()
+        self,
+        collection: str,
+        generation: int,
+        dimension: int,
+        fields: Sequence[FilterField] = (),
+        mark: Mark | None = None,
     ) -> None:
         from qdrant_client import models
 
@@ -138,6 +165,7 @@ class ServerStore:
             },
             sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
             on_disk_payload=True,
+            metadata=_metadata(mark) if mark else None,
         )
         kinds = {
             "keyword": models.PayloadSchemaType.KEYWORD,
@@ -176,6 +204,43 @@ class ServerStore:
     @_answers
     def drop(self, collection: str, generation: int) -> None:
         self._client.delete_collection(_name(collection, generation))
+
+    @_answers
+    def mark(self, collection: str, generation: int) -> Mark | None:
+        name = _marked(collection, generation)
+        try:
+            metadata = self._client.get_collection(name).config.metadata or {}
+        except Exception:  # the client has no type of its own for a collection that does not exist
+            if self._client.collection_exists(name):
+                raise
+            return None
+        if METADATA in metadata or generation == NAME:
+            return mark_from(metadata.get(METADATA))
+        return None
+
+    @_answers
+    def set_mark(self, collection: str, generation: int, mark: Mark) -> None:
+        if generation == NAME:
+            self.claim(collection, mark)
+        self._client.update_collection(_marked(collection, generation), metadata=_metadata(mark))
+
+    @_answers
+    def claim(self, collection: str, mark: Mark) -> Mark:
+        name = _marked(collection, NAME)
+        try:
+            self._client.create_collection(name, vectors_config={}, metadata=_metadata(mark))
+        except Exception:  # nor one for a name that is taken
+            if (held := self.mark(collection, NAME)) is None:
+                raise
+            return held
+        held = self.mark(collection, NAME)
+        if held is None or not held.owner.id:
+            self._client.delete_collection(name)
+            raise ConfigurationError(
+                "This Qdrant server cannot record whose a collection is: it is older than 1.16. Upgrade it, "
+                "or unset QDRANT_URL to use the engine in this process."
+            )
+        return held
 
     def close(self) -> None:
         self._client.close()
@@ -261,6 +326,15 @@ class _ServerReader:
 
 def _name(collection: str, generation: int) -> str:
     return f"{collection}__{generation}"
+
+
+def _marked(collection: str, generation: int) -> str:
+    """The collection that carries a mark. No source's collection has a dash in its name."""
+    return f"{collection}-owner" if generation == NAME else _name(collection, generation)
+
+
+def _metadata(mark: Mark) -> dict[str, Any]:
+    return {METADATA: mark.to_json()}
 
 
 def _point(points: Points, i: int, models: Any) -> Any:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from ingest_assets.collection.base import Leg, Payload, Points, Reader, Store, Writer
+from ingest_assets.collection.base import Leg, Payload, Points, Reader, Writer
+from ingest_assets.collection.owned import OwnedStore
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import pages, temporary_table, upsert
 from ingest_assets.model import IngestError, SparseVectors, common_of, digest_of
@@ -55,7 +56,7 @@ class Collection:
 
     source: str
     collection: str
-    store: Store
+    store: OwnedStore
     pipeline: Pipeline
     made_of: tuple[str, ...]  # the stages, besides those of the vectors, that its points are made of
     name: str = "collection"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from ingest_assets.collection.base import SCHEMA_VERSION, Store
+from ingest_assets.collection.owned import OwnedStore
 from ingest_assets.fields import FilterField
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import upsert
@@ -17,6 +18,7 @@ from ingest_assets.stages.vectors import model_key
 
 _collection, _generation, _point = tables.collection, tables.generation, tables.point
 _dense, _sparse = tables.dense_vector, tables.sparse_vector
+RECOGNISED_BY = 100  # points, of which some may have been deleted
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +46,30 @@ def is_known(ledger: Ledger, collection: str, number: int) -> bool:
         return connection.scalar(query) is not None
 
 
+def recognised(ledger: Ledger, store: Store, collection: str, number: int) -> str | None:
+    """The pipeline of a generation without a mark, made before there were marks, if this ledger made it.
+
+    Its number is not enough: every ledger begins with 1. It has to hold one of the points recorded of it, or
+    nothing, if none is recorded.
+    """
+    mine = {"collection": collection, "number": number}
+    points = sa.select(_point.c.chunk_id).filter_by(collection=collection, generation=number)
+    with ledger.reading() as connection:
+        pipeline: str | None = connection.scalar(sa.select(_generation.c.fingerprint).filter_by(**mine))
+        recorded = connection.scalars(points.limit(RECOGNISED_BY)).all()
+    if pipeline is None:
+        return None
+    with store.reader(collection, number) as reader:
+        held = bool(reader.payloads(recorded)) if recorded else reader.count() == 0
+    return pipeline if held else None
+
+
 @dataclass(frozen=True, slots=True)
 class Generations:
     """The generations of one collection. The store decides which is live, not the ledger."""
 
     collection: str
-    store: Store
+    store: OwnedStore
     pipeline: Pipeline
 
     def adopt_store(self, session: sa.Connection) -> int | None:
@@ -62,8 +82,9 @@ class Generations:
         session.execute(
             _point.delete().where(_point.c.collection == self.collection, _point.c.generation.not_in(known))
         )
-        # A run began them and did not get to record them, or they are another ledger's.
-        for stray in {*present} - {*session.scalars(known), live}:
+        # A run began them and did not get to record them, or they were adopted.
+        strays = {*present} - {*session.scalars(known), live}
+        for stray in strays and strays & {*self.store.own_generations(self.collection)}:
             self.store.drop(self.collection, stray)
         if live is not None:
             self._mark_live(session, live)
@@ -95,7 +116,8 @@ class Generations:
         last = session.scalar(sa.select(_collection.c.last_generation).filter_by(name=self.collection))
         number = max([*self.store.generations(self.collection), last or 0]) + 1
         upsert(session, _collection, [{"name": self.collection, "last_generation": number}])
-        self.store.create(self.collection, number, self.pipeline.dimension, self.pipeline.fields)
+        mark = self.store.own_mark(self.collection, self.pipeline.fingerprint)
+        self.store.create(self.collection, number, self.pipeline.dimension, self.pipeline.fields, mark)
         row = {
             "collection": self.collection,
             "number": number,
@@ -116,14 +138,15 @@ class Generations:
         rows = connection.execute(sa.select(_generation).filter_by(collection=self.collection)).all()
         earlier = sorted(row.number for row in rows if row.number < number and row.state == "previous")
         keep = {number, *earlier[-1:]}
-        for old in {*self.store.generations(self.collection), *(row.number for row in rows)} - keep:
+        for old in {*self.store.own_generations(self.collection), *(row.number for row in rows)} - keep:
             self.discard(connection, old)
         self._forget_models(connection)
         return Delta()
 
     def discard(self, connection: sa.Connection, number: int) -> Delta:
-        """Drop a generation, and what is recorded of it."""
-        self.store.drop(self.collection, number)
+        """Drop a generation if it is ours, and what is recorded of it."""
+        if number in self.store.own_generations(self.collection):
+            self.store.drop(self.collection, number)
         connection.execute(_generation.delete().filter_by(collection=self.collection, number=number))
         connection.execute(_point.delete().filter_by(collection=self.collection, generation=number))
         return Delta()

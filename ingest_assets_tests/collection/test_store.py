@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -233,6 +235,37 @@ def test_a_server_that_is_down() -> None:
         with pytest.raises(UnavailableError), store.reader(NAME):
             pass
         store.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"\xff\x80",
+        b"<html>",
+        b"[" * 100_000,
+        b"[]",
+        b'{"result": null}',
+        b'{"result": {"aliases": 7}, "status": "ok"}',
+    ],
+)
+def test_what_is_not_qdrant_is_told_from_it(answer: bytes) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        store = ServerStore.connect(url, api_key=None, verify_tls=True, timeout_s=5, grpc_port=None)
+        with pytest.raises(ConfigurationError, match="What answers at QDRANT_URL is not Qdrant"):
+            store.live(NAME)
+        store.close()
+        server.shutdown()
 
 
 def test_a_collection_of_another_program_is_not_replaced() -> None:

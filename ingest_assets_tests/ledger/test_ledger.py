@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Barrier
 
 import pytest
 import sqlalchemy as sa
 
 from ingest_assets.ledger import Ledger, tables
+from ingest_assets.ledger.installation import Installation, installation_of
 from ingest_assets.ledger.store import MAX_BOUND_VALUES, delete_keys, pages, temporary_table, upsert
 from ingest_assets.model import UnavailableError
 
@@ -164,3 +168,32 @@ def test_a_writer_is_not_blocked_by_a_reader(ledger: Ledger) -> None:
         with ledger.transaction() as connection:
             upsert(connection, t, [_row("c")])
         assert time.monotonic() - started < 5
+
+
+def test_ledgers_in_two_schemas_do_not_share_locks(ledger_url_of: Callable[[str], str]) -> None:
+    here, there = ledger_url_of("postgres"), ledger_url_of("postgres")
+    with _holder(here, "crm"):
+        with Ledger(there).lock("crm", 0):
+            pass
+        with pytest.raises(UnavailableError), Ledger(here).lock("crm", 0.3):
+            pass
+
+
+@both
+def test_a_ledger_has_one_id_however_many_open_it_first(open_ledger: Callable[[], Ledger]) -> None:
+    ledger, together = open_ledger(), Barrier(6)
+
+    def who(n: int) -> Installation:
+        together.wait()
+        return installation_of(ledger, f"machine {n}\x1b[31m")
+
+    with ThreadPoolExecutor(6) as threads:
+        (found,) = set(threads.map(who, range(6)))
+    assert re.fullmatch(r"[0-9a-f]{32}", found.id)
+    assert found.name.isprintable()
+    assert installation_of(open_ledger(), "another") == found
+
+
+def test_each_ledger_has_an_id_of_its_own(ledger_url_of: Callable[[str], str]) -> None:
+    ids = {installation_of(Ledger(ledger_url_of("postgres")), "the same name").id for _ in range(2)}
+    assert len(ids) == 2

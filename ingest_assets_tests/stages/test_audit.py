@@ -11,9 +11,11 @@ import pytest
 
 from ingest_assets.collection.base import Points, Store
 from ingest_assets.collection.embedded import EmbeddedStore
+from ingest_assets.collection.owned import NotOursError
 from ingest_assets.collection.server import ServerStore
 from ingest_assets.model import NotPublishedError
 from ingest_assets.queries.status import source_status, status
+from ingest_assets.stages.adoption import adopt
 from ingest_assets.stages.audit import Audit, accept_observed, audit
 from ingest_assets.stages.collection import IncompleteError
 from ingest_assets_tests.collection.points import dense, ids_of, sparse_of
@@ -111,7 +113,7 @@ def test_what_was_built_agrees(bench: ToyBench) -> None:
 def test_damage_is_found_and_repaired(bench: ToyBench, kind: str) -> None:
     before, calls = contents(bench.store), bench.model.calls
     inflict, expected = DAMAGE[kind]
-    inflict(bench.store)
+    inflict(bench.engine)
     assert _audit(bench) == expected
     assert not expected.agrees
     assert bench.do("collection").moved == 0  # the ledger cannot know
@@ -124,7 +126,7 @@ def test_damage_is_found_and_repaired(bench: ToyBench, kind: str) -> None:
 def test_all_damage_at_once(bench: ToyBench) -> None:
     before, calls = contents(bench.store), bench.model.calls
     for kind in ("without sparse", "orphaned"):
-        DAMAGE[kind][0](bench.store)
+        DAMAGE[kind][0](bench.engine)
     with bench.store.writer(COLLECTION, 1) as writer:
         writer.delete(sorted(before)[5:7])
         writer.commit()
@@ -162,11 +164,11 @@ def test_chunks_that_wait_for_vectors_are_missing(bench: ToyBench) -> None:
 def test_a_store_that_was_lost_is_built_again(bench: ToyBench, tmp_path: Path) -> None:
     """Right after it was built, when nothing else gives a reason to look."""
     before, calls = contents(bench.store), bench.model.calls
-    if isinstance(bench.store, EmbeddedStore):
+    if isinstance(bench.engine, EmbeddedStore):
         shutil.rmtree(tmp_path / "collections")
     else:
-        assert isinstance(bench.store, ServerStore)
-        client_of(bench.store).delete_collection(f"{COLLECTION}__1")
+        assert isinstance(bench.engine, ServerStore)
+        client_of(bench.engine).delete_collection(f"{COLLECTION}__1")
     with pytest.raises(NotPublishedError):
         contents(bench.store)
     assert _audit(bench) == Audit(10, 0, 10, 0, 0, 0)
@@ -178,11 +180,16 @@ def test_a_store_that_was_lost_is_built_again(bench: ToyBench, tmp_path: Path) -
 
 def test_a_lost_ledger_leads_to_a_new_generation(bench: ToyBench, tmp_path: Path) -> None:
     before = contents(bench.store)
-    with ToyBench(tmp_path / "new", source=bench.toy, store=bench.store) as new:
+    with ToyBench(tmp_path / "new", source=bench.toy, store=bench.engine) as new:
+        with pytest.raises(NotOursError, match="`ingest adopt`"):
+            new.refresh()
+        assert contents(bench.store) == before
+        adopt(new, "crm")
+        assert contents(new.store) == before  # found until there is another one
         new.refresh()
-        assert bench.store.live(COLLECTION) == 2
-        assert bench.store.generations(COLLECTION) == [2]
-        assert_same_contents(contents(bench.store), before)
+        assert new.store.live(COLLECTION) == 2
+        assert new.store.generations(COLLECTION) == [2]
+        assert_same_contents(contents(new.store), before)
         assert _audit(new).agrees
 
 
@@ -210,21 +217,24 @@ def test_rebuilds_keep_one_generation_to_roll_back_to(bench: ToyBench) -> None:
 def test_status(bench: ToyBench) -> None:
     (crm,) = status(bench)["sources"].values()
     assert set(crm) == {
-        "documents", "chunks", "points", "parked", "generation", "fingerprint", "last_success",
+        "documents", "chunks", "points", "parked", "generation", "fingerprint", "last_success", "problem",
     }  # fmt: skip
     assert (crm["documents"], crm["chunks"], crm["points"], crm["parked"]) == (10, 10, 10, 0)
-    assert crm["generation"] == 1
+    assert (crm["generation"], crm["problem"]) == (1, None)
     assert crm["fingerprint"] == bench.collection("crm").fingerprint
 
 
 def test_a_repair_with_a_lost_ledger_does_not_empty_the_index(bench: ToyBench, tmp_path: Path) -> None:
     """An upstream that never ran on a ledger is not an empty one."""
     before = contents(bench.store)
-    with ToyBench(tmp_path / "new", source=bench.toy, store=bench.store) as new:
+    with ToyBench(tmp_path / "new", source=bench.toy, store=bench.engine) as new:
+        with pytest.raises(NotOursError):
+            _repair(new)
+        adopt(new, "crm")
         with pytest.raises(IncompleteError, match="knows of no successful run of crm/chunks"):
             _repair(new)
-        assert bench.store.live(COLLECTION) == 1
-        assert contents(bench.store) == before
+        assert new.store.live(COLLECTION) == 1
+        assert contents(new.store) == before
         new.refresh()
         assert _audit(new).agrees
 
@@ -233,7 +243,7 @@ def test_a_collection_alone_does_not_publish_chunks_of_other_settings(
     bench: ToyBench, tmp_path: Path
 ) -> None:
     before = contents(bench.store)
-    with ToyBench(tmp_path, source=bench.toy, store=bench.store, ingest_chunk_size=200) as other:
+    with ToyBench(tmp_path, source=bench.toy, store=bench.engine, ingest_chunk_size=200) as other:
         with pytest.raises(IncompleteError, match="other INGEST_CHUNK"):
             other.do("collection")
         assert contents(bench.store) == before

@@ -159,7 +159,7 @@ def test_a_source_that_is_empty_now_empties_the_index(bench: ToyBench) -> None:
     assert [each.removed for each in bench.refresh().values()] == [2, 0, 1, 2, 3, 3, 3]
     assert contents(bench.store) == {}
     left = {name: rows for name, rows in dump(bench.ledger).items() if rows}
-    kept = {"stage", "generation", "collection"}
+    kept = {"stage", "generation", "collection", "installation", "audit_log_head"}
     # The history of entities stays on record forever: an id that somebody noted leads to its successor.
     kept |= {"entity", "entity_event", "match_model", "match_state"}
     assert set(left) == kept

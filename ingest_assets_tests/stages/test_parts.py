@@ -282,6 +282,8 @@ def test_an_attribute_that_is_declared_later_can_be_filtered_by_after_a_refresh(
     [
         ({"colour": 7}, None, "The attribute colour of a/2 is 7, which is not a keyword"),
         ({"colour": datetime(2026, 1, 31, tzinfo=UTC)}, None, "must be text, a number or a flag"),
+        ({"undeclared": float("nan")}, None, "must be text, a number or a flag"),
+        ({"undeclared": [1.5, float("-inf")]}, None, "must be text, a number or a flag"),
         ({"weight": {"kg": 1}}, None, "The attribute weight of a/2"),
         ({}, "yesterday", "The time of a/2 is 'yesterday'"),
     ],
