@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from typing import Annotated
 
@@ -17,6 +18,8 @@ note = typer.Typer(
     help="List and remove the notes that people and agents made on records and entities.",
 )
 
+audit_log = typer.Typer(invoke_without_command=True)
+
 Limit = Annotated[int, typer.Option(help="Maximum number of rows, 1 to 1000.", min=1, max=1_000)]
 
 
@@ -27,10 +30,13 @@ def mcp() -> None:
     serve_stdio(load_settings())
 
 
-def audit_log(
+@audit_log.callback()
+def list_calls(
+    context: typer.Context,
     limit: Limit = 50,
     before: Annotated[
-        int | None, typer.Option(help="Only calls before this number, to see the next page.")
+        int | None,
+        typer.Option(help="Only calls before this number, to see the next page.", min=1, max=(1 << 63) - 1),
     ] = None,
     who: Annotated[str | None, typer.Option(help="Only calls of the user or token of this name.")] = None,
     json: Json = False,
@@ -38,12 +44,45 @@ def audit_log(
     """List the calls of agents' tools, newest first: when, by whom, which tool, and the outcome."""
     from ingest_assets.audit_log import read
 
+    if context.invoked_subcommand is not None:
+        return None
     with Workbench(load_settings()) as bench:
         calls = read(bench.ledger, limit=limit, before=before, who=who)
     if json:
         return print_json({"calls": [asdict(call) for call in calls]})
     rows = [[str(c.number), c.at, c.who, c.transport, c.tool, c.outcome, c.message] for c in calls]
     return table(("number", "at", "who", "transport", "tool", "outcome", "message"), rows, right=False)
+
+
+@audit_log.command("verify")
+def verify_log(
+    expect: Annotated[
+        str | None,
+        typer.Option(help="A digest that an earlier verification printed: the log must still contain it."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check that the log is as it was written. Keep the digest that it prints elsewhere, for --expect.
+
+    Exit status 0: the log is intact; 1: it is not.
+    """
+    from ingest_assets.audit_log import verify
+
+    if expect is not None and not re.fullmatch(r"[0-9a-f]{64}", expect):
+        raise typer.BadParameter("--expect takes a digest: 64 hexadecimal digits.")
+    with Workbench(load_settings()) as bench:
+        found = verify(bench.ledger, expect)
+    if json:
+        print_json(asdict(found) | {"intact": found.is_intact})
+    else:
+        console = console_of()
+        for fault in found.faults:
+            console.print(f"{fault.kind}: {fault.message}")
+        if found.faults_count > len(found.faults):
+            console.print(f"and {found.faults_count - len(found.faults):,} more")
+        state = "intact" if found.is_intact else f"not intact, {found.faults_count:,} faults"
+        console.print(f"{found.rows:,} calls, {state}. Head: {found.number} {found.digest}")
+    raise typer.Exit(0 if found.is_intact else 1)
 
 
 @note.command("list")

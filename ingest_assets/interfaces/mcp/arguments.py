@@ -116,8 +116,8 @@ class StartIndexing(Arguments):
         Text,
         Field(
             max_length=2_000,
-            description="An https URL. If the server's settings allow it, also an ssh address, or the "
-            "absolute path of a repository on the server.",
+            description="https://HOST/OWNER/NAME, on a host that the operator has listed for agents; if they "
+            "allow it, also the absolute path of a repository on the server.",
         ),
     ]
     project_id: Annotated[Text, Field(max_length=500)] | None = Field(

@@ -9,8 +9,6 @@ What belongs here: what all tools share. What does not: the protocol (`server`) 
 from __future__ import annotations
 
 import json
-import logging
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,19 +18,19 @@ from pydantic import BaseModel, ValidationError
 
 from ingest_assets import audit_log
 from ingest_assets.audit_log import Outcome
+from ingest_assets.interfaces.failures import shown, withhold
+from ingest_assets.interfaces.mcp.document_text import cleaned
 from ingest_assets.interfaces.tokens import Caller, Scope
-from ingest_assets.model import ConfigurationError, IngestError, NotPublishedError, UnavailableError
+from ingest_assets.model import RequestError
+from ingest_assets.redaction import redact_values
 from ingest_assets.workbench import Workbench
 
 MAX_ERROR = 600  # characters
-_log = logging.getLogger(__name__)
-# A path on the server, or the URL of an SQLite file; neither is shown to agents.
-_PATH = re.compile(r"(?:sqlite:/*|(?<![\w./:~-]))/(?:[\w.~+@-]+/)+[\w.~+@-]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One tool. `run` returns the answer, or raises an IngestError whose message says what to do."""
+    """One tool. `run` returns the answer, or raises a RequestError whose message says what to do."""
 
     name: str
     title: str
@@ -41,6 +39,9 @@ class Tool:
     takes: type[BaseModel]
     answers: type[BaseModel]
     run: Callable[[Call, Any], BaseModel]
+    destructive: bool = False  # undoes what others may rely on
+    idempotent: bool = False  # the same call again changes nothing more
+    reaches_outside: bool = False  # beyond this installation
 
     @property
     def reads_only(self) -> bool:
@@ -92,36 +93,39 @@ def answer(tools: Mapping[str, Tool], call: Call) -> Answer:
     try:
         with call.bench.ledger.transaction() as connection:
             call.log(connection, outcome, "" if outcome == "ok" else answered.text)
-    except Exception:  # noqa: BLE001 - whatever it is, a call that cannot be logged is not answered
-        _log.exception("The call of %s could not be logged.", call.tool[:100])
-        return Answer("The call could not be logged, and is therefore not answered. Try again in a minute.")
+    except Exception as error:  # noqa: BLE001 - whatever it is, a call that cannot be logged is not answered
+        failure = withhold(error, f"logging a call of {call.tool[:100]!r}")
+        return Answer(
+            f"{failure.code}: The call could not be logged, and is therefore not answered. Try again in a "
+            f"minute. (The server's log has the reason under {failure.id}.)"
+        )
     return answered
 
 
 def _execute(tools: Mapping[str, Tool], call: Call) -> tuple[Outcome, Answer]:
     try:
         tool = _permitted(tools, call)
-        content = tool.run(call, _arguments(tool, call.arguments)).model_dump(mode="json")
+        answered = tool.run(call, _arguments(tool, call.arguments)).model_dump(mode="json")
+        content = cleaned(redact_values(answered))
         return "ok", Answer(json.dumps(content, ensure_ascii=False, separators=(",", ":")), content)
-    except (ConfigurationError, NotPublishedError) as error:
-        return "refused", Answer(_clean(str(error)))
-    except UnavailableError as error:
-        return "failed", Answer(_clean(f"{error} Try again in a minute."))
-    except IngestError as error:
-        return "failed", Answer(_clean(str(error)))
-    # A bug: the details go to the operator's log.
     except Exception as error:  # noqa: BLE001 - a call is answered and logged whatever goes wrong in it
-        _log.exception("%s failed.", call.tool[:100])
-        name = type(error).__name__
-        return "failed", Answer(f"Internal error ({name}). Try again, or tell the operator.")
+        if (message := shown(error)) is not None:
+            return "refused", Answer(_clean(message))
+        return "failed", withheld(error, f"the tool {call.tool}")
+
+
+def withheld(error: BaseException, what: str) -> Answer:
+    """An error that is not about the request: its code, a sentence, and the id of its details in the log."""
+    failure = withhold(error, what)
+    return Answer(f"{failure.code}: {failure.sentence}")
 
 
 def _permitted(tools: Mapping[str, Tool], call: Call) -> Tool:
     tool = tools.get(call.tool)
     if tool is None:
-        raise ConfigurationError(f"There is no such tool. Tools: {', '.join(tools)}.")
+        raise RequestError(f"There is no such tool. Tools: {', '.join(tools)}.")
     if tool.scope not in call.caller.scopes:
-        raise ConfigurationError(
+        raise RequestError(
             f"{tool.name} needs the scope {tool.scope}, which your token lacks. Ask for a token that has it."
         )
     return tool
@@ -133,7 +137,7 @@ def _arguments(tool: Tool, given: Mapping[str, Any]) -> BaseModel:
     except ValidationError as error:
         wrong = error.errors(include_url=False)
         said = [f"{_place(each['loc'])}: {_requirement(each)}" for each in wrong[:3]]
-        raise ConfigurationError(
+        raise RequestError(
             f"The arguments of {tool.name} are invalid. {'; '.join(said)}. Arguments: "
             f"{', '.join(tool.takes.model_fields) or 'none'}."
         ) from None
@@ -154,12 +158,7 @@ def _requirement(error: Any) -> str:
 
 
 def _clean(text: str) -> str:
-    """An error message as an agent may see it: one short paragraph, without the server's paths."""
-    plain = " ".join(_PATH.sub("(a path)", text).split())
+    """A message as one short paragraph of valid text."""
+    plain = str(cleaned(" ".join(text.split())))
     plain = plain.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
     return plain if len(plain) <= MAX_ERROR else f"{plain[: MAX_ERROR - 1]}…"
-
-
-def shown_to_agents(text: str | None) -> str | None:
-    """A recorded error message as an agent may see it."""
-    return None if text is None else _clean(text)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ingest_assets import notes
-from ingest_assets.interfaces.mcp.answers import DocumentAnswer, DocumentList, DocumentRow
+from ingest_assets.interfaces.mcp.answers import DocumentAnswer, DocumentList, DocumentRow, NoteRow
 from ingest_assets.interfaces.mcp.arguments import GetDocument, ListDocuments
 from ingest_assets.interfaces.mcp.calls import Call
 from ingest_assets.interfaces.mcp.paging import BUDGET, clip, cursor_at, cut, fitting, key_in, offset_in, size
-from ingest_assets.model import ConfigurationError, common_of
-from ingest_assets.notes import Note
+from ingest_assets.model import RequestError, common_of
 from ingest_assets.queries import documents
 from ingest_assets.queries.status import source_meant
 
@@ -25,13 +24,13 @@ def get_document(call: Call, asked: GetDocument) -> DocumentAnswer:
     source = source_meant(call.bench, asked.source)
     found = documents.find(call.bench.ledger, source, asked.document_id)
     if found is None:
-        raise ConfigurationError(
+        raise RequestError(
             f"There is no document {clip(asked.document_id, 100)!r} in {source}. Use search or "
             "list_documents to find ids. (A new note becomes a document with the next refresh.)"
         )
     document, body = found.document, found.document.body
     if start > len(body):
-        raise ConfigurationError(
+        raise RequestError(
             "The document has become shorter since the cursor was made. Begin again without it."
         )
     answer = DocumentAnswer(
@@ -79,10 +78,6 @@ def _common(holder: object, title_chars: int, uri_chars: int) -> dict[str, Any]:
     return found | {"title": clip(found["title"], title_chars), "uri": clip(found["uri"], uri_chars)}
 
 
-def notes_on(call: Call, ids: list[str], most: int) -> list[Note]:
+def notes_on(call: Call, ids: list[str], most: int) -> list[NoteRow]:
     """The newest notes on these documents and entities, shortened."""
-    found = notes.about(call.bench.ledger, ids, most)
-    return [
-        Note(n.id, n.kind, n.about, n.author, n.at, clip(n.why, NOTE_CHARS), clip(n.text, NOTE_CHARS))
-        for n in found
-    ]
+    return [NoteRow.of(note, NOTE_CHARS) for note in notes.about(call.bench.ledger, ids, most)]

@@ -12,12 +12,13 @@ from ingest_assets.interfaces.mcp.answers import (
     HistoryAnswer,
     HistoryEvent,
     MemberRow,
+    ValueRow,
 )
 from ingest_assets.interfaces.mcp.arguments import EntityHistory, FindEntities, GetEntity
 from ingest_assets.interfaces.mcp.calls import Call
 from ingest_assets.interfaces.mcp.documents import notes_on
 from ingest_assets.interfaces.mcp.paging import BUDGET, clip, cursor_at, fitting, offset_in, size
-from ingest_assets.model import ConfigurationError
+from ingest_assets.model import RequestError
 from ingest_assets.queries import directory
 from ingest_assets.queries.status import entities_meant
 
@@ -65,7 +66,7 @@ def find_entities(call: Call, asked: FindEntities) -> EntityList:
     start = offset_in("find_entities", asked, asked.cursor)
     source = entities_meant(call.bench, asked.source)
     if start >= MAX_FOUND:
-        raise ConfigurationError(f"At most {MAX_FOUND:,} entities are returned. Give more of the name.")
+        raise RequestError(f"At most {MAX_FOUND:,} entities are returned. Give more of the name.")
     found = directory.find(call.bench.ledger, source, asked.name, start + asked.limit + 1)
     rest = [
         EntityRow(entity_id=hit.entity_id, kind=hit.kind, name=clip(hit.name, 200), records=hit.records)
@@ -92,17 +93,20 @@ def entity_history(call: Call, asked: EntityHistory) -> HistoryAnswer:
     return HistoryAnswer(asked=asked.entity_id, entity_id=entity_id, events=shown, next_cursor=cursor)
 
 
-def _values(values: list[Value]) -> list[Value]:
-    return [Value(clip(v.value, TEXT_CHARS), v.records[:MAX_RECORDS]) for v in values[:MAX_VALUES]]
+def _values(values: list[Value]) -> list[ValueRow]:
+    return [
+        ValueRow(value=clip(v.value, TEXT_CHARS), records=list(v.records[:MAX_RECORDS]))
+        for v in values[:MAX_VALUES]
+    ]
 
 
-def _unknown(asked: str, *, gone: bool) -> ConfigurationError:
+def _unknown(asked: str, *, gone: bool) -> RequestError:
     if gone:
-        return ConfigurationError(
+        return RequestError(
             f"The entity {clip(asked, 100)!r} no longer exists: its records were deleted. Use "
             "entity_history to see what happened."
         )
-    return ConfigurationError(
+    return RequestError(
         f"There is no entity, and no record of a person or organisation, {clip(asked, 100)!r}. Use "
         "find_entities to find them by name."
     )

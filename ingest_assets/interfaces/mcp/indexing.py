@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
+from ingest_assets.interfaces.failures import told
 from ingest_assets.interfaces.job_service import JobRequest, JobStatus
 from ingest_assets.interfaces.mcp.answers import StatusAnswer
 from ingest_assets.interfaces.mcp.arguments import IndexStatus, JobId, StartIndexing
-from ingest_assets.interfaces.mcp.calls import Call, shown_to_agents
+from ingest_assets.interfaces.mcp.calls import Call
+from ingest_assets.interfaces.mcp.fetching import require_allowed
 from ingest_assets.interfaces.queued_jobs import QueuedJobs
 from ingest_assets.jobs.errors import UnknownJobError
 from ingest_assets.jobs.queue import JobStarted
-from ingest_assets.model import ConfigurationError
+from ingest_assets.model import RequestError
 from ingest_assets.queries.status import status
+
+# What a job failed of may name folders, hosts and what a backend said.
+FAILED = "The job failed. The operator finds the reason under the job's id: `ingest job show ID`."
 
 
 def index_status(call: Call, _asked: IndexStatus) -> StatusAnswer:
     """What the index holds."""
-    return StatusAnswer.model_validate(status(call.bench))
+    tell = partial(told, "the tool index_status")
+    return StatusAnswer.model_validate(status(call.bench, tell))
 
 
 def start(call: Call, asked: StartIndexing) -> JobStarted:
     """Queue a job for a repository. Once it has been fetched, it is kept in step."""
+    require_allowed(asked.repo_path, call.bench.settings)
     request = JobRequest(
         asked.repo_path,
         project_id=asked.project_id,
@@ -42,16 +50,21 @@ def cancel(call: Call, asked: JobId) -> JobStatus:
 
 
 def _jobs(call: Call) -> QueuedJobs:
-    return QueuedJobs(call.bench, call.transport, {"started_by": call.caller.name})
+    return QueuedJobs(call.bench, call.transport, call.caller.name)
 
 
 def _answer(action: Callable[[str], JobStatus], asked: JobId) -> JobStatus:
-    """The job as an agent may see it. Raises ConfigurationError when there is no such job."""
+    """The job as an agent may see it. Raises RequestError when there is no such job."""
     try:
         found = action(asked.job_id)
     except UnknownJobError:
-        raise ConfigurationError(
+        raise RequestError(
             "There is no such job: it never existed, or ended longer ago than jobs are kept. "
             "The ids of jobs come from start_indexing_background."
         ) from None
-    return found.model_copy(update={"error_message": shown_to_agents(found.error_message)})
+    return found.model_copy(
+        update={
+            "repo": found.repo if "://" in found.repo else found.repository_id,
+            "error_message": found.error_message and FAILED,
+        }
+    )

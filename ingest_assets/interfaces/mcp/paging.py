@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from ingest_assets.model import ConfigurationError, digest_of
+from ingest_assets.model import RequestError, digest_of
 
 BUDGET = 20_000  # maximum size of an answer, in characters of JSON
 MAX_CURSOR = 2_000
@@ -28,7 +28,7 @@ def cursor_at(tool: str, asked: BaseModel, place: int | str) -> str:
 
 
 def offset_in(tool: str, asked: BaseModel, cursor: str | None) -> int:
-    """The number that a cursor holds; 0 without a cursor. Raises ConfigurationError for a wrong one."""
+    """The number that a cursor holds; 0 without a cursor. Raises RequestError for a wrong one."""
     place = _place(tool, asked, cursor)
     if place is None:
         return 0
@@ -38,7 +38,7 @@ def offset_in(tool: str, asked: BaseModel, cursor: str | None) -> int:
 
 
 def key_in(tool: str, asked: BaseModel, cursor: str | None) -> str:
-    """The key that a cursor holds; "" without a cursor. Raises ConfigurationError for a wrong one."""
+    """The key that a cursor holds; "" without a cursor. Raises RequestError for a wrong one."""
     place = _place(tool, asked, cursor)
     if place is None:
         return ""
@@ -93,8 +93,8 @@ def _arguments(asked: BaseModel) -> str:
     return digest_of(asked.model_dump_json(exclude={"cursor", "limit"}))
 
 
-def _refusal(tool: str) -> ConfigurationError:
-    return ConfigurationError(
+def _refusal(tool: str) -> RequestError:
+    return RequestError(
         f"This cursor does not belong to {tool} with these arguments. Repeat the arguments of the call that "
         "returned it, or leave it out to start again."
     )

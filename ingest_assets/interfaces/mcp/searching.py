@@ -6,7 +6,7 @@ from ingest_assets.interfaces.mcp.answers import SearchAnswer, SearchHit
 from ingest_assets.interfaces.mcp.arguments import Search
 from ingest_assets.interfaces.mcp.calls import Call
 from ingest_assets.interfaces.mcp.paging import BUDGET, clip, cursor_at, cut, fitting, offset_in
-from ingest_assets.model import ConfigurationError, NotPublishedError, common_of
+from ingest_assets.model import NotPublishedError, RequestError, common_of
 from ingest_assets.queries.fusion import LEG_LIMIT
 from ingest_assets.queries.search import Hit, open_search
 from ingest_assets.queries.status import source_meant
@@ -19,7 +19,7 @@ def search(call: Call, asked: Search) -> SearchAnswer:
     """A page of the best hits."""
     start = offset_in("search", asked, asked.cursor)
     if start >= DEPTH:
-        raise ConfigurationError(f"A search returns the best {DEPTH} hits. Narrow it with filters instead.")
+        raise RequestError(f"A search returns the best {DEPTH} hits. Narrow it with filters instead.")
     source = source_meant(call.bench, asked.source)
     where = {
         name: [value] if isinstance(value, str) else value

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import getpass
 import json
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 
 from ingest_assets import __version__
-from ingest_assets.interfaces.mcp.calls import Answer, Call, Tool, answer
+from ingest_assets.interfaces.mcp.calls import Answer, Call, Tool, answer, withheld
+from ingest_assets.interfaces.mcp.messages import MessageError, require_message
 from ingest_assets.interfaces.mcp.refusals import NOBODY, RefusedRequests
 from ingest_assets.interfaces.mcp.tools import instructions, tools_of
 from ingest_assets.interfaces.mcp.workbench_pool import Borrow, WorkbenchPool
@@ -33,6 +34,8 @@ NAME = "ingest-assets"
 # the event loop, and whatever is sent, that blocks it for a fifth of a second at most.
 MAX_BODY = 1 << 20
 UNAUTHORIZED = "A bearer token is required."
+NO_SCOPE = "The token has no scope that any tool needs."
+NOT_A_MESSAGE = "The body is not one JSON-RPC message."
 POST_ONLY = "Only POST is supported: this server has no sessions, and opens no streams of its own."
 # Why the SDK refuses a request, by status. The HTTP service refuses on its own (`http.admission`).
 REFUSED_BY_SDK = {
@@ -60,7 +63,7 @@ def serve_stdio(settings: Settings) -> None:
     pool = WorkbenchPool(settings)
 
     async def serve() -> None:
-        server = _server(pool.borrow, "stdio", lambda _request: caller)
+        server = _server(_offered(pool.borrow), pool.borrow, "stdio", lambda _request: caller)
         async with stdio_server() as (incoming, outgoing):
             await server.run(incoming, outgoing, server.create_initialization_options())
 
@@ -107,7 +110,9 @@ def mcp_app(
             *allowed_origins,
         ],
     )
-    server = _server(borrow, "http", lambda request: request.scope[_CALLER])
+    offered = _offered(borrow)
+    server = _server(offered, borrow, "http", lambda request: request.scope[_CALLER])
+    scopes = {tool.scope for tool in offered.tools.values()}
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -117,9 +122,22 @@ def mcp_app(
             await mounted.refused(scope, UNAUTHORIZED)
             await _refuse(send, 401, (b"www-authenticate", b"Bearer"), UNAUTHORIZED)
             return
+        if not scopes & caller.scopes:
+            await mounted.refused(scope, NO_SCOPE)
+            await _refuse(send, 403, (b"www-authenticate", b'Bearer error="insufficient_scope"'), NO_SCOPE)
+            return
         if scope["method"] != "POST":
             await _refuse(send, 405, (b"allow", b"POST"), POST_ONLY)
             return
+
+        body, receive = await _read(receive)
+        if body is not None:
+            try:
+                require_message(body)
+            except MessageError as error:
+                await mounted.refused(scope, NOT_A_MESSAGE)
+                await _respond(send, 400, error.response())
+                return
 
         async def sending(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start" and (why := REFUSED_BY_SDK.get(message["status"])):
@@ -158,19 +176,33 @@ class McpApp:
         await self._refusals.refused(caller.name if caller else NOBODY, why, address)
 
 
-def _server(borrow: Borrow, transport: str, caller_of: Callable[[Any], Caller]) -> Server[Any]:
+class _Offered(NamedTuple):
+    """What the server tells its clients of itself."""
+
+    tools: Mapping[str, Tool]
+    instructions: str
+
+
+def _offered(borrow: Borrow) -> _Offered:
+    with borrow() as bench:
+        return _Offered(tools_of(bench.sources, bench.settings), instructions(bench.sources))
+
+
+def _server(
+    offered: _Offered, borrow: Borrow, transport: str, caller_of: Callable[[Any], Caller]
+) -> Server[Any]:
     import mcp_types as types
     from mcp.server import Server, ServerRequestContext
 
-    with borrow() as bench:
-        tools, text = tools_of(bench.sources, bench.settings), instructions(bench.sources)
-    listed = [_listed(tool) for tool in tools.values()]
+    tools = offered.tools
+    listed = [(tool.scope, _listed(tool)) for tool in tools.values()]
     threads = anyio.CapacityLimiter(MAX_THREADS)
 
     async def list_tools(
-        _context: ServerRequestContext[Any], _params: types.PaginatedRequestParams | None
+        context: ServerRequestContext[Any], _params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
-        return types.ListToolsResult(tools=listed)
+        scopes = caller_of(context.request).scopes
+        return types.ListToolsResult(tools=[tool for scope, tool in listed if scope in scopes])
 
     async def call_tool(
         context: ServerRequestContext[Any], params: types.CallToolRequestParams
@@ -178,8 +210,11 @@ def _server(borrow: Borrow, transport: str, caller_of: Callable[[Any], Caller]) 
         caller = caller_of(context.request)
 
         def execute() -> Answer:
-            with borrow() as bench:
-                return answer(tools, Call(bench, caller, transport, params.name, params.arguments or {}))
+            try:
+                with borrow() as bench:
+                    return answer(tools, Call(bench, caller, transport, params.name, params.arguments or {}))
+            except Exception as error:  # noqa: BLE001 - the SDK would show its text to the agent
+                return withheld(error, "opening the index for an agent")
 
         # Not cancelled when the client disconnects: the call completes and is logged.
         answered = await anyio.to_thread.run_sync(execute, limiter=threads)
@@ -193,7 +228,7 @@ def _server(borrow: Borrow, transport: str, caller_of: Callable[[Any], Caller]) 
         NAME,
         version=__version__,
         title="Ingest Assets",
-        instructions=text,
+        instructions=offered.instructions,
         on_list_tools=list_tools,
         on_call_tool=call_tool,
     )
@@ -210,17 +245,36 @@ def _listed(tool: Tool) -> types.Tool:
         output_schema=tool.answers.model_json_schema(mode="serialization"),
         annotations=types.ToolAnnotations(
             read_only_hint=tool.reads_only,
-            destructive_hint=False,
-            idempotent_hint=tool.reads_only,
-            open_world_hint=False,
+            destructive_hint=tool.destructive,
+            idempotent_hint=tool.idempotent or tool.reads_only,
+            open_world_hint=tool.reaches_outside,
         ),
     )
 
 
+async def _read(receive: Receive) -> tuple[bytes | None, Receive]:
+    """The body, None if it is larger than MAX_BODY; and what the SDK can receive it from again."""
+    body, messages, more = bytearray(), [], True
+    while more and len(body) <= MAX_BODY:
+        messages.append(message := await receive())
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    waiting = iter(messages)
+
+    async def again() -> MutableMapping[str, Any]:
+        return next(waiting, None) or await receive()
+
+    return (bytes(body) if len(body) <= MAX_BODY else None), again
+
+
 async def _refuse(send: Send, status: int, header: tuple[bytes, bytes], why: str) -> None:
-    headers = [(b"content-type", b"application/json"), header]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps({"error": why}).encode()})
+    await _respond(send, status, json.dumps({"error": why}).encode(), header)
+
+
+async def _respond(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+    first = (b"content-type", b"application/json")
+    await send({"type": "http.response.start", "status": status, "headers": [first, *headers]})
+    await send({"type": "http.response.body", "body": body})
 
 
 def stdio_user(settings: Settings) -> str:

@@ -8,12 +8,12 @@ import time
 import sqlalchemy as sa
 
 from ingest_assets import notes
-from ingest_assets.interfaces.mcp.answers import NoteAnswer
+from ingest_assets.interfaces.mcp.answers import NoteAnswer, NoteRow
 from ingest_assets.interfaces.mcp.arguments import AddNote, FlagRecord
 from ingest_assets.interfaces.mcp.calls import Call
 from ingest_assets.interfaces.mcp.paging import clip
 from ingest_assets.ledger import tables
-from ingest_assets.model import ConfigurationError
+from ingest_assets.model import RequestError
 from ingest_assets.notes import MAX_REFS, PREFIX, Kind, Subject
 from ingest_assets.queries.directory import living_id
 from ingest_assets.workbench import Workbench
@@ -27,7 +27,7 @@ def add_note(call: Call, asked: AddNote) -> NoteAnswer:
     """Write a note on a document or an entity."""
     subject = _record(call.bench, asked.about) or _entity(call.bench, asked.about)
     if subject is None:
-        raise ConfigurationError(
+        raise RequestError(
             f"There is no document and no entity {clip(asked.about, 100)!r}. Use search or list_documents to "
             "find documents, and find_entities to find entities."
         )
@@ -38,7 +38,7 @@ def flag_record(call: Call, asked: FlagRecord) -> NoteAnswer:
     """Note that a record is wrong, for people to correct it in its source."""
     subject = _record(call.bench, asked.document_id)
     if subject is None:
-        raise ConfigurationError(
+        raise RequestError(
             f"There is no document {clip(asked.document_id, 100)!r}. Use search or list_documents to find "
             "ids."
         )
@@ -57,8 +57,7 @@ def _write(call: Call, subject: Subject, kind: Kind, *, text: str, why: str) -> 
         in_transaction=lambda connection, written: call.log(connection, "ok", f"{PREFIX}{written.id}"),
     )
     message = "Saved. get_document and get_entity show it at once; search finds it after the next refresh."
-    shown = notes.Note(note.id, note.kind, note.about, note.author, note.at, note.why, clip(note.text, 1_000))
-    return NoteAnswer(note=shown, document_id=PREFIX + note.id, message=message)
+    return NoteAnswer(note=NoteRow.of(note, 1_000), document_id=PREFIX + note.id, message=message)
 
 
 def _record(bench: Workbench, document_id: str) -> Subject | None:

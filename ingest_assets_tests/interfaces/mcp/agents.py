@@ -23,6 +23,7 @@ from starlette.routing import Route
 from ingest_assets import audit_log
 from ingest_assets.audit_log import LoggedCall
 from ingest_assets.interfaces.mcp import WorkbenchPool, mcp_app
+from ingest_assets.interfaces.mcp.document_text import CLOSE, OPEN
 from ingest_assets.interfaces.tokens import SCOPES, Caller
 from ingest_assets_tests.support.built_index import Home
 
@@ -81,6 +82,13 @@ class Served:
     def log(self) -> list[LoggedCall]:
         """The log of calls, newest first."""
         return log_of(self.home)
+
+
+def plain(text: str) -> str:
+    """A document's text without its marks, which must be there, once."""
+    assert (text[0], text[-1]) == (OPEN, CLOSE), text
+    assert not {OPEN, CLOSE} & set(text[1:-1])
+    return text[1:-1]
 
 
 def said(result: Any) -> Said:

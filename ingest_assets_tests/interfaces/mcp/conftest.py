@@ -15,8 +15,11 @@ __all__ = ["built", "built_once", "empty", "ingest_here"]
 
 @pytest.fixture
 def served(built: Home) -> Iterator[Served]:
-    """A copy of the index, served over HTTP. Its tokens have all scopes, only `read`, or none."""
-    with serve(built) as server:
+    """A copy of the index, served over HTTP. Its tokens have all scopes, only `read`, or none.
+
+    Agents may have repositories fetched from github.com.
+    """
+    with serve(built.with_settings(ingest_agent_repository_hosts="github.com")) as server:
         yield server
 
 

@@ -56,13 +56,17 @@ def test_a_local_repository_where_the_settings_allow_it(built: Home, tmp_path: P
     with TestRepo(tmp_path / "repositories" / "mine.git"):
         pass
     path = str(tmp_path / "repositories" / "mine.git")
-    allowed = built.with_settings(
+    readable = built.with_settings(
         ingest_repository_protocols="file", ingest_repository_roots=str(tmp_path / "repositories")
     )
-    with serve(allowed) as server:
+    with serve(readable) as server:
+        assert (
+            "operator has not allowed" in server.call("start_indexing_background", repo_path=path).refused()
+        )
+    with serve(readable.with_settings(ingest_agent_local_repositories=True)) as server:
         assert server.call("start_indexing_background", repo_path=path).ok()["status"] == "pending"
         assert '".."' in server.call("start_indexing_background", repo_path=f"{path}/../x").refused()
-    with serve(built) as server:
+    with serve(built.with_settings(ingest_agent_local_repositories=True)) as server:
         assert "not allowed" in server.call("start_indexing_background", repo_path=path).refused()
 
 

@@ -28,6 +28,7 @@ from ingest_assets_tests.support.built_index import Home
 from ingest_assets_tests.support.processes import start_server
 
 WRITER = "scribe-" + "0123456789" * 3
+NOTER = "noter-" + "0123456789" * 3  # may write, and not read
 JSON = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 # How a client may begin: with the current protocol, or with the handshake of older versions.
 MODES = pytest.mark.parametrize("mode", ["auto", "legacy"])
@@ -52,7 +53,7 @@ class Service:
 
 @pytest.fixture
 def service(built: Home, tmp_path: Path) -> Iterator[Service]:
-    tokens = f"{TOKENS},scribe:{WRITER}:read+write"
+    tokens = f"{TOKENS},scribe:{WRITER}:read+write,noter:{NOTER}:write"
     home = built.with_settings(ingest_api_tokens=tokens, ingest_http_search_workers=0)
     with (tmp_path / "said.log").open("w") as said_there:
         process, url = start_server(home, said_there)
@@ -62,6 +63,20 @@ def service(built: Home, tmp_path: Path) -> Iterator[Service]:
             process.terminate()
             process.communicate(timeout=20)
     assert (tmp_path / "said.log").read_text() == ""
+
+
+def test_a_token_that_may_only_write_is_let_in_and_sees_what_writes(service: Service) -> None:
+    with service.client(NOTER) as noter, service.client() as scribe:
+        ask = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+        names = {
+            who: {tool["name"] for tool in client.post("/mcp", json=ask).json()["result"]["tools"]}
+            for who, client in (("noter", noter), ("scribe", scribe))
+        }
+        assert names["noter"] == {tool.name for tool in TOOLS.values() if tool.scope == "write"}
+        assert names["noter"] < names["scribe"]
+        refused = noter.post("/mcp", json=call("search", query="price")).json()["result"]
+        assert refused["isError"]
+        assert "needs the scope read" in refused["content"][0]["text"]
 
 
 def call(tool: str, **arguments: Any) -> dict[str, Any]:

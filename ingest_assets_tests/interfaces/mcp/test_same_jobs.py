@@ -18,7 +18,7 @@ def test_a_job_is_the_same_through_every_interface(built: Home) -> None:
         built.bench() as bench,
         served(built, QueuedJobs(bench)) as server,
         server.client() as program,
-        serve(built) as agent,
+        serve(built.with_settings(ingest_agent_repository_hosts="github.com")) as agent,
     ):
         started = program.post("/jobs", json={"repo_url": URL, "git_ref": "dev"}).json()
         assert (started["status"], started["repo_path"], started["existing"]) == ("pending", URL, False)

@@ -13,7 +13,7 @@ from ingest_assets.interfaces.mcp.tools import tools_of
 from ingest_assets.ledger import tables
 from ingest_assets.settings import load_settings
 from ingest_assets.sources.registry import load_sources
-from ingest_assets_tests.interfaces.mcp.agents import Served, said
+from ingest_assets_tests.interfaces.mcp.agents import Served, plain, said
 from ingest_assets_tests.support.built_index import DOCUMENTS
 
 TOOLS = tools_of(load_sources(), load_settings(_env_file=None))
@@ -41,12 +41,15 @@ def test_the_tools_say_what_they_are_for(served_once: Served, mode: str) -> None
 
     tools, instructions = served_once.talk(listed, mode=mode)
     assert {tool.name for tool in tools} == set(TOOLS)
-    assert "No tool contacts anyone or sends anything outside" in instructions
+    assert "The only tool that reaches outside is start_indexing_background" in instructions
     for tool in tools:
         assert len(tool.description) > 80
         assert "Example: {" in tool.description
         assert tool.annotations.read_only_hint == (tool.name in READS)
-        assert not tool.annotations.open_world_hint
+        hints = tool.annotations
+        assert hints.open_world_hint == (tool.name == "start_indexing_background")
+        assert hints.destructive_hint == (tool.name == "cancel_indexing_background")
+        assert hints.idempotent_hint == (tool.name in READS | {"cancel_indexing_background"})
         assert tool.output_schema["type"] == "object"
         assert tool.input_schema["additionalProperties"] is False
     schema = {tool.name: tool.input_schema for tool in tools}["search"]["properties"]
@@ -127,7 +130,7 @@ def test_documents_one_by_one_and_as_a_list(served_once: Served) -> None:
     assert late == [row for row in mail if row["time"] >= day]
     document = served_once.call("get_document", document_id=mail[0]["document_id"]).ok()
     assert document["title"] == mail[0]["title"]
-    assert (document["text_start"], document["text_length"]) == (0, len(document["text"]))
+    assert (document["text_start"], document["text_length"]) == (0, len(plain(document["text"])))
     assert document["refs"]
     assert document["entity_ids"]
 
@@ -143,7 +146,7 @@ def test_a_long_document_comes_in_pages(served: Served) -> None:
         page = served.call("get_document", document_id="interactions/2", **more).ok()
         assert len(json.dumps(page, ensure_ascii=False)) <= 20_000
         assert page["text_start"] == len(got)
-        got, cursor, count = got + page["text"], page["next_cursor"], count + 1
+        got, cursor, count = got + plain(page["text"]), page["next_cursor"], count + 1
     assert got == text
     assert page["text_length"] == len(text)
     assert count == pytest.approx(len(text) / 15_000, abs=3)

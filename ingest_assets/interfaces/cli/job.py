@@ -1,0 +1,69 @@
+"""`ingest job`: background jobs, who started them, and why they failed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, get_args
+
+import typer
+
+from ingest_assets.interfaces.cli.options import Json
+from ingest_assets.settings import load_settings
+from ingest_assets.terminal import print_json, table
+from ingest_assets.workbench import Workbench
+
+job = typer.Typer(no_args_is_help=True, help="Background jobs, as programs and agents start them.")
+
+LISTED = ("job_id", "status", "created_at", "repository_id", "connection_id")
+SHOWN = (
+    *("job_id", "status", "repo_path", "git_ref", "connection_id", "progress_message", "error_type"),
+    *("error_message", "created_at", "started_at", "completed_at"),
+)
+
+
+@job.command("list")
+def list_(
+    limit: Annotated[int, typer.Option(help="Maximum number of jobs, 1 to 1000.", min=1, max=1_000)] = 50,
+    status: Annotated[str | None, typer.Option(help="Only jobs in this state, for example failed.")] = None,
+    json: Json = False,
+) -> None:
+    """List background jobs, newest first: what they index, and who started them."""
+    from ingest_assets.jobs.queue import list_jobs
+    from ingest_assets.jobs.rows import Status
+
+    known: tuple[Status, ...] = get_args(Status)
+    state = next((each for each in known if each == status), None)
+    if status is not None and state is None:
+        raise typer.BadParameter(f"--status is one of {', '.join(known)}; not {status!r}.")
+    with Workbench(load_settings()) as bench:
+        found = list_jobs(bench.ledger, status=state, limit=limit)
+    if json:
+        return print_json({"jobs": found})
+    return table((*LISTED, "caller"), [[*_cells(each, LISTED), _caller(each)] for each in found], right=False)
+
+
+@job.command()
+def show(
+    job_id: Annotated[
+        str, typer.Argument(help="The job's id, from `ingest job list` or an answer to an agent.")
+    ],
+    json: Json = False,
+) -> None:
+    """Show a background job: its progress, who started it, and why it failed if it did."""
+    from ingest_assets.jobs.queue import status_of
+
+    with Workbench(load_settings()) as bench:
+        found = status_of(bench.ledger, job_id)
+    if json:
+        return print_json(found)
+    rows = [*zip(SHOWN, _cells(found, SHOWN), strict=True), ("caller", _caller(found))]
+    return table(("field", "value"), rows, right=False)
+
+
+def _cells(found: Any, names: tuple[str, ...]) -> list[str]:
+    return ["" if found[name] is None else str(found[name]) for name in names]
+
+
+def _caller(found: Any) -> str:
+    from ingest_assets.jobs.queue import CALLER
+
+    return str(found["metadata"].get(CALLER, ""))
