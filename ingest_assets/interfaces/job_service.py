@@ -15,10 +15,10 @@ from pydantic import BaseModel
 
 from ingest_assets.jobs.events import JobEvent
 from ingest_assets.jobs.queue import JobStarted
-from ingest_assets.model import ConfigurationError
+from ingest_assets.model import ConfigurationError, RequestError
 
 
-class JobRefusedError(ConfigurationError):
+class JobRefusedError(RequestError, ConfigurationError):
     """The request names something that is not allowed or does not exist. The caller may see the message."""
 
 

@@ -1,9 +1,9 @@
-"""Rate limits: a token bucket for each client, filled at a steady rate."""
+"""Limits for each client: on the rate of requests (token buckets), and on what it holds at a time."""
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 
 # A client that has been idle may send the requests of this many seconds at once.
@@ -30,3 +30,33 @@ class Buckets:
         while len(self._buckets) > REMEMBERED:
             self._buckets.popitem(last=False)
         return wait
+
+
+class Slots:
+    """Places that are taken for a while: a number for everybody together, and one for each holder.
+
+    Used on the event loop only.
+    """
+
+    def __init__(self, most: int, most_each: int) -> None:
+        self._most, self._most_each = most, most_each
+        self._taken: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return self._taken.total()
+
+    def take(self, holder: str) -> Callable[[], None] | None:
+        """Take a place. Returns what gives it back, once or more often; None if there is none."""
+        if len(self) >= self._most or self._taken[holder] >= self._most_each:
+            return None
+        self._taken[holder] += 1
+        given_back = False
+
+        def give_back() -> None:
+            nonlocal given_back
+            if not given_back:
+                given_back = True
+                self._taken[holder] -= 1
+                self._taken += Counter()  # forgets holders of none
+
+        return give_back

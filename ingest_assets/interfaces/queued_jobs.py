@@ -1,22 +1,33 @@
 """The jobs in the ledger's queue, which Dagster runs, as the interfaces need them (see `job_service`).
 
+A caller sees what it asked for and what became of it. Why a job failed, which may name files of this machine
+or what another system said, and where a local target is are for the operator (`ingest job`): callers get a
+sentence with the job's id, and the target's name unless they gave the path themselves.
+
 What belongs here: translation between the two. What does not: the queue itself (`jobs`).
 """
 
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, get_args
 
 from ingest_assets.interfaces.job_service import JobRefusedError, JobRequest, JobStatus
 from ingest_assets.jobs import event_log, queue, rows
 from ingest_assets.jobs.definition import JobsDefinition
-from ingest_assets.jobs.events import JobEvent
-from ingest_assets.model import ConfigurationError
+from ingest_assets.jobs.errors import JobTargetError, TooManyJobsError
+from ingest_assets.jobs.events import COMPLETED, JobEvent
+from ingest_assets.jobs.transitions import CANCELLED
+from ingest_assets.model import ContentError, RequestError
 from ingest_assets.queries.status import jobs_meant
 from ingest_assets.workbench import Workbench
 
+GIVEN = "repo"  # the path that the caller gave, in a job's metadata
+# The types of the errors whose messages are about the request, or about the job itself.
+SHOWN_REASONS = frozenset(
+    {JobTargetError.__name__, ContentError.__name__, "NotAllowedError", "JobTimeoutError", "WorkerLostError"}
+)
 # The jobs of one reference are looked for among this many of the repository's newest jobs.
 MAX_SCANNED = 100
 
@@ -24,18 +35,19 @@ MAX_SCANNED = 100
 class QueuedJobs:
     """`Jobs` on the ledger of a workbench; thread-safe, as the ledger is.
 
-    The jobs that it starts are recorded with the name of the connection and with the metadata.
+    The jobs that it starts are recorded with the name of the connection and of the caller: what callers see
+    of a job depends on who started it.
     """
 
-    def __init__(
-        self, bench: Workbench, connection: str = "http", metadata: Mapping[str, Any] | None = None
-    ) -> None:
-        self._bench, self._connection, self._metadata = bench, connection, metadata
+    def __init__(self, bench: Workbench, connection: str = "http", caller: str | None = None) -> None:
+        self._bench, self._connection, self._caller = bench, connection, caller
 
     def start(self, request: JobRequest) -> queue.JobStarted:
+        jobs = self._definition(request.source)
+        target, ref = jobs.target(self._bench, request.repo, request.git_ref)
+        given = {GIVEN: request.repo} if _is_local(target.path) else {}
+        most = self._bench.settings.ingest_max_pending_jobs
         try:
-            jobs = self._definition(request.source)
-            target, ref = jobs.target(self._bench, request.repo, request.git_ref)
             started = queue.start(
                 self._bench.ledger,
                 target,
@@ -43,11 +55,15 @@ class QueuedJobs:
                 git_ref=ref,
                 force_reindex=request.force_reindex,
                 connection_id=self._connection,
-                metadata=self._metadata,
+                caller=queue.JobCaller(self._caller, most) if self._caller else None,
+                metadata=given,
             )
-        except ConfigurationError as error:
+        except TooManyJobsError:
+            raise
+        except RequestError as error:
             raise JobRefusedError(str(error)) from error
-        return started.model_copy(update={"status": jobs.shown(started.status)})
+        shown = {"status": jobs.shown(started.status)} | ({"repo_path": request.repo} if given else {})
+        return started.model_copy(update=shown)
 
     def status(self, job_id: str) -> JobStatus:
         return self._status(queue.status_of(self._bench.ledger, job_id))
@@ -68,7 +84,7 @@ class QueuedJobs:
             return self._list(limit, status=self._state(status))
         try:
             target, ref = self._definition(None).target(self._bench, repo, git_ref)
-        except ConfigurationError:
+        except RequestError:
             return []  # a repository that may not be read was never indexed
         found = self._list(
             MAX_SCANNED, status=self._state(status), source=target.source, repository_id=target.id
@@ -76,13 +92,21 @@ class QueuedJobs:
         return [job for job in found if job.git_ref == ref][:limit]
 
     def events(self, job_id: str, *, after: int, limit: int) -> builtins.list[JobEvent]:
-        return event_log.after(self._bench.ledger, job_id, after, limit)
+        found = event_log.after(self._bench.ledger, job_id, after, limit)
+        # Others are as everybody may see them.
+        if any(_is_local(event["context"]["repo_url"]) or _reason(event) for event in found):
+            job = self._status(queue.status_of(self._bench.ledger, job_id))
+            found = [_as_shown(event, job) for event in found]
+        return found
 
     def _list(self, limit: int, **where: Any) -> builtins.list[JobStatus]:
         return [self._status(one) for one in queue.list_jobs(self._bench.ledger, limit=limit, **where)]
 
     def _definition(self, source: str | None) -> JobsDefinition:
-        jobs = self._bench.sources[jobs_meant(self._bench, source)].jobs
+        try:
+            jobs = self._bench.sources[jobs_meant(self._bench, source)].jobs
+        except RequestError as error:
+            raise JobRefusedError(str(error)) from error
         assert jobs is not None
         return jobs
 
@@ -104,4 +128,40 @@ class QueuedJobs:
         sources = self._bench.sources.with_jobs()
         jobs = next((each.jobs for each in sources if each.name == found["source"]), None)
         shown = jobs.shown(found["status"]) if jobs else found["status"]
-        return JobStatus.model_validate({**found, "repo": found["repo_path"], "status": shown})
+        own = {"repo": self._repo(found), "status": shown, "error_message": _shown_reason(found)}
+        return JobStatus.model_validate({**found, **own})
+
+    def _repo(self, found: rows.JobRow) -> str:
+        """The job's target as the caller may see it."""
+        if not _is_local(found["repo_path"]):
+            return found["repo_path"]
+        metadata = found["metadata"]
+        own = self._caller is not None and metadata.get(queue.CALLER) == self._caller
+        return str(metadata.get(GIVEN) or found["repo_name"]) if own else found["repo_name"]
+
+
+def _shown_reason(found: rows.JobRow) -> str | None:
+    """Why a job failed, as callers may know it."""
+    if found["error_message"] is None or found["error_type"] in SHOWN_REASONS:
+        return found["error_message"]
+    return f"The job failed. The operator finds the reason under its id, {found['job_id']}."
+
+
+def _is_local(location: str) -> bool:
+    """Whether it is a path of this machine. A URL holds no credentials here, and names another machine."""
+    return "://" not in location
+
+
+def _reason(event: JobEvent) -> str | None:
+    """Why the job failed, on its last event."""
+    reason: str | None = event["payload"].get("error") if event["event_type"] == COMPLETED else None
+    return reason
+
+
+def _as_shown(event: JobEvent, job: JobStatus) -> JobEvent:
+    """An event that says no more of the job than its status does."""
+    own = {"repo_url": job.repo} if "repo_url" in event["payload"] else {}
+    if _reason(event):
+        own["error"] = job.error_message or CANCELLED
+    context = {**event["context"], "repo_url": job.repo}
+    return {**event, "context": context, "payload": event["payload"] | own}  # type: ignore[typeddict-item]

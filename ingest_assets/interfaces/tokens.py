@@ -47,6 +47,13 @@ class Tokens:
             entries.append((_digest(token), Caller(name, known)))
         return cls(entries)
 
+    @classmethod
+    def of_people(cls, setting: SecretStr | None) -> Self:
+        """The tokens of INGEST_UI_TOKENS, each of which may do everything."""
+        text = setting.get_secret_value() if setting else ""
+        pairs = [part.strip().split(":") for part in text.split(",") if part.strip()]
+        return cls((_digest(token), Caller(name, frozenset(SCOPES))) for name, token in pairs)
+
     def __bool__(self) -> bool:
         return bool(self._entries)
 
@@ -61,6 +68,15 @@ class Tokens:
             if hmac.compare_digest(digest, given):
                 found = caller
         return found
+
+    def signature(self, name: str, text: str) -> str | None:
+        """A signature of a text that only the token of this caller gives; None if there is no such caller."""
+        digest = next((digest for digest, caller in self._entries if caller.name == name), None)
+        return None if digest is None else hmac.new(digest, text.encode(), "sha256").hexdigest()
+
+    def named(self, name: str) -> Caller | None:
+        """The caller of this name."""
+        return next((caller for _, caller in self._entries if caller.name == name), None)
 
 
 def _digest(token: str) -> bytes:

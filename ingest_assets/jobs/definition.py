@@ -37,7 +37,8 @@ class JobsDefinition:
     """The background jobs of a source: each brings one of its parts into the index."""
 
     # The target and ref that a location and a ref stand for. Without a ref it is the one that a job is
-    # working on, or that is kept in step. Raises ConfigurationError for a location that may not be read.
+    # working on, or that is kept in step. Raises JobTargetError for a location that may not be read: whoever
+    # asked sees its message, and of any other error only that there was one.
     target: Callable[[Workbench, str, str | None], tuple[JobTarget, str | None]]
     # Bring what the job asks for up to date, before its documents are read.
     prepare: Callable[[Workbench, Job, Check], None]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ingest_assets.model import ConfigurationError, IngestError
+from ingest_assets.model import ConfigurationError, IngestError, RequestError
 
 _SHOWN = 60  # characters of a wrong id
 
 
-class UnknownJobError(ConfigurationError):
+class UnknownJobError(RequestError, ConfigurationError):
     """There is no job with this id."""
 
     def __init__(self, job_id: object) -> None:
@@ -18,8 +18,20 @@ class UnknownJobError(ConfigurationError):
         )
 
 
-class JobStateError(ConfigurationError):
+class JobArgumentError(RequestError, ConfigurationError):
+    """A text or the metadata of a job is empty, too long or not valid."""
+
+
+class JobStateError(RequestError, ConfigurationError):
     """The request is not possible in the job's current state."""
+
+
+class JobTargetError(RequestError, ConfigurationError):
+    """What a job is asked to index may not be indexed. The message is about the request only."""
+
+
+class TooManyJobsError(RequestError, ConfigurationError):
+    """The caller has as many pending jobs as it may have."""
 
 
 class JobCancelledError(IngestError):

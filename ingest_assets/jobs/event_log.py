@@ -28,7 +28,7 @@ BATCH = 500  # events per transaction: about 10 ms
 INTERVAL_S = 1.0  # how long an event may stay in the buffer
 MAX_READ = 10_000
 # A sequence is an INTEGER of four bytes on Postgres.
-_MAX_SEQUENCE = 2**31 - 1
+MAX_SEQUENCE = 2**31 - 1
 
 
 def append(ledger: Ledger, job_id: str, drafts: Sequence[Draft]) -> int:
@@ -85,7 +85,7 @@ def after(ledger: Ledger, job_id: str, sequence: int = -1, limit: int = 1_000) -
     Raises UnknownJobError, and ConfigurationError for a sequence or a limit out of range.
     """
     job_id = checked_id(job_id)
-    if not -1 <= sequence <= _MAX_SEQUENCE:
+    if not -1 <= sequence <= MAX_SEQUENCE:
         raise ConfigurationError("The sequence to continue after must be an event's, or -1 for all events.")
     if not 1 <= limit <= MAX_READ:
         raise ConfigurationError(f"The limit of events must be 1 to {MAX_READ:,}, not {limit}.")
@@ -116,9 +116,9 @@ def sequence_of(last_event_id: str | None) -> int:
     text = (last_event_id or "").strip()
     if not text:
         return -1
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(_MAX_SEQUENCE))):
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_SEQUENCE))):
         raise ConfigurationError("Last-Event-ID is not the id of an event: send the last one received.")
-    return min(int(text), _MAX_SEQUENCE)
+    return min(int(text), MAX_SEQUENCE)
 
 
 class JobEvents:

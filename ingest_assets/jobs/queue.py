@@ -6,16 +6,17 @@ or path, which the caller does before it starts a job.
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypedDict, get_args
+from typing import Any, NamedTuple, TypedDict, get_args
 
 import sqlalchemy as sa
 from pydantic import BaseModel, Field
 
-from ingest_assets.jobs.errors import JobStateError
+from ingest_assets.jobs.errors import JobArgumentError, JobStateError, TooManyJobsError
 from ingest_assets.jobs.events import NAMESPACE, iso
 from ingest_assets.jobs.rows import (
     ACTIVE,
@@ -32,9 +33,10 @@ from ingest_assets.jobs.rows import (
 from ingest_assets.jobs.transitions import finish
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import count_up
-from ingest_assets.model import ConfigurationError, digest_of
+from ingest_assets.model import digest_of
 
 MAX_LISTED = 1_000
+CALLER = "caller"  # the name of who asked for a job, in its metadata
 # A launcher looks for jobs about every 30 s. If none has for this long, it is not running, or is stuck.
 LAUNCHER_SILENT_S = 180.0
 
@@ -72,6 +74,13 @@ class CancelledJob(TypedDict):
     message: str
 
 
+class JobCaller(NamedTuple):
+    """Who asks for a job, and how many pending jobs it may have."""
+
+    name: str
+    max_pending: int | None = None
+
+
 def start(
     ledger: Ledger,
     target: JobTarget,
@@ -80,14 +89,18 @@ def start(
     git_ref: str | None = None,
     force_reindex: bool = False,
     connection_id: str | None = None,
+    caller: JobCaller | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> JobStarted:
     """Queue a job and return at once. The project defaults to the target's id.
 
+    The caller's name is recorded in the metadata. Raises TooManyJobsError if the caller has as many pending
+    jobs as it may have.
+
     Starting twice gives one job: while a job for the same target, ref and project is pending or running,
     that job is returned (`existing`), unless the new one forces a reindex and that one does not. A job that
     is being cancelled is not reused. A running job may have fetched before the last push: to index that push,
-    start again when the job is done, or leave it to the next refresh. Raises ConfigurationError for strings
+    start again when the job is done, or leave it to the next refresh. Raises JobArgumentError for strings
     that are empty, too long or not valid text.
     """
     row: dict[str, Any] = {
@@ -99,7 +112,7 @@ def start(
         "git_ref": checked_text("The ref", git_ref, 1_000) if git_ref else None,
         "force_reindex": bool(force_reindex),
         "connection_id": checked_text("The connection's id", connection_id, 500) if connection_id else None,
-        "metadata": checked_metadata(metadata),
+        "metadata": checked_metadata({**(metadata or {}), **({CALLER: caller.name} if caller else {})}),
     }
     with ledger.transaction() as connection:
         # From here on, starts for one target take turns: two at once would not see each other.
@@ -111,6 +124,8 @@ def start(
                 "no other was started."
             )
             return _started(existing._mapping, message, existing=True)
+        if caller is not None and caller.max_pending is not None:
+            _require_room(connection, caller.name, caller.max_pending)
         row |= _new(row, number)
         connection.execute(tables.indexing_jobs.insert(), [row])
     return _started(row, "Queued. Ask for its status by its id.", existing=False)
@@ -139,13 +154,13 @@ def list_jobs(
 ) -> list[JobRow]:
     """Jobs, newest first; for the next page, those that were started before the job `before`.
 
-    Raises ConfigurationError for a limit outside 1 to 1,000 or an unknown status, UnknownJobError for an
+    Raises JobArgumentError for a limit outside 1 to 1,000 or an unknown status, UnknownJobError for an
     unknown `before`.
     """
     if not isinstance(limit, int) or not 1 <= limit <= MAX_LISTED:
-        raise ConfigurationError(f"The limit of jobs must be 1 to {MAX_LISTED:,}.")
+        raise JobArgumentError(f"The limit of jobs must be 1 to {MAX_LISTED:,}.")
     if status is not None and status not in get_args(Status):
-        raise ConfigurationError(f"The status of a job must be one of {', '.join(get_args(Status))}.")
+        raise JobArgumentError(f"The status of a job must be one of {', '.join(get_args(Status))}.")
     t = tables.indexing_jobs
     query = sa.select(t).order_by(t.c.created_at.desc(), t.c.id.desc()).limit(limit)
     if source is not None:
@@ -206,6 +221,16 @@ def _same(connection: sa.Connection, row: Mapping[str, Any]) -> Any:
     if row["force_reindex"]:
         query = query.where(t.c.force_reindex.is_(True))
     return connection.execute(query).one_or_none()
+
+
+def _require_room(connection: sa.Connection, caller: object, most: int) -> None:
+    """Raises TooManyJobsError. Pending jobs are few, because every caller's are limited."""
+    pending = connection.scalars(sa.select(tables.indexing_jobs.c.metadata).where(sa.text(PENDING)))
+    if sum(json.loads(each).get(CALLER) == caller for each in pending) >= most:
+        raise TooManyJobsError(
+            f"You have {most:,} pending jobs, and may not have more. Wait until some of them have run, or "
+            "cancel some."
+        )
 
 
 def _new(row: Mapping[str, Any], number: int) -> dict[str, Any]:

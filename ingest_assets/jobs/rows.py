@@ -14,10 +14,9 @@ from typing import Any, Literal, TypedDict
 
 import sqlalchemy as sa
 
-from ingest_assets.jobs.errors import UnknownJobError
+from ingest_assets.jobs.errors import JobArgumentError, UnknownJobError
 from ingest_assets.jobs.events import iso
 from ingest_assets.ledger import tables
-from ingest_assets.model import ConfigurationError
 
 Status = Literal["pending", "running", "completed", "failed", "cancelled"]
 
@@ -145,13 +144,13 @@ def checked_id(job_id: object) -> str:
 
 
 def checked_text(what: str, value: object, limit: int) -> str:
-    """A string that may be recorded and shown. Raises ConfigurationError, which does not repeat it."""
+    """A string that may be recorded and shown. Raises JobArgumentError, which does not repeat it."""
     if not isinstance(value, str) or not value.strip():
-        raise ConfigurationError(f"{what} is empty, or not a string.")
+        raise JobArgumentError(f"{what} is empty, or not a string.")
     if len(value) > limit:
-        raise ConfigurationError(f"{what} has {len(value):,} characters; {limit:,} are allowed.")
+        raise JobArgumentError(f"{what} has {len(value):,} characters; {limit:,} are allowed.")
     if _CONTROLS.search(value) or not _encodable(value):
-        raise ConfigurationError(f"{what} contains a control character, or is not valid text.")
+        raise JobArgumentError(f"{what} contains a control character, or is not valid text.")
     return value
 
 
@@ -159,9 +158,9 @@ def checked_metadata(metadata: Mapping[str, Any] | None) -> str:
     try:
         text = json.dumps(dict(metadata or {}), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"The metadata of a job is not JSON: {type(error).__name__}.") from None
+        raise JobArgumentError(f"The metadata of a job is not JSON: {type(error).__name__}.") from None
     if len(text) > MAX_METADATA:
-        raise ConfigurationError(f"The metadata of a job exceeds {MAX_METADATA:,} characters of JSON.")
+        raise JobArgumentError(f"The metadata of a job exceeds {MAX_METADATA:,} characters of JSON.")
     return text
 
 

@@ -21,6 +21,7 @@ from ingest_assets.jobs.events import Tally, completed
 from ingest_assets.jobs.rows import ACTIVE, PENDING, RUNNING, clean, require
 from ingest_assets.ledger import tables
 from ingest_assets.model import IngestError
+from ingest_assets.redaction import redact, without_secrets
 
 Outcome = Literal["completed", "failed", "cancelled"]
 
@@ -47,7 +48,7 @@ class Failure:
         name = type(error).__name__
         # Our own messages are sentences; others often need the type to be understood.
         message = str(error) if isinstance(error, IngestError) else f"{name}: {error}"
-        return cls(message, name, "".join(traceback.format_exception(error)))
+        return cls(message, name, "".join(traceback.format_exception(without_secrets(error))))
 
 
 def finish(
@@ -87,9 +88,10 @@ def _values(outcome: Outcome, now: float, failure: Failure | None, totals: Tally
         failure = failure or Failure.of(None)
         values |= {
             "progress_message": "Failed.",
-            "error_message": clean(failure.message, MESSAGE_CHARS),
+            "error_message": clean(redact(failure.message), MESSAGE_CHARS),
             "error_type": clean(failure.type, MESSAGE_CHARS),
-            "error_traceback": failure.traceback and clean(failure.traceback, TRACEBACK_CHARS, tail=True),
+            "error_traceback": failure.traceback
+            and clean(redact(failure.traceback), TRACEBACK_CHARS, tail=True),
         }
     if totals is not None:
         values |= {

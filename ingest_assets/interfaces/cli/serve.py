@@ -28,7 +28,8 @@ def serve(json: Json = False) -> None:
     INGEST_HTTP_HOST and INGEST_HTTP_PORT set the address.
     """
     from ingest_assets.interfaces import http
-    from ingest_assets.interfaces.http.server import listen, url_of
+    from ingest_assets.interfaces.http.server import listen
+    from ingest_assets.interfaces.listening import url_of
     from ingest_assets.interfaces.mcp import MAX_BODY, WorkbenchPool, mcp_app
     from ingest_assets.interfaces.queued_jobs import QueuedJobs
     from ingest_assets.workbench import Workbench
@@ -41,10 +42,11 @@ def serve(json: Json = False) -> None:
         Workbench(settings) as bench,
         closing(WorkbenchPool(settings)) as pool,
     ):
-        service = http.Service(settings, QueuedJobs(bench), heartbeat=partial(heartbeat, settings))
+        jobs = lambda caller: QueuedJobs(bench, "http", caller)  # noqa: E731
+        service = http.Service(settings, jobs, heartbeat=partial(heartbeat, settings))
         agents = mcp_app(pool.borrow, _caller, behind_tokens=bool(service.tokens))
         mounted = http.Mounted(
-            "/mcp", agents, lifespan=agents.lifespan, refused=agents.refused, max_body=MAX_BODY
+            "/mcp", agents, None, lifespan=agents.lifespan, refused=agents.refused, max_body=MAX_BODY
         )
         app = http.create_app(service, [mounted])
         http.serve(

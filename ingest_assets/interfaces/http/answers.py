@@ -19,8 +19,9 @@ class Alive:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What the index holds, by source."""
+    """What the index holds, by source, and the id of the installation that it belongs to."""
 
+    installation: str
     sources: dict[str, SourceStatus]
 
 
@@ -40,10 +41,14 @@ class JobList:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What went wrong: a code for programs, a sentence for people."""
+    """What went wrong: a code for programs, a sentence for people.
+
+    `id` is there if the operator finds the details in the server's log, under that id.
+    """
 
     code: str
     message: str
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ OPERATIONS = (
         "GET", "/metrics", "Metrics for Prometheus", "read", metrics.metrics, answers={200: "text/plain"}
     ),
     Operation("GET", "/openapi.json", "This document", None, openapi, answers={200: dict[str, Any]}),
-    Operation("GET", "/", "The search page", None, page.page, documented=False),
+    Operation("GET", "/", "The search page", None, page.page, documented=False, linked=True),
     *(
         Operation("GET", f"/page/{name}", "A file of the search page", None, page.asset, documented=False)
         for name in page.ASSETS

@@ -10,49 +10,55 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ingest_assets.interfaces.http.jobs import job_id
-from ingest_assets.interfaces.http.problems import Problem, busy, invalid
+from ingest_assets.interfaces.http.admission import CALLER
+from ingest_assets.interfaces.http.jobs import job_id, jobs_of
+from ingest_assets.interfaces.http.problems import busy, invalid
 from ingest_assets.interfaces.http.requests import EventsQuery, IngestQuery
 from ingest_assets.interfaces.http.service import Service
 from ingest_assets.interfaces.job_service import JobRequest, Jobs
-from ingest_assets.jobs.event_log import is_last
+from ingest_assets.jobs.event_log import MAX_SEQUENCE, is_last
 from ingest_assets.jobs.events import JobEvent
+from ingest_assets.redaction import redact_values
 
-log = logging.getLogger(__name__)
 PAGE = 200
-MAX_DIGITS = 18  # of a sequence number
 POLL_S = 0.2  # another process may write the events, and it cannot notify this one
-# A client that reads nothing for this long is disconnected; it can resume.
-SEND_TIMEOUT_S = 60.0
 HEADERS = {"X-Accel-Buffering": "no"}  # otherwise nginx would buffer events
 
 
 class EventStream(Response):
-    """Streams a job's events until the job ends, or the client disconnects or stops reading."""
+    """Streams a job's events until the job ends, or the client disconnects or stops reading.
+
+    `give_back` is called when it ends, for the place that was taken for it.
+    """
 
     media_type = "text/event-stream"
 
-    def __init__(self, service: Service, job_id: str, after: int) -> None:
+    def __init__(
+        self, service: Service, jobs: Jobs, job_id: str, after: int, give_back: Callable[[], None]
+    ) -> None:
         self.status_code, self.background = 200, None
         self.init_headers({**HEADERS, "Ingest-Job-Id": job_id})
-        self._service, self._job_id, self._after = service, job_id, after
+        self._service, self._jobs, self._give_back = service, jobs, give_back
+        self._job_id, self._after = job_id, after
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] == "HEAD":
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            await send({"type": "http.response.body"})
-            return
-        if self._service.streams >= self._service.settings.ingest_http_max_streams:
-            raise busy("Too many event streams are open.", 5)
-        self._service.streams += 1
+        try:
+            if scope["method"] == "HEAD":
+                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+                await send({"type": "http.response.body"})
+            else:
+                await self._stream(receive, send)
+        finally:
+            self._give_back()
+
+    async def _stream(self, receive: Receive, send: Send) -> None:
         sender = asyncio.create_task(self._send_events(send))
         disconnected = asyncio.create_task(_disconnected(receive))
         try:
@@ -60,7 +66,6 @@ class EventStream(Response):
             if sender.done():
                 sender.result()
         finally:
-            self._service.streams -= 1
             for task in (sender, disconnected):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError, Exception):
@@ -68,16 +73,10 @@ class EventStream(Response):
 
     async def _send_events(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        parts = frames(self._service, self._job_id, self._after)
-        try:
+        async with contextlib.aclosing(frames(self._service, self._jobs, self._job_id, self._after)) as parts:
             async for part in parts:
-                async with asyncio.timeout(SEND_TIMEOUT_S):
-                    await send({"type": "http.response.body", "body": part, "more_body": True})
-            await send({"type": "http.response.body"})
-        except TimeoutError:
-            log.info("A client of job %s's events read nothing for %g s.", self._job_id, SEND_TIMEOUT_S)
-        finally:
-            await parts.aclose()  # type: ignore[attr-defined]  # it is a generator
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body"})
 
 
 async def _disconnected(receive: Receive) -> None:
@@ -86,9 +85,9 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-async def frames(service: Service, job_id: str, after: int) -> AsyncIterator[bytes]:
+async def frames(service: Service, jobs: Jobs, job_id: str, after: int) -> AsyncGenerator[bytes, None]:
     """A job's events after a sequence number, as they are written, and a comment now and then meanwhile."""
-    jobs, last_sent, ended = service.require_jobs(), time.monotonic(), False
+    last_sent, ended = time.monotonic(), False
     yield b": job %s\n\n" % job_id.encode()
     while True:
         page = await asyncio.to_thread(jobs.events, job_id, after=after, limit=PAGE)
@@ -116,7 +115,7 @@ async def frames(service: Service, job_id: str, after: int) -> AsyncIterator[byt
 def frame(event: JobEvent) -> bytes:
     """One event as it is sent."""
     # ASCII only, because some Unicode characters would be read as the end of a line.
-    return f"id: {event['sequence']}\ndata: {json.dumps(event)}\n\n".encode("ascii")
+    return f"id: {event['sequence']}\ndata: {json.dumps(redact_values(event))}\n\n".encode("ascii")
 
 
 async def ingest(service: Service, request: Request, given: IngestQuery) -> Response:
@@ -125,39 +124,57 @@ async def ingest(service: Service, request: Request, given: IngestQuery) -> Resp
     With `Last-Event-ID` no job is started: the newest job of the same repository and reference is streamed
     from after that event.
     """
-    jobs, last = service.require_jobs(), _last_event_id(request)
-    if last is not None:
-        newest = await asyncio.to_thread(jobs.list, repo=given.repo_url, git_ref=given.git_ref, limit=1)
-        if newest:
-            return await _stream(service, jobs, newest[0].job_id, last)
-    if request.method == "HEAD":
-        raise Problem(405, "method_not_allowed", "/ingest takes GET.", {"Allow": "GET"})
-    started = await asyncio.to_thread(jobs.start, JobRequest(given.repo_url, given.git_ref))
-    return await _stream(service, jobs, started.job_id, -1)
+    jobs, last = jobs_of(service, request), _last_event_id(request)
+    with _place(service, request) as give_back:  # before a job is started for a stream that is refused
+        if last is not None:
+            newest = await asyncio.to_thread(jobs.list, repo=given.repo_url, git_ref=given.git_ref, limit=1)
+            if newest:
+                return await _response(service, jobs, newest[0].job_id, last, give_back)
+        started = await asyncio.to_thread(jobs.start, JobRequest(given.repo_url, given.git_ref))
+        return await _response(service, jobs, started.job_id, -1, give_back)
 
 
 async def events(service: Service, request: Request, given: EventsQuery) -> Response:
     """Stream or replay a job's events."""
-    last = _last_event_id(request)
+    last, jobs = _last_event_id(request), jobs_of(service, request)
     after = given.after if last is None else last
-    return await _stream(service, service.require_jobs(), job_id(request), after)
+    with _place(service, request) as give_back:
+        return await _response(service, jobs, job_id(request), after, give_back)
 
 
-async def _stream(service: Service, jobs: Jobs, job_id: str, after: int) -> Response:
-    if after >= 0:
-        found = await asyncio.to_thread(jobs.status, job_id)
-        if found.has_ended and not await asyncio.to_thread(jobs.events, job_id, after=after, limit=1):
-            # The client has received everything. 204 tells a browser's EventSource not to reconnect.
-            return Response(status_code=204)
-    else:
-        await asyncio.to_thread(jobs.status, job_id)  # raises UnknownJobError before the response begins
-    return EventStream(service, job_id, after)
+@contextlib.contextmanager
+def _place(service: Service, request: Request) -> Iterator[Callable[[], None]]:
+    """A place for a stream, given back if there is no stream after all. Raises a Problem if there is none."""
+    give_back = service.streams.take(request.scope[CALLER].name)
+    if give_back is None:
+        raise busy("Too many event streams are open. Close one, or try again later.", 5)
+    try:
+        yield give_back
+    except BaseException:
+        give_back()
+        raise
+
+
+async def _response(
+    service: Service, jobs: Jobs, job_id: str, after: int, give_back: Callable[[], None]
+) -> Response:
+    found = await asyncio.to_thread(jobs.status, job_id)  # raises before the response begins
+    if (
+        after >= 0
+        and found.has_ended
+        and not await asyncio.to_thread(jobs.events, job_id, after=after, limit=1)
+    ):
+        give_back()
+        # The client has received everything. 204 tells a browser's EventSource not to reconnect.
+        return Response(status_code=204)
+    return EventStream(service, jobs, job_id, after, give_back)
 
 
 def _last_event_id(request: Request) -> int | None:
     given = request.headers.get("last-event-id")
     if given is None or not given:
         return None
-    if not given.isascii() or not given.isdigit() or len(given) > MAX_DIGITS:
+    digits = given.isascii() and given.isdigit() and len(given) <= len(str(MAX_SEQUENCE))
+    if not digits or int(given) > MAX_SEQUENCE:
         raise invalid("Last-Event-ID must be the sequence number of an event.")
     return int(given)

@@ -10,18 +10,12 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ingest_assets.interfaces.http.admission import CALLER, ROUTE
+from ingest_assets.interfaces.http.connections import HEADERS
 from ingest_assets.interfaces.http.problems import Problem, problem_of
 from ingest_assets.interfaces.http.service import Service
 
 log = logging.getLogger(__name__)
 UNMATCHED = "unmatched"
-HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
 
 
 class Front:
@@ -59,7 +53,8 @@ class Front:
                 # The response has begun. Raising closes the connection, so that it is seen to be incomplete.
                 log.exception("A response was cut off.")
                 raise
-            await problem_of(error).response()(scope, receive, sending)
+            what = f"{scope['method'][:10]} {scope.get(ROUTE, UNMATCHED)}"
+            await problem_of(error, what).response()(scope, receive, sending)
 
 
 async def not_found(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's

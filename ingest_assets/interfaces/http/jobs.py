@@ -8,35 +8,41 @@ import re
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from ingest_assets.interfaces.http.admission import CALLER
 from ingest_assets.interfaces.http.requests import JobBody, JobsQuery
 from ingest_assets.interfaces.http.service import Service
-from ingest_assets.interfaces.job_service import JobRequest
+from ingest_assets.interfaces.job_service import JobRequest, Jobs
 from ingest_assets.jobs.errors import UnknownJobError
 
 
-async def start(service: Service, _request: Request, given: JobBody) -> Response:
+async def start(service: Service, request: Request, given: JobBody) -> Response:
     """Queue a job, which runs in the background."""
-    request = JobRequest(given.repo, given.git_ref, given.project_id, given.force_reindex, given.source)
-    started = await asyncio.to_thread(service.require_jobs().start, request)
+    wanted = JobRequest(given.repo, given.git_ref, given.project_id, given.force_reindex, given.source)
+    started = await asyncio.to_thread(jobs_of(service, request).start, wanted)
     return JSONResponse(started.model_dump(), 202, {"Location": f"/jobs/{started.job_id}"})
 
 
-async def list_jobs(service: Service, _request: Request, given: JobsQuery) -> Response:
+async def list_jobs(service: Service, request: Request, given: JobsQuery) -> Response:
     """The newest jobs."""
-    found = await asyncio.to_thread(service.require_jobs().list, status=given.status, limit=given.limit)
+    found = await asyncio.to_thread(jobs_of(service, request).list, status=given.status, limit=given.limit)
     return JSONResponse({"jobs": [job.model_dump() for job in found]})
 
 
 async def show(service: Service, request: Request, _given: object) -> Response:
     """The status of a job."""
-    found = await asyncio.to_thread(service.require_jobs().status, job_id(request))
+    found = await asyncio.to_thread(jobs_of(service, request).status, job_id(request))
     return JSONResponse(found.model_dump())
 
 
 async def cancel(service: Service, request: Request, _given: object) -> Response:
     """Ask a job to stop."""
-    found = await asyncio.to_thread(service.require_jobs().cancel, job_id(request))
+    found = await asyncio.to_thread(jobs_of(service, request).cancel, job_id(request))
     return JSONResponse(found.model_dump(), 202)
+
+
+def jobs_of(service: Service, request: Request) -> Jobs:
+    """The jobs as the caller may see them. Raises a Problem when this server has none."""
+    return service.require_jobs(request.scope[CALLER])
 
 
 def job_id(request: Request) -> str:

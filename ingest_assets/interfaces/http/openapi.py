@@ -17,14 +17,15 @@ REF = "#/components/schemas/{model}"
 # Responses that operations have besides their own, with the reason for each.
 ALWAYS = {
     400: "The request is invalid.",
+    403: "The request comes from another site's page.",
     421: "The server has no tokens, and the Host header does not name this machine.",
-    500: "The server failed; its log has the details.",
+    500: "The server failed; its log has the details under the id of the error.",
     504: "The request took too long.",
 }
 GUARDED = {
     401: "The token is missing or unknown.",
-    403: "The token lacks the scope; or, without tokens, the request comes from another site's page.",
-    429: "Too many requests; see Retry-After.",
+    403: "The token lacks the scope, or the request comes from another site's page.",
+    429: "Too many requests (see Retry-After), or too many pending jobs.",
     503: "The server is busy, or something that it needs is not available.",
 }
 WITH_BODY = {413: "The body is too large.", 415: "The body is not JSON."}

@@ -15,8 +15,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from ingest_assets.interfaces.http.admission import ROUTE, admit, read_body, require_same_site, time_limit
+from ingest_assets.interfaces.http.admission import ROUTE, admit, read_body, time_limit
 from ingest_assets.interfaces.http.problems import Problem, invalid
+from ingest_assets.interfaces.http.same_site import require_same_site
 from ingest_assets.interfaces.http.service import Service
 from ingest_assets.interfaces.tokens import Scope
 
@@ -41,6 +42,7 @@ class Operation:
     # By status: the type of the JSON, a media type, or a description of an empty response.
     answers: Mapping[int, Any] = field(default_factory=dict)
     documented: bool = True
+    linked: bool = False  # whether other sites may link to it
 
 
 class Resource:
@@ -52,13 +54,16 @@ class Resource:
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         scope[ROUTE] = self._path
-        require_same_site(self._service, scope)
         request = Request(scope, receive)
         operation = self._by_method.get("GET" if request.method == "HEAD" else request.method)
         if operation is None or (request.method == "HEAD" and operation.scope == "ingest"):
             allowed = ", ".join(self._by_method)
             message = f"{self._path} takes {allowed}."
             raise Problem(405, "method_not_allowed", message, {"Allow": allowed})
+        changes = operation.scope == "ingest"
+        require_same_site(
+            scope, local_only=not self._service.tokens, changes=changes, linked=operation.linked
+        )
         if operation.scope is not None:
             admit(self._service, scope, operation.scope)
         async with time_limit(self._service):

@@ -1,38 +1,41 @@
-"""Error responses: a status, a code for programs and a sentence for people.
+"""Error responses: a status, a code for programs, a sentence for people, and an id for the operator.
 
-Which errors a client may see: a sentence about the request is sent as it is; one about this machine, which
-may name files, hosts and settings, is logged, and the client gets a general one instead.
+What belongs here: which status and code an error has. What does not: which errors a client may see the
+message of (`interfaces.failures`).
 """
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Mapping
 
 from starlette.responses import JSONResponse
 
-from ingest_assets.interfaces.job_service import JobRefusedError
-from ingest_assets.jobs.errors import JobStateError, UnknownJobError
-from ingest_assets.model import ConfigurationError, IngestError, NotPublishedError, UnavailableError
-from ingest_assets.queries.search import QueryError
-
-log = logging.getLogger(__name__)
+from ingest_assets.interfaces.failures import Code, shown, withhold
+from ingest_assets.jobs.errors import JobStateError, TooManyJobsError, UnknownJobError
+from ingest_assets.model import IngestError, NotPublishedError
 
 
 class Problem(Exception):  # noqa: N818 - a response to the client, not a failure of ours
     """An error response."""
 
     def __init__(
-        self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        code: str,
+        message: str,
+        headers: Mapping[str, str] | None = None,
+        id: str | None = None,  # noqa: A002 - as clients see it
     ) -> None:
+        """`id` is that of the line in the operator's log that has the details, if there is one."""
         super().__init__(message)
         self.status, self.code, self.message, self.headers = status, code, message, dict(headers or {})
+        self.id = id
 
     def response(self) -> JSONResponse:
         """The response to send."""
-        body = {"error": {"code": self.code, "message": self.message}}
-        return JSONResponse(body, self.status, self.headers)
+        error = {"code": self.code, "message": self.message} | ({"id": self.id} if self.id else {})
+        return JSONResponse({"error": error}, self.status, self.headers)
 
 
 def invalid(message: str) -> Problem:
@@ -45,28 +48,27 @@ def busy(message: str, seconds: float) -> Problem:
     return Problem(503, "busy", message, {"Retry-After": str(math.ceil(seconds))})
 
 
-# Failures whose message is about the request, so that the client may see it: status and code.
-_SHOWN: dict[type[IngestError], tuple[int, str]] = {
-    QueryError: (400, "invalid_request"),
-    JobRefusedError: (400, "invalid_request"),
+# Errors about the request: status and code. Any other one is a wrong request.
+_OF_REQUESTS: dict[type[IngestError], tuple[int, str]] = {
     UnknownJobError: (404, "unknown_job"),
     JobStateError: (409, "job_ended"),
+    TooManyJobsError: (429, "too_many_jobs"),
     NotPublishedError: (503, "not_published"),
 }
+_STATUSES: dict[Code, int] = {"unavailable": 503, "not_configured": 503, "failed": 500, "internal_error": 500}
+RETRY_S = 5
 
 
-def problem_of(error: Exception) -> Problem:
-    """The response to any exception."""
+def problem_of(error: Exception, what: str) -> Problem:
+    """The response to any exception. `what` failed ("GET /jobs") is logged with what clients may not see."""
     if isinstance(error, Problem):
         return error
-    shown = _SHOWN.get(type(error))  # type: ignore[arg-type]  # other exceptions are simply not found
-    if shown is not None:
-        return Problem(*shown, str(error))
-    if isinstance(error, UnavailableError):
-        log.warning("A system does not respond: %s", error)
-        return busy("A system that this server depends on does not respond; its log says which.", 5)
-    if isinstance(error, ConfigurationError):
-        log.warning("The settings do not fit: %s", error)
-        return Problem(503, "not_configured", "The server's settings do not fit the index; see its log.")
-    log.error("A request failed.", exc_info=error)
-    return Problem(500, "internal_error", "Something went wrong here; the server's log has the details.")
+    if (message := shown(error)) is not None:
+        status, code = next(
+            (found for kind, found in _OF_REQUESTS.items() if isinstance(error, kind)),
+            (400, "invalid_request"),
+        )
+        return Problem(status, code, message)
+    withheld = withhold(error, what)
+    headers = {"Retry-After": str(RETRY_S)} if withheld.code == "unavailable" else {}
+    return Problem(_STATUSES[withheld.code], withheld.code, withheld.sentence, headers, withheld.id)

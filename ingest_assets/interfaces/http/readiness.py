@@ -12,7 +12,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from ingest_assets.interfaces.http.problems import problem_of
+from ingest_assets.interfaces.failures import told
 from ingest_assets.model import NotPublishedError
 from ingest_assets.queries.doctor import daemon
 from ingest_assets.queries.search import open_search
@@ -42,22 +42,27 @@ class Readiness:
 
 def check_readiness(bench: Workbench, heartbeat: Heartbeat | None) -> Readiness:
     """Check every component. Nothing else may use the workbench meanwhile."""
-    parts = {"ledger": _checked(lambda: _ledger(bench)), "dense_model": _checked(lambda: _dense_model(bench))}
+    parts = {
+        "ledger": _checked("ledger", lambda: _ledger(bench)),
+        "dense_model": _checked("dense model", lambda: _dense_model(bench)),
+    }
     sources = sources_to_search(bench) if parts["ledger"].state == "ok" else ()
     for source in sources:
-        parts[f"collection_{source}"] = _checked(partial(_collection, bench, source))
+        parts[f"collection_{source}"] = _checked(
+            f"collection of {source}", partial(_collection, bench, source)
+        )
     ready = all(part.state == "ok" for part in parts.values())
-    parts["daemon"] = _checked(lambda: _daemon(heartbeat))
+    parts["daemon"] = _checked("daemon", lambda: _daemon(heartbeat))
     return Readiness("ready" if ready else "not_ready", parts)
 
 
-def _checked(check: Callable[[], Component]) -> Component:
+def _checked(what: str, check: Callable[[], Component]) -> Component:
     try:
         return check()
     except NotPublishedError as error:
         return Component("missing", str(error))
     except Exception as error:  # noqa: BLE001 - whatever it is, this component failed; the others are reported
-        return Component("failed", problem_of(error).message)
+        return Component("failed", told(f"Checking the {what}", error))
 
 
 def _ledger(bench: Workbench) -> Component:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, Field, field_validator, model_validator
 
 from ingest_assets.fields import BOUNDS, COMMON_FIELDS
+from ingest_assets.jobs.event_log import MAX_SEQUENCE
 from ingest_assets.queries.search import MAX_LIMIT, Mode
 from ingest_assets.sources.registry import load_sources
 
@@ -126,7 +127,10 @@ class EventsQuery(BaseModel, extra="forbid"):
     """Where to begin a job's events."""
 
     after: int = Field(
-        -1, ge=-1, description="Only events after this sequence number; -1 (the default) for all events."
+        -1,
+        ge=-1,
+        le=MAX_SEQUENCE,
+        description="Only events after this sequence number; -1 (the default) for all events.",
     )
 
 

@@ -10,19 +10,21 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from starlette.types import ASGIApp
 from starlette.types import Scope as AsgiScope
 
+from ingest_assets.interfaces.failures import told
 from ingest_assets.interfaces.http.problems import Problem
 from ingest_assets.interfaces.http.readiness import MAX_AGE_S, Heartbeat, check_readiness
 from ingest_assets.interfaces.http.request_metrics import RequestMetrics
 from ingest_assets.interfaces.http.search_pool import SearchPool
 from ingest_assets.interfaces.http.shared_result import SharedResult
 from ingest_assets.interfaces.job_service import Jobs
-from ingest_assets.interfaces.limits import Buckets
-from ingest_assets.interfaces.tokens import Scope, Tokens
+from ingest_assets.interfaces.limits import Buckets, Slots
+from ingest_assets.interfaces.tokens import Caller, Scope, Tokens
 from ingest_assets.queries.status import status
 from ingest_assets.settings import Settings
 from ingest_assets.workbench import Workbench
@@ -44,7 +46,7 @@ class Mounted:
 
     path: str
     app: ASGIApp
-    scope: Scope = "read"
+    scope: Scope | None = "read"  # None: any, if the application itself checks scopes
     lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None = None
     refused: OnRefused | None = None
     max_body: int | None = None  # bytes of a request; None: the server's own limit
@@ -54,8 +56,12 @@ class Service:
     """What the handlers work with, one per server. The application closes it when it shuts down."""
 
     def __init__(
-        self, settings: Settings, jobs: Jobs | None = None, heartbeat: Heartbeat | None = None
+        self,
+        settings: Settings,
+        jobs: Callable[[str], Jobs] | None = None,
+        heartbeat: Heartbeat | None = None,
     ) -> None:
+        """`jobs` gives a caller, by name, the jobs as it may see them."""
         self.settings, self._jobs = settings, jobs
         self.tokens = Tokens.of(settings.ingest_api_tokens)
         self.buckets = Buckets(settings.ingest_http_rate_per_s)
@@ -64,22 +70,25 @@ class Service:
         self.pool = SearchPool(
             self.bench, settings.ingest_http_search_workers, settings.ingest_http_search_queue
         )
-        self.status = SharedResult(lambda: status(self._status_bench))
+        self.status = SharedResult(lambda: status(self._status_bench, partial(told, "GET /status")))
         self.readiness = SharedResult(
             lambda: check_readiness(self._status_bench, heartbeat), max_age_s=MAX_AGE_S
         )
         self.closing = asyncio.Event()  # set when the server begins to shut down: event streams then end
-        self.streams = 0  # open event streams
+        most = settings.ingest_http_max_streams
+        # Without tokens everybody is the same caller.
+        each = settings.ingest_http_max_streams_per_caller if self.tokens else most
+        self.streams = Slots(most, each)  # of open event streams
         self.keep_alive_s = KEEP_ALIVE_S
         self.metrics = RequestMetrics()
         self.metrics.gauge("ingest_searches_taken", "Searches running or queued.", lambda: self.pool.taken)
-        self.metrics.gauge("ingest_event_streams", "Open event streams.", lambda: self.streams)
+        self.metrics.gauge("ingest_event_streams", "Open event streams.", lambda: len(self.streams))
 
-    def require_jobs(self) -> Jobs:
-        """The jobs. Raises a Problem when this server has none."""
+    def require_jobs(self, caller: Caller) -> Jobs:
+        """The jobs, as a caller may see them. Raises a Problem when this server has none."""
         if self._jobs is None:
             raise Problem(501, "no_jobs", "This server runs no background jobs.")
-        return self._jobs
+        return self._jobs(caller.name)
 
     def close(self) -> None:
         """Wait for running searches, then close everything that is open."""

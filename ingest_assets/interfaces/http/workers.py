@@ -20,6 +20,7 @@ from ingest_assets.garbage import collect_rarely
 from ingest_assets.model import IngestError, UnavailableError
 from ingest_assets.queries.search import Mode, open_search
 from ingest_assets.queries.status import source_meant
+from ingest_assets.redaction import redact_values
 from ingest_assets.settings import Settings
 from ingest_assets.workbench import Workbench
 
@@ -60,7 +61,7 @@ class InProcessWorker:
         hits = open_search(self._bench, source_meant(self._bench, request.source)).search(
             request.query, mode=request.mode, limit=request.limit, where=request.where
         )
-        answer = hits.to_dict(scores=True)
+        answer = redact_values(hits.to_dict(scores=True))
         return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
 
     def close(self) -> None:

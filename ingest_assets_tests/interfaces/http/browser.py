@@ -42,6 +42,7 @@ class Page:
     def __init__(self, connection: ClientConnection) -> None:
         self._connection, self._number = connection, 0
         self.requests: list[str] = []  # the URLs of all requests
+        self.frames: list[str] = []  # what web sockets received
         self.complaints: list[str] = []  # script errors, and what the security policy blocked
         self._session: str | None = None
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
@@ -68,6 +69,8 @@ class Page:
         match event.get("method"):
             case "Network.requestWillBeSent":
                 self.requests.append(event["params"]["request"]["url"])
+            case "Network.webSocketFrameReceived":
+                self.frames.append(event["params"]["response"]["payloadData"])
             case "Runtime.exceptionThrown":
                 self.complaints.append(str(event["params"]["exceptionDetails"]))
             case "Log.entryAdded" if event["params"]["entry"]["level"] == "error":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event, Thread
@@ -16,8 +16,9 @@ import jsonschema
 
 from ingest_assets.interfaces.http import Mounted, Service, create_app
 from ingest_assets.interfaces.http.app import openapi_document
-from ingest_assets.interfaces.http.server import listen, server_of, url_of
+from ingest_assets.interfaces.http.server import listen, server_of
 from ingest_assets.interfaces.job_service import Jobs
+from ingest_assets.interfaces.listening import url_of
 from ingest_assets_tests.support.built_index import Home
 
 READER, AGENT, WRITER = (f"{name}-{'0123456789' * 3}" for name in ("reader", "agent", "writer"))
@@ -64,7 +65,7 @@ class Served:
 @contextmanager
 def served(  # other keyword arguments are settings
     home: Home,
-    jobs: Jobs | None = None,
+    jobs: Jobs | Callable[[str], Jobs] | None = None,
     *,
     mounted: Sequence[Mounted] = (),
     heartbeat: float | None = None,
@@ -76,7 +77,9 @@ def served(  # other keyword arguments are settings
     loaded = home.with_settings(ingest_http_port=0, **settings).load()
     listening = listen(loaded)
     started = Event()
-    service = Service(loaded, jobs, heartbeat=lambda: heartbeat)
+    service = Service(
+        loaded, jobs if jobs is None or callable(jobs) else lambda _caller: jobs, heartbeat=lambda: heartbeat
+    )
     server = server_of(service, create_app(service, mounted), started.set)
     thread = Thread(target=server.run, kwargs={"sockets": [listening]})
     url = url_of(listening)

@@ -19,7 +19,7 @@ def refused(answer: httpx.Response, status: int, says: str) -> None:
     assert answer.headers["content-type"] == "application/json"
     error = answer.json()["error"]
     assert says in error["message"]
-    assert set(error) == {"code", "message"}
+    assert set(error) == {"code", "message"}  # no id: nothing was withheld
     assert not any(leak in answer.text for leak in ("Traceback", "/tmp", "site-packages", ".py", "pydantic"))
 
 
@@ -161,9 +161,7 @@ def raw(server: Served, request: bytes) -> bytes:
 
 
 def test_requests_that_are_not_http(open_server: Served) -> None:
-    long = b"GET /search?query=" + b"x" * 1_000_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"
     for request in (
-        long,
         b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n",
         b"GET\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\x00b\r\n\r\n",

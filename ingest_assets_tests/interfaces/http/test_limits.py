@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ingest_assets.interfaces.http import server as server_module
+from ingest_assets.interfaces.http import connections
 from ingest_assets.interfaces.limits import BURST_S, REMEMBERED, Buckets
 from ingest_assets.queries.search import Searcher
 from ingest_assets_tests.interfaces.http.served import AGENT, READER, TOKENS, served
@@ -97,7 +97,7 @@ def test_a_request_that_takes_too_long_is_cancelled(built_once: Home, held: Even
 
 
 def test_a_silent_client_is_disconnected(built_once: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "HEAD_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(connections, "HEAD_TIMEOUT_S", 0.3)
     with served(built_once) as server:
         for said in (b"", b"GET /heal"):
             with server.connect() as connection:

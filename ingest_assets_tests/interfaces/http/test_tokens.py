@@ -9,6 +9,7 @@ import pytest
 from ingest_assets.interfaces.http.server import listen
 from ingest_assets.interfaces.tokens import Tokens
 from ingest_assets.model import ConfigurationError
+from ingest_assets_tests.interfaces.http.memory_jobs import MemoryJobs
 from ingest_assets_tests.interfaces.http.served import AGENT, READER, TOKENS, WRITER, Served
 from ingest_assets_tests.support.built_index import Home, ingest
 
@@ -79,6 +80,43 @@ def test_other_sites_and_other_names_are_refused_where_there_are_no_tokens(open_
         ours = {"Origin": open_server.url, "Sec-Fetch-Site": "same-origin"}
         assert client.get("/status", headers=ours).status_code == 200
         assert client.get("/", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 200
+
+
+def test_other_sites_are_refused_where_there_are_tokens_too(guarded: Served) -> None:
+    with guarded.client(AGENT) as client:
+        for headers in (
+            {"Origin": "https://evil.example"},
+            {"Origin": "null"},
+            {"Origin": f"https://{guarded.url.removeprefix('http://')}.evil.example"},
+            {"Sec-Fetch-Site": "cross-site"},
+            {"Sec-Fetch-Site": "same-site", "Origin": guarded.url},
+        ):
+            for method, path in (("GET", "/status"), ("GET", "/ingest?repo_url=x"), ("POST", "/jobs")):
+                answer = client.request(method, path, headers=headers)
+                assert (answer.status_code, answer.json()["error"]["code"]) == (403, "cross_origin")
+        ours = {"Origin": guarded.url, "Sec-Fetch-Site": "same-origin"}
+        assert client.get("/status", headers=ours).status_code == 200
+        assert client.get("/", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 200
+
+
+def test_a_browser_that_does_not_say_who_asks_starts_nothing_without_a_token(
+    open_server: Served, guarded: Served, jobs: MemoryJobs
+) -> None:
+    """An image of another site, in an old browser, would be such a request."""
+    old = {"User-Agent": "Mozilla/5.0 (old)"}
+    before = len(jobs.list())
+    with open_server.client() as client, guarded.client(AGENT) as agent:
+        refused = client.get("/ingest", params={"repo_url": "/srv"}, headers=old)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "cross_origin")
+        assert client.post("/jobs", json={"repo_url": "/srv"}, headers=old).status_code == 403
+        assert len(jobs.list()) == before
+        assert client.get("/status", headers=old).status_code == 200  # it could not see the answer
+        own = old | {"Sec-Fetch-Site": "same-origin"}
+        assert client.post("/jobs", json={"repo_url": "/srv"}, headers=own).status_code == 202
+        with_origin = old | {"Origin": open_server.url}
+        assert client.post("/jobs", json={"repo_url": "/srv"}, headers=with_origin).status_code == 202
+        assert client.post("/jobs", json={"repo_url": "/srv"}).status_code == 202
+        assert agent.post("/jobs", json={"repo_url": "/srv"}, headers=old).status_code == 202
 
 
 def test_a_server_with_tokens_answers_to_any_host_name(guarded: Served) -> None:
