@@ -15,6 +15,8 @@ from ingest_assets.orchestration.jobs import shared_jobs, source_jobs
 from ingest_assets.orchestration.resources import Ingest
 from ingest_assets.orchestration.schedules import audit_schedule, refresh_schedule
 from ingest_assets.orchestration.sensors import change_sensor
+from ingest_assets.process import begin_process
+from ingest_assets.redaction import raising_no_secrets
 from ingest_assets.settings import Settings, load_settings
 from ingest_assets.sources.definition import SourceDefinition
 from ingest_assets.sources.registry import load_sources
@@ -68,5 +70,7 @@ def _of_source(source: SourceDefinition, settings: Settings) -> _OfSource:
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """What `dagster` and `dg` load."""
-    return build_defs()
+    """What `dagster` and `dg` load. A process that does so also runs what is defined."""
+    begin_process()
+    with raising_no_secrets():
+        return build_defs()

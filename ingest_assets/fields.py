@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
 from typing import Any, Literal, get_args
 
-from ingest_assets.model import Common, ConfigurationError, Scalar
+from ingest_assets.model import Common, ConfigurationError, RequestError, Scalar
 
 FieldType = Literal["keyword", "number", "time", "flag"]
 FIELD_TYPES: tuple[FieldType, ...] = get_args(FieldType)
@@ -24,8 +24,8 @@ RANGE = ".."  # between the ends of a range, either of which may be left out
 _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
-class FilterError(ConfigurationError):
-    """A filter names an unknown field or an impossible value. Reveals nothing about this machine."""
+class FilterError(RequestError, ConfigurationError):
+    """A filter names an unknown field or an impossible value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

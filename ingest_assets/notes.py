@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from ingest_assets.ledger import Ledger, tables
-from ingest_assets.model import ConfigurationError, digest_of, when
+from ingest_assets.model import RequestError, digest_of, when
 
 Kind = Literal["note", "flag"]
 
@@ -65,7 +65,7 @@ def add(
 ) -> Note:
     """Record a note. `in_transaction` does more in the same transaction: both are recorded, or neither.
 
-    Raises ConfigurationError for texts that are empty, too long or invalid.
+    Raises RequestError for texts that are empty, too long or invalid.
     """
     for what, value, limit in (
         ("text", text, MAX_TEXT),
@@ -94,11 +94,11 @@ def remove(
     note_id: str,
     in_transaction: Callable[[sa.Connection], None] = lambda _connection: None,
 ) -> None:
-    """Delete a note; the next refresh removes it from the index. Raises ConfigurationError."""
+    """Delete a note; the next refresh removes it from the index. Raises RequestError."""
     with ledger.transaction() as connection:
         gone = connection.execute(_note.delete().where(_note.c.id == note_id.removeprefix(PREFIX)))
         if not gone.rowcount:
-            raise ConfigurationError(f"There is no note {note_id!r}.")
+            raise RequestError(f"There is no note {note_id!r}.")
         in_transaction(connection)
 
 
@@ -130,11 +130,11 @@ def _insert(connection: sa.Connection, row: dict[str, Any]) -> Any:
 
 def _check(what: str, value: str, limit: int) -> None:
     if not value.strip():
-        raise ConfigurationError(f"A note's {what} is empty.")
+        raise RequestError(f"A note's {what} is empty.")
     if len(value) > limit:
-        raise ConfigurationError(f"A note's {what} has {len(value):,} characters; {limit:,} are allowed.")
+        raise RequestError(f"A note's {what} has {len(value):,} characters; {limit:,} are allowed.")
     if "\0" in value or value.encode("utf-8", "replace").decode() != value:
-        raise ConfigurationError(f"A note's {what} contains NULs or lone surrogates.")
+        raise RequestError(f"A note's {what} contains NULs or lone surrogates.")
 
 
 def _note_of(row: Any) -> Note:

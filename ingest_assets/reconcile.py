@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import delete_keys, upsert
 from ingest_assets.model import SAMPLE_SIZE, ItemError, Outcomes, digest_of
+from ingest_assets.redaction import redact
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -247,7 +248,7 @@ def _park(connection: sa.Connection, stage: Stage, refused: Sequence[Refusal]) -
         row = key | {
             "digest": refusal.digest,
             "fingerprint": stage.fingerprint,
-            "error": refusal.error,
+            "error": redact(refusal.error),
             "attempts": attempts + 1,
             "first_at": first_at,
             "last_at": now,

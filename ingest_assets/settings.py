@@ -9,15 +9,29 @@ read too; a real environment variable wins over it.
 
 from __future__ import annotations
 
+import os
+import platform
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, PrivateAttr, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ingest_assets.log_records import make_records_safe
 from ingest_assets.model import ConfigurationError
+from ingest_assets.redaction import keep_secret, keep_secrets_of_url
 
 
 def listed(value: str) -> tuple[str, ...]:
@@ -45,7 +59,12 @@ HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
 # Who may do what over HTTP: NAME:TOKEN:SCOPE, several scopes joined by +. A token consists of characters
 # that HTTP allows in one, and is too long to guess.
+_UI_TOKEN = re.compile(r"[\w.-]{1,64}:[A-Za-z0-9._~/=-]{20,256}")
 _API_TOKEN = re.compile(r"[\w.-]{1,64}:[A-Za-z0-9._~/=-]{20,256}:(read|ingest|write)(\+(read|ingest|write))*")
+_HOST_AND_PORT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?")
+
+
+_DATABASE = re.compile(r"(postgres(ql)?|sqlite)(\+\w+)?:")
 
 
 class FromEnvironment(BaseSettings):
@@ -55,6 +74,18 @@ class FromEnvironment(BaseSettings):
         env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _hide_secrets(cls, values: Any) -> Any:
+        """Before anything is checked, so that no message about a wrong value shows another one's secret."""
+        if isinstance(values, dict):
+            _hide(cls, values)
+        return values
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__(state)
+        _hide(type(self), dict(self))  # in a process that got them from another one
+
     @classmethod
     def load(cls, **overrides: Any) -> Self:
         """Read the environment. Raises ConfigurationError naming every variable that is wrong."""
@@ -62,6 +93,8 @@ class FromEnvironment(BaseSettings):
             return cls(**overrides)
         except ValidationError as error:
             raise ConfigurationError(_explain(cls, error)) from None
+        except UnicodeDecodeError:  # without its cause, which holds the file's content
+            raise ConfigurationError("The file .env is not text in UTF-8: save it as UTF-8.") from None
 
 
 class SourceSettings(FromEnvironment):
@@ -82,8 +115,10 @@ class Settings(FromEnvironment):
     ingest_home: Path = Path(".ingest")
     dagster_home: Path | None = None
     ingest_ledger_url: SecretStr | None = None
+    ingest_installation_name: str = Field(default="", max_length=200)
 
     # The collection
+    ingest_collection_prefix: str = ""
     qdrant_url: HttpUrl | None = None
     qdrant_api_key: SecretStr | None = None
     qdrant_verify_tls: bool = True
@@ -108,6 +143,10 @@ class Settings(FromEnvironment):
     ingest_chunk_overlap: int = Field(default=0, ge=0)
     ingest_chunk_unit: Literal["characters", "tokens"] = "characters"
 
+    # The processes that parse what others made
+    ingest_parser_memory_mib: int = Field(default=1_024, ge=64, le=1_048_576)
+    ingest_parser_cpu_s: float = Field(default=120, gt=0)
+
     # Entity resolution
     ingest_entity_decisions: Path | None = None
     ingest_entity_labels: Path | None = None
@@ -128,6 +167,8 @@ class Settings(FromEnvironment):
 
     # HTTP and MCP
     ingest_mcp_user: str = Field(default="", max_length=200)
+    ingest_agent_repository_hosts: str = ""
+    ingest_agent_local_repositories: bool = False
     ingest_http_host: str = "127.0.0.1"
     ingest_http_port: int = Field(default=8_765, ge=0, le=65_535)
     ingest_api_tokens: SecretStr | None = None
@@ -137,6 +178,12 @@ class Settings(FromEnvironment):
     ingest_http_search_workers: int = Field(default=2, ge=0, le=64)
     ingest_http_search_queue: int = Field(default=64, ge=0, le=10_000)
     ingest_http_max_streams: int = Field(default=64, ge=1, le=10_000)
+    ingest_http_max_streams_per_caller: int = Field(default=16, ge=1, le=10_000)
+    ingest_http_max_connections: int = Field(default=512, ge=8, le=100_000)
+    ingest_ui_host: str = "127.0.0.1"
+    ingest_ui_port: int = Field(default=3_000, ge=0, le=65_535)
+    ingest_ui_tokens: SecretStr | None = None
+    ingest_max_pending_jobs: int = Field(default=50, ge=1, le=100_000)
 
     @field_validator("ingest_chunk_overlap")
     @classmethod
@@ -146,7 +193,33 @@ class Settings(FromEnvironment):
             raise ValueError(f"must be at most half of INGEST_CHUNK_SIZE ({size})")
         return value
 
-    @field_validator("ingest_http_host")
+    @field_validator("ingest_agent_repository_hosts")
+    @classmethod
+    def _whole_hosts(cls, value: str) -> str:
+        # No wildcards: the name of a subdomain is a message to whoever runs the domain's name server.
+        if not all(_HOST_AND_PORT.fullmatch(host) for host in listed(value)):
+            raise ValueError("must be names of hosts, each with a port if it is not 443, separated by commas")
+        return value
+
+    @field_validator("ingest_installation_name")
+    @classmethod
+    def _printable(cls, value: str) -> str:
+        if not value.isprintable() or value != value.strip():
+            raise ValueError("must be a name on one line, without spaces at its ends")
+        return value
+
+    @field_validator("ingest_collection_prefix")
+    @classmethod
+    def _of_a_name(cls, value: str) -> str:
+        # Every file system and Qdrant accept it, also those that do not distinguish upper and lower case.
+        if not re.fullmatch(r"([a-z0-9][a-z0-9_-]{0,63})?", value):
+            raise ValueError(
+                "must be up to 64 lower-case letters, digits, underscores and dashes, the first one a letter "
+                "or a digit"
+            )
+        return value
+
+    @field_validator("ingest_http_host", "ingest_ui_host")
     @classmethod
     def _host_alone(cls, value: str) -> str:
         if not re.fullmatch(r"[\w.:%-]+", value):
@@ -161,6 +234,19 @@ class Settings(FromEnvironment):
             raise ValueError(
                 "must be NAME:TOKEN:SCOPES, separated by commas: a token of at least 20 letters and digits, "
                 "and scopes of read, ingest and write joined by +"
+            )
+        for part, what in enumerate(("name", "token")):
+            if len({entry.split(":")[part] for entry in entries}) < len(entries):
+                raise ValueError(f"must not give a {what} twice")
+        return value
+
+    @field_validator("ingest_ui_tokens")
+    @classmethod
+    def _known_people(cls, value: SecretStr | None) -> SecretStr | None:
+        entries = [entry.strip() for entry in value.get_secret_value().split(",")] if value else []
+        if not all(_UI_TOKEN.fullmatch(entry) for entry in entries):
+            raise ValueError(
+                "must be NAME:TOKEN, separated by commas: a token of at least 20 letters and digits"
             )
         for part, what in enumerate(("name", "token")):
             if len({entry.split(":")[part] for entry in entries}) < len(entries):
@@ -211,6 +297,11 @@ class Settings(FromEnvironment):
         return f"sqlite:///{(self.ingest_home / 'ledger.sqlite').absolute()}"
 
     @property
+    def installation_name(self) -> str:
+        """What a new ledger's installation is called: by default this machine and INGEST_HOME."""
+        return self.ingest_installation_name or f"{platform.node()}:{self.ingest_home.absolute()}"
+
+    @property
     def dense_model_name(self) -> str:
         """The dense model: the one named, else the endpoint's if one is configured, else the bundled one."""
         return self.ingest_dense_model or ("endpoint:default" if self.spark_control_url else "bundled")
@@ -224,12 +315,35 @@ def load_settings(**overrides: Any) -> Settings:
     return Settings.load(**overrides)
 
 
+def _hide(kind: type[FromEnvironment], values: Mapping[str, Any]) -> None:
+    """Hide what these settings keep secret, and what other programs' variables do, in all that is shown."""
+    make_records_safe()
+    for name, value in values.items():
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if not isinstance(text, str) or not text:
+            continue
+        if "://" in text or name.endswith("_url"):
+            keep_secrets_of_url(text)
+        # Of a database's URL only parts are secret, and messages name the rest.
+        if name in kind.model_fields and _is_secret(kind.model_fields[name]) and not _DATABASE.match(text):
+            keep_secret(text)
+    for name, value in os.environ.items():
+        if name == "PGPASSWORD":  # which Postgres's own library reads
+            keep_secret(value)
+        elif "://" in value and "@" in value:  # proxies, and DAGSTER_POSTGRES_URL
+            keep_secrets_of_url(value, user=False)
+
+
+def _is_secret(field: FieldInfo) -> bool:
+    return "SecretStr" in str(field.annotation)
+
+
 def _explain(kind: type[FromEnvironment], error: ValidationError) -> str:
     lines = ["The settings are wrong:"]
     for e in error.errors():
         name = str(e["loc"][0])
         field = kind.model_fields.get(name)
-        secret = field is not None and "SecretStr" in str(field.annotation)
+        secret = field is not None and _is_secret(field)
         # A URL may hold a password before its @.
         shown = re.sub(r"^(\w+://)?.*@", r"\1(hidden)@", str(e["input"]), flags=re.DOTALL)
         given = "(hidden)" if secret else repr(shown if name.endswith("_url") else str(e["input"]))

@@ -7,14 +7,24 @@ all start here.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from ingest_assets.model import ConfigurationError, IngestError, digest_of
+from ingest_assets.ledger.installation import Installation, installation_of, require_name
+from ingest_assets.model import (
+    ConfigurationError,
+    IngestError,
+    NotPublishedError,
+    UnavailableError,
+    digest_of,
+)
+from ingest_assets.private import keep_home_private
+from ingest_assets.redaction import redact
 from ingest_assets.settings import Settings, SourceSettings
 from ingest_assets.sources.definition import Missing, StageRequest
 from ingest_assets.sources.registry import Sources, load_sources
@@ -26,13 +36,16 @@ if TYPE_CHECKING:
 
     from ingest_assets.chunking import ChunkBudget
     from ingest_assets.collection.base import Store
+    from ingest_assets.collection.owned import OwnedStore
     from ingest_assets.embedding.preload import Preloader
     from ingest_assets.entities import Limits
     from ingest_assets.entities.decisions import Decisions
     from ingest_assets.ledger import Ledger
     from ingest_assets.model import DenseModel, Source, SparseModel
     from ingest_assets.reconcile import Run, Stage
+    from ingest_assets.sandbox import Sandbox
     from ingest_assets.stages.collection import Collection
+    from ingest_assets.stages.origins import Origin
 
 S = TypeVar("S", bound=SourceSettings)
 
@@ -51,8 +64,10 @@ class Workbench:
 
     def __init__(self, settings: Settings, sources: Sources | None = None) -> None:
         self.settings = settings
-        self.sources = load_sources() if sources is None else sources
-        self.sources.check_fields(settings)
+        keep_home_private(settings.ingest_home)
+        sources = load_sources() if sources is None else sources
+        sources.check_fields(settings)
+        self.sources = sources.with_prefix(settings.ingest_collection_prefix)
         self.searches: dict[str, Any] = {}  # those that `queries.search` opened, by source
         self._opening = RLock()  # held while a twin opens what it shares
 
@@ -74,7 +89,8 @@ class Workbench:
 
     def close(self) -> None:
         """Close what was opened."""
-        for name in ("ledger", "store", "preloader"):
+        self.__dict__.pop("store", None)
+        for name in ("ledger", "engine", "preloader", "sandbox"):
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
 
@@ -98,7 +114,39 @@ class Workbench:
         return kind != "sqlite" or Path(file).exists()
 
     @cached_property
-    def store(self) -> Store:
+    def installation(self) -> Installation:
+        """Who the ledger belongs to. Raises ConfigurationError if the settings name somebody else."""
+        found = self.unchecked_installation
+        require_name(found, self.settings.ingest_installation_name)
+        return found
+
+    @property
+    def unchecked_installation(self) -> Installation:
+        """Who the ledger belongs to, whatever the settings say."""
+        return installation_of(self.ledger, self.settings.installation_name)
+
+    @cached_property
+    def store(self) -> OwnedStore:
+        """The collections, of which only this installation's own can be searched and written to."""
+        return self.store_of(self.installation)
+
+    def forget_installation(self) -> None:
+        """Have the ledger asked again who it belongs to, after that was changed."""
+        for name in ("installation", "store"):
+            self.__dict__.pop(name, None)
+
+    def store_of(self, installation: Installation) -> OwnedStore:
+        """The collections as an installation may use them."""
+        from ingest_assets.collection.owned import OwnedStore
+        from ingest_assets.stages.generations import recognised
+
+        sources = {source.collection: source.name for source in self.sources.values()}
+        ours = partial(recognised, self.ledger, self.engine)
+        return OwnedStore(self.engine, installation, sources, ours)
+
+    @cached_property
+    def engine(self) -> Store:
+        """The store itself, whoever's collections it holds."""
         s = self.settings
         if s.qdrant_url is None:
             from ingest_assets.collection.embedded import EmbeddedStore
@@ -135,6 +183,16 @@ class Workbench:
 
         return Preloader()
 
+    @cached_property
+    def sandbox(self) -> Sandbox:
+        """Where bytes that others made are parsed."""
+        from ingest_assets.sandbox import Limits, Sandbox
+        from ingest_assets.sandbox.limits import MIB
+
+        s = self.settings
+        limits = Limits(memory_bytes=s.ingest_parser_memory_mib * MIB, cpu_s=s.ingest_parser_cpu_s)
+        return Sandbox((s.ingest_home / "tmp").absolute(), limits)
+
     @property
     def chunk_budget(self) -> ChunkBudget:
         """How large a chunk may be by the settings."""
@@ -148,7 +206,7 @@ class Workbench:
     def source(self, name: str, part: str = "") -> Source:
         """The system that documents come from, or a part of it; an empty one for a part that is gone.
 
-        Raises ConfigurationError when it is not configured.
+        Raises ConfigurationError when it is not configured, or its collection is another installation's.
         """
         source = self.sources[name]
         if source.partitions is not None and part not in source.partitions.parts(self):
@@ -157,17 +215,37 @@ class Workbench:
             return EmptySource(name, part)
         if source.partitions is None:
             self.require_configured(name)
+        # Now, and not when everything has been read and embedded. A store that does not answer, or holds
+        # nothing, is for the last stage.
+        with suppress(UnavailableError, NotPublishedError):
+            self.store.live(source.collection)
         return source.open(self, part)
 
     def missing(self, name: str) -> Missing | None:
-        """What a source lacks to be refreshed. Raises ConfigurationError if its settings are wrong."""
+        """What a source lacks to be refreshed.
+
+        Raises ConfigurationError if its settings are wrong, also if they name another system than the one
+        that it was read from so far.
+        """
         try:
-            return self.sources[name].missing(self)
+            missing = self.sources[name].missing(self)
+            origin = None if missing else self.sources[name].origin(self)
         except IngestError:
             raise
         except Exception as error:  # noqa: BLE001 - another package's fault must not stop the other sources
-            reason = f"the source {name} failed to say what it lacks ({type(error).__name__}: {error})"
+            said = redact(f"{type(error).__name__}: {error}")
+            reason = f"the source {name} failed to say what it lacks ({said})"
             return Missing(reason, "This is a fault of the package that it comes from.")
+        if origin is not None and self.has_ledger:
+            self._require_same_system(name, origin)
+        return missing
+
+    def _require_same_system(self, name: str, origin: Origin) -> None:
+        from ingest_assets.stages.origins import require_origin
+
+        self.installation  # noqa: B018 - raises if the ledger is another installation's
+        with self.ledger.reading() as connection:
+            require_origin(connection, name, origin)
 
     def require_configured(self, name: str) -> None:
         """Raises ConfigurationError, which says what to do, for a source that cannot be refreshed."""
@@ -260,8 +338,10 @@ class _Twin(Workbench):
 
     def close(self) -> None:
         """Close what it owns."""
-        if "store" in self.__dict__:
-            self.__dict__.pop("store").close()
+        self.__dict__.pop("store", None)
+        for name in ("engine", "sandbox"):
+            if name in self.__dict__:
+                self.__dict__.pop(name).close()
 
     @cached_property
     def ledger(self) -> Ledger:

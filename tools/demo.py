@@ -17,6 +17,7 @@ from ingest_assets.model import IngestError
 from ingest_assets.settings import load_settings
 from ingest_assets.sources.crm.sample import edit_sample
 from ingest_assets.sources.crm.settings import SAMPLE, CrmSettings
+from ingest_assets.terminal import complain, console_of, escape, say
 from tools import demo_people as people
 
 DOCUMENTS, SEED = 2_000, 7
@@ -42,54 +43,56 @@ def main() -> None:
         )
     crm = settings.ingest_home / SAMPLE
 
-    say("1. A sample CRM: people, organisations, e-mails, meetings, calls, notes, opportunities.")
+    heading("1. A sample CRM: people, organisations, e-mails, meetings, calls, notes, opportunities.")
     ingest("sample", "crm", "--documents", str(DOCUMENTS), "--seed", str(SEED), "--overwrite")
     first, second = people.second_card(crm)
-    print(f"And {first.name} ({first.document_id}) is entered a second time, as {second.document_id}.")
+    say(f"And {first.name} ({first.document_id}) is entered a second time, as {second.document_id}.")
 
-    say("2. Build the search index: a job of seven assets, run through Dagster.")
-    print("The sample comes with the true entities. A check compares them with what was found.")
+    heading("2. Build the search index: a job of seven assets, run through Dagster.")
+    say("The sample comes with the true entities. A check compares them with what was found.")
     os.environ["INGEST_ENTITY_LABELS"] = str(crm.with_name(f"{crm.name}.truth.csv"))
     ingest("build")
 
-    say("3. Search it: by meaning, by words, and by both.")
+    heading("3. Search it: by meaning, by words, and by both.")
     for mode in ("dense", "sparse", "hybrid"):
         ingest("search", QUESTION, "--mode", mode, "--limit", "2")
 
-    say("4. Entity resolution: records that are one person, and why.")
+    heading("4. Entity resolution: records that are one person, and why.")
     ingest("entity", "show", people.duplicate(crm).document_id)
-    print(f"\n{first.name} is still two entities: the second card has only the name, and namesakes exist.")
+    say(f"\n{first.name} is still two entities: the second card has only the name, and namesakes exist.")
     ingest("entity", "search", first.name)
     ids = [entity_of(person) for person in (first, second)]
 
-    say("5. Somebody works in the CRM: 4 records are edited, 2 deleted, 2 added.")
+    heading("5. Somebody works in the CRM: 4 records are edited, 2 deleted, 2 added.")
     touched = set(edit_sample(crm, SEED, changes=4, deletes=2, inserts=2))
     people.promote(crm, first)
     people.fill_in(crm, first, second)
     touched |= {first.document_id, second.document_id}
-    print(f"{first.name} is promoted, and the second card gets the address and telephone of the first.")
-    print(textwrap.fill(f"Documents that differ now: {', '.join(sorted(touched))}.", 110))
+    say(f"{first.name} is promoted, and the second card gets the address and telephone of the first.")
+    say(textwrap.fill(f"Documents that differ now: {', '.join(sorted(touched))}.", 110))
 
-    say("6. Refresh: only those move. Everything else is counted as unchanged, and is not embedded.")
+    heading("6. Refresh: only those move. Everything else is counted as unchanged, and is not embedded.")
     counts = refresh_counts(ingest("refresh", "--json", show=False))
-    print(counts.table)
+    say(counts.table)
     if counts.moved != len(touched):
         raise IngestError(f"{len(touched)} documents differ, but {counts.moved} moved.")
-    print(f"\n{len(touched)} documents differ and {counts.moved} moved.")
+    say(f"\n{len(touched)} documents differ and {counts.moved} moved.")
 
-    say(f"7. {first.name} is one entity now. Its id stayed through the edit; the second card's leads to it.")
+    heading(
+        f"7. {first.name} is one entity now. Its id stayed through the edit; the second card's leads to it."
+    )
     if {entity_of(first), entity_of(second)} != {ids[0]}:
         raise IngestError(f"{first.document_id} and {second.document_id} should be the entity {ids[0]}.")
     ingest("entity", "show", ids[1])
     ingest("entity", "why", first.document_id, second.document_id)
-    print("\nThe retired id still finds its documents, and all others of that person:")
+    say("\nThe retired id still finds its documents, and all others of that person:")
     ingest("search", "trade fair", "--filter", f"entity_ids={ids[1]}", "--limit", "2")
 
-    say("8. Audit: every point of the index against what should be there.")
+    heading("8. Audit: every point of the index against what should be there.")
     ingest("audit")
     ingest("status")
-    print("\nNext: `make dev` opens the Dagster UI on this very state.")
-    print('      `.venv/bin/ingest search "…"` searches it; README.md says how to point it at your own CRM.')
+    say("\nNext: `make dev` opens the Dagster UI on this very state.")
+    say('      `.venv/bin/ingest search "…"` searches it; README.md says how to point it at your own CRM.')
 
 
 def entity_of(person: people.Person) -> str:
@@ -113,15 +116,15 @@ class refresh_counts:  # noqa: N801 - reads as the function it is used as
         self.moved = records["added"] + records["changed"] + records["removed"]
 
 
-def say(sentence: str) -> None:
-    """A heading."""
-    print(f"\n\033[1m{sentence}\033[0m" if sys.stdout.isatty() else f"\n{sentence}", flush=True)
+def heading(sentence: str) -> None:
+    """What comes next."""
+    console_of().print(f"\n[bold]{escape(sentence)}[/bold]", soft_wrap=True)
 
 
 def ingest(*arguments: str, show: bool = True, told: bool = True) -> str:
     """Show a command as one would type it, run it, and return what it printed if it is not shown."""
     if told:
-        print(f"\n$ ingest {shlex.join(arguments)}\n", flush=True)
+        say(f"\n$ ingest {shlex.join(arguments)}\n")
     command = [sys.executable, "-m", "ingest_assets", *arguments]
     result = subprocess.run(command, check=False, text=True, stdout=None if show else subprocess.PIPE)
     if result.returncode:
@@ -133,4 +136,5 @@ if __name__ == "__main__":
     try:
         main()
     except IngestError as failure:
-        raise SystemExit(f"demo: {failure}") from None
+        complain(f"demo: {failure}")
+        raise SystemExit(1) from None

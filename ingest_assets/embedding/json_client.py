@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from ingest_assets.embedding.spec import DenseSpec
 from ingest_assets.model import ConfigurationError, ItemError, UnavailableError
+from ingest_assets.redaction import keep_secret, keep_secrets_of_url, redact
 
 if TYPE_CHECKING:
     import httpx
@@ -55,6 +56,8 @@ class JsonClient:
             (unquote(parts.username or ""), unquote(parts.password or "")) if parts.username else None
         )
         self._key = "" if spec.api_key is None else spec.api_key.get_secret_value().strip()
+        keep_secret(self._key)
+        keep_secrets_of_url(spec.url or "")
         if not (self._key.isascii() and self._key.isprintable()) or " " in self._key:
             # An HTTP library would refuse it too, and show it in its message.
             raise ConfigurationError(
@@ -199,13 +202,12 @@ class JsonClient:
             answer = json.loads(raw)
             error = answer.get("error", answer.get("detail"))
             message = error.get("message") if isinstance(error, dict) else error
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             return ""
         if not isinstance(message, str) or not message:
             return ""
-        if self._key:
-            message = message.replace(self._key, "[key]")
-        return f" ({' '.join(message.split())[:_EXCERPT]})"
+        # Redacted before it is shortened: a part of the key could not be recognised.
+        return f" ({' '.join(redact(message).split())[:_EXCERPT]})"
 
 
 def _split(url: str) -> SplitResult:
@@ -238,6 +240,6 @@ def _retry_after_s(value: str | None) -> float | None:
         return float(value)
     try:
         at = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

@@ -17,12 +17,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
+from ingest_assets.ledger.files import lock_folder, make_private
 from ingest_assets.ledger.tables import metadata
 from ingest_assets.model import ConfigurationError, UnavailableError, digest_of
 
 T = TypeVar("T")
 
-HEAD = "0007"  # the newest revision in migrations/versions; a test compares the two
+HEAD = "0009"  # the newest revision in migrations/versions; a test compares the two
 BUSY_TIMEOUT_S = 30
 LOCK_POLL_S = 0.2
 # SQLite allows 32,766 bound values per statement, Postgres 65,535.
@@ -59,7 +60,7 @@ class Ledger:
         self._url = _parsed(url)
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
         if self.is_sqlite:
-            _make_folder(Path(self._url.database or ""))
+            make_private(Path(self._url.database or ""))
         self.engine = sa.create_engine(
             self._url,
             connect_args={"timeout": BUSY_TIMEOUT_S} if self.is_sqlite else {"connect_timeout": 10},
@@ -127,8 +128,10 @@ class Ledger:
     def lock(self, name: str, timeout_s: float, check: Callable[[], None] | None = None) -> Iterator[None]:
         """Be the only process that writes `name`, for the duration of the block.
 
-        The lock is a file lock beside an SQLite ledger, an advisory lock on Postgres: both are released
-        by the system when the process dies, so there is no lease to expire and no clock to trust.
+        The lock is a file lock beside an SQLite ledger, in a folder that other users cannot enter, or an
+        advisory lock on Postgres: both are released by the system when the process dies, so there is no
+        lease to expire and no clock to trust. Ledgers in two schemas of one database do not see each other's
+        locks.
         Raises UnavailableError when another process holds it for longer than `timeout_s`, and what `check`
         raises, which is called repeatedly during the wait.
         """
@@ -140,7 +143,7 @@ class Ledger:
     def _file_lock(self, name: str, wait: _LockWait) -> Iterator[None]:
         from filelock import FileLock, Timeout
 
-        lock = FileLock(f"{self._url.database}.{name}.lock")
+        lock = FileLock(lock_folder(Path(self._url.database or "")) / f"{name}.lock", mode=0o600)
         while not lock.is_locked:
             try:
                 lock.acquire(timeout=LOCK_POLL_S)
@@ -153,8 +156,11 @@ class Ledger:
 
     @contextmanager
     def _advisory_lock(self, name: str, wait: _LockWait) -> Iterator[None]:
-        key = int.from_bytes(bytes.fromhex(digest_of("ingest", name))[:8], "big", signed=True)
         with self.engine.connect() as held:
+            # Advisory locks are those of the whole database, which may hold a ledger in each of its schemas.
+            schema = held.scalar(sa.select(sa.func.current_schema()))
+            digest = digest_of("ingest", schema, name)
+            key = int.from_bytes(bytes.fromhex(digest)[:8], "big", signed=True)
             # Polled, because a blocking lock call could not be bounded without a session-wide setting.
             while not held.scalar(sa.select(sa.func.pg_try_advisory_lock(key))):
                 wait.require_time_left()
@@ -249,15 +255,6 @@ def _parsed(url: str) -> sa.URL:
     return parsed.set(drivername="postgresql+psycopg2") if parsed.drivername == "postgresql" else parsed
 
 
-def _make_folder(file: Path) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(
-            f"The ledger's folder {file.parent} cannot be created: {error.strerror}. Check INGEST_HOME."
-        ) from error
-
-
 def _configure_sqlite(dbapi_connection: Any, _record: object) -> None:
     # The driver must not open transactions by itself; `_begin_sqlite` does.
     dbapi_connection.isolation_level = None
@@ -302,6 +299,12 @@ def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[st
     else:
         statement = statement.on_conflict_do_nothing(index_elements=keys)
     connection.execute(statement, [dict(row) for row in rows])
+
+
+def insert_if_absent(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
+    """Insert a row, unless there is one with its primary key."""
+    insert: Any = sqlite_insert if connection.dialect.name == "sqlite" else postgres_insert
+    connection.execute(insert(table).values(**row).on_conflict_do_nothing())
 
 
 def count_up(connection: sa.Connection, counter: sa.Column[int], key: Mapping[str, Any]) -> int:

@@ -52,6 +52,24 @@ def _common_columns() -> list[Column[Any]]:
     ]
 
 
+# One row: the installation that the ledger belongs to.
+installation = Table(
+    "installation",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),  # always 1
+    Column("id", String(32), nullable=False),  # hex, drawn at random
+    Column("name", Text, nullable=False),  # for people
+    CheckConstraint("number = 1", name="number"),
+)
+
+# One row per source that says what it reads: the system that its documents were last read from.
+source_origin = Table(
+    "source_origin",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("origin", Text, nullable=False),  # sources.definition.Origin.name
+)
+
 # One row per stage of a source, or of a part of one ("" where a source has no parts): a summary of its
 # content and of what it was last derived from. `content` is the sum, modulo 2**128, of the digests of the
 # stage's items: each batch keeps it up to date, and it equals what a scan of all items would give (see
@@ -429,7 +447,7 @@ note = Table(
 audit_log = Table(
     "audit_log",
     metadata,
-    Column("number", Integer, primary_key=True),  # ascending; a call that was rolled back leaves a gap
+    Column("number", Integer, primary_key=True),  # from 1, without gaps since there are digests
     Column("at", Double, nullable=False),  # seconds since 1970
     Column("who", String, nullable=False),
     Column("transport", String, nullable=False),
@@ -437,5 +455,14 @@ audit_log = Table(
     Column("arguments", Text, nullable=False),  # JSON, shortened; possible secrets are left out
     Column("outcome", String, nullable=False),
     Column("message", Text, nullable=False),
+    Column("digest", String, nullable=False, server_default=text("''")),  # `audit_chain.digest_after`
     CheckConstraint("outcome in ('ok', 'refused', 'failed')", name="outcome"),
+)
+
+audit_log_head = Table(
+    "audit_log_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # 1: there is a single row
+    Column("number", Integer, nullable=False),  # of the newest row; 0 if there is none
+    Column("digest", String, nullable=False),
 )

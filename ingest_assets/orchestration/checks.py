@@ -9,6 +9,7 @@ import dagster as dg
 from ingest_assets.model import NotPublishedError
 from ingest_assets.orchestration.metadata import as_metadata
 from ingest_assets.orchestration.resources import Ingest
+from ingest_assets.redaction import redact
 from ingest_assets.sources.definition import SourceDefinition
 from ingest_assets.stages.checks import AGREES, COLLECTION_CHECKS
 from ingest_assets.stages.shapes import AssetCheck, CheckResult
@@ -67,7 +68,7 @@ def _result(source: SourceDefinition, check: AssetCheck, bench: Workbench) -> dg
         asset_key=[source.name, check.stage],
         passed=found.passed,
         severity=dg.AssetCheckSeverity.WARN if check.warns else dg.AssetCheckSeverity.ERROR,
-        description=found.sentence,
+        description=redact(found.sentence),
         metadata=as_metadata(found.metadata),
     )
 

@@ -16,7 +16,9 @@ from ingest_assets.orchestration.assets import JOB_TAG
 from ingest_assets.orchestration.orphaned_runs import fail_orphaned_runs
 from ingest_assets.orchestration.partitions import sync_partitions
 from ingest_assets.orchestration.resources import Ingest
+from ingest_assets.orchestration.skip_reasons import skipped
 from ingest_assets.queries.status import jobs_meant
+from ingest_assets.redaction import raising_no_secrets
 from ingest_assets.sources.definition import SourceDefinition
 from ingest_assets.sources.registry import Sources
 from ingest_assets.workbench import Workbench
@@ -39,7 +41,7 @@ def jobs_sensor(sources: Sources, jobs: Sequence[Any]) -> dg.SensorDefinition:
     def indexing_jobs_sensor(
         context: dg.SensorEvaluationContext, ingest: Ingest
     ) -> dg.SkipReason | Sequence[dg.RunRequest]:
-        with ingest.new_bench() as bench:
+        with raising_no_secrets(), ingest.new_bench() as bench:
             _end_orphans(context.instance, bench)
             forget_old(bench.ledger, bench.settings.job_status_retention_days)
             jobs = to_launch(bench.ledger, max_concurrent=bench.settings.max_concurrent_indexing_jobs)
@@ -47,7 +49,7 @@ def jobs_sensor(sources: Sources, jobs: Sequence[Any]) -> dg.SensorDefinition:
             for source in sources.with_jobs():
                 sync_partitions(context.instance, bench, source)
         if not wanted:
-            return dg.SkipReason("SKIPPED: no indexing job is waiting.")
+            return dg.SkipReason(skipped("no indexing job is waiting"))
         return [_request(sources[job.source], job) for job in wanted]
 
     return indexing_jobs_sensor

@@ -9,14 +9,30 @@ from pathlib import Path
 
 import dagster as dg
 
+from ingest_assets.private import keep_private, make_private_folder
 from ingest_assets.settings import Settings
+
+_STATE = (
+    "history",
+    "schedules",
+    "storage",
+    "logs",
+    ".logs_queue",
+    ".nux",
+    ".telemetry",
+)  # that Dagster writes
 
 
 @contextmanager
 def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """The instance at DAGSTER_HOME; else where the nearest dagster.yaml is; else below INGEST_HOME."""
     home = _home(settings)
-    home.mkdir(parents=True, exist_ok=True)
+    if not home.exists():
+        make_private_folder(home)
+    elif settings.dagster_home is None:
+        # Another place was chosen by somebody who may share it, and keeps the modes that it has.
+        for folder in _STATE:
+            keep_private(home / folder)
     if not (home / "dagster.yaml").exists():
         # Without a file Dagster would send telemetry.
         (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")

@@ -8,14 +8,22 @@ from typing import Any
 import dagster as dg
 
 from ingest_assets.model import Markdown, Outcomes
+from ingest_assets.redaction import redact_data
 
 
 def as_metadata(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values as Dagster shows them; text to render is marked as Markdown."""
-    return {
-        name: dg.MetadataValue.md(value) if isinstance(value, Markdown) else value
-        for name, value in values.items()
-    }
+    """Values as Dagster shows them, without secrets; text to render is marked as Markdown."""
+    return {name: _shown(value) for name, value in values.items()}
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, Markdown):
+        return dg.MetadataValue.md(redact_data(value))
+    if isinstance(value, str):
+        return redact_data(value)
+    if isinstance(value, Mapping):
+        return {name: _shown(each) for name, each in value.items()}
+    return [_shown(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def outcome_metadata(outcomes: Outcomes, seconds: float) -> dict[str, Any]:
@@ -34,5 +42,6 @@ def outcome_metadata(outcomes: Outcomes, seconds: float) -> dict[str, Any]:
     if outcomes.repaired:
         metadata["repaired"] = outcomes.repaired
     if outcomes.sample:
-        metadata["sample"] = dg.MetadataValue.md("\n".join(f"- `{line}`" for line in outcomes.sample))
+        sample = "\n".join(f"- `{line}`" for line in outcomes.sample)
+        metadata["sample"] = dg.MetadataValue.md(redact_data(sample))
     return metadata

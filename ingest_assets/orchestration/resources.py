@@ -10,8 +10,20 @@ from pydantic import Field, PrivateAttr
 from ingest_assets.garbage import freeze_existing, unfreeze
 from ingest_assets.model import IngestError
 from ingest_assets.orchestration.orphaned_runs import note_process
+from ingest_assets.redaction import raise_alone, raising_no_secrets, without_secrets
 from ingest_assets.settings import load_settings
 from ingest_assets.workbench import Workbench
+
+
+@contextmanager
+def _as_failures() -> Iterator[None]:
+    try:
+        yield
+    except IngestError as error:
+        # Not retried by Dagster: clients retry what is transient, and the next tick tries again.
+        failure = dg.Failure(description=str(error), allow_retries=False)
+        failure.__cause__ = without_secrets(error)
+        raise_alone(failure)
 
 
 class Ingest(dg.ConfigurableResource[Workbench]):
@@ -44,15 +56,13 @@ class Ingest(dg.ConfigurableResource[Workbench]):
     @contextmanager
     def open_unlocked(self) -> Iterator[Workbench]:
         """The same, for a step that calls `hold` when it needs to."""
-        try:
+        # Dagster stores what is raised, with all of its causes.
+        with raising_no_secrets(dg.Failure, dg.RetryRequested), _as_failures():
             if self._bench is None:
                 freeze_existing()
                 self._held.callback(unfreeze)
                 self._bench = self._held.enter_context(self.new_bench())
             yield self._bench
-        except IngestError as error:
-            # Not retried by Dagster: clients retry what is transient, and the next tick tries again.
-            raise dg.Failure(description=str(error), allow_retries=False) from error
 
     def new_bench(self) -> Workbench:
         """A new workbench, for a tick: the environment may have changed since the last one."""

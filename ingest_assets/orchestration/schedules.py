@@ -10,7 +10,8 @@ from ingest_assets.model import ConfigurationError, IngestError
 from ingest_assets.orchestration.jobs import AUDIT
 from ingest_assets.orchestration.partitions import sync_partitions
 from ingest_assets.orchestration.resources import Ingest
-from ingest_assets.orchestration.skip_reasons import active_run, busy_partitions, not_configured
+from ingest_assets.orchestration.skip_reasons import active_run, busy_partitions, not_configured, skipped
+from ingest_assets.redaction import raising_no_secrets
 from ingest_assets.settings import Settings
 from ingest_assets.sources.definition import SourceDefinition
 from ingest_assets.sources.registry import Sources
@@ -44,17 +45,18 @@ def refresh_schedule(source: SourceDefinition, settings: Settings) -> dg.Schedul
     def source_schedule(
         context: dg.ScheduleEvaluationContext, ingest: Ingest
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        if not given and not is_due(context.scheduled_execution_time, interval):
-            yield dg.SkipReason(f"SKIPPED: between two refreshes, which are {interval} minutes apart.")
-        elif reason := not_configured(ingest, source):
-            yield dg.SkipReason(f"SKIPPED: {reason}.")
-        elif source.partitions:
-            yield from _of_parts(context, ingest, source)
-        elif reason := active_run(context.instance, source):
-            yield dg.SkipReason(f"SKIPPED: {reason}.")
-        else:
-            context.log.info(f"STARTED: the refresh of {source.title} {when}.")
-            yield dg.RunRequest(tags=STARTED_BY)
+        with raising_no_secrets():
+            if not given and not is_due(context.scheduled_execution_time, interval):
+                yield dg.SkipReason(skipped(f"between two refreshes, which are {interval} minutes apart"))
+            elif reason := not_configured(ingest, source):
+                yield dg.SkipReason(skipped(reason))
+            elif source.partitions:
+                yield from _of_parts(context, ingest, source)
+            elif reason := active_run(context.instance, source):
+                yield dg.SkipReason(skipped(reason))
+            else:
+                context.log.info(f"STARTED: the refresh of {source.title} {when}.")
+                yield dg.RunRequest(tags=STARTED_BY)
 
     return source_schedule
 
@@ -67,14 +69,12 @@ def _of_parts(
         with ingest.new_bench() as bench:
             parts = sync_partitions(context.instance, bench, source)
     except IngestError as error:
-        yield dg.SkipReason(f"SKIPPED: {str(error).removesuffix('.')}.")
+        yield dg.SkipReason(skipped(str(error)))
         return
     busy = busy_partitions(context.instance, source)
     free = [part for part in parts if part not in busy]
     if not free:
-        yield dg.SkipReason(
-            "SKIPPED: every part is being indexed." if parts else "SKIPPED: there are no parts."
-        )
+        yield dg.SkipReason(skipped("every part is being indexed" if parts else "there are no parts"))
     for part in free:
         yield dg.RunRequest(partition_key=part, tags=STARTED_BY)
 
@@ -111,10 +111,11 @@ def audit_schedule(sources: Sources) -> dg.ScheduleDefinition:
     def audit_search_index_schedule(
         context: dg.ScheduleEvaluationContext, ingest: Ingest
     ) -> dg.SkipReason | dg.RunRequest:
-        reason = _nothing_to_audit(ingest) or active_run(context.instance, *sources.values())
-        if reason:
-            return dg.SkipReason(f"SKIPPED: {reason}.")
-        return dg.RunRequest(tags=STARTED_BY)
+        with raising_no_secrets():
+            reason = _nothing_to_audit(ingest) or active_run(context.instance, *sources.values())
+            if reason:
+                return dg.SkipReason(skipped(reason))
+            return dg.RunRequest(tags=STARTED_BY)
 
     return audit_search_index_schedule
 
@@ -127,5 +128,5 @@ def _nothing_to_audit(ingest: Ingest) -> str | None:
         with ingest.new_bench() as bench:
             indexed = bench.has_ledger and sources_run(bench)
     except IngestError as error:
-        return str(error).removesuffix(".")
+        return str(error)
     return None if indexed else "nothing has been indexed yet"

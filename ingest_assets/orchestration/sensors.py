@@ -11,8 +11,9 @@ import dagster as dg
 from ingest_assets.model import IngestError, SourceUnavailableError
 from ingest_assets.orchestration.partitions import sync_partitions
 from ingest_assets.orchestration.resources import Ingest
-from ingest_assets.orchestration.skip_reasons import active_run, busy_partitions, not_configured
+from ingest_assets.orchestration.skip_reasons import active_run, busy_partitions, not_configured, skipped
 from ingest_assets.reconcile import is_up_to_date, last_success
+from ingest_assets.redaction import raising_no_secrets
 from ingest_assets.settings import Settings
 from ingest_assets.sources.definition import SourceDefinition
 from ingest_assets.sources.parts import forget_emptied
@@ -39,20 +40,25 @@ def change_sensor(source: SourceDefinition, settings: Settings) -> dg.SensorDefi
         description=triggers.sensor_description,
     )
     def source_sensor(context: dg.SensorEvaluationContext, ingest: Ingest) -> dg.SensorResult:
-        reason = not_configured(ingest, source)
-        if reason:
-            return dg.SensorResult(skip_reason=f"SKIPPED: {reason}.", cursor=context.cursor)
-        try:
-            with ingest.new_bench() as bench:
-                if source.partitions is None:
-                    return _whole(context, bench, source)
-                return _parts(context, bench, source)
-        except IngestError as error:
-            return dg.SensorResult(
-                skip_reason=f"SKIPPED: {str(error).removesuffix('.')}.", cursor=context.cursor
-            )
+        with raising_no_secrets():
+            return _evaluated(context, ingest, source)
 
     return source_sensor
+
+
+def _evaluated(
+    context: dg.SensorEvaluationContext, ingest: Ingest, source: SourceDefinition
+) -> dg.SensorResult:
+    reason = not_configured(ingest, source)
+    if reason:
+        return dg.SensorResult(skip_reason=skipped(reason), cursor=context.cursor)
+    try:
+        with ingest.new_bench() as bench:
+            if source.partitions is None:
+                return _whole(context, bench, source)
+            return _parts(context, bench, source)
+    except IngestError as error:
+        return dg.SensorResult(skip_reason=skipped(str(error)), cursor=context.cursor)
 
 
 def _whole(
@@ -60,9 +66,9 @@ def _whole(
 ) -> dg.SensorResult:
     changed = _changed(bench, source, "")
     if changed is None:
-        return dg.SensorResult(skip_reason=f"SKIPPED: {source.name} has not changed since the last refresh.")
+        return dg.SensorResult(skip_reason=skipped(f"{source.name} has not changed since the last refresh"))
     if reason := active_run(context.instance, source):
-        return dg.SensorResult(skip_reason=f"SKIPPED: {source.name} has changed, but {reason}.")
+        return dg.SensorResult(skip_reason=skipped(f"{source.name} has changed, but {reason}"))
     context.log.info(f"STARTED: {source.name} has changed.")
     return dg.SensorResult(run_requests=[dg.RunRequest(run_key=changed, tags=STARTED_BY)])
 
@@ -81,11 +87,11 @@ def _parts(
     if not parts:
         lacking = bench.missing(source.name)
         reason = lacking.reason if lacking else f"there is no {source.partitions.noun}"
-        return dg.SensorResult(skip_reason=f"SKIPPED: {reason}.")
+        return dg.SensorResult(skip_reason=skipped(reason))
     requests, said, cursor = _looked_at(context, bench, source, _from(parts, context.cursor))
     if requests:
         return dg.SensorResult(run_requests=requests, cursor=cursor)
-    return dg.SensorResult(skip_reason=f"SKIPPED: {'; '.join(said)}.", cursor=cursor)
+    return dg.SensorResult(skip_reason=skipped("; ".join(said)), cursor=cursor)
 
 
 def _from(parts: Sequence[str], cursor: str | None) -> list[str]:

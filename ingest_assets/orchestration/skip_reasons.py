@@ -7,6 +7,7 @@ import dagster as dg
 from ingest_assets.model import IngestError
 from ingest_assets.orchestration.orphaned_runs import fail_orphaned_runs
 from ingest_assets.orchestration.resources import Ingest
+from ingest_assets.redaction import redact
 from ingest_assets.sources.definition import SourceDefinition
 
 _ACTIVE = [
@@ -18,13 +19,18 @@ _ACTIVE = [
 ]
 
 
+def skipped(reason: str) -> str:
+    """What a tick that is skipped says: one sentence without secrets."""
+    return redact(f"SKIPPED: {reason.removesuffix('.')}.")
+
+
 def not_configured(ingest: Ingest, source: SourceDefinition) -> str | None:
     """What is missing for a refresh of a source to make sense."""
     try:
         with ingest.new_bench() as bench:
             missing = bench.missing(source.name)
     except IngestError as error:
-        return str(error).removesuffix(".")
+        return str(error)
     return None if missing is None else missing.reason
 
 

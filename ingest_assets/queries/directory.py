@@ -19,7 +19,7 @@ from ingest_assets.entities.decisions import Decision, Decisions
 from ingest_assets.entities.golden import Value, golden_record
 from ingest_assets.entities.text import plain
 from ingest_assets.ledger import Ledger, tables
-from ingest_assets.model import ConfigurationError, Identity, when
+from ingest_assets.model import ConfigurationError, Identity, RequestError, when
 from ingest_assets.stages.match_models import models_in_use
 from ingest_assets.stages.records import identity_of
 from ingest_assets.stages.resolution.match_rows import MatchRows
@@ -104,7 +104,7 @@ class NameHit:
     records: int
 
 
-class NoEntityError(ConfigurationError):
+class NoEntityError(RequestError, ConfigurationError):
     """No entity has the id, or nothing is left of the entity (`gone`)."""
 
     def __init__(self, message: str, *, gone: bool) -> None:
@@ -189,13 +189,13 @@ def history(
 def why(ledger: Ledger, source: str, left: str, right: str, decisions: Decisions) -> Why:
     """Why two records, or the most similar records of two entities, are one or are not.
 
-    Raises ConfigurationError when one does not exist, or one is a person and the other an organisation.
+    Raises RequestError when one does not exist, or one is a person and the other an organisation.
     """
     with ledger.reading() as connection:
         sides = [_records(connection, source, asked) for asked in (left, right)]
         a, b = _most_alike(connection, source, *sides)
         if a.entity_kind != b.entity_kind:
-            raise ConfigurationError(
+            raise RequestError(
                 f"{left} and {right} are of two kinds ({a.entity_kind}, {b.entity_kind}), never one entity."
             )
         model = models_in_use(connection, source)[a.entity_kind]
@@ -220,7 +220,7 @@ def find(ledger: Ledger, source: str, name: str, limit: int) -> list[NameHit]:
 
     words = plain(name).split()
     if not words:
-        raise ConfigurationError("The name is empty: say whom to look for.")
+        raise RequestError("The name is empty: say whom to look for.")
     best: dict[str, tuple[float, str, str]] = {}
     records: dict[str, int] = {}
     with ledger.reading() as connection:
@@ -298,7 +298,7 @@ def _most_alike(
             return a[other], b[one]
     second = next((row for row in right if row.document_id != left[0].document_id), None)
     if second is None:
-        raise ConfigurationError(f"{left[0].document_id} is one record: there is nothing to compare it with.")
+        raise RequestError(f"{left[0].document_id} is one record: there is nothing to compare it with.")
     return left[0], second
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol, get_args
 
 from ingest_assets.collection.base import Leg, Reader
 from ingest_assets.fields import Condition, FilterError, conditions_of
-from ingest_assets.model import COMMON, COMMON_PAYLOAD, Common, ConfigurationError
+from ingest_assets.model import COMMON, COMMON_PAYLOAD, Common, ConfigurationError, RequestError
 from ingest_assets.queries.fusion import LEG_LIMIT, min_max
 from ingest_assets.workbench import Workbench
 
@@ -24,7 +24,7 @@ MAX_LIMIT = 1_000
 ENTITY_IDS = "entity_ids"
 
 
-class QueryError(ConfigurationError):
+class QueryError(RequestError, ConfigurationError):
     """The query is wrong, whatever the settings are. Its message reveals nothing about this machine."""
 
 

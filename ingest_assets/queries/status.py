@@ -1,25 +1,32 @@
 """What the index holds, by source, as the ledger has it; and which source is meant when none is named.
 
 What belongs here: looking, without loading a model. What does not: writing.
+
+Counts are the ledger's; which generation is live, and whose it is, is the store's to say.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from ingest_assets.ledger import tables
-from ingest_assets.model import ConfigurationError, IngestError, when
+from ingest_assets.model import IngestError, UnavailableError, when
 from ingest_assets.reconcile import count_parked
+from ingest_assets.sources.registry import UnknownSourceError
 from ingest_assets.stages.collection import UNKNOWN
 from ingest_assets.workbench import Workbench
 
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """Counts, and the live generation. `last_success` is when its collection last completed (UTC)."""
+    """Counts, and the live generation. `last_success` is when its collection last completed (UTC).
+
+    `problem` is a sentence if the index is not what the ledger says, or belongs to somebody else.
+    """
 
     documents: int
     chunks: int
@@ -28,11 +35,16 @@ class SourceStatus:
     generation: int | None
     fingerprint: str | None
     last_success: str | None
+    problem: str | None
 
 
-def status(bench: Workbench) -> dict[str, Any]:
-    """The status of every source in use, in the form of `ingest status --json`."""
-    return {"sources": {name: asdict(source_status(bench, name)) for name in sources_in_use(bench)}}
+def status(bench: Workbench, tell: Callable[[IngestError], str] = str) -> dict[str, Any]:
+    """The installation's id, and the status of every source in use.
+
+    `tell` says what the reader may know of an error, which may name files, hosts and installations.
+    """
+    sources = {name: asdict(source_status(bench, name, tell)) for name in sources_in_use(bench)}
+    return {"installation": bench.unchecked_installation.id, "sources": sources}
 
 
 def sources_in_use(bench: Workbench) -> list[str]:
@@ -65,7 +77,7 @@ def sources_to_search(bench: Workbench) -> list[str]:
 def source_meant(bench: Workbench, asked: str | None) -> str:
     """The source that is meant: the one asked for, else the first that is published and holds something.
 
-    Raises ConfigurationError when there is no such source.
+    Raises UnknownSourceError when there is no such source.
     """
     if asked is not None:
         return bench.sources[asked].name
@@ -93,7 +105,7 @@ def entities_meant(bench: Workbench, asked: str | None = None) -> str:
         return next((name for name in resolved if name in indexed), resolved[0])
     name = asked or bench.sources.first.name
     if name not in resolved and name in bench.sources:
-        raise ConfigurationError(f"The source {name} has no entities. Those that do: {', '.join(resolved)}.")
+        raise UnknownSourceError(f"The source {name} has no entities. Those that do: {', '.join(resolved)}.")
     return bench.sources[name].name
 
 
@@ -104,9 +116,9 @@ def jobs_meant(bench: Workbench, asked: str | None = None) -> str:
     if asked is None and with_jobs:
         return next((each.name for each in sources if each.jobs and each.jobs.default), with_jobs[0])
     if asked is None:
-        raise ConfigurationError("No source has background jobs.")
+        raise UnknownSourceError("No source has background jobs.")
     if bench.sources[asked].name not in with_jobs:
-        raise ConfigurationError(
+        raise UnknownSourceError(
             f"The source {asked} has no background jobs. Those that do: {', '.join(with_jobs) or 'none'}."
         )
     return asked
@@ -119,26 +131,46 @@ def _is_configured(bench: Workbench, name: str) -> bool:
         return True  # wrongly, which a refresh reports
 
 
-def source_status(bench: Workbench, source: str) -> SourceStatus:
+def source_status(bench: Workbench, source: str, tell: Callable[[IngestError], str] = str) -> SourceStatus:
     """The status of one source."""
     name = bench.sources[source].collection
-    live = {"collection": name, "state": "live"}
+    live, problem = _live(bench, name)
     stage = {"source": source, "stage": "collection"}
     with bench.ledger.reading() as connection:
-        generation = connection.execute(sa.select(tables.generation).filter_by(**live)).one_or_none()
-        number = generation.number if generation else None
+        here = {"collection": name, "number": live}
+        generation = connection.execute(sa.select(tables.generation).filter_by(**here)).one_or_none()
         succeeded = connection.scalar(sa.select(tables.stage.c.last_success).filter_by(**stage))
         acknowledged = tables.point.c.chunk_digest != UNKNOWN
-        points = {"collection": name, "generation": number}
+        points = {"collection": name, "generation": live}
         return SourceStatus(
             documents=_count(connection, tables.document, source=source),
             chunks=_count(connection, tables.chunk, source=source),
             points=_count(connection, tables.point, acknowledged, **points),
             parked=count_parked(connection, source),
-            generation=number,
+            generation=live,
             fingerprint=generation.fingerprint if generation else None,
             last_success=None if succeeded is None else when(succeeded),
+            problem=tell(problem) if problem else None,
         )
+
+
+def _live(bench: Workbench, collection: str) -> tuple[int | None, IngestError | None]:
+    """The live generation if it is ours, and what is wrong with it."""
+    query = sa.select(tables.generation.c.number).filter_by(collection=collection, state="live")
+    with bench.ledger.reading() as connection:
+        recorded = connection.scalar(query)
+    try:
+        live = bench.store.live(collection)
+    except UnavailableError as error:
+        return recorded, error
+    except IngestError as error:
+        return None, error
+    if live == recorded:
+        return live, None
+    return live, IngestError(
+        f"In the store, {collection} is generation {live or 'none'}; in the ledger it is "
+        f"{recorded or 'none'}. `ingest refresh` brings it up to date."
+    )
 
 
 def _count(

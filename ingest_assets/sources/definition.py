@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 from ingest_assets.fields import BOUNDS, COMMON_FIELDS, Conditions, FilterField
 from ingest_assets.model import Chunker, ConfigurationError, Float32Array, Outcomes, Source
 from ingest_assets.settings import Settings, SourceSettings
+from ingest_assets.stages.origins import Origin
 from ingest_assets.stages.shapes import (
     CHUNKS,
     ENTITIES,
@@ -145,6 +146,9 @@ class SourceDefinition:
     stages: tuple[StageDefinition, ...]
     chunker: Callable[[Workbench, str], Chunker]  # for the source with this name
     settings: type[SourceSettings] | None = None
+    # Which system it reads: a refresh that would read another one is refused. None if that does not matter,
+    # because ids name the system that a document is from.
+    origin: Callable[[Workbench], Origin | None] = lambda _bench: None
     collection: str = ""  # the name that its index is searched by; NAME_chunks by default
     # Attributes of documents and chunks that points carry. Others do not reach the points.
     attributes: tuple[str, ...] = ()

@@ -39,7 +39,17 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "build_job": str,
 }
 _TYPES_OF_EACH: dict[str, type] = {"stages": StageDefinition, "attributes": str, "fields": FilterField}
-_FUNCTIONS = ("open", "missing", "chunker", "more_fields", "checks", "doctor", "required", "vectors")
+_FUNCTIONS = (
+    "open",
+    "missing",
+    "origin",
+    "chunker",
+    "more_fields",
+    "checks",
+    "doctor",
+    "required",
+    "vectors",
+)
 
 
 def require_usable(definition: SourceDefinition) -> None:

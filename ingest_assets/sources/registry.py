@@ -12,14 +12,15 @@ import importlib
 import pkgutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
 from ingest_assets import sources as package
 from ingest_assets.fields import FilterField
-from ingest_assets.model import ConfigurationError
+from ingest_assets.model import ConfigurationError, RequestError
+from ingest_assets.redaction import redact
 from ingest_assets.settings import Settings
 from ingest_assets.sources.definition import SourceDefinition
 from ingest_assets.sources.faults import require_usable, require_usable_fields
@@ -31,6 +32,10 @@ OF_ALL_SOURCES = frozenset(
 )
 
 T = TypeVar("T")
+
+
+class UnknownSourceError(RequestError, ConfigurationError):
+    """There is no source of this name, or it has not what is asked of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +63,11 @@ class Sources(Mapping[str, SourceDefinition]):
         self.left_out = list(left_out)
 
     def __getitem__(self, name: str) -> SourceDefinition:
-        """Raises ConfigurationError for an unknown name."""
+        """Raises UnknownSourceError."""
         try:
             return self._by_name[name]
         except KeyError:
-            raise ConfigurationError(
+            raise UnknownSourceError(
                 f"There is no source {name!r}. Sources: {', '.join(self._by_name)}."
             ) from None
 
@@ -111,6 +116,13 @@ class Sources(Mapping[str, SourceDefinition]):
             require_usable_fields(fields)
             for other in self.values():
                 _require_same_types(fields, other)
+
+    def with_prefix(self, prefix: str) -> Sources:
+        """The same sources, with a prefix to the names of their collections."""
+        if not prefix:
+            return self
+        named = [replace(each, collection=prefix + each.collection) for each in self._by_name.values()]
+        return Sources(named, self.left_out, self._packages)
 
     @property
     def first(self) -> SourceDefinition:
@@ -190,7 +202,7 @@ def _clause(error: BaseException) -> str:
 
 
 def _named(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error)[:300]}"
+    return f"{type(error).__name__}: {redact(str(error))[:300]}"
 
 
 def _require_no_clash(new: SourceDefinition, others: Iterable[SourceDefinition]) -> None:

@@ -42,8 +42,10 @@ def documents_stage(
     def make(bench: Workbench, source: SourceDefinition, request: StageRequest) -> Stage:
         from ingest_assets.stages.records import Records
 
-        origin = bench.source(source.name, request.part)
-        return Records(origin, name, request.part, source.all_fields(bench.settings))
+        opened = bench.source(source.name, request.part)
+        return Records(
+            opened, name, request.part, source.all_fields(bench.settings), system=source.origin(bench)
+        )
 
     return StageDefinition(
         name=name,

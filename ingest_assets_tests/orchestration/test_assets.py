@@ -91,7 +91,7 @@ def test_data_versions_tell_equal_content_from_other_content(built: Home, tmp_pa
 
 def test_each_asset_alone_does_its_own_part_and_the_last_one_completes_the_index(empty: Home) -> None:
     filled = {
-        "records": {"document", "read_batch"},
+        "records": {"document", "read_batch", "installation", "source_origin"},
         "match_models": {"match_model"},
         "entities": {
             *("entity", "entity_event", "entity_member", "document_entities"),

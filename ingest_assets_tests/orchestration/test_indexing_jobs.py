@@ -27,7 +27,7 @@ from ingest_assets.orchestration.resources import Ingest
 from ingest_assets.queries.search import Searcher
 from ingest_assets.sources.repositories.definition import SOURCE as REPOSITORIES
 from ingest_assets.sources.repositories.kept import repositories_of
-from ingest_assets.sources.repositories.source import RepositorySource
+from ingest_assets.sources.repositories.source import ConfinedRepository
 from ingest_assets.sources.repositories.streaming import ingest_events
 from ingest_assets_tests.interfaces.mcp.agents import serve
 from ingest_assets_tests.orchestration.jobs import QUIET
@@ -130,7 +130,10 @@ def test_the_events_are_those_of_the_whole_repository_whichever_interface_starte
         }
     )
     path = str(repo.path)
-    with jobs.home.bench() as bench, serve(jobs.home) as agents:
+    with (
+        jobs.home.bench() as bench,
+        serve(jobs.home.with_settings(ingest_agent_local_repositories=True)) as agents,
+    ):
         by_agent = agents.call("start_indexing_background", repo_path=path).ok()["job_id"]
         assert all(jobs.run(request).success for request in jobs.tick())
         # The second one finds nothing changed, and reports the same.
@@ -139,7 +142,7 @@ def test_the_events_are_those_of_the_whole_repository_whichever_interface_starte
         one, other = (event_log.after(bench.ledger, job_id) for job_id in (by_agent, by_program))
         [repository] = repositories_of(bench).all()
         source = repositories_of(bench).source(repository)
-        assert isinstance(source, RepositorySource)
+        assert isinstance(source, ConfinedRepository)
         drafts = ingest_events(source, REPOSITORIES.chunker(bench, "repositories"), repo_url=path)
         context = Context(job_id=by_agent, repo_url=path, git_ref=None)
         assert comparable(one) == comparable(other) == comparable(stream(drafts, context))
@@ -329,13 +332,13 @@ def test_a_job_whose_time_is_up_fails_though_the_server_that_could_end_its_run_i
 def test_a_job_reads_the_repository_once(jobs: Jobs, repo: TestRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its events are told from what the stages recorded."""
     reads: list[str] = []
-    read = RepositorySource.read
+    read = ConfinedRepository.read
 
-    def counted(source: RepositorySource) -> Any:
+    def counted(source: ConfinedRepository) -> Any:
         reads.append(source.prefix)
         return read(source)
 
-    monkeypatch.setattr(RepositorySource, "read", counted)
+    monkeypatch.setattr(ConfinedRepository, "read", counted)
     job_id = jobs.start(repo.path)
     [request] = jobs.tick()
     assert jobs.run(request).success

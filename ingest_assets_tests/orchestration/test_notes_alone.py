@@ -174,11 +174,17 @@ def test_notes_alone_do_not_replace_what_another_ledger_made(built: Home, ingest
         crm_db_path=None, ingest_ledger_url=f"sqlite:///{built.path / 'other.sqlite'}"
     )
     write(other, "Okapis.")
-    why = "crm_chunks was made with another ledger"
-    assert [why in said for said in ticks(other)] == [True, False, True]
+    whose = "crm_chunks in this store belongs to the installation"
+    assert [whose in said for said in ticks(other)] == [True, False, True]
     said = ingest_here(other, "refresh")
-    assert (said.status, why in said.err) == (2, True)
+    assert (said.status, whose in said.err) == (2, True)
     assert not other.build().success
+    # Even if it is taken over on purpose: notes are not all that there should be.
+    assert ingest_here(other, "adopt", "--source", "crm", "--yes").status == 0
+    said = ingest_here(other, "refresh")
+    assert (said.status, "crm_chunks was made with another ledger" in said.err) == (2, True)
+    assert not other.build().success
+    assert ingest_here(built, "adopt", "--source", "crm", "--yes").status == 0
     with built.bench() as bench:
         assert audit(bench.published("crm"), bench.ledger).agrees
 

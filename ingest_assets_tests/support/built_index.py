@@ -17,6 +17,7 @@ import dagster as dg
 from ingest_assets.interfaces.cli.runs import RunReport, run_sources
 from ingest_assets.settings import Settings, load_settings
 from ingest_assets.sources.crm.sample import edit_sample, write_sample
+from ingest_assets.stages.adoption import adopt
 from ingest_assets.workbench import Workbench
 from ingest_assets_tests.support.variables import fields
 
@@ -85,8 +86,12 @@ class Home:
         )
 
     def copy(self, target: Path) -> Home:
+        """As after a move to another folder."""
         shutil.copytree(self.path, target)
-        return Home(target, dict(self.settings))
+        moved = Home(target, dict(self.settings))
+        with moved.bench() as bench:
+            adopt(bench, "crm")
+        return moved
 
 
 def new_home(path: Path, documents: int = DOCUMENTS, seed: int = SEED) -> Home:

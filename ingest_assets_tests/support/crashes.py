@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 import sqlalchemy as sa
 
 from ingest_assets.collection.base import Points, Reader, Store, Writer
+from ingest_assets.collection.marks import Mark
 from ingest_assets.fields import FilterField
 from ingest_assets.ledger import Ledger
 from ingest_assets.model import SparseVectors
@@ -54,11 +55,30 @@ class FusedStore:
         return self.inner.generations(collection)
 
     def create(
-        self, collection: str, generation: int, dimension: int, fields: Sequence[FilterField] = ()
+        self,
+        collection: str,
+        generation: int,
+        dimension: int,
+        fields: Sequence[FilterField] = (),
+        mark: Mark | None = None,
     ) -> None:
         self._fuse.point()
-        self.inner.create(collection, generation, dimension, fields)
+        self.inner.create(collection, generation, dimension, fields, mark)
         self._fuse.point()
+
+    def mark(self, collection: str, generation: int) -> Mark | None:
+        return self.inner.mark(collection, generation)
+
+    def set_mark(self, collection: str, generation: int, mark: Mark) -> None:
+        self._fuse.point()
+        self.inner.set_mark(collection, generation, mark)
+        self._fuse.point()
+
+    def claim(self, collection: str, mark: Mark) -> Mark:
+        self._fuse.point()
+        held = self.inner.claim(collection, mark)
+        self._fuse.point()
+        return held
 
     @contextmanager
     def writer(self, collection: str, generation: int) -> Iterator[Writer]:

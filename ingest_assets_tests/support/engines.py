@@ -61,7 +61,8 @@ class Engines:
     def take_ledger(self, ledger: Ledger) -> None:
         with ledger.transaction() as connection:
             for table in tables.metadata.sorted_tables:
-                connection.execute(table.delete())
+                if table.name not in ("audit_log", "audit_log_head"):  # which nothing can empty
+                    connection.execute(table.delete())
         self._ledgers.append(ledger)
 
     def lend_store(self) -> Store:

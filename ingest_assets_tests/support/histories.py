@@ -21,6 +21,7 @@ from ingest_assets.queries.search import Searcher
 from ingest_assets.reconcile import Stage, content_of
 from ingest_assets.sources.crm.definition import SOURCE as CRM
 from ingest_assets.stages import chunks, collection, entities, records, vectors
+from ingest_assets.stages.adoption import adopt
 from ingest_assets.stages.audit import accept_observed, audit
 from ingest_assets.stages.collection import IncompleteError
 from ingest_assets.stages.vectors import model_key
@@ -228,6 +229,7 @@ class World:
         self.engines.take_ledger(self.ledger)
         self.ledger = self.engines.lend_ledger()
         self._reopen()
+        adopt(self.bench, "crm")
 
     def repair(self) -> None:
         accept_observed(self.bench.collection("crm"), self.ledger, 5)

@@ -1,4 +1,4 @@
-"""The processes of the product in use, real ones to be killed: Dagster's daemon and `ingest serve`.
+"""The processes of the product in use, real ones to be killed: Dagster's daemon, `ingest serve` and `ui`.
 
 What belongs here: starting, finding and killing them, and jobs as a client sees them over HTTP. What does
 not: what must hold afterwards.
@@ -30,11 +30,11 @@ PATIENCE_S = 60.0
 POLL_S = 0.1
 
 
-def start_server(home: Home, stderr: Any) -> tuple[subprocess.Popen[str], str]:
-    """`ingest serve --json` in a process of its own, and where it listens."""
+def start_server(home: Home, stderr: Any, *which: str) -> tuple[subprocess.Popen[str], str]:
+    """`ingest serve --json`, or another server, in a process of its own, and where it listens."""
     started = subprocess.Popen(
-        command("serve", "--json"),
-        env=home.with_settings(ingest_http_port=0).env,
+        command(*(which or ("serve",)), "--json"),
+        env=home.with_settings(ingest_http_port=0, ingest_ui_port=0).env,
         cwd=home.path,
         stdout=subprocess.PIPE,
         stderr=stderr,

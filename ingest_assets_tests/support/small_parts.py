@@ -173,7 +173,7 @@ class ToyBench(Workbench):
         self.model = model or ToyModel()
         self.__dict__["dense_model"] = self.model
         self.__dict__["sparse_model"] = _sparse_model()
-        given = {"ledger": ledger, "store": store}
+        given = {"ledger": ledger, "engine": store}
         self._given = {name: part for name, part in given.items() if part is not None}
         self.__dict__.update(self._given)
 

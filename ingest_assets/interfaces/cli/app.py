@@ -11,15 +11,22 @@ from typing import Annotated, Any
 import typer
 
 from ingest_assets import __version__
+from ingest_assets.characters import visible
 from ingest_assets.garbage import collect_rarely
 from ingest_assets.interfaces.cli import agents, output
+from ingest_assets.interfaces.cli.adopt import adopt
 from ingest_assets.interfaces.cli.daemon import heartbeat
 from ingest_assets.interfaces.cli.entity import entity
+from ingest_assets.interfaces.cli.job import job
 from ingest_assets.interfaces.cli.options import FILTER_HELP, Json, Part, Source, require_source
 from ingest_assets.interfaces.cli.serve import serve
+from ingest_assets.interfaces.cli.ui import ui
 from ingest_assets.model import ConfigurationError, IngestError
+from ingest_assets.process import begin_process, safe_traceback
+from ingest_assets.redaction import redact
 from ingest_assets.settings import Settings, load_settings
 from ingest_assets.sources.registry import load_sources
+from ingest_assets.terminal import complain, safe_streams, say
 from ingest_assets.workbench import Workbench
 
 app = typer.Typer(
@@ -44,7 +51,7 @@ DONE, FAILED, WRONG, PARKED = 0, 1, 2, 3
 
 def _version(asked: bool) -> None:
     if asked:
-        print(__version__)
+        say(__version__)
         raise typer.Exit
 
 
@@ -90,7 +97,7 @@ def status(json: Json = False) -> None:
     from ingest_assets.queries.status import status as status_of
 
     with Workbench(load_settings()) as bench:
-        output.status(status_of(bench), json)
+        output.status(status_of(bench), bench.unchecked_installation.name, json)
 
 
 @app.command()
@@ -234,29 +241,37 @@ def _filters(pairs: list[str]) -> dict[str, list[str]]:
 
 
 # Registered last, so that `ingest --help` lists the commands above first.
+app.command()(adopt)
 app.command()(serve)
+app.command()(ui)
 app.command()(agents.mcp)
-app.command("audit-log")(agents.audit_log)
+app.add_typer(job, name="job")
+app.add_typer(agents.audit_log, name="audit-log")
 
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line. Errors that we raise are one message on standard error and exit status 2."""
+    begin_process()
     collect_rarely()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Characters that the output's encoding lacks are printed as escapes.
             stream.reconfigure(errors="backslashreplace")
     # Without the file and line of our code, which do not help a user of the command line.
-    warnings.formatwarning = lambda message, *_where: f"ingest: warning: {message}\n"
-    for left_out in load_sources().left_out:
-        print(f"ingest: warning: {left_out}", file=sys.stderr)
-    try:
-        return app(arguments, standalone_mode=True)
-    except IngestError as error:
-        print(f"ingest: {error}", file=sys.stderr)
-        raise SystemExit(WRONG) from None
-    except OSError as error:
-        # A folder that cannot be written to, a full disk: the system's message says which and why.
-        place = f"{error.filename}: " if error.filename else ""
-        print(f"ingest: {place}{error.strerror or error}", file=sys.stderr)
-        raise SystemExit(WRONG) from None
+    warnings.formatwarning = lambda message, *_where: f"ingest: warning: {visible(redact(str(message)))}\n"
+    with safe_streams():
+        for left_out in load_sources().left_out:
+            complain(f"ingest: warning: {left_out}")
+        try:
+            return app(arguments, standalone_mode=True)
+        except IngestError as error:
+            complain(f"ingest: {error}")
+            raise SystemExit(WRONG) from None
+        except OSError as error:
+            # A folder that cannot be written to, a full disk: the system's message says which and why.
+            place = f"{error.filename}: " if error.filename else ""
+            complain(f"ingest: {place}{error.strerror or error}")
+            raise SystemExit(WRONG) from None
+        except Exception as error:  # noqa: BLE001 - a fault of ours: typer's own hook would show it as it is
+            complain(safe_traceback(error))
+            raise SystemExit(FAILED) from None

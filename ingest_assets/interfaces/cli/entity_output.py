@@ -27,9 +27,9 @@ def view(found: EntityView, as_json: bool) -> None:
         return print_json(asdict(found))
     console = console_of()
     name = found.golden["name"][0].value if "name" in found.golden else "(no name)"
-    console.print(f"[bold]{escape(name)}[/bold]  [dim]{found.kind} {found.entity_id}[/dim]")
+    console.print(f"[bold]{escape(name)}[/bold]  [dim]{escape(found.kind)} {escape(found.entity_id)}[/dim]")
     if found.asked in found.earlier_ids:
-        console.print(f"{found.asked} is an earlier id of this entity.")
+        console.print(f"{escape(found.asked)} is an earlier id of this entity.")
     console.print("\n[bold]Best values[/bold]")
     rows = [
         [field.replace("_", " "), value.value, _first(value.records)]
@@ -51,7 +51,7 @@ def view(found: EntityView, as_json: bool) -> None:
         console.print(f"Decided: {escape(_decided(decision))}")
     console.print("\n[bold]History[/bold], newest first")
     for event in found.history:
-        console.print(f"[dim]{event.at}[/dim]  {escape(_event(event))}", soft_wrap=True)
+        console.print(f"[dim]{escape(event.at)}[/dim]  {escape(_event(event))}", soft_wrap=True)
     return None
 
 
@@ -63,7 +63,7 @@ def why(found: Why, as_json: bool) -> None:
     verdict = (
         f"one entity, {found.entities[0]}" if found.same else f"two entities, {' and '.join(found.entities)}"
     )
-    console.print(f"{escape(found.left)} and {escape(found.right)} are {verdict}.")
+    console.print(f"{escape(found.left)} and {escape(found.right)} are {escape(verdict)}.")
     for decision in found.decisions:
         console.print(f"Decided: {escape(_decided(decision))}")
     rows = [["prior (before comparing)", "", "", "", f"{found.prior:+.1f}"]]

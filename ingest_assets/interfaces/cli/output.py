@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ingest_assets.terminal import console_of, escape, print_json, table
+from ingest_assets.terminal import console_of, escape, print_json, say, table
 
 if TYPE_CHECKING:
     from ingest_assets.interfaces.cli.runs import RunReport
@@ -31,19 +31,25 @@ def hits(result: Hits, as_json: bool) -> None:
         console.print(f"   {escape(_snippet(hit.text))}\n")
     found = f"{len(result.hits)} hits" if result.hits else "Nothing found"
     console.print(
-        f"[dim]{found} in {result.took_ms:.0f} ms ({result.mode}, {result.collection}, "
+        f"[dim]{found} in {result.took_ms:.0f} ms ({result.mode}, {escape(result.collection)}, "
         f"generation {result.generation})[/dim]"
     )
     return None
 
 
-def status(result: Mapping[str, Any], as_json: bool) -> None:
+def status(result: Mapping[str, Any], installation_name: str, as_json: bool) -> None:
     """Print what the index holds."""
     if as_json:
         return print_json(result)
     columns = ("documents", "chunks", "points", "parked", "generation", "last_success")
     rows = [[source, *(_cell(values[c]) for c in columns)] for source, values in result["sources"].items()]
-    return table(("source", *(c.replace("_", " ") for c in columns)), rows)
+    table(("source", *(c.replace("_", " ") for c in columns)), rows)
+    console = console_of()
+    for source, values in result["sources"].items():
+        if values["problem"]:
+            console.print(f"[red]wrong[/red]  [bold]{escape(source)}[/bold]  {escape(values['problem'])}")
+    console.print(f"[dim]installation {escape(installation_name)} ({result['installation']})[/dim]")
+    return None
 
 
 def parked(items: list[ParkedItem], as_json: bool) -> None:
@@ -91,7 +97,7 @@ def serving(url: str, tokens: bool, as_json: bool) -> None:
     if as_json:
         return print_json({"url": url, "tokens": tokens})
     who = "tokens required" if tokens else "no tokens, this machine only"
-    print(f"Serving at {url} ({who}). Press Ctrl-C to stop.", flush=True)
+    say(f"Serving at {url} ({who}). Press Ctrl-C to stop.")
     return None
 
 
@@ -106,16 +112,19 @@ def run(report: RunReport, as_json: bool) -> None:
     for name, check in report.checks.items():
         failed = "[yellow]WARNING[/yellow]" if check["warning"] else "[red]FAILED[/red]"
         mark = "[green]passed[/green]" if check["passed"] else failed
-        console.print(f"check {name}: {mark}  {escape(check['description'] or '')}")
+        console.print(f"check {escape(name)}: {mark}  {escape(check['description'] or '')}")
     for error in report.errors:
         console.print(f"[red]{escape(error)}[/red]", soft_wrap=True)
-    console.print(_verdict(report))
+    console.print(escape(_verdict(report)))
     return None
 
 
 def _verdict(report: RunReport) -> str:
     if not report.success:
-        return "The run failed. Finished work is kept, the live index is untouched. Run it again to continue."
+        return (
+            "The run failed. Finished work is kept, the live index is untouched. "
+            "When the cause is mended, run it again to continue."
+        )
     if report.failed_checks:
         return f"The run ended, but these checks failed: {', '.join(report.failed_checks)}."
     if report.parked:

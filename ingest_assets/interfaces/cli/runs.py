@@ -19,6 +19,7 @@ from ingest_assets.settings import Settings
 from ingest_assets.sources.definition import SourceDefinition
 from ingest_assets.sources.parts import forget_emptied
 from ingest_assets.stages.checks import PARKED
+from ingest_assets.terminal import console_of, escape
 from ingest_assets.workbench import Workbench
 
 COUNTS = ("added", "changed", "unchanged", "removed", "parked", "seconds")
@@ -143,16 +144,15 @@ def _progress(show: bool) -> Iterator[None]:
     if not show:
         yield
         return
-    from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed:,.0f} items"))
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, TimeElapsedColumn(), console=console_of(errors=True), transient=True) as bar:
         tasks: dict[str, Any] = {}
 
         def moved(asset: str, count: int) -> None:
             if asset not in tasks:
-                tasks[asset] = bar.add_task(asset, total=None)
+                tasks[asset] = bar.add_task(escape(asset), total=None)
             bar.update(tasks[asset], completed=count)
 
         token = observer.set(moved)

@@ -94,14 +94,16 @@ def test_filters_and_limit(built: Home, answer_here: Answer) -> None:
 def test_every_command_from_an_empty_home_to_an_audited_index(tmp_path: Path) -> None:
     home = new_home(tmp_path / "home")
     fields = {"documents", "chunks", "points", "parked", "generation", "fingerprint", "last_success"}
+    fields |= {"problem"}
     before = answer(home, "status")
-    assert set(before) == {"sources"}
+    assert set(before) == {"installation", "sources"}
     assert set(before["sources"]) == {"crm"}
     assert set(before["sources"]["crm"]) == fields
     assert before["sources"]["crm"] == dict.fromkeys(("documents", "chunks", "points", "parked"), 0) | {
         "generation": None,
         "fingerprint": None,
         "last_success": None,
+        "problem": None,
     }
     report = answer(home, "build")
     assert not home.user.exists(), "something stores an id of this machine, probably for telemetry"

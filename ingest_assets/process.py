@@ -1,0 +1,56 @@
+"""What every entry point does for its process first: private files, and errors without secrets.
+
+What belongs here: what is set once per process. What does not: logs, which are safe from the moment that
+settings are loaded (`log_records`), and what a command prints (`terminal`).
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import traceback
+from types import TracebackType
+
+from ingest_assets.characters import visible
+from ingest_assets.log_records import make_records_safe
+from ingest_assets.private import create_private_by_default
+from ingest_assets.redaction import redact, without_secrets
+
+
+def begin_process() -> None:
+    """For the command line, what Dagster loads, and worker processes. May be called again."""
+    create_private_by_default()
+    make_records_safe()
+    sys.excepthook = _report
+    threading.excepthook = _report_of_thread
+    sys.unraisablehook = _report_unraisable
+
+
+def safe_traceback(error: BaseException) -> str:
+    """An error's traceback without secrets, as text for a terminal or a log."""
+    return visible(redact("".join(traceback.format_exception(without_secrets(error)))))
+
+
+def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    _print(safe_traceback(error))
+
+
+def _report_of_thread(arguments: threading.ExceptHookArgs) -> None:
+    if arguments.exc_value is not None and not issubclass(arguments.exc_type, SystemExit):
+        name = arguments.thread.name if arguments.thread else "?"
+        _print(f"Exception in thread {name}:\n{safe_traceback(arguments.exc_value)}")
+
+
+def _report_unraisable(arguments: sys.UnraisableHookArgs) -> None:
+    said = arguments.err_msg or "Exception ignored"
+    if arguments.exc_value is not None:
+        said = f"{said}:\n{safe_traceback(arguments.exc_value)}"
+    _print(said)
+
+
+def _print(text: str) -> None:
+    if sys.stderr is not None:
+        print(text, end="" if text.endswith("\n") else "\n", file=sys.stderr)
