@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export DAGSTER_HOME := $(CURDIR)
 
-.PHONY: demo test dev lint types lock wheels clean
+.PHONY: demo test thorough fuzz dev lint types lock wheels audit clean
 .DEFAULT_GOAL := help
 
 help: ## Show what there is
@@ -13,10 +13,16 @@ demo: .venv/ready ## A sample CRM becomes a search index; change it and see only
 	$(BIN)/python -m tools.demo
 
 dev: .venv/ready ## The Dagster UI on the demo's state, with schedule and sensor on
-	$(BIN)/dg dev
+	umask 077 && $(BIN)/ingest ui --daemon
 
 test: lint types .venv/ready ## Lint, types and tests
 	$(BIN)/pytest -n 2 --dist worksteal
+
+thorough: .venv/ready ## The tests that take too long for every day
+	$(BIN)/pytest -n 2 --dist worksteal -m thorough
+
+fuzz: .venv/ready ## Give every parser damaged input, a minute each
+	$(BIN)/python -m ingest_assets_tests.fuzz --seconds 60
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -31,6 +37,9 @@ lock: .venv/ready ## Make the lock files from pyproject.toml
 
 wheels: .venv/ready ## Check that every dependency has wheels for every platform
 	$(BIN)/python -m tools.check_wheels
+
+audit: .venv/ready ## Known advisories, ages and licences of what is pinned
+	$(BIN)/python -m tools.audit
 
 clean: ## Remove what demo, dev and test wrote, and the virtual environment
 	rm -rf .venv .ingest history schedules storage .mypy_cache .ruff_cache

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from ingest_assets.redaction import forget_secrets
 from ingest_assets_tests.support.data_sets import (
     labelled_people,
     minilm,
@@ -58,6 +59,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(autouse=True)
 def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    forget_secrets()  # of other tests
     for name in fields():
         monkeypatch.delenv(name.upper(), raising=False)
 

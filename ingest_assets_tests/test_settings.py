@@ -55,6 +55,20 @@ def test_a_file_is_read_and_the_environment_wins(tmp_path: Path, monkeypatch: py
     assert settings.qdrant_url is None
 
 
+@pytest.mark.parametrize(
+    "content", [b"QDRANT_API_KEY=k\xe9y-of-qdrant\n", "INGEST_CHUNK_SIZE=700\n".encode("utf-16")]
+)
+def test_a_file_in_another_encoding_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    (tmp_path / ".env").write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"^The file \.env is not text in UTF-8") as caught:
+        load_settings()
+    assert caught.value.__cause__ is None
+    assert "of-qdrant" not in str(caught.value)
+
+
 WRONG = [
     ("CRM_INGEST_SYNC_INTERVAL_MIN", "soon", "integer"),
     ("CRM_INGEST_SYNC_INTERVAL_MIN", "0", "greater than or equal to 1"),
@@ -75,6 +89,8 @@ WRONG = [
     ("INDEXING_JOB_TIMEOUT_SECONDS", "0", "greater than 0"),
     ("INGEST_REPOSITORY_FILE_MAX_KIB", "0", "greater than or equal to 1"),
     ("INGEST_REPOSITORY_HOSTS", "https://example.com", "names of hosts"),
+    ("INGEST_AGENT_REPOSITORY_HOSTS", "*.example.com", "names of hosts"),
+    ("INGEST_AGENT_LOCAL_REPOSITORIES", "perhaps", "boolean"),
     ("INGEST_REPOSITORY_SSH_KEYS", "github.com", "HOST=FILE"),
     ("INGEST_REPOSITORY_SSH_KEYS", "github.com=key", "absolute files"),
     ("INGEST_REPOSITORY_HOSTS", "example.com:8443", "names of hosts"),  # a host is allowed, whatever the port
@@ -92,6 +108,12 @@ WRONG = [
     ("INGEST_MATCH_MEMORY_MIB", "64", "greater than or equal to 128"),
     ("INGEST_MATCH_THREADS", "0", "greater than or equal to 1"),
     ("INGEST_HTTP_HOST", "http://127.0.0.1", "without http://"),
+    ("INGEST_INSTALLATION_NAME", "x" * 201, "at most 200 characters"),
+    ("INGEST_INSTALLATION_NAME", " sales", "without spaces at its ends"),
+    ("INGEST_COLLECTION_PREFIX", "Team_", "lower-case letters"),
+    ("INGEST_COLLECTION_PREFIX", "-team", "the first one a letter"),
+    ("INGEST_COLLECTION_PREFIX", "../team", "up to 64 lower-case letters"),
+    ("INGEST_COLLECTION_PREFIX", "t" * 65, "up to 64"),
     ("INGEST_HTTP_PORT", "65536", "less than or equal to 65535"),
     ("INGEST_HTTP_MAX_BODY_BYTES", "1000", "greater than or equal to 1024"),
     ("INGEST_HTTP_TIMEOUT_S", "0", "greater than 0"),
@@ -99,6 +121,13 @@ WRONG = [
     ("INGEST_HTTP_SEARCH_WORKERS", "65", "less than or equal to 64"),
     ("INGEST_HTTP_SEARCH_QUEUE", "-1", "greater than or equal to 0"),
     ("INGEST_HTTP_MAX_STREAMS", "0", "greater than or equal to 1"),
+    ("INGEST_HTTP_MAX_STREAMS_PER_CALLER", "0", "greater than or equal to 1"),
+    ("INGEST_HTTP_MAX_CONNECTIONS", "7", "greater than or equal to 8"),
+    ("INGEST_MAX_PENDING_JOBS", "0", "greater than or equal to 1"),
+    ("INGEST_PARSER_CPU_S", "0", "greater than 0"),
+    ("INGEST_PARSER_MEMORY_MIB", "63", "greater than or equal to 64"),
+    ("INGEST_UI_HOST", "http://localhost", "without http://"),
+    ("INGEST_UI_PORT", "65536", "less than or equal to 65535"),
     ("QDRANT_URL", "qdrant:6333", "begins with http:// or https://"),
     ("QDRANT_URL", "http://", "begins with http:// or https://"),
     ("QDRANT_URL", "http://host:99999", "port from 1 to 65535"),

@@ -11,6 +11,8 @@ import os
 import subprocess
 import sys
 
+from ingest_assets.terminal import say
+
 PLATFORMS = (
     "x86_64-manylinux_2_28",
     "aarch64-manylinux_2_28",
@@ -31,7 +33,7 @@ def main() -> int:
         command = [sys.executable, *arguments]
         result = subprocess.run(command, check=False, capture_output=True, text=True, env=ENVIRONMENT)
         verdict = "every dependency has a wheel" if result.returncode == 0 else result.stderr.strip()
-        print(f"{platform:<24} Python {python}: {verdict}", flush=True)
+        say(f"{platform:<24} Python {python}: {verdict}")
         failed += result.returncode != 0
     return 1 if failed else 0
 

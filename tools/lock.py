@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ingest_assets.terminal import say
+
 COMMAND = "uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header"
 QUIET = "--no-emit-index-url --no-emit-find-links --no-annotate --quiet"
 HEADER = "# Made by `make lock` from pyproject.toml. Do not edit.\n"
@@ -22,7 +24,7 @@ def main() -> None:
         arguments = f"-m {COMMAND} {QUIET} {extra} {constraint}".split()
         result = subprocess.run([sys.executable, *arguments], check=True, capture_output=True, text=True)
         Path(output).write_text(HEADER + result.stdout, encoding="utf-8")
-        print(output, result.stdout.count("=="), "packages")
+        say(f"{output} {result.stdout.count('==')} packages")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest_assets.model import digest_of
+from ingest_assets.terminal import say
 from tools.minilm import Float32Array, Teacher
 
 NAME = "static-all-minilm-l6-v2"
@@ -144,7 +145,7 @@ def make(source: Path, out: Path, corpora: Sequence[Path]) -> None:
         "idf_passages": len(texts),
     }
     (out / "model.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8", newline="\n")
-    print(json.dumps(card))
+    say(json.dumps(card))
 
 
 def evaluate(folder: Path, scifact: Path) -> float:
@@ -183,7 +184,7 @@ def main() -> None:
     if args.corpus:
         make(args.teacher, args.out, args.corpus)
     if args.evaluate:
-        print(f"SciFact train nDCG@10: {evaluate(args.out, args.evaluate):.4f}")
+        say(f"SciFact train nDCG@10: {evaluate(args.out, args.evaluate):.4f}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ rare one there. About places and organisations nothing is known before there are
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from pathlib import Path
 from ingest_assets.entities.comparisons import PRIOR, TERM_FREQUENCIES, settings
 from ingest_assets.entities.model import JOIN_AT_UNTRAINED, Levels, MatchModel
 from ingest_assets.model import IdentityKind
+from ingest_assets.terminal import say
 
 # Column: the census's files for it. Women and men are half of the people each.
 FILES = {"given": ("dist.female.first", "dist.male.first"), "family": ("dist.all.last",)}
@@ -42,7 +42,7 @@ def main() -> None:
     for kind in KINDS:
         path = TARGET / f"{kind}.json"
         path.write_text(made(kind, shares).to_json(indent=1) + "\n", encoding="utf-8")
-        sys.stdout.write(f"{path.name}: {path.stat().st_size:,} bytes\n")
+        say(f"{path.name}: {path.stat().st_size:,} bytes")
 
 
 def census_shares(folder: Path) -> dict[str, dict[str, float]]:

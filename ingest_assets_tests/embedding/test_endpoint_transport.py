@@ -58,6 +58,23 @@ def test_permanent_statuses_are_not_retried(
     assert len(endpoint.requests) == 1
 
 
+@pytest.mark.parametrize(
+    "body", [b"[" * 100_000, b"\xff", b"null", b'{"error": [[]]}', b'{"error": {"message": 7}}']
+)
+def test_an_error_whose_body_says_nothing_is_still_that_error(endpoint: Endpoint, body: bytes) -> None:
+    with pytest.raises(ItemError, match=r"answered 400: it refuses this text"):
+        model_at(endpoint.then(Reply(400, body=lambda _: body))).embed(["a"])
+
+
+@pytest.mark.parametrize(
+    "after",
+    ["soon", "Mon, 01 Jan 99999999999999999999 00:00:00", "Mon, 01 Jan 2024 00:00:00 +99999999999999", "-1"],
+)
+def test_a_wait_that_cannot_be_read_is_ours_to_choose(endpoint: Endpoint, after: str) -> None:
+    model = model_at(endpoint.then(Reply(503, headers={"Retry-After": after})))
+    assert len(model.embed(["a"])) == 1
+
+
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 def test_transient_statuses_are_retried_a_limited_number_of_times(endpoint: Endpoint, status: int) -> None:
     endpoint.then(Reply(status), Reply(status))
