@@ -93,7 +93,7 @@ class ConfinedChunker:
         """Send some of what comes next: as much as a pipe holds, so that neither side waits for the other."""
         waiting = sum(size for _, size in list(self._sent)[1:])
         while self._expected:
-            size = BYTES_A_CHARACTER * len(self._expected[0].body) + OVERHEAD
+            size = _bytes_of(self._expected[0])
             if waiting + size > PIPE:
                 return
             document = self._expected.popleft()
@@ -112,6 +112,12 @@ class ConfinedChunker:
             bounded = replace(limits, cpu_s=min(limits.cpu_s, CPU_S))
             self._child = self._sandbox.start(_Cutting(self._chunker), self._noun, limits=bounded)
         return self._child.process
+
+
+def _bytes_of(document: Document) -> int:
+    """At most what a document takes of the pipe. A file's path is in its id, title, link and attributes."""
+    texts = (document.id, document.title, document.uri, document.body, repr(document.attributes))
+    return BYTES_A_CHARACTER * sum(map(len, texts)) + OVERHEAD
 
 
 class _Cutting:

@@ -291,5 +291,7 @@ class _Items:
                 raise SourceUnavailableError(
                     f"{self._source.origin.noun} died, and the source has changed since. Run it again."
                 )
+            if before and isinstance(self._ahead, bytes):  # opening the source again reset what was noted
+                self._source.origin.note(checked_batch(self._ahead).facts)
         if not ahead:
             self._ahead = None

@@ -219,6 +219,7 @@ class Records:
         self.noted: dict[str, Any] = {}
 
     def inside(self) -> Records:
+        self.noted = {}  # as a repository, which begins to count anew
         return Records(
             self.count,
             deadly=self.deadly,

@@ -106,7 +106,9 @@ def test_batches_end_where_they_must(box: Sandbox, count: int) -> None:
 def test_an_item_that_kills_the_process_is_refused_and_all_others_are_there(
     box: Sandbox, deadly: set[int], window: int
 ) -> None:
-    there = _seen(ConfinedSource(Records(1_500, deadly=frozenset(deadly)), box), None, window)
+    confined = ConfinedSource(Records(1_500, deadly=frozenset(deadly)), box)
+    there = _seen(confined, None, window)
+    assert confined.origin.noted == {"skipped": 0}  # type: ignore[attr-defined]
     here = _seen(Records(1_500), None, window)
     dead = {f"items/{number}" for number in deadly}
     assert there.items == here.items
