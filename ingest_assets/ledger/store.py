@@ -23,7 +23,7 @@ from ingest_assets.model import ConfigurationError, UnavailableError, digest_of
 
 T = TypeVar("T")
 
-HEAD = "0009"  # the newest revision in migrations/versions; a test compares the two
+HEAD = "0010"  # the newest revision in migrations/versions; a test compares the two
 BUSY_TIMEOUT_S = 30
 LOCK_POLL_S = 0.2
 # SQLite allows 32,766 bound values per statement, Postgres 65,535.

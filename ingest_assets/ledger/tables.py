@@ -1,9 +1,9 @@
 """The tables of the ledger: what is recorded as done, and nothing that could be derived from it.
 
-What belongs here: table definitions only, all of them, so that the whole schema is in one place. A change
-here needs a migration in `migrations/versions`; a test compares the two. Every digest is 32 hex characters
-(`model.digest_of`). No column that is part of an identity comes from a clock or a counter; times are for
-people.
+What belongs here: table definitions only, all of them but those of papers and graphs (`graph_tables`). A
+change here needs a migration in `migrations/versions`; a test compares the two. Every digest is 32 hex
+characters (`model.digest_of`). No column that is part of an identity comes from a clock or a counter; times
+are for people.
 """
 
 from __future__ import annotations
@@ -20,24 +20,20 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
     text,
 )
 
+from ingest_assets.ledger import (
+    graph_tables,  # noqa: F401 - they are part of the same metadata
+    schema,
+)
+from ingest_assets.ledger.schema import DIGEST
 from ingest_assets.model import Common
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-    }
-)
-
-DIGEST = String(32)
+metadata = schema.metadata
 
 
 def _common_columns() -> list[Column[Any]]:
@@ -153,6 +149,7 @@ entity = Table(
     Column("age", Integer, nullable=False),  # the order in which entities were created
     Column("retired", Boolean, nullable=False),
     Column("successor", String(36)),  # of a retired entity; NULL when it had no members left
+    Index(None, "source", "successor", "entity_id"),
 )
 
 # One row per change of an entity (see `entities.continuity`), with its reason.
@@ -368,6 +365,7 @@ indexing_jobs = Table(
     Column("worker_task_id", String),  # the run that works on it
     Column("connection_id", String),  # of the client that started it
     Column("event_count", Integer, nullable=False),  # the sequence of the next event
+    Column("result", Text, nullable=False, server_default=text("'{}'")),  # JSON, of its source
     Column("tally", Text),  # JSON of jobs.events.Tally, of the events so far
     CheckConstraint("status in ('pending', 'running', 'completed', 'failed', 'cancelled')", name="status"),
     CheckConstraint("progress_percentage between 0 and 100", name="progress_percentage"),
