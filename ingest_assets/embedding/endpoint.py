@@ -1,7 +1,7 @@
 """An OpenAI-compatible embedding endpoint as a dense model.
 
 What belongs here: dividing texts into requests and checking every answer before its vectors are used. How a
-request is made is in `json_client.py`.
+request is made is in `ingest_assets/json_client.py`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ingest_assets.embedding.json_client import JsonClient
+from ingest_assets import json_client
 from ingest_assets.embedding.spec import DenseSpec
 from ingest_assets.embedding.texts import PREPROCESSING, clean_all, unit_rows
 from ingest_assets.model import ConfigurationError, Float32Array, ItemError
@@ -34,7 +34,18 @@ class EndpointModel:
             raise ConfigurationError("An embedding endpoint needs a model: set the dense model's name.")
         self._model = spec.model
         self._spec = spec
-        self._client = JsonClient(spec, backoff_s=backoff_s)
+        peer = json_client.Peer(
+            what="embedding endpoint",
+            url=spec.url or "",
+            api_key=spec.api_key,
+            verify_tls=spec.verify_tls,
+            ca_file=spec.ca_file,
+            timeout_s=spec.timeout_s,
+            max_attempts=spec.max_attempts,
+            max_body=json_client.MAX_BODY,
+            if_too_long="send fewer texts at once",
+        )
+        self._client = json_client.JsonClient(peer, backoff_s=backoff_s)
 
     @property
     def identity(self) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import trustme
 
-from ingest_assets.embedding import json_client
+from ingest_assets import json_client
 from ingest_assets.model import ConfigurationError, IngestError, ItemError, UnavailableError
 from ingest_assets_tests.embedding.endpoint_server import (
     DIMENSION,

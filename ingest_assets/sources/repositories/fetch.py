@@ -23,7 +23,8 @@ from ingest_assets.model import (
 )
 from ingest_assets.sandbox import Confined, ConfinedError, Grants, Sandbox
 from ingest_assets.sandbox.limits import MIB
-from ingest_assets.sources.repositories.connection import MAX_REFS_BYTES, FetchBudget, conversation
+from ingest_assets.sources.budget import FetchBudget
+from ingest_assets.sources.repositories.connection import MAX_REFS_BYTES, REFS, conversation
 from ingest_assets.sources.repositories.deltas import MissingBaseError
 from ingest_assets.sources.repositories.objects import Objects, Seen, tree_entries
 from ingest_assets.sources.repositories.origin import Origin, is_commit
@@ -102,7 +103,9 @@ def fetch_into(
     handle, name = tempfile.mkstemp(prefix="tmp-", suffix=".pack", dir=objects / "pack")
     path = Path(name)
     try:
-        with FetchBudget(f"Fetching {origin.id}", limits.seconds, MAX_REFS_BYTES, interrupt) as budget:
+        with FetchBudget(
+            f"Fetching {origin.id}", limits.seconds, MAX_REFS_BYTES, interrupt, part=REFS
+        ) as budget:
 
             def here() -> Objects:
                 return Objects(objects, limits.repository_bytes)
@@ -246,7 +249,7 @@ class _Exchange:
         if tip is None or (tip in self._held.tips and not (self._full and self._held.shallow)):
             return []
         self._asked = True
-        self._budget.expect_pack(self._max_bytes)
+        self._budget.expect("a repository", self._max_bytes)
         return [ObjectID(tip.encode())]
 
     def _walker(self) -> ObjectStoreGraphWalker:

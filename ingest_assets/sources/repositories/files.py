@@ -16,7 +16,7 @@ import stat
 from pathlib import Path
 from typing import IO, Protocol
 
-from ingest_assets.sources.repositories.policy import NotAllowedError
+from ingest_assets.sources.addresses import NotAllowedError
 
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows
 _READ = os.O_RDONLY | _BINARY | getattr(os, "O_CLOEXEC", 0)

@@ -15,8 +15,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ingest_assets.sources.addresses import NotAllowedError
 from ingest_assets.sources.repositories.files import Inside
-from ingest_assets.sources.repositories.policy import NotAllowedError
 
 _MAX_POINTER = 4_096  # bytes of a file that holds a path
 _MAX_CONFIG = 1 << 20

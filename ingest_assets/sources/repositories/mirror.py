@@ -27,7 +27,8 @@ from ingest_assets.model import (
 )
 from ingest_assets.private import make_private_folder
 from ingest_assets.sandbox import Sandbox
-from ingest_assets.sources.repositories.connection import MAX_REFS_BYTES, FetchBudget, conversation
+from ingest_assets.sources.budget import FetchBudget
+from ingest_assets.sources.repositories.connection import MAX_REFS_BYTES, REFS, conversation
 from ingest_assets.sources.repositories.consolidate import consolidate
 from ingest_assets.sources.repositories.fetch import Fetched, FetchLimits, Held, Means, advise, fetch_into
 from ingest_assets.sources.repositories.files import MACHINE, Files, Inside
@@ -66,7 +67,8 @@ def remote_heads(origin: Origin, policy: Policy, timeout_s: float = 10.0) -> Ref
     from dulwich.refs import Ref
 
     assert origin.url is not None
-    with FetchBudget(f"Looking at {origin.id}", timeout_s, MAX_REFS_BYTES) as budget, conversation(budget):
+    looking = FetchBudget(f"Looking at {origin.id}", timeout_s, MAX_REFS_BYTES, part=REFS)
+    with looking as budget, conversation(budget):
         answer = client(origin.url, policy, budget).get_refs(b"", ref_prefix=list(PREFIXES))
         return refs_of(answer.refs.items(), dict(answer.symrefs or {}).get(Ref(b"HEAD")))
 

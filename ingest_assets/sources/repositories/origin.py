@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+from ingest_assets.sources.addresses import NotAllowedError
 from ingest_assets.sources.repositories.local import git_folder, real_folder
 from ingest_assets.sources.repositories.policy import (
     CASELESS,
     SSH_PORT,
-    NotAllowedError,
     Policy,
     checked_host,
 )

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from ingest_assets.model import ConfigurationError, UnavailableError
-from ingest_assets.sources.repositories.connection import CONNECT_S, STALL_S, FetchBudget, connect
+from ingest_assets.sources.budget import FetchBudget
+from ingest_assets.sources.repositories.connection import CONNECT_S, STALL_S, connect
 from ingest_assets.sources.repositories.policy import Policy, checked_host
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from ingest_assets.model import ConfigurationError, UnavailableError
-from ingest_assets.sources.repositories.connection import CONNECT_S, STALL_S, FetchBudget, connect, one_line
+from ingest_assets.sources.budget import FetchBudget
+from ingest_assets.sources.repositories.connection import CONNECT_S, STALL_S, connect, one_line
 from ingest_assets.sources.repositories.policy import SSH_PORT, Policy
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ingest_assets.sources.budget import FetchBudget
 from ingest_assets.sources.repositories import over_http, over_ssh
-from ingest_assets.sources.repositories.connection import FetchBudget
 from ingest_assets.sources.repositories.policy import Policy
 
 if TYPE_CHECKING:

@@ -47,11 +47,27 @@ def served() -> Iterator[tuple[GitServer, Path]]:
         yield server, Path(folder)
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.sampled_from([".pack", ".idx"]), st.floats(0, 1, exclude_max=True), st.integers(1, 255))
+flips = given(st.sampled_from([".pack", ".idx"]), st.floats(0, 1, exclude_max=True), st.integers(1, 255))
+
+
+@settings(max_examples=8, deadline=None)
+@flips
 def test_a_flipped_bit_is_never_read(
     served: tuple[GitServer, Path], suffix: str, where: float, flipped: int
 ) -> None:
+    _check_flipped(served, suffix, where, flipped)
+
+
+@pytest.mark.thorough
+@settings(max_examples=40, deadline=None)
+@flips
+def test_a_flipped_bit_is_never_read_wherever_it_is(
+    served: tuple[GitServer, Path], suffix: str, where: float, flipped: int
+) -> None:
+    _check_flipped(served, suffix, where, flipped)
+
+
+def _check_flipped(served: tuple[GitServer, Path], suffix: str, where: float, flipped: int) -> None:
     """Wherever it is: what is read is right, or an error, after which the next fetch makes it right."""
     server, _ = served
     with tempfile.TemporaryDirectory() as workspace:

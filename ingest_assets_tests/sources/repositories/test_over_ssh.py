@@ -257,8 +257,9 @@ def test_more_than_the_limit_is_stopped_during_the_transfer(
 
 async def _flooding(process: Process) -> None:
     line = b"003d" + b"a" * 40 + b" refs/heads/" + b"x" * 4 + b"\n"  # a ref, repeated endlessly
-    for _ in range(2_000_000):
-        process.stdout.write(line)
+    lines = line * 500  # a line at a time, sending takes half a minute
+    for _ in range(4_000):
+        process.stdout.write(lines)
         await process.stdout.drain()
 
 

@@ -138,11 +138,27 @@ CONTENT = st.sampled_from(
 COMMIT = st.tuples(st.dictionaries(PATHS, CONTENT, max_size=6), st.booleans())
 
 
-@settings(max_examples=15, deadline=None)
-@given(st.lists(COMMIT, min_size=1, max_size=5), st.booleans())
+to_histories = given(st.lists(COMMIT, min_size=1, max_size=5), st.booleans())
+
+
+@settings(max_examples=5, deadline=None)
+@to_histories
 def test_after_any_history_the_result_is_that_of_a_fresh_fetch(
     history: list[tuple[dict[str, bytes], bool]], shallow: bool
 ) -> None:
+    _check_history(history, shallow=shallow)
+
+
+@pytest.mark.thorough
+@settings(max_examples=20, deadline=None)
+@to_histories
+def test_after_many_histories_the_result_is_that_of_a_fresh_fetch(
+    history: list[tuple[dict[str, bytes], bool]], shallow: bool
+) -> None:
+    _check_history(history, shallow=shallow)
+
+
+def _check_history(history: list[tuple[dict[str, bytes], bool]], *, shallow: bool) -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         GitServer(Path(folder)).running() as server,

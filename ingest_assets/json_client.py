@@ -1,6 +1,6 @@
-"""JSON requests to an embedding endpoint: addresses, certificates, retries, limits, what failures mean.
+"""JSON requests to an endpoint: addresses, certificates, retries, limits, what failures mean.
 
-What belongs here: everything about the exchange. What does not: what is in the answer (`endpoint.py`).
+What belongs here: everything about the exchange. What does not: what is in the answer (who asks knows that).
 The API key is sent in one header and appears nowhere else; if a server repeats it, it is redacted.
 """
 
@@ -9,14 +9,17 @@ from __future__ import annotations
 import json
 import ssl
 import time
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
-from ingest_assets.embedding.spec import DenseSpec
+from pydantic import SecretStr
+
 from ingest_assets.model import ConfigurationError, ItemError, UnavailableError
 from ingest_assets.redaction import keep_secret, keep_secrets_of_url, redact
 
@@ -42,32 +45,59 @@ class _TransientError(Exception):
         self.after_s = after_s  # how long the server asked us to wait
 
 
+class TooLongError(ConfigurationError):
+    """The answer is longer than any that is wanted; the rest of it was not read."""
+
+
+class NotJsonError(ConfigurationError):
+    """The answer is not JSON. `began` says whether it begins like JSON."""
+
+    def __init__(self, message: str, *, began: bool) -> None:
+        super().__init__(message)
+        self.began = began
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """An endpoint to talk to."""
+
+    what: str  # "embedding endpoint": what messages call it
+    url: str = field(repr=False)  # base, with or without /v1; may hold a password
+    api_key: SecretStr | None = None  # sent as a bearer token
+    verify_tls: bool = True
+    ca_file: Path | None = None  # PEM certificates to trust instead of the public ones
+    timeout_s: float = 60.0  # for one answer, from the request to the last byte
+    max_attempts: int = 5  # requests for one answer, the first included
+    max_body: int = MAX_BODY  # bytes of an answer
+    if_too_long: str = "ask for less at once"  # what to do about a longer one
+
+
 class JsonClient:
     """Talks to one base URL. Safe to share between threads. Connects on the first request."""
 
-    def __init__(self, spec: DenseSpec, *, backoff_s: float = 0.5) -> None:
+    def __init__(self, peer: Peer, *, backoff_s: float = 0.5) -> None:
         """`backoff_s`: the wait before the second attempt, doubled for each further one, with jitter.
 
         Raises ConfigurationError when the URL or the CA file cannot be used.
         """
-        parts = _split(spec.url or "")
+        parts = _split(peer)
         # A user name and password in the URL work, but are taken out of it so that no message shows them.
         self._basic = (
             (unquote(parts.username or ""), unquote(parts.password or "")) if parts.username else None
         )
-        self._key = "" if spec.api_key is None else spec.api_key.get_secret_value().strip()
+        self._key = "" if peer.api_key is None else peer.api_key.get_secret_value().strip()
         keep_secret(self._key)
-        keep_secrets_of_url(spec.url or "")
+        keep_secrets_of_url(peer.url)
         if not (self._key.isascii() and self._key.isprintable()) or " " in self._key:
             # An HTTP library would refuse it too, and show it in its message.
             raise ConfigurationError(
-                "The embedding endpoint's API key contains characters that are not allowed in a header."
+                f"The {peer.what}'s API key contains characters that are not allowed in a header."
             )
         base = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
         self.base = base.removesuffix("/v1")
-        if spec.ca_file is not None and not spec.ca_file.is_file():
-            raise ConfigurationError(f"No certificate file {spec.ca_file} for the endpoint {self.base}.")
-        self._spec = spec
+        if peer.ca_file is not None and not peer.ca_file.is_file():
+            raise ConfigurationError(f"No certificate file {peer.ca_file} for the endpoint {self.base}.")
+        self._peer = peer
         self._backoff_s = backoff_s
 
     def request(self, method: str, path: str, body: object = None) -> object:
@@ -92,7 +122,7 @@ class JsonClient:
             asked = error.after_s if isinstance(error, _TransientError) else None
             return backoff(state) if asked is None else min(asked, MAX_RETRY_AFTER_S)
 
-        attempts = max(1, self._spec.max_attempts)
+        attempts = max(1, self._peer.max_attempts)
         # Overload, restarts and broken connections pass; everything else is raised on the first attempt.
         retrying = Retrying(
             stop=stop_after_attempt(attempts),
@@ -104,7 +134,7 @@ class JsonClient:
             return retrying(self._attempt, method, f"{self.base}{path}", body)
         except _TransientError as error:
             raise UnavailableError(
-                f"{error}, {attempts} attempts. Check that the embedding endpoint is running; the next run "
+                f"{error}, {attempts} attempts. Check that the {self._peer.what} is running; the next run "
                 "continues from there."
             ) from None
 
@@ -125,19 +155,19 @@ class JsonClient:
             verify=self._tls(),
             headers=headers,
             auth=None if self._key else self._basic,
-            timeout=httpx.Timeout(self._spec.timeout_s, connect=min(CONNECT_TIMEOUT_S, self._spec.timeout_s)),
+            timeout=httpx.Timeout(self._peer.timeout_s, connect=min(CONNECT_TIMEOUT_S, self._peer.timeout_s)),
             follow_redirects=False,  # another host would receive the key and the text
         )
 
     def _tls(self) -> ssl.SSLContext | bool:
-        if not self._spec.verify_tls:
+        if not self._peer.verify_tls:
             return False
-        if self._spec.ca_file is None:
+        if self._peer.ca_file is None:
             return True
         try:
-            context = ssl.create_default_context(cafile=str(self._spec.ca_file))
+            context = ssl.create_default_context(cafile=str(self._peer.ca_file))
         except (ssl.SSLError, OSError) as error:
-            raise ConfigurationError(f"{self._spec.ca_file} contains no PEM certificates: {error}") from error
+            raise ConfigurationError(f"{self._peer.ca_file} contains no PEM certificates: {error}") from error
         # A private certificate seldom has every extension that newer Pythons require, and the server's own
         # certificate may be given in place of its authority's.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
@@ -147,24 +177,24 @@ class JsonClient:
     def _attempt(self, method: str, url: str, body: object) -> object:
         import httpx
 
-        deadline = time.monotonic() + self._spec.timeout_s
+        deadline = time.monotonic() + self._peer.timeout_s
         try:
             with self._client.stream(method, url, json=body) as response:
                 raw = bytearray()
                 for block in response.iter_bytes():
                     raw += block
-                    if len(raw) > MAX_BODY:
-                        limit = f"{MAX_BODY >> 20} MiB"
-                        raise ConfigurationError(
-                            f"{url} answered with more than {limit}: send fewer texts at once."
+                    if len(raw) > self._peer.max_body:
+                        limit = f"{self._peer.max_body >> 20} MiB"
+                        raise TooLongError(
+                            f"{url} answered with more than {limit}: {self._peer.if_too_long}."
                         )
                     # The read timeout is for one block; a server that sends slowly must not block us forever.
                     if time.monotonic() > deadline:
                         raise _TransientError(
-                            f"{url} did not finish its answer within {self._spec.timeout_s:g} s"
+                            f"{url} did not finish its answer within {self._peer.timeout_s:g} s"
                         )
         except httpx.TimeoutException as error:
-            raise _TransientError(f"{url} did not answer within {self._spec.timeout_s:g} s") from error
+            raise _TransientError(f"{url} did not answer within {self._peer.timeout_s:g} s") from error
         except httpx.DecodingError as error:
             raise ConfigurationError(f"{url} sent an answer that cannot be decompressed.") from error
         except httpx.TransportError as error:
@@ -179,7 +209,9 @@ class JsonClient:
         try:
             return json.loads(raw)
         except (ValueError, RecursionError) as error:
-            raise ConfigurationError(f"{url} does not answer with JSON: is it the right URL?") from error
+            raise NotJsonError(
+                f"{url} does not answer with JSON: is it the right URL?", began=raw.lstrip()[:1] == b"{"
+            ) from error
 
     def _refused(self, url: str, response: httpx.Response, raw: bytes) -> NoReturn:
         status = response.status_code
@@ -210,15 +242,15 @@ class JsonClient:
         return f" ({' '.join(redact(message).split())[:_EXCERPT]})"
 
 
-def _split(url: str) -> SplitResult:
+def _split(peer: Peer) -> SplitResult:
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(peer.url)
         valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
         valid = False
     if not valid or parts.query or parts.fragment:
         raise ConfigurationError(
-            "The embedding endpoint's URL must look like https://host:port, without a query; it does not."
+            f"The {peer.what}'s URL must look like https://host:port, without a query; it does not."
         )
     return parts
 
