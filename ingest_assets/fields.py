@@ -81,8 +81,8 @@ COMMON_FIELDS: tuple[FilterField, ...] = (
     ),
     FilterField(
         name="entity_ids",
-        description="Only what is about these people or organisations; the id of a merged entity leads to "
-        "its successor.",
+        description="Only what is about these people, organisations, or entities of a graph; the id of a "
+        "merged entity leads to its successor.",
         label="Entity",
     ),
     FilterField(name="source", description="The name of the source."),

@@ -67,6 +67,10 @@ class ItemError(IngestError):
     """One item cannot be processed as it is. Permanent for its content: it is parked, the rest goes on."""
 
 
+class NotFoundError(RequestError):
+    """There is nothing of the name or id that a caller gave."""
+
+
 class NotPublishedError(RequestError):
     """Nothing has been published yet under the name of the collection."""
 

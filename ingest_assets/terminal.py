@@ -67,7 +67,7 @@ def console_of(*, errors: bool = False) -> Console:
     _make_consoles_safe()
     # Lines are not cut to 80 columns if there is no terminal.
     stream = sys.stderr if errors else sys.stdout
-    return Quiet(highlight=False, stderr=errors, width=None if stream.isatty() else 160)
+    return Quiet(highlight=False, emoji=False, stderr=errors, width=None if stream.isatty() else 160)
 
 
 def print_json(value: Any) -> None:

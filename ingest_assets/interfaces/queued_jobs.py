@@ -16,18 +16,15 @@ from typing import Any, get_args
 from ingest_assets.interfaces.job_service import JobRefusedError, JobRequest, JobStatus
 from ingest_assets.jobs import event_log, queue, rows
 from ingest_assets.jobs.definition import JobsDefinition
-from ingest_assets.jobs.errors import JobTargetError, TooManyJobsError
+from ingest_assets.jobs.errors import TooManyJobsError
 from ingest_assets.jobs.events import COMPLETED, JobEvent
+from ingest_assets.jobs.shown import shown_reason
 from ingest_assets.jobs.transitions import CANCELLED
-from ingest_assets.model import ContentError, RequestError
+from ingest_assets.model import RequestError
 from ingest_assets.queries.status import jobs_meant
 from ingest_assets.workbench import Workbench
 
 GIVEN = "repo"  # the path that the caller gave, in a job's metadata
-# The types of the errors whose messages are about the request, or about the job itself.
-SHOWN_REASONS = frozenset(
-    {JobTargetError.__name__, ContentError.__name__, "NotAllowedError", "JobTimeoutError", "WorkerLostError"}
-)
 # The jobs of one reference are looked for among this many of the repository's newest jobs.
 MAX_SCANNED = 100
 
@@ -128,7 +125,7 @@ class QueuedJobs:
         sources = self._bench.sources.with_jobs()
         jobs = next((each.jobs for each in sources if each.name == found["source"]), None)
         shown = jobs.shown(found["status"]) if jobs else found["status"]
-        own = {"repo": self._repo(found), "status": shown, "error_message": _shown_reason(found)}
+        own = {"repo": self._repo(found), "status": shown, "error_message": shown_reason(found)}
         return JobStatus.model_validate({**found, **own})
 
     def _repo(self, found: rows.JobRow) -> str:
@@ -138,13 +135,6 @@ class QueuedJobs:
         metadata = found["metadata"]
         own = self._caller is not None and metadata.get(queue.CALLER) == self._caller
         return str(metadata.get(GIVEN) or found["repo_name"]) if own else found["repo_name"]
-
-
-def _shown_reason(found: rows.JobRow) -> str | None:
-    """Why a job failed, as callers may know it."""
-    if found["error_message"] is None or found["error_type"] in SHOWN_REASONS:
-        return found["error_message"]
-    return f"The job failed. The operator finds the reason under its id, {found['job_id']}."
 
 
 def _is_local(location: str) -> bool:

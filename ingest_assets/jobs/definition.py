@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 if TYPE_CHECKING:
     from ingest_assets.jobs.events import Draft
     from ingest_assets.jobs.progress import Phase
     from ingest_assets.jobs.queue import JobTarget
     from ingest_assets.jobs.rows import Job, Status
+    from ingest_assets.reconcile import Stage
     from ingest_assets.workbench import Workbench
 
 Check = Callable[[], None]  # raises when the job must stop
@@ -32,19 +33,30 @@ def no_events(_bench: Workbench, _job: Job, _stage: str, _check: Check) -> Itera
     return iter(())
 
 
+def nothing_found(_bench: Workbench, _job: Job, _stage: Stage) -> Mapping[str, Any]:
+    """For a source whose jobs have no result but their counts."""
+    return {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobsDefinition:
-    """The background jobs of a source: each brings one of its parts into the index."""
+    """The background jobs of a source: each brings something of it into the index."""
 
     # The target and ref that a location and a ref stand for. Without a ref it is the one that a job is
     # working on, or that is kept in step. Raises JobTargetError for a location that may not be read: whoever
     # asked sees its message, and of any other error only that there was one.
     target: Callable[[Workbench, str, str | None], tuple[JobTarget, str | None]]
-    # Bring what the job asks for up to date, before its documents are read.
-    prepare: Callable[[Workbench, Job, Check], None]
+    # Bring what the job asks for up to date, before its documents are read. What it returns is part of the
+    # job's result.
+    prepare: Callable[[Workbench, Job, Check], Mapping[str, Any] | None]
     counts: Callable[[Workbench, str], JobCounts]  # by the target's id
     # The events of a stage that has completed.
     events: Callable[[Workbench, Job, str, Check], Iterator[Draft]] = no_events
+    # What a stage that has completed found for the job: part of its result. Raises if the stage left out what
+    # the job is for.
+    found: Callable[[Workbench, Job, Stage], Mapping[str, Any]] = nothing_found
+    # Whether a job that is forced looks at everything again, in every stage.
+    rebuilds: bool = True
     default: bool = False  # whether a request that names no source means this one
     phases: Mapping[str, Phase] = field(default_factory=dict)  # of its own stages; "scan" by default
     # The names of states that the source's users see; those of the table by default.

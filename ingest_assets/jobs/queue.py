@@ -247,6 +247,7 @@ def _new(row: Mapping[str, Any], number: int) -> dict[str, Any]:
         "created_at": now,
         "updated_at": now,
         "event_count": 0,
+        "result": "{}",
     }
 
 

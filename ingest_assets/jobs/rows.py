@@ -9,7 +9,7 @@ import json
 import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
 import sqlalchemy as sa
@@ -58,6 +58,7 @@ class JobRow(TypedDict):
     worker_task_id: str | None
     connection_id: str | None
     metadata: dict[str, Any]
+    result: dict[str, Any]  # what its source says of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class Job:
     metadata: Mapping[str, Any]
     created_at: float
     started_at: float | None
+    result: Mapping[str, Any] = field(default_factory=dict)  # what its source has said of it so far
 
 
 def job_of(row: Any) -> Job:
@@ -90,6 +92,7 @@ def job_of(row: Any) -> Job:
         metadata=json.loads(row.metadata),
         created_at=row.created_at,
         started_at=row.started_at,
+        result=json.loads(row.result),
     )
 
 
@@ -122,6 +125,7 @@ def status_row(row: Any) -> JobRow:
         worker_task_id=row.worker_task_id,
         connection_id=row.connection_id,
         metadata=json.loads(row.metadata),
+        result=json.loads(row.result),
     )
 
 

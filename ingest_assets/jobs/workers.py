@@ -9,8 +9,9 @@ What belongs here: the workers' side. What does not: clients (queue), Dagster, a
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -151,6 +152,17 @@ def end(
     if row.status == "pending":
         raise JobStateError("The job has not begun: it cannot be completed.")
     return False
+
+
+def add_result(ledger: Ledger, job_id: str, found: Mapping[str, Any]) -> None:
+    """Add to the result of a job that is running. A name that is there already gets the new value."""
+    if not found:
+        return
+    t = tables.indexing_jobs
+    with ledger.transaction() as connection:
+        row = require(connection, checked_id(job_id))
+        result = json.dumps(json.loads(row.result) | dict(found), ensure_ascii=False, sort_keys=True)
+        connection.execute(t.update().where(t.c.id == row.id, sa.text(RUNNING)).values(result=result))
 
 
 @contextmanager

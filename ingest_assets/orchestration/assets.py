@@ -10,6 +10,7 @@ import dagster as dg
 
 from ingest_assets.jobs.rows import Job
 from ingest_assets.jobs.work import Moved, not_for_a_job, working_for
+from ingest_assets.jobs.workers import add_result
 from ingest_assets.orchestration.metadata import as_metadata, outcome_metadata
 from ingest_assets.orchestration.partitions import partitions_of
 from ingest_assets.orchestration.resources import Ingest
@@ -72,6 +73,8 @@ def _asset(source: SourceDefinition, stage: StageDefinition, settings: Settings)
             if part:
                 _prepare(ingest, bench, source, part, job, moved)
             _hold(ingest, bench, source, "", job, moved)
+            if reads and not part and job is not None:
+                _prepare_job(bench, source, job, moved)
             run = replace(
                 bench.run(rebuild=config.rebuild, retry_parked=config.retry_parked),
                 progress=_Progress(context, moved),
@@ -82,6 +85,8 @@ def _asset(source: SourceDefinition, stage: StageDefinition, settings: Settings)
             made = bench.stage(source.name, stage.name, part=part, retrain=config.retrain)
             outcomes = reconcile(made, bench.ledger, run)
             seconds = time.perf_counter() - started
+            if job is not None and source.jobs is not None:
+                add_result(bench.ledger, job.id, source.jobs.found(bench, job, made))
             metadata = outcome_metadata(outcomes, seconds)
             # Pictures take time, and when nothing moved there is nothing new to see.
             if stage.metadata is not None and (outcomes.moved or stage.in_parts):
@@ -128,10 +133,18 @@ def _prepare(
     partitions = source.partitions
     assert partitions is not None
     _hold(ingest, bench, source, part, job, moved)
-    if job is not None and source.jobs is not None:
-        source.jobs.prepare(bench, job, lambda: moved(0, f"Fetching the {partitions.noun}."))
+    if job is not None:
+        _prepare_job(bench, source, job, moved)
     else:
         partitions.prepare(bench, part, _nothing)
+
+
+def _prepare_job(bench: Workbench, source: SourceDefinition, job: Job, moved: Moved) -> None:
+    """Bring what a job asks for up to date."""
+    assert source.jobs is not None
+    what = f"the {source.partitions.noun}" if source.partitions else job.repo_name
+    found = source.jobs.prepare(bench, job, lambda: moved(0, f"Fetching {what}."))
+    add_result(bench.ledger, job.id, found or {})
 
 
 def _hold(

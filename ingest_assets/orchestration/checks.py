@@ -11,7 +11,7 @@ from ingest_assets.orchestration.metadata import as_metadata
 from ingest_assets.orchestration.resources import Ingest
 from ingest_assets.redaction import redact
 from ingest_assets.sources.definition import SourceDefinition
-from ingest_assets.stages.checks import AGREES, COLLECTION_CHECKS
+from ingest_assets.stages.checks import COLLECTION_CHECKS
 from ingest_assets.stages.shapes import AssetCheck, CheckResult
 from ingest_assets.workbench import Workbench
 
@@ -27,8 +27,8 @@ def quick_check_keys(source: SourceDefinition) -> list[dg.AssetCheckKey]:
 
 
 def audit_check_keys(source: SourceDefinition) -> list[dg.AssetCheckKey]:
-    """The check that reads every point."""
-    return [_key(source, check) for check in checks_of(source) if check.name == AGREES]
+    """The checks that read everything."""
+    return [_key(source, check) for check in checks_of(source) if not check.quick]
 
 
 def source_checks(source: SourceDefinition) -> list[dg.AssetChecksDefinition]:

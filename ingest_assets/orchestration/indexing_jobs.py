@@ -47,7 +47,8 @@ def jobs_sensor(sources: Sources, jobs: Sequence[Any]) -> dg.SensorDefinition:
             jobs = to_launch(bench.ledger, max_concurrent=bench.settings.max_concurrent_indexing_jobs)
             wanted = [job for job in jobs if _launchable(context.instance, bench, job)]
             for source in sources.with_jobs():
-                sync_partitions(context.instance, bench, source)
+                if source.partitions is not None:
+                    sync_partitions(context.instance, bench, source)
         if not wanted:
             return dg.SkipReason(skipped("no indexing job is waiting"))
         return [_request(sources[job.source], job) for job in wanted]
@@ -95,6 +96,6 @@ def _request(source: SourceDefinition, job: Job) -> dg.RunRequest:
         run_key=job.id,
         job_name=source.refresh_job,
         partition_key=job.repository_id if source.partitions else None,
-        run_config=again if job.force_reindex else {},
+        run_config=again if job.force_reindex and source.jobs is not None and source.jobs.rebuilds else {},
         tags={JOB_TAG: job.id, "ingest/started_by": "indexing job"},
     )

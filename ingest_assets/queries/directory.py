@@ -14,7 +14,6 @@ import sqlalchemy as sa
 
 from ingest_assets.entities import Features, FieldWeight, MatchModel, explain
 from ingest_assets.entities.clusters import Pair, weakest_links
-from ingest_assets.entities.continuity import successor
 from ingest_assets.entities.decisions import Decision, Decisions
 from ingest_assets.entities.golden import Value, golden_record
 from ingest_assets.entities.text import plain
@@ -23,6 +22,7 @@ from ingest_assets.model import ConfigurationError, Identity, RequestError, when
 from ingest_assets.stages.match_models import models_in_use
 from ingest_assets.stages.records import identity_of
 from ingest_assets.stages.resolution.match_rows import MatchRows
+from ingest_assets.stages.successors import living_id
 
 EXPLAINED = 5  # links that are explained field by field: each takes about a fifth of a second
 HISTORY = 50
@@ -110,23 +110,6 @@ class NoEntityError(RequestError, ConfigurationError):
     def __init__(self, message: str, *, gone: bool) -> None:
         super().__init__(message)
         self.gone = gone
-
-
-def living_id(connection: sa.Connection, source: str, entity_id: str) -> str | None:
-    """The entity that an id stands for now: itself, or what it was merged into; None if nothing is left.
-
-    An id that was never used is returned as it is.
-    """
-    query = sa.select(_entity.c.successor, _entity.c.retired)
-    passed: dict[str, str | None] = {}
-    current: str | None = entity_id
-    while current is not None and current not in passed:
-        row = connection.execute(query.filter_by(source=source, entity_id=current)).one_or_none()
-        if row is None or not row.retired:
-            break
-        passed[current] = row.successor
-        current = row.successor
-    return successor(entity_id, passed)
 
 
 def view(

@@ -134,7 +134,7 @@ class Searcher:
 
     def _living(self, entity_ids: Sequence[str]) -> list[str]:
         """What ids stand for now: somebody may have noted an id whose entity was merged since."""
-        from ingest_assets.queries.directory import living_id
+        from ingest_assets.stages.successors import living_id
 
         with self._bench.ledger.reading() as connection:
             return [living_id(connection, self._source.name, one) or one for one in entity_ids]

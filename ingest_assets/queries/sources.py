@@ -43,7 +43,7 @@ def describe_sources(bench: Workbench) -> list[SourceDescription]:
 
 def _described(bench: Workbench, source: SourceDefinition) -> SourceDescription:
     words = source.words
-    common = {*words.common_fields, *(["entity_ids"] if source.has_entities else [])}
+    common = {*words.common_fields, *(["entity_ids"] if source.names_entities else [])}
     shown = [
         each
         for each in source.filter_fields(bench.settings)

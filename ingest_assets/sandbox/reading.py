@@ -50,7 +50,7 @@ class Confinable(Source, Protocol):
 
     @property
     def noun(self) -> str:
-        """What reading it is called, in messages: "the reader of papers"."""
+        """What reading it is called, in messages: "the reader of letters"."""
         ...
 
     def inside(self) -> Readable:

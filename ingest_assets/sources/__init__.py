@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ingest_assets.document_text import DocumentText, FromDocuments
     from ingest_assets.fields import Condition, Conditions, FilterField, Range
     from ingest_assets.model import (
         Chunk,
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
         Document,
         Identity,
         ItemError,
+        NotFoundError,
+        RequestError,
         SkippedItem,
         Source,
         SourceItem,
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
         Triggers,
         Words,
     )
+    from ingest_assets.sources.operations import Arguments, Asking, Cursor, Id, SourceOperation, Text
     from ingest_assets.sources.stages import (
         chunks_stage,
         documents_stage,
@@ -51,6 +55,7 @@ if TYPE_CHECKING:
 
 # Imported when they are asked for: every confined process imports this package, and needs none of them.
 _WHERE = {
+    "ingest_assets.document_text": ("DocumentText", "FromDocuments"),
     "ingest_assets.fields": (
         "Condition",
         "Conditions",
@@ -64,6 +69,8 @@ _WHERE = {
         "Document",
         "Identity",
         "ItemError",
+        "NotFoundError",
+        "RequestError",
         "SkippedItem",
         "Source",
         "SourceItem",
@@ -80,6 +87,14 @@ _WHERE = {
         "SuppliedVectors",
         "Triggers",
         "Words",
+    ),
+    "ingest_assets.sources.operations": (
+        "Arguments",
+        "Asking",
+        "Cursor",
+        "Id",
+        "SourceOperation",
+        "Text",
     ),
     "ingest_assets.sources.stages": (
         "chunks_stage",
@@ -106,6 +121,8 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "INTERFACE_VERSION",
+    "Arguments",
+    "Asking",
     "AssetCheck",
     "CheckResult",
     "Chunk",
@@ -113,23 +130,31 @@ __all__ = [
     "Condition",
     "Conditions",
     "ConfigurationError",
+    "Cursor",
     "Document",
+    "DocumentText",
     "FilterField",
     "Finding",
+    "FromDocuments",
+    "Id",
     "Identity",
     "ItemError",
     "Missing",
+    "NotFoundError",
     "Origin",
     "Partitioning",
     "Range",
+    "RequestError",
     "SkippedItem",
     "Source",
     "SourceDefinition",
     "SourceItem",
+    "SourceOperation",
     "SourceSettings",
     "SourceUnavailableError",
     "StageDefinition",
     "SuppliedVectors",
+    "Text",
     "Triggers",
     "Words",
     "chunks_stage",

@@ -19,6 +19,7 @@ from ingest_assets.stages.origins import Origin
 from ingest_assets.stages.shapes import (
     CHUNKS,
     ENTITIES,
+    KNOWLEDGE_GRAPH,
     SHARED_STAGES,
     AssetCheck,
     Finding,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from ingest_assets.jobs.definition import JobsDefinition
     from ingest_assets.reconcile import Stage
+    from ingest_assets.sources.operations import SourceOperation
     from ingest_assets.workbench import Workbench
 
 # The version of the interface that sources in other packages are written against. It is raised when such
@@ -169,6 +171,8 @@ class SourceDefinition:
     # Conditions that every search of it must meet, for example to hide what is not to be found yet.
     required: Callable[[Workbench], Conditions] = lambda _bench: ()
     vectors: Callable[[Workbench], SuppliedVectors | None] = lambda _bench: None
+    # What it offers over HTTP and MCP besides search.
+    operations: Callable[[], Sequence[SourceOperation]] = tuple
     # Adds commands of its own to `ingest` and to `ingest sample`.
     commands: Callable[[typer.Typer, typer.Typer], None] | None = None
     interface: int = INTERFACE_VERSION
@@ -218,6 +222,11 @@ class SourceDefinition:
     def has_entities(self) -> bool:
         """Whether its people and organisations are resolved."""
         return ENTITIES in self.stage_names
+
+    @property
+    def names_entities(self) -> bool:
+        """Whether its documents are linked with entities, by which they can be filtered."""
+        return self.has_entities or KNOWLEDGE_GRAPH in self.stage_names
 
     def all_fields(self, settings: Settings) -> tuple[FilterField, ...]:
         """Its own fields that can be filtered by. Raises ConfigurationError when its settings are wrong."""

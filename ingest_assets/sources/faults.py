@@ -49,6 +49,7 @@ _FUNCTIONS = (
     "doctor",
     "required",
     "vectors",
+    "operations",
 )
 
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ingest_assets import sources as package
 from ingest_assets.fields import FilterField
@@ -24,6 +24,9 @@ from ingest_assets.redaction import redact
 from ingest_assets.settings import Settings
 from ingest_assets.sources.definition import SourceDefinition
 from ingest_assets.sources.faults import require_usable, require_usable_fields
+
+if TYPE_CHECKING:
+    from ingest_assets.sources.operations import SourceOperation
 
 GROUP = "ingest_assets.sources"
 # What Dagster has one of, whatever sources there are.
@@ -116,6 +119,42 @@ class Sources(Mapping[str, SourceDefinition]):
             require_usable_fields(fields)
             for other in self.values():
                 _require_same_types(fields, other)
+
+    def operations(self) -> list[SourceOperation]:
+        """What the sources offer besides search, in their order.
+
+        Faulty ones of other packages are left out, with a warning. Raises ConfigurationError for one of a
+        source that ships.
+        """
+        from ingest_assets.sources.operation_faults import require_usable_operation
+
+        found: list[tuple[str, SourceOperation]] = []
+        for source in self.values():
+            for operation in self._declared(source):
+                try:
+                    require_usable_operation(operation, source.name, found)
+                except Exception as error:  # noqa: BLE001 - it may be wrong in ways that no check foresees
+                    self._leave_out_operation(source, error)
+                else:
+                    found.append((source.name, operation))
+        return [operation for _, operation in found]
+
+    def _declared(self, source: SourceDefinition) -> Sequence[SourceOperation]:
+        try:
+            return tuple(source.operations())
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - as in `derive`
+            self._leave_out_operation(source, error)
+            return ()
+
+    def _leave_out_operation(self, source: SourceDefinition, error: BaseException) -> None:
+        if source.name not in self._packages:
+            if isinstance(error, ConfigurationError):
+                raise ConfigurationError(f"The source {source.name} cannot be used: {error}.") from error
+            raise error
+        warnings.warn(
+            f"An operation of the package {self._packages[source.name]} is left out: {_clause(error)}.",
+            stacklevel=3,
+        )
 
     def with_prefix(self, prefix: str) -> Sources:
         """The same sources, with a prefix to the names of their collections."""

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ingest_assets.workbench import Workbench
 
 CHUNKS, MATCH_MODELS, ENTITIES = "chunks", "match_models", "entities"
+# It, too, says which entities documents are about; they are not people and organisations.
+KNOWLEDGE_GRAPH = "knowledge_graph"
 DENSE_VECTORS, SPARSE_VECTORS, COLLECTION = "dense_vectors", "sparse_vectors", "collection"
 # What every lineage ends with.
 SHARED_STAGES = (DENSE_VECTORS, SPARSE_VECTORS, COLLECTION)

@@ -4,7 +4,9 @@
 - `service`: the state of a running server; `server`: the process that listens
 - `front`, `admission`, `operations`: what every request goes through before a handler gets it
 - `health`, `searches`, `jobs`, `events`, `metrics`, `page`: the handlers
-- `readiness`, `search_pool`, `workers`, `shared_result`, `request_metrics`: what the service is made of
+- `declared`: the operations that sources declare
+- `readiness`, `search_pool`, `bounded_pool`, `workers`, `shared_result`, `request_metrics`: what the service
+  is made of
 - `requests`, `answers`, `problems`: what a request may contain, and what is sent back
 - `openapi`: the OpenAPI document, made from the table of routes
 

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from ingest_assets.interfaces.http import events, health, jobs, metrics, page, searches
 from ingest_assets.interfaces.http.admission import Admitted
 from ingest_assets.interfaces.http.answers import Alive, JobList, SourceList, Status
+from ingest_assets.interfaces.http.declared import routes_of
 from ingest_assets.interfaces.http.front import Front, not_found
 from ingest_assets.interfaces.http.openapi import document
 from ingest_assets.interfaces.http.operations import Operation, Resource
@@ -33,16 +34,19 @@ from ingest_assets.interfaces.http.service import Mounted, Service
 from ingest_assets.interfaces.job_service import JobStatus
 from ingest_assets.jobs.queue import JobStarted
 from ingest_assets.queries.search import Hits
+from ingest_assets.sources.registry import Sources
 
 STREAM = "text/event-stream"
 ALL_READ = "There are no further events, and there will be none."
 
 
-async def openapi(_service: Service, _request: Request, _given: object) -> Response:
-    """The API, for programs."""
-    return JSONResponse(openapi_document())
+OF_JOBS = {
+    404: "There is no such job.",
+    409: "The job has already ended.",
+    501: "This server runs no background jobs.",
+}
 
-
+# Those of every server. Sources declare more.
 OPERATIONS = (
     Operation("GET", "/health", "Whether the process responds", None, health.health, answers={200: Alive}),
     Operation(
@@ -61,26 +65,35 @@ OPERATIONS = (
     Operation("GET", "/status", "What the index holds", "read", health.status, answers={200: Status}),
     Operation(
         "GET", "/ingest", "Index a repository and stream the job's events", "ingest", events.ingest,
-        IngestQuery, answers={200: STREAM, 204: ALL_READ},
+        IngestQuery, answers={200: STREAM, 204: ALL_READ}, refusals=OF_JOBS,
     ),
-    Operation("GET", "/jobs", "List jobs", "read", jobs.list_jobs, JobsQuery, answers={200: JobList}),
+    Operation(
+        "GET", "/jobs", "List jobs", "read", jobs.list_jobs, JobsQuery,
+        answers={200: JobList}, refusals=OF_JOBS,
+    ),
     Operation(
         "POST", "/jobs", "Index a repository in the background", "ingest", jobs.start,
-        body=JobBody, answers={202: JobStarted},
+        body=JobBody, answers={202: JobStarted}, refusals=OF_JOBS,
     ),
-    Operation("GET", "/jobs/{job_id}", "Status of a job", "read", jobs.show, answers={200: JobStatus}),
-    Operation("DELETE", "/jobs/{job_id}", "Cancel a job", "ingest", jobs.cancel, answers={202: JobStatus}),
     Operation(
-        "POST", "/jobs/{job_id}/cancel", "Cancel a job", "ingest", jobs.cancel, answers={202: JobStatus}
+        "GET", "/jobs/{job_id}", "Status of a job", "read", jobs.show,
+        answers={200: JobStatus}, refusals=OF_JOBS,
+    ),
+    Operation(
+        "DELETE", "/jobs/{job_id}", "Cancel a job", "ingest", jobs.cancel,
+        answers={202: JobStatus}, refusals=OF_JOBS,
+    ),
+    Operation(
+        "POST", "/jobs/{job_id}/cancel", "Cancel a job", "ingest", jobs.cancel,
+        answers={202: JobStatus}, refusals=OF_JOBS,
     ),
     Operation(
         "GET", "/jobs/{job_id}/events", "Stream or replay a job's events", "read", events.events, EventsQuery,
-        answers={200: STREAM, 204: ALL_READ},
+        answers={200: STREAM, 204: ALL_READ}, refusals=OF_JOBS,
     ),
     Operation(
         "GET", "/metrics", "Metrics for Prometheus", "read", metrics.metrics, answers={200: "text/plain"}
     ),
-    Operation("GET", "/openapi.json", "This document", None, openapi, answers={200: dict[str, Any]}),
     Operation("GET", "/", "The search page", None, page.page, documented=False, linked=True),
     *(
         Operation("GET", f"/page/{name}", "A file of the search page", None, page.asset, documented=False)
@@ -89,10 +102,20 @@ OPERATIONS = (
 )  # fmt: skip
 
 
-@cache
-def openapi_document() -> dict[str, Any]:
-    """The OpenAPI document of all operations."""
-    return document(OPERATIONS)
+def operations_of(sources: Sources) -> tuple[Operation, ...]:
+    """The server's own operations, and those that these sources declare."""
+
+    @cache
+    def described() -> dict[str, Any]:
+        return document(every)
+
+    async def openapi(_service: Service, _request: Request, _given: object) -> Response:
+        """The API, for programs."""
+        return JSONResponse(await asyncio.to_thread(described))
+
+    itself = Operation("GET", "/openapi.json", "This document", None, openapi, answers={200: dict[str, Any]})
+    every = (*OPERATIONS, itself, *routes_of(sources.operations()))
+    return every
 
 
 def create_app(service: Service, mounted: Sequence[Mounted] = ()) -> ASGIApp:
@@ -110,9 +133,10 @@ def create_app(service: Service, mounted: Sequence[Mounted] = ()) -> ASGIApp:
         finally:
             await asyncio.to_thread(service.close)
 
+    every = operations_of(service.bench.sources)
     routes: list[BaseRoute] = [
         Route(path, Resource(service, path, tuple(operations)))
-        for path, operations in groupby(OPERATIONS, key=lambda operation: operation.path)
+        for path, operations in groupby(every, key=lambda operation: operation.path)
     ]
     for other in mounted:
         app = Admitted(service, other)

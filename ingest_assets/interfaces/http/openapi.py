@@ -8,8 +8,9 @@ from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 
+from ingest_assets.document_text import EXPLANATION
 from ingest_assets.interfaces.http.answers import Error
 from ingest_assets.interfaces.http.operations import Operation
 
@@ -29,11 +30,6 @@ GUARDED = {
     503: "The server is busy, or something that it needs is not available.",
 }
 WITH_BODY = {413: "The body is too large.", 415: "The body is not JSON."}
-OF_JOBS = {
-    404: "There is no such job.",
-    409: "The job has already ended.",
-    501: "This server runs no background jobs.",
-}
 
 
 def document(operations: Iterable[Operation]) -> dict[str, Any]:
@@ -64,32 +60,36 @@ Refs = dict[Any, dict[str, Any]]
 def _schemas(operations: Sequence[Operation]) -> tuple[dict[str, Any], Refs]:
     bodies = {o.body for o in operations if o.body}
     answers = {a for o in operations for a in o.answers.values() if not isinstance(a, str)} | {Error}
-    inputs: list[Any] = [(t, "validation", TypeAdapter(t)) for t in sorted(bodies, key=_name)]
-    inputs += [(t, "serialization", TypeAdapter(t)) for t in sorted(answers, key=_name)]
+    inputs: list[Any] = [(t, "validation", TypeAdapter(t)) for t in sorted(bodies, key=_place)]
+    inputs += [(t, "serialization", TypeAdapter(t)) for t in sorted(answers, key=_place)]
     found, shared = TypeAdapter.json_schemas(inputs, ref_template=REF)
     schemas = shared.get("$defs", {})
     for schema in schemas.values():
         if "properties" in schema:
             schema["additionalProperties"] = False
+            schema["properties"].pop(EXPLANATION, None)  # programs get no marks to be explained
     return schemas, {kind: schema for (kind, _), schema in found.items()}
 
 
-def _name(kind: Any) -> str:
-    return str(kind.__name__)
+def _place(kind: Any) -> tuple[str, str]:
+    return str(kind.__name__), str(getattr(kind, "__module__", ""))
 
 
 def _operation(operation: Operation, refs: Refs) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "summary": operation.summary,
         "operationId": re.sub(r"\W+", "_", f"{operation.method.lower()}{operation.path}").strip("_"),
-        "parameters": [*_path_parameters(operation), *_query_parameters(operation.query)],
+        "parameters": [*_path_parameters(operation), *_query_parameters(operation)],
         "responses": {str(status): _answer(status, kind, refs) for status, kind in _answers(operation)},
     }
+    if operation.name:
+        shown["operationId"] = operation.name
     if operation.scope is not None:
         shown["security"] = [{"token": [operation.scope]}]
-        shown["description"] = f"Needs the scope `{operation.scope}` where the server has tokens."
+        needs = f"Needs the scope `{operation.scope}` where the server has tokens."
+        shown["description"] = f"{operation.description} {needs}".strip()
     if operation.body is not None:
-        content = {"application/json": {"schema": refs[operation.body]}}
+        content = {"application/json": {"schema": _body(operation, refs)}}
         shown["requestBody"] = {"required": True, "content": content}
     return shown
 
@@ -100,9 +100,7 @@ def _answers(operation: Operation) -> Iterable[tuple[int, Any]]:
         errors |= GUARDED
     if operation.body is not None:
         errors |= WITH_BODY
-    if operation.scope == "ingest" or operation.path.startswith("/jobs"):
-        errors |= OF_JOBS
-    return sorted((errors | dict(operation.answers)).items())
+    return sorted((errors | dict(operation.refusals) | dict(operation.answers)).items())
 
 
 def _answer(status: int, kind: Any, refs: Refs) -> dict[str, Any]:
@@ -115,22 +113,41 @@ def _answer(status: int, kind: Any, refs: Refs) -> dict[str, Any]:
     return {"description": text, "content": {"application/json": {"schema": schema}}}
 
 
+def _body(operation: Operation, refs: Refs) -> dict[str, Any]:
+    """The schema of the body, without what is in the path."""
+    assert operation.body is not None
+    if not operation.in_path:
+        return refs[operation.body]
+    schema = _inputs(operation)
+    schema.pop("$defs", None)  # they are among the components
+    schema["required"] = [name for name in schema.get("required", ()) if name not in operation.in_path]
+    schema["properties"] = {
+        name: field for name, field in schema["properties"].items() if name not in operation.in_path
+    }
+    return schema
+
+
+def _inputs(operation: Operation) -> dict[str, Any]:
+    return (operation.body or operation.query).model_json_schema(ref_template=REF)
+
+
 def _path_parameters(operation: Operation) -> list[dict[str, Any]]:
+    known = _inputs(operation).get("properties", {})
     return [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        _parameter(name, "path", known.get(name, {"type": "string"}), required=True)
         for name in re.findall(r"{(\w+)}", operation.path)
     ]
 
 
-def _query_parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
-    schema = model.model_json_schema(ref_template=REF)
+def _query_parameters(operation: Operation) -> list[dict[str, Any]]:
+    schema = operation.query.model_json_schema(ref_template=REF)
     return [
-        {
-            "name": name,
-            "in": "query",
-            "required": name in schema.get("required", ()),
-            "description": field.pop("description", ""),
-            "schema": field,
-        }
+        _parameter(name, "query", field, required=name in schema.get("required", ()))
         for name, field in schema.get("properties", {}).items()
+        if name not in operation.in_path
     ]
+
+
+def _parameter(name: str, place: str, field: dict[str, Any], *, required: bool) -> dict[str, Any]:
+    said = field.pop("description", "")
+    return {"name": name, "in": place, "required": required, "description": said, "schema": field}

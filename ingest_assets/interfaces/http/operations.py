@@ -5,11 +5,13 @@ An `Operation` is one method of one path, as data. The routes and the OpenAPI do
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Send
@@ -43,6 +45,15 @@ class Operation:
     answers: Mapping[int, Any] = field(default_factory=dict)
     documented: bool = True
     linked: bool = False  # whether other sites may link to it
+    in_path: tuple[str, ...] = ()  # the fields of `query` or `body` that are in the path, all of them texts
+    refusals: Mapping[int, str] = field(default_factory=dict)  # its own error responses, with the reasons
+    name: str = ""  # for programs, in the OpenAPI document
+    description: str = ""
+
+    @property
+    def changes(self) -> bool:
+        """Whether it changes something, whatever its method."""
+        return self.scope in {"ingest", "write"}
 
 
 class Resource:
@@ -56,13 +67,15 @@ class Resource:
         scope[ROUTE] = self._path
         request = Request(scope, receive)
         operation = self._by_method.get("GET" if request.method == "HEAD" else request.method)
-        if operation is None or (request.method == "HEAD" and operation.scope == "ingest"):
+        if operation is None or (request.method == "HEAD" and operation.changes):
             allowed = ", ".join(self._by_method)
             message = f"{self._path} takes {allowed}."
             raise Problem(405, "method_not_allowed", message, {"Allow": allowed})
-        changes = operation.scope == "ingest"
         require_same_site(
-            scope, local_only=not self._service.tokens, changes=changes, linked=operation.linked
+            scope,
+            local_only=not self._service.tokens,
+            changes=operation.changes,
+            linked=operation.linked,
         )
         if operation.scope is not None:
             admit(self._service, scope, operation.scope)
@@ -73,13 +86,15 @@ class Resource:
 
     async def _given(self, operation: Operation, request: Request) -> BaseModel:
         """The validated parameters: the body where the operation has one, else the query string."""
+        in_path: dict[str, Any] = {name: request.path_params[name] for name in operation.in_path}
         if operation.body is None:
-            return _validated(
-                operation.query, lambda: operation.query.model_validate(_query(operation, request))
-            )
+            given = _query(operation, request)
+            _require_once(given, in_path)
+            return _validated(operation.query, lambda: operation.query.model_validate(given | in_path))
         if request.query_params:
             raise invalid("This operation takes its parameters in the JSON body.")
         model, raw = operation.body, await _json(request, self._service.settings.ingest_http_max_body_bytes)
+        raw = _with_path(raw, in_path) if in_path else raw
         return _validated(model, lambda: model.model_validate_json(raw, strict=True))
 
 
@@ -92,19 +107,42 @@ async def _json(request: Request, max_bytes: int) -> bytes:
     return await read_body(request, max_bytes)
 
 
+def _with_path(raw: bytes, in_path: dict[str, Any]) -> bytes:
+    """The body with the values that are in the path. One that is no JSON object stays as it is."""
+    try:
+        given = from_json(raw)
+    except ValueError:
+        return raw  # validating it says what is wrong
+    if not isinstance(given, dict):
+        return raw
+    _require_once(given, in_path)
+    return json.dumps(given | in_path).encode()
+
+
+def _require_once(given: Mapping[str, Any], in_path: Mapping[str, Any]) -> None:
+    for name in in_path:
+        if name in given:
+            raise invalid(f"{name!r} is in the path already.")
+
+
 def _query(operation: Operation, request: Request) -> dict[str, Any]:
     """The query string as a dict. Only parameters that are lists in the model may be repeated."""
     given: dict[str, Any] = {}
     for name in request.query_params:
         values = request.query_params.getlist(name)
         known = operation.query.model_fields.get(name)
-        if known is not None and get_origin(known.annotation) is list:
+        if known is not None and _is_list(known.annotation):
             given[name] = values
         elif len(values) > 1:
             raise invalid(f"{name[:100]!r} is given more than once.")
         else:
             given[name] = values[0]
     return given
+
+
+def _is_list(annotation: Any) -> bool:
+    """Whether it is a list, or may be one."""
+    return get_origin(annotation) is list or any(get_origin(each) is list for each in get_args(annotation))
 
 
 def _validated(model: type[BaseModel], validate: Callable[[], BaseModel]) -> BaseModel:

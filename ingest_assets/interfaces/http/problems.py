@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 
 from ingest_assets.interfaces.failures import Code, shown, withhold
 from ingest_assets.jobs.errors import JobStateError, TooManyJobsError, UnknownJobError
-from ingest_assets.model import IngestError, NotPublishedError
+from ingest_assets.model import IngestError, NotFoundError, NotPublishedError
 
 
 class Problem(Exception):  # noqa: N818 - a response to the client, not a failure of ours
@@ -51,6 +51,7 @@ def busy(message: str, seconds: float) -> Problem:
 # Errors about the request: status and code. Any other one is a wrong request.
 _OF_REQUESTS: dict[type[IngestError], tuple[int, str]] = {
     UnknownJobError: (404, "unknown_job"),
+    NotFoundError: (404, "not_found"),
     JobStateError: (409, "job_ended"),
     TooManyJobsError: (429, "too_many_jobs"),
     NotPublishedError: (503, "not_published"),

@@ -7,11 +7,9 @@ generation or revision has been published.
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import Future, ThreadPoolExecutor
-from queue import SimpleQueue
-from threading import Lock
+from concurrent.futures import Future
 
-from ingest_assets.interfaces.http.problems import busy
+from ingest_assets.interfaces.http.bounded_pool import BoundedPool
 from ingest_assets.interfaces.http.workers import InProcessWorker, ProcessWorker, SearchRequest, Worker
 from ingest_assets.workbench import Workbench
 
@@ -23,18 +21,18 @@ class SearchPool:
         """With 0 workers, one thread of this process searches, which saves memory."""
         made: list[Worker] = [ProcessWorker(bench.settings) for _ in range(workers)]
         made = made or [InProcessWorker(bench.twin())]
-        self.workers, self._sources = tuple(made), tuple(bench.sources)
-        self._executor = ThreadPoolExecutor(len(made), "search")
-        self._idle: SimpleQueue[Worker] = SimpleQueue()
-        for worker in made:
-            self._idle.put(worker)
-        self._max_taken = len(made) + queue
-        self._lock, self._taken = Lock(), 0
+        self._pool = BoundedPool("search", made, queue, "Too many searches at once. Try again in a moment.")
+        self._sources = tuple(bench.sources)
+
+    @property
+    def workers(self) -> tuple[Worker, ...]:
+        """What searches."""
+        return self._pool.workers
 
     @property
     def taken(self) -> int:
         """Searches that are running or queued."""
-        return self._taken
+        return self._pool.taken
 
     async def search(self, request: SearchRequest) -> bytes:
         """The hits as JSON. Raises what the library raises, and a Problem when the queue is full."""
@@ -48,27 +46,9 @@ class SearchPool:
 
     def close(self) -> None:
         """Wait for running searches and drop queued ones."""
-        self._executor.shutdown(cancel_futures=True)
+        self._pool.shut_down()
         for worker in self.workers:
             worker.close()
 
     def _submit(self, request: SearchRequest) -> Future[bytes]:
-        with self._lock:
-            if self._taken >= self._max_taken:
-                raise busy("Too many searches at once. Try again in a moment.", 1)
-            self._taken += 1
-        future = self._executor.submit(self._run, request)
-        # Not when the client stops waiting: the place is taken until the worker is free.
-        future.add_done_callback(self._release)
-        return future
-
-    def _release(self, _future: object) -> None:
-        with self._lock:
-            self._taken -= 1
-
-    def _run(self, request: SearchRequest) -> bytes:
-        worker = self._idle.get_nowait()  # there are as many workers as threads
-        try:
-            return worker.search(request)
-        finally:
-            self._idle.put(worker)
+        return self._pool.submit(lambda worker: worker.search(request))

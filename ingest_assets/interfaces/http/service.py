@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from starlette.types import Scope as AsgiScope
 
 from ingest_assets.interfaces.failures import told
+from ingest_assets.interfaces.http.bounded_pool import BoundedPool
 from ingest_assets.interfaces.http.problems import Problem
 from ingest_assets.interfaces.http.readiness import MAX_AGE_S, Heartbeat, check_readiness
 from ingest_assets.interfaces.http.request_metrics import RequestMetrics
@@ -27,9 +28,13 @@ from ingest_assets.interfaces.limits import Buckets, Slots
 from ingest_assets.interfaces.tokens import Caller, Scope, Tokens
 from ingest_assets.queries.status import status
 from ingest_assets.settings import Settings
+from ingest_assets.sources.registry import Sources
 from ingest_assets.workbench import Workbench
 
 KEEP_ALIVE_S = 15.0
+# Of the operations that sources declare: how many run at once, each in a thread with a workbench, and how
+# many wait for their turn. They read the ledger, mostly; more threads would not make them faster.
+OPERATION_THREADS, OPERATION_QUEUE = 4, 32
 
 # Called with a request that was refused, and the reason.
 OnRefused = Callable[[AsgiScope, str], Awaitable[None]]
@@ -60,15 +65,22 @@ class Service:
         settings: Settings,
         jobs: Callable[[str], Jobs] | None = None,
         heartbeat: Heartbeat | None = None,
+        sources: Sources | None = None,
     ) -> None:
-        """`jobs` gives a caller, by name, the jobs as it may see them."""
+        """`jobs` gives a caller, by name, the jobs as it may see them. By default all sources are served."""
         self.settings, self._jobs = settings, jobs
         self.tokens = Tokens.of(settings.ingest_api_tokens)
         self.buckets = Buckets(settings.ingest_http_rate_per_s)
-        self.bench = Workbench(settings)
+        self.bench = Workbench(settings, sources)
         self._status_bench = self.bench.twin()  # for the threads that compute status and readiness
         self.pool = SearchPool(
             self.bench, settings.ingest_http_search_workers, settings.ingest_http_search_queue
+        )
+        self.operations = BoundedPool(
+            "operation",
+            [self.bench.twin() for _ in range(OPERATION_THREADS)],
+            OPERATION_QUEUE,
+            "Too many requests at once. Try again in a moment.",
         )
         self.status = SharedResult(lambda: status(self._status_bench, partial(told, "GET /status")))
         self.readiness = SharedResult(
@@ -82,6 +94,11 @@ class Service:
         self.keep_alive_s = KEEP_ALIVE_S
         self.metrics = RequestMetrics()
         self.metrics.gauge("ingest_searches_taken", "Searches running or queued.", lambda: self.pool.taken)
+        self.metrics.gauge(
+            "ingest_operations_taken",
+            "Operations of sources running or queued.",
+            lambda: self.operations.taken,
+        )
         self.metrics.gauge("ingest_event_streams", "Open event streams.", lambda: len(self.streams))
 
     def require_jobs(self, caller: Caller) -> Jobs:
@@ -91,7 +108,10 @@ class Service:
         return self._jobs(caller.name)
 
     def close(self) -> None:
-        """Wait for running searches, then close everything that is open."""
+        """Wait for running searches and operations, then close everything that is open."""
         self.pool.close()
+        self.operations.shut_down()
+        for bench in self.operations.workers:
+            bench.close()
         self._status_bench.close()
         self.bench.close()

@@ -6,14 +6,13 @@
 - `calls`: one call, from its arguments to its answer and its row in the log
 - `refusals`: refused requests, which are logged too
 - `fetching`: what an agent may have fetched
-- `document_text`: text of documents, marked as data
-- `paging`: the size limit of an answer, and the cursor to the rest
+- `declared`: the operations that sources declare, as tools
 - `messages`: the form of a request over HTTP
 - `server`: the protocol, through the official SDK
 - `workbench_pool`: workbenches for concurrent calls
 
-An agent can write notes to the ledger, and start jobs that fetch from hosts that the operator has listed.
-Nothing else that it does reaches outside.
+An agent can write notes to the ledger, start jobs that fetch from hosts that the operator has listed, and
+what sources declare for it. Nothing else that it does reaches outside.
 
 What belongs here: tools for agents. What does not: tokens, which the HTTP service checks, and anything that
 Dagster runs.

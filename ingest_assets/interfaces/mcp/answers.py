@@ -10,13 +10,18 @@ from typing import Any, Literal, Self, get_type_hints
 
 from pydantic import BaseModel, Field, create_model
 
+from ingest_assets.document_text import DocumentText, FromDocuments
 from ingest_assets.entities.decisions import Decision
-from ingest_assets.interfaces.mcp.document_text import DocumentText, FromDocuments
-from ingest_assets.interfaces.mcp.paging import clip
 from ingest_assets.model import Common
 from ingest_assets.notes import Note
+from ingest_assets.paging import clip
 from ingest_assets.queries.directory import Happened
 from ingest_assets.queries.status import SourceStatus
+
+_ABOUT = (
+    "What it is about: people and organisations, for get_entity, or entities of a graph, for the tools that "
+    "look those up."
+)
 
 
 class Page(BaseModel):
@@ -58,7 +63,7 @@ class ValueRow(BaseModel):
 class SearchHit(_Common):
     score: float
     document_id: str = Field(description="The id of its document, for get_document.")
-    entity_ids: list[str] = Field(description="The people and organisations it is about, for get_entity.")
+    entity_ids: list[str] = Field(description=_ABOUT)
     text: DocumentText = Field(description="The passage.")
     text_is_cut: bool = Field(description="Whether the passage is longer than this text.")
     chunk_id: str
@@ -94,7 +99,7 @@ class DocumentAnswer(_Common, Page, FromDocuments):
     )
     text_length: int = Field(description="Length of the whole text in characters.")
     refs: list[str] = Field(description="The documents that it refers to.")
-    entity_ids: list[str] = Field(description="The people and organisations it is about, for get_entity.")
+    entity_ids: list[str] = Field(description=_ABOUT)
     attributes: dict[str, Any]
     notes: list[NoteRow] = Field(description="The ten newest notes on it; on the first page only.")
 

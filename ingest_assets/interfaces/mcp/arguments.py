@@ -8,25 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+from pydantic import AfterValidator, Field, create_model, model_validator
 
 from ingest_assets.fields import BOUNDS, COMMON_FIELDS, FilterField, utc_of
-from ingest_assets.interfaces.mcp.paging import MAX_CURSOR
 from ingest_assets.notes import MAX_TEXT, MAX_WHY
 from ingest_assets.settings import Settings
 from ingest_assets.sources.definition import SourceDefinition
-
-MAX_ID = 1_000
-
-
-def _text(value: str) -> str:
-    if "\0" in value or value.encode("utf-8", "replace").decode() != value:
-        raise ValueError("must be valid text, without NUL characters or lone surrogates")
-    if not value.strip():
-        raise ValueError("must not be empty")
-    return value
+from ingest_assets.sources.operations import MAX_ID, Arguments, Cursor, Id, Text
 
 
 def _moment(value: str) -> str:
@@ -36,28 +26,21 @@ def _moment(value: str) -> str:
     return moment
 
 
-Text = Annotated[str, Field(min_length=1), AfterValidator(_text)]
-Id = Annotated[Text, Field(max_length=MAX_ID)]
+MAX_VALUES = 400  # of all filters of a search
 Values = Annotated[list[Id], Field(min_length=1, max_length=50)]
 Moment = Annotated[str, Field(max_length=40), AfterValidator(_moment)]
 Source = Annotated[str | None, Field(max_length=MAX_ID)]
-Cursor = Annotated[
-    str | None,
-    Field(
-        max_length=MAX_CURSOR,
-        description="next_cursor of the previous answer. The other arguments must be the same.",
-    ),
-]
-
-
-class Arguments(BaseModel):
-    """Unknown names are refused, so that a misspelt filter is never ignored."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class Filters(Arguments):
     """Fields are combined with AND, the values of one field with OR. `search_model` adds the fields."""
+
+    @model_validator(mode="after")
+    def _few(self) -> Self:
+        # However many fields the sources have, so that every search fits into a request.
+        if sum(len(value) for _, value in self if isinstance(value, list)) > MAX_VALUES:
+            raise ValueError(f"may have at most {MAX_VALUES} values in all")
+        return self
 
 
 class Search(Arguments):
@@ -90,7 +73,11 @@ class ListDocuments(Arguments):
 
 class GetEntity(Arguments):
     entity_id: Annotated[
-        Id, Field(description="The id of an entity or of one of its records. Earlier ids still work.")
+        Id,
+        Field(
+            description="The id of a person or organisation, or of one of its records. Earlier ids "
+            "still work."
+        ),
     ]
     source: Source = None
     cursor: Cursor = None

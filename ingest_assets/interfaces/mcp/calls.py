@@ -18,8 +18,8 @@ from pydantic import BaseModel, ValidationError
 
 from ingest_assets import audit_log
 from ingest_assets.audit_log import Outcome
+from ingest_assets.document_text import cleaned
 from ingest_assets.interfaces.failures import shown, withhold
-from ingest_assets.interfaces.mcp.document_text import cleaned
 from ingest_assets.interfaces.tokens import Caller, Scope
 from ingest_assets.model import RequestError
 from ingest_assets.redaction import redact_values

@@ -8,8 +8,8 @@ from ingest_assets import notes
 from ingest_assets.interfaces.mcp.answers import DocumentAnswer, DocumentList, DocumentRow, NoteRow
 from ingest_assets.interfaces.mcp.arguments import GetDocument, ListDocuments
 from ingest_assets.interfaces.mcp.calls import Call
-from ingest_assets.interfaces.mcp.paging import BUDGET, clip, cursor_at, cut, fitting, key_in, offset_in, size
 from ingest_assets.model import RequestError, common_of
+from ingest_assets.paging import BUDGET, clip, cursor_at, cut, fitting, key_in, offset_in, size
 from ingest_assets.queries import documents
 from ingest_assets.queries.status import source_meant
 

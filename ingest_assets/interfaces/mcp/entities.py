@@ -17,8 +17,8 @@ from ingest_assets.interfaces.mcp.answers import (
 from ingest_assets.interfaces.mcp.arguments import EntityHistory, FindEntities, GetEntity
 from ingest_assets.interfaces.mcp.calls import Call
 from ingest_assets.interfaces.mcp.documents import notes_on
-from ingest_assets.interfaces.mcp.paging import BUDGET, clip, cursor_at, fitting, offset_in, size
 from ingest_assets.model import RequestError
+from ingest_assets.paging import BUDGET, clip, cursor_at, fitting, offset_in, size
 from ingest_assets.queries import directory
 from ingest_assets.queries.status import entities_meant
 

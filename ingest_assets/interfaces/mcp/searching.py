@@ -5,8 +5,8 @@ from __future__ import annotations
 from ingest_assets.interfaces.mcp.answers import SearchAnswer, SearchHit
 from ingest_assets.interfaces.mcp.arguments import Search
 from ingest_assets.interfaces.mcp.calls import Call
-from ingest_assets.interfaces.mcp.paging import BUDGET, clip, cursor_at, cut, fitting, offset_in
 from ingest_assets.model import NotPublishedError, RequestError, common_of
+from ingest_assets.paging import BUDGET, clip, cursor_at, cut, fitting, offset_in
 from ingest_assets.queries.fusion import LEG_LIMIT
 from ingest_assets.queries.search import Hit, open_search
 from ingest_assets.queries.status import source_meant

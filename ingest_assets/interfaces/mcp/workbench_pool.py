@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from ingest_assets.settings import Settings
+from ingest_assets.sources.registry import Sources
 from ingest_assets.workbench import Workbench
 
 # Lends a workbench to one thread at a time: `WorkbenchPool.borrow`.
@@ -20,8 +21,9 @@ class WorkbenchPool:
     Two by default, so that one slow call does not delay all others; each has its own models in memory.
     """
 
-    def __init__(self, settings: Settings, size: int = 2) -> None:
-        self.settings, self.size = settings, size
+    def __init__(self, settings: Settings, size: int = 2, sources: Sources | None = None) -> None:
+        """With all sources unless some are given."""
+        self.settings, self.size, self._sources = settings, size, sources
         # The most recently returned workbench is lent first: its caches are the warmest.
         self._idle: queue.LifoQueue[Workbench] = queue.LifoQueue()
         self._made: list[Workbench] = []
@@ -39,7 +41,7 @@ class WorkbenchPool:
     def _take(self) -> Workbench:
         with self._lock:
             if self._idle.empty() and len(self._made) < self.size:
-                self._made.append(Workbench(self.settings))
+                self._made.append(Workbench(self.settings, self._sources))
                 return self._made[-1]
         return self._idle.get()
 

@@ -11,11 +11,11 @@ from ingest_assets import notes
 from ingest_assets.interfaces.mcp.answers import NoteAnswer, NoteRow
 from ingest_assets.interfaces.mcp.arguments import AddNote, FlagRecord
 from ingest_assets.interfaces.mcp.calls import Call
-from ingest_assets.interfaces.mcp.paging import clip
 from ingest_assets.ledger import tables
 from ingest_assets.model import RequestError
 from ingest_assets.notes import MAX_REFS, PREFIX, Kind, Subject
-from ingest_assets.queries.directory import living_id
+from ingest_assets.paging import clip
+from ingest_assets.stages.successors import living_id
 from ingest_assets.workbench import Workbench
 
 TITLE_CHARS = 200

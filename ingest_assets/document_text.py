@@ -6,15 +6,19 @@ like, the marks are shown as plain ones. Characters that hide text or change its
 bidirectional overrides, invisible and tag characters) are replaced, one for one, so that places in a
 text stay the same.
 
-What belongs here: marking and cleaning. What does not: which fields hold such text (`answers`).
+The marks are for agents. Programs get the text as it is: whoever serialises an answer for them says so by the
+context `PLAIN`, and leaves out the field that explains the marks.
+
+What belongs here: marking and cleaning. What does not: which fields of which answer hold such text.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, PlainSerializer
+from pydantic import BaseModel, Field, PlainSerializer, SerializationInfo
 
 OPEN, CLOSE = "\u27e6", "\u27e7"  # mathematical white square brackets
 NOTICE = (
@@ -50,7 +54,16 @@ def marked(text: str) -> str:
     return f"{OPEN}{text.translate(_LOOK_ALIKES)}{CLOSE}"
 
 
-DocumentText = Annotated[str, PlainSerializer(marked, return_type=str)]
+# The context in which answers are serialised for programs.
+PLAIN: Mapping[str, bool] = {"plain": True}
+EXPLANATION = "data_notice"  # the field that explains the marks
+
+
+def _serialised(text: str, info: SerializationInfo) -> str:
+    return text if info.context and info.context.get("plain") else marked(text)
+
+
+DocumentText = Annotated[str, PlainSerializer(_serialised, return_type=str)]
 
 
 class FromDocuments(BaseModel):

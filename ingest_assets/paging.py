@@ -1,4 +1,4 @@
-"""The size limit of an answer, and the cursor that leads to the rest of it.
+"""The size limit of an agent's answer, and the cursor that leads to the rest of it.
 
 A cursor is opaque to clients. It holds the tool, a digest of the other arguments and where the next page
 begins. It is not signed, because a forged one gives access to nothing that the arguments do not.

@@ -1,0 +1,78 @@
+"""The operations that sources declare, as routes.
+
+Programs get text of documents as it is, without the marks that agents get.
+
+What belongs here: a declared operation as a row of the table of routes. What does not: what all interfaces do
+with one (`interfaces.declared`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ingest_assets.document_text import EXPLANATION, PLAIN, FromDocuments
+from ingest_assets.interfaces.declared import answer_of
+from ingest_assets.interfaces.http.admission import CALLER
+from ingest_assets.interfaces.http.operations import Handler, NoParameters, Operation
+from ingest_assets.interfaces.http.service import Service
+from ingest_assets.redaction import redact_values
+from ingest_assets.sources.operations import Asking, SourceOperation
+from ingest_assets.workbench import Workbench
+
+REFUSALS = {404: "There is nothing of this name or id.", 409: "This is not possible in its present state."}
+
+
+def routes_of(declared: Iterable[SourceOperation]) -> list[Operation]:
+    """The rows of the table of routes, in the order in which they are to be matched.
+
+    Operations on one path are next to each other, and a fixed part comes before a name in its place.
+    """
+    return [_route(each) for each in sorted(declared, key=_specific_first)]
+
+
+def _specific_first(operation: SourceOperation) -> list[tuple[bool, str]]:
+    return [(part.startswith("{"), part) for part in operation.path.split("/")]
+
+
+def _route(declared: SourceOperation) -> Operation:
+    has_body = declared.method != "GET" and set(declared.takes.model_fields) > set(declared.in_path)
+    return Operation(
+        declared.method,
+        declared.path,
+        declared.title,
+        declared.scope,
+        _handler(declared),
+        query=NoParameters if has_body else declared.takes,
+        body=declared.takes if has_body else None,
+        answers={declared.status: declared.answers},
+        in_path=declared.in_path,
+        refusals=REFUSALS,
+        name=declared.name,
+        description=declared.description,
+    )
+
+
+def _handler(declared: SourceOperation) -> Handler:
+    async def handle(service: Service, request: Request, given: BaseModel) -> Response:
+        caller = request.scope[CALLER].name
+
+        def work(bench: Workbench) -> Any:
+            asking = Asking(bench, caller, "http", agent=False)
+            return _plain(answer_of(declared, asking, given))
+
+        answered = await asyncio.wrap_future(service.operations.submit(work))
+        return JSONResponse(answered, declared.status)
+
+    return handle
+
+
+def _plain(answered: BaseModel) -> Any:
+    """The answer as JSON, for programs."""
+    explained = {EXPLANATION} if isinstance(answered, FromDocuments) else None
+    return redact_values(answered.model_dump(mode="json", context=dict(PLAIN), exclude=explained))
