@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from ingest_assets_tests.fuzz.target import Target
-from ingest_assets_tests.fuzz.targets import code, crm, files, git_objects, git_refs, services, texts, web
+from ingest_assets_tests.fuzz.targets import (
+    code,
+    crm,
+    files,
+    git_objects,
+    git_refs,
+    papers,
+    services,
+    texts,
+    web,
+)
 
 TARGETS: dict[str, Target] = {
     target.name: target
-    for module in (git_objects, git_refs, files, code, crm, texts, services, web)
+    for module in (git_objects, git_refs, files, code, crm, papers, texts, services, web)
     for target in module.TARGETS
 }

@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from ingest_assets.interfaces.mcp.arguments import ListDocuments
 from ingest_assets.interfaces.mcp.calls import Call, answer
 from ingest_assets.interfaces.mcp.messages import MessageError, require_message
-from ingest_assets.interfaces.mcp.paging import cursor_at, key_in, offset_in
 from ingest_assets.interfaces.mcp.tools import tools_of
 from ingest_assets.interfaces.tokens import LOCAL_CALLER
 from ingest_assets.model import RequestError
+from ingest_assets.paging import cursor_at, key_in, offset_in
 from ingest_assets_tests.fuzz.target import Parse, Place, Target, plain
 from ingest_assets_tests.interfaces.http.memory_jobs import MemoryJobs
 from ingest_assets_tests.interfaces.http.served import READER, TOKENS, served

@@ -1,0 +1,1 @@
+"""Files of papers to articles: JATS XML, PDF, Markdown and text, parsed in a confined process."""
