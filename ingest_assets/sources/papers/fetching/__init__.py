@@ -1,0 +1,1 @@
+"""Where papers may be fetched from, and fetching them."""
