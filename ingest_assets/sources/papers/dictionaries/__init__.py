@@ -1,0 +1,1 @@
+"""Data of the dictionaries; README.md says where it comes from. `extraction.dictionaries` reads it."""
