@@ -1,0 +1,240 @@
+"""Passes 2 and 3 in a workspace: from the bundles that are there to the merged files and the graph bundle.
+
+Everything is written beside the old files first, and then replaced, file by file, the manifest last: whatever
+fails before leaves all old files. A crash between two replacements leaves a manifest that does not fit
+(`graph_bundle.is_whole`), and the next run completes it.
+
+What belongs here: reading bundles, and writing files in this order. What does not: databases.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from ingest_assets.model import ConfigurationError, ItemError
+from ingest_assets.sources.papers.bundles import Bundle
+from ingest_assets.sources.papers.merging import graph_bundle, merged_files
+from ingest_assets.sources.papers.merging.bundle_files import ReadBundle, read_bundle
+from ingest_assets.sources.papers.merging.decisions import Decisions
+from ingest_assets.sources.papers.merging.excerpts import Excerpts, excerpt_of
+from ingest_assets.sources.papers.merging.graph import GraphBuilder
+from ingest_assets.sources.papers.merging.graph_rows import EntityRow, RelationshipRow
+from ingest_assets.sources.papers.merging.merged import Merged
+from ingest_assets.sources.papers.merging.merging import merge
+from ingest_assets.sources.papers.workspace import Draft, Workspace
+
+Check = Callable[[], None]
+
+
+@dataclass(slots=True)
+class Read:
+    """What was read of the bundles, and what of them could not be used."""
+
+    digests: dict[str, str] = field(default_factory=dict)  # paper: of its bundle's file
+    # Paper or file name: what is wrong with its bundle. It is not in the graph.
+    unreadable: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, tuple[str, ...]] = field(default_factory=dict)  # paper: sentences
+
+
+@dataclass(slots=True)
+class Built:
+    """What a build found, and what it changed."""
+
+    merged: Merged
+    entities: list[EntityRow]
+    relationships: list[RelationshipRow]
+    counts: dict[str, int]  # entity, relationship, mention, evidence, paper
+    bundle_id: str
+    read: Read
+    changed: list[str] = field(default_factory=list)  # names of files that were replaced
+    seconds: dict[str, float] = field(default_factory=dict)  # of each pass
+
+
+def run_all(
+    workspace: Workspace,
+    decisions: Decisions | None = None,
+    *,
+    more_classes: Iterable[str] = (),
+    wait_s: float = 600.0,
+    check: Check | None = None,
+) -> Built:
+    """Both passes under the workspace's lock. `build` is for those who hold it already."""
+    workspace.create()
+    with workspace.lock(wait_s, check):
+        return build(workspace, decisions, more_classes=more_classes, check=check)
+
+
+def build(
+    workspace: Workspace,
+    decisions: Decisions | None = None,
+    *,
+    more_classes: Iterable[str] = (),
+    check: Check | None = None,
+    others: Bundles | None = None,
+    known: Merged | None = None,
+) -> Built:
+    """Both passes, by the holder of the workspace's lock; of the workspace's bundles, or of `others`.
+
+    `check` is called for each paper, and may raise to give up. `known` is what pass 2 has made of these
+    bundles, if somebody has it. Raises UnavailableError if the disk is full, and ConfigurationError if
+    decisions contradict each other: all files are still the old ones.
+    """
+    workspace.clean()
+    with ExitStack() as stack:
+        bundles = stack.enter_context(others or _BundleFiles(workspace, more_classes, check))
+        started = time.perf_counter()
+        if known is None:
+            merged = merge(bundles, decisions)
+        else:
+            merged = known
+            deque(bundles, maxlen=0)  # for their excerpts
+        between = time.perf_counter()
+        drafts = _merged_drafts(stack, workspace, merged)
+        built, graph = _graph_drafts(stack, workspace, merged, bundles)
+        built.changed = _replace([*drafts, *graph])
+        built.seconds = {"pass2": between - started, "pass3": time.perf_counter() - between}
+        return built
+
+
+def pass_2(
+    workspace: Workspace,
+    decisions: Decisions | None = None,
+    *,
+    more_classes: Iterable[str] = (),
+    check: Check | None = None,
+    others: Bundles | None = None,
+) -> tuple[Merged, Read]:
+    """The merged files only, by the holder of the lock. Takes and raises what `build` does."""
+    workspace.clean()
+    with ExitStack() as stack:
+        bundles = stack.enter_context(others or _BundleFiles(workspace, more_classes, check))
+        merged = merge(bundles, decisions)
+        _replace(_merged_drafts(stack, workspace, merged))
+        return merged, bundles.read
+
+
+def pass_3(workspace: Workspace, *, more_classes: Iterable[str] = (), check: Check | None = None) -> Built:
+    """The graph bundle only, from the merged files that are there. Raises as `build` does.
+
+    Raises ConfigurationError if pass 2 has not seen these bundles.
+    """
+    workspace.clean()
+    merged = merged_files.read_merged(workspace.merged)
+
+    with ExitStack() as stack:
+        bundles = stack.enter_context(_BundleFiles(workspace, more_classes, check))
+        for paper_id, bundle in bundles:
+            if not merged.id_map.get(paper_id, {}).keys() >= {each.id for each in bundle.entities}:
+                raise ConfigurationError(
+                    f"The merged files in {workspace.merged} do not know the bundle of {paper_id}. "
+                    "Run pass 2 first."
+                )
+        if gone := merged.id_map.keys() - bundles.read.digests.keys():
+            raise ConfigurationError(
+                f"The merged files in {workspace.merged} know the paper {min(gone)}, whose bundle is gone. "
+                "Run pass 2 first."
+            )
+        built, graph = _graph_drafts(stack, workspace, merged, bundles)
+        built.changed = _replace(graph)
+        return built
+
+
+class Bundles(ABC):
+    """The bundles to build from, each read once, by paper. A context manager, for what it keeps meanwhile."""
+
+    def __init__(self) -> None:
+        self.excerpts = Excerpts()
+        self.read = Read()
+
+    @abstractmethod
+    def found(self) -> Iterator[ReadBundle]:
+        """Every bundle that can be used; the others are named in `read.unreadable`."""
+
+    def __iter__(self) -> Iterator[tuple[str, Bundle]]:
+        for each in self.found():
+            self.read.digests[each.paper_id] = each.digest
+            if each.left_out:
+                self.read.left_out[each.paper_id] = each.left_out
+            self.excerpts.add(each.paper_id, excerpt_of(each.bundle))
+            yield each.paper_id, each.bundle
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.excerpts.__exit__()
+
+
+class _BundleFiles(Bundles):
+    """The bundles of a workspace: others write them meanwhile."""
+
+    def __init__(self, workspace: Workspace, more_classes: Iterable[str], check: Check | None) -> None:
+        super().__init__()
+        self._files = workspace.bundle_files()
+        self._more_classes = tuple(more_classes)
+        self._check = check
+        for name in workspace.misnamed_files():
+            self.read.unreadable[name] = f"{name} is not named as a paper's bundle is: paper_ID.json."
+
+    def found(self) -> Iterator[ReadBundle]:
+        for file in self._files:
+            if self._check is not None:
+                self._check()
+            try:
+                yield read_bundle(file.path, file.paper_id, self._more_classes)
+            except ItemError as error:
+                self.read.unreadable[file.paper_id] = str(error)
+            except FileNotFoundError:
+                continue  # removed meanwhile
+
+
+def _merged_drafts(stack: ExitStack, workspace: Workspace, merged: Merged) -> list[Draft]:
+    return [
+        _written(stack, workspace.merged / name, content)
+        for name, content in merged_files.merged_files(merged)
+    ]
+
+
+def _graph_drafts(
+    stack: ExitStack, workspace: Workspace, merged: Merged, bundles: Bundles
+) -> tuple[Built, list[Draft]]:
+    builder = GraphBuilder(merged)
+    drafts = {kind: stack.enter_context(Draft(path)) for kind, path in graph_bundle.paths(workspace).items()}
+    counts = dict.fromkeys(("entity", "relationship", "mention", "evidence", "paper"), 0)
+    for paper_id, excerpt in bundles.excerpts:
+        rows = builder.paper(paper_id, excerpt)
+        drafts["mentions"].write(graph_bundle.lines(rows.mentions))
+        drafts["evidence"].write(graph_bundle.lines(rows.evidence))
+        counts["mention"] += len(rows.mentions)
+        counts["evidence"] += len(rows.evidence)
+        counts["paper"] += 1
+    entities, relationships = builder.entities(), builder.relationships()
+    counts["entity"], counts["relationship"] = len(entities), len(relationships)
+    drafts["entities"].write(graph_bundle.lines(entities))
+    drafts["relationships"].write(graph_bundle.lines(relationships))
+    drafts["doc_assets"].write(graph_bundle.doc_assets())
+    manifest = graph_bundle.manifest(drafts, counts, builder.last_year())
+    readme = _written(stack, workspace.graph / graph_bundle.README, graph_bundle.readme())
+    last = _written(stack, workspace.graph / graph_bundle.MANIFEST, manifest)
+    built = Built(merged, entities, relationships, counts, graph_bundle.bundle_id(drafts), bundles.read)
+    return built, [readme, *drafts.values(), last]
+
+
+def _written(stack: ExitStack, path: Path, content: bytes) -> Draft:
+    draft = stack.enter_context(Draft(path))
+    draft.write(content)
+    return draft
+
+
+def _replace(drafts: list[Draft]) -> list[str]:
+    """Replace files in this order, once all of them are on disk. Returns the names of those that changed."""
+    for draft in drafts:
+        draft.finish()
+    return [draft.path.name for draft in drafts if draft.commit()]
