@@ -1,0 +1,1 @@
+"""Scientific papers: their sections as documents, and a knowledge graph of what they say."""
