@@ -42,7 +42,7 @@ if (room := memory()) is not None:
 QDRANT_URL = os.environ.get("QDRANT_URL")
 
 
-# Each takes a minute or so.
+# Each takes a minute or so in `make thorough`, and the first a quarter of it every day.
 LONGEST = ("stages/test_property.py", "orchestration/test_kills.py")
 
 

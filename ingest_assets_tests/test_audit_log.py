@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest_assets import audit_log
+from ingest_assets.audit_log import verification
 from ingest_assets.audit_log.hiding import without_credentials
 from ingest_assets.ledger import Ledger, store, tables
 
@@ -286,7 +287,11 @@ def test_rows_that_are_older_than_the_chain_are_chained(ledger: Ledger) -> None:
     assert kinds(audit_log.verify(ledger)) == [("missing", 1_499)]
 
 
-def test_verifying_needs_no_more_memory_for_more_rows(ledger: Ledger) -> None:
+def test_verifying_needs_no_more_memory_for_more_rows(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verification, "PAGE", 100)
+
     def peak() -> int:
         tracemalloc.start()
         assert audit_log.verify(ledger).is_intact
@@ -295,13 +300,13 @@ def test_verifying_needs_no_more_memory_for_more_rows(ledger: Ledger) -> None:
         return found
 
     with ledger.transaction() as connection:
-        for n in range(2_000):
+        for n in range(200):
             audit_log.append(connection, who="ada", transport="http", tool=str(n), arguments={},
                              outcome="ok", message="m" * 400)  # fmt: skip
     peak()
     small = peak()
     with ledger.transaction() as connection:
-        for n in range(6_000):
+        for n in range(1_800):
             audit_log.append(connection, who="ada", transport="http", tool=str(n), arguments={},
                              outcome="ok", message="m" * 400)  # fmt: skip
     assert peak() < 1.2 * small

@@ -30,6 +30,7 @@ from pydantic import SecretStr
 
 from ingest_assets.settings import Settings
 from ingest_assets_tests.support.built_index import Home, ingest, run_command
+from ingest_assets_tests.support.fixtures import IngestHere
 from ingest_assets_tests.support.spellings import spelt_in
 from ingest_assets_tests.support.variables import fields
 
@@ -51,6 +52,8 @@ SECRETS = {
     "ui_token": "uiTokenQ1w2E3r4T5y6U7i8",
     "repository_token": "rt-9f8e7d6c5b4a+/=",
     "proxy_password": "pp-0d1e2f/&x",
+    "ncbi_key": "ncbi-7c8d9e0f&/=",
+    "model_key": 'mk-<Xy>/&"+7=',
     "libpq_password": "pgpw-4d5e6f&7",
 }
 S = SECRETS
@@ -270,6 +273,37 @@ def test_an_endpoint_that_repeats_all(searched: Searched, status: int, as_json: 
     searched.require_no_secrets()
 
 
+@pytest.mark.parametrize(("status", "as_json"), ANSWERS)
+@pytest.mark.thorough
+def test_an_efetch_and_a_model_that_repeat_all(searched: Searched, status: int, as_json: bool) -> None:
+    (searched.home.path / "paper.md").write_text("# A paper\n\nAspirin treats pain.\n")
+    with repeating() as server:
+        server.status, server.as_json = status, as_json
+        given = {
+            "ncbi_api_key": S["ncbi_key"],
+            "ingest_paper_efetch_url": f"{server.url}/efetch",
+            "ingest_paper_hosts": server.url.removeprefix("http://"),
+            "ingest_paper_protocols": "https,http",
+            "ingest_paper_private_addresses": "true",
+            "ingest_paper_timeout_s": 3,
+            "pass1_llm_backend": "openai",
+            "pass1_llm_url": server.url,
+            "pass1_llm_model": "m",
+            "pass1_llm_api_key": S["model_key"],
+            "pass1_llm_timeout_s": 3,
+        }
+        searched.run("paper", "add", "PMC1", **given)
+        searched.run("paper", "add", "paper.md", **given)
+        searched.run("refresh", "--source", "papers", **given)
+        searched.run("paper", "show", "paper", "--json", **given)
+        searched.run("parked", **given)
+        searched.run("doctor", **given)
+        heard = "".join(server.asked)
+        assert f"Bearer {S['model_key']}" in heard
+        assert spelt_in(S["ncbi_key"], heard), "it was never sent"
+    searched.require_no_secrets()
+
+
 @pytest.mark.thorough
 def test_a_postgres_that_repeats_the_password(searched: Searched) -> None:
     with refusing_postgres() as (port, heard):
@@ -346,10 +380,10 @@ def test_dagster_its_events_ticks_and_tables(searched: Searched) -> None:
     searched.require_no_secrets()
 
 
-def test_http_and_mcp_and_the_servers_log(searched: Searched) -> None:
+def test_http_and_mcp_and_the_servers_log(searched: Searched, ingest_here: IngestHere) -> None:
     with repeating() as server:
         home = searched.home
-        assert ingest(home, "build").status == 0
+        assert ingest_here(home, "build").status == 0
         home = home.with_settings(
             spark_control_url=with_user(server.url, S["endpoint_user"], S["endpoint_password"]),
             qdrant_url=server.url,

@@ -87,6 +87,21 @@ WRONG = [
     ("INGEST_EMBED_MAX_ATTEMPTS", "21", "less than or equal to 20"),
     ("CANCELLATION_CHECK_INTERVAL_SECONDS", "0", "greater than 0"),
     ("INDEXING_JOB_TIMEOUT_SECONDS", "0", "greater than 0"),
+    ("INGEST_AGENT_PAPER_HOSTS", "https://example.com", "names of hosts"),
+    ("INGEST_PAPER_CLASSES", "Virus; Toxin", "names of classes"),
+    ("INGEST_PAPER_EFETCH_URL", "ftp://example.com", "begins with http:// or https://"),
+    ("INGEST_PAPER_HOSTS", "https://example.com", "names of hosts"),
+    ("INGEST_PAPER_MAX_MIB", "0", "greater than or equal to 1"),
+    ("INGEST_PAPER_PRIVATE_ADDRESSES", "some", "boolean"),
+    ("INGEST_PAPER_PROTOCOLS", "https,ftp", "https and http"),
+    ("INGEST_PAPER_TIMEOUT_S", "0", "greater than 0"),
+    ("PASS1_LLM_BACKEND", "magic", "'rules', 'openai' or 'none'"),
+    ("PASS1_LLM_MAX_ANSWER_TOKENS", "1", "greater than or equal to 64"),
+    ("PASS1_LLM_MAX_INPUT_CHARS", "10", "greater than or equal to 1000"),
+    ("PASS1_LLM_MAX_RUN_TOKENS", "10", "greater than or equal to 1000"),
+    ("PASS1_LLM_TEMPERATURE", "3", "less than or equal to 2"),
+    ("PASS1_LLM_TIMEOUT_S", "0", "greater than 0"),
+    ("PASS1_LLM_URL", "model:8000", "begins with http:// or https://"),
     ("INGEST_REPOSITORY_FILE_MAX_KIB", "0", "greater than or equal to 1"),
     ("INGEST_REPOSITORY_HOSTS", "https://example.com", "names of hosts"),
     ("INGEST_AGENT_REPOSITORY_HOSTS", "*.example.com", "names of hosts"),
@@ -151,8 +166,8 @@ def test_every_variable_that_can_be_wrong_is_tested() -> None:
         for name, field in fields().items()
         if field.annotation in (Path, Path | None, SecretStr | None)
     }
-    # Any text is a pattern for the first; a model's kind is checked when the model is made.
-    anything = {"INGEST_REPOSITORY_IGNORE", "INGEST_DENSE_MODEL"}
+    # Any text is a pattern, an address or a name; a dense model's kind is checked when the model is made.
+    anything = {"INGEST_REPOSITORY_IGNORE", "INGEST_DENSE_MODEL", "NCBI_EMAIL", "PASS1_LLM_MODEL"}
     known = {name.upper() for name in fields()}
     assert {name for name, _, _ in WRONG} == known - paths_and_secrets - anything
 

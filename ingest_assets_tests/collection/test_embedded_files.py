@@ -165,7 +165,7 @@ def small_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_graphs")
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.thorough) for n in (1, 2))])
 def test_a_published_revision_is_never_changed(home: Path, seed: int) -> None:
     """Its files are shared, as hard links, with the copies that later refreshes write to."""
     store, chance = EmbeddedStore(home), random.Random(seed)
@@ -335,7 +335,8 @@ def _writers(home: Path, how: str) -> Iterator[Callable[[int], int]]:
 
 
 @pytest.mark.parametrize("how", ["refresh", "rebuild"])
-def test_a_killed_writer_leaves_the_live_index_as_it_was(tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize("every", [12, pytest.param(3, marks=pytest.mark.thorough)])
+def test_a_killed_writer_leaves_the_live_index_as_it_was(tmp_path: Path, how: str, every: int) -> None:
     points, ended = 0, False
     with ToyBench(tmp_path) as bench:
         bench.toy.put(*(document(f"notes/{n}", f"Old text {n}") for n in range(9)))
@@ -353,7 +354,7 @@ def test_a_killed_writer_leaves_the_live_index_as_it_was(tmp_path: Path, how: st
                 bench.toy.put(*(document(f"notes/{n}", f"Old text {n}") for n in range(9)))
                 bench.refresh()
                 assert contents(bench.store) == before
-            points += 3
-    assert points > 3
+            points += every
+    assert points > every
     left = {path.name.split("-")[0] for path in (tmp_path / "collections" / "crm_chunks").iterdir()}
     assert not left & {"work", "trash"}

@@ -189,7 +189,15 @@ class Machine(RuleBasedStateMachine):
             assert (row["completed_at"] is not None) == ended
 
 
-@pytest.mark.parametrize(("kind", "examples"), [("sqlite", 60), ("postgres", 20)])
+@pytest.mark.parametrize(
+    ("kind", "examples"),
+    [
+        ("sqlite", 25),
+        ("postgres", 8),
+        pytest.param("sqlite", 60, marks=pytest.mark.thorough),
+        pytest.param("postgres", 20, marks=pytest.mark.thorough),
+    ],
+)
 def test_states(request: pytest.FixtureRequest, kind: str, examples: int) -> None:
     def postgres_url(_home: Path) -> str:
         return fresh_schema(request.getfixturevalue("postgres"))

@@ -42,7 +42,20 @@ OF_REPOSITORIES: dict[str, dict[str, Any]] = {
         "kinds": {"qdrant"},
     },
 }
-EVERYTHING = GRAPH | OF_REPOSITORIES
+OF_PAPERS: dict[str, dict[str, Any]] = {
+    "papers/articles": {"deps": [], "kinds": {"python"}},
+    "papers/bundles": {"deps": ["papers/articles"], "kinds": {"python"}},
+    "papers/merged_entities": {"deps": ["papers/bundles"], "kinds": {"python"}},
+    "papers/knowledge_graph": {"deps": ["papers/merged_entities"], "kinds": {"python"}},
+    "papers/chunks": {"deps": ["papers/articles"], "kinds": {"python"}},
+    "papers/dense_vectors": {"deps": ["papers/chunks"], "kinds": {"fastembed"}},
+    "papers/sparse_vectors": {"deps": ["papers/chunks"], "kinds": {"fastembed"}},
+    "papers/collection": {
+        "deps": ["papers/dense_vectors", "papers/knowledge_graph", "papers/sparse_vectors"],
+        "kinds": {"qdrant"},
+    },
+}
+EVERYTHING = GRAPH | OF_PAPERS | OF_REPOSITORIES
 OF_ENTITIES = {
     "every_record_has_an_entity",
     "no_giant_entity",
@@ -50,15 +63,24 @@ OF_ENTITIES = {
     "models_fit",
     "labels_agree",
 }
-QUICK = {"complete", "nothing_parked", "search_answers"} | OF_ENTITIES
+OF_ALL = {"complete", "nothing_parked", "search_answers"}
+QUICK = OF_ALL | OF_ENTITIES
 CHECKS = QUICK | {"agrees_with_ledger"}
+# By stage of the papers' lineage.
+OF_GRAPHS = {
+    "bundles": {"every_bundle_has_its_paper", "every_paper_has_a_bundle"},
+    "merged_entities": {"nothing_provisional_is_known"},
+    "knowledge_graph": {"counts_agree", "ids_resolve", "offsets_quote_the_text"},
+}
 # Job: its assets, its checks. The check that reads every point is not part of a refresh.
 JOBS: dict[str, tuple[set[str], set[str]]] = {
     "build_search_index": (set(GRAPH), CHECKS),
     "refresh_search_index": (set(GRAPH), QUICK),
     "train_match_models": (set(GRAPH), QUICK),
-    "index_repository": (set(OF_REPOSITORIES), QUICK - OF_ENTITIES),
-    "audit_search_index": (set(), {"agrees_with_ledger"}),
+    "build_papers": (set(OF_PAPERS), OF_ALL.union({"agrees_with_ledger"}, *OF_GRAPHS.values())),
+    "refresh_papers": (set(OF_PAPERS), OF_ALL | OF_GRAPHS["bundles"]),
+    "index_repository": (set(OF_REPOSITORIES), OF_ALL),
+    "audit_search_index": (set(), {"agrees_with_ledger"}.union(*OF_GRAPHS.values()) - OF_GRAPHS["bundles"]),
 }
 HEAVY = ("qdrant_client", "qdrant_edge", "fastembed", "onnxruntime", "pandas", "tokenizers", "httpx")
 
@@ -79,7 +101,7 @@ def test_the_asset_graph(definitions: dg.Definitions) -> None:
         assert node.group_name == source
         assert node.owners == ["team:data-platform"]
         # Runs for repositories fetch in parallel (test_repositories), and then take a lock in turn.
-        assert node.pools == ({"crm"} if source == "crm" else set())
+        assert node.pools == (set() if source == "repositories" else {source})
         assert (node.partitions_def is not None) == (name == "repositories/files")
         assert re.fullmatch(r"\d+", node.code_version or "")
         assert re.match(r"One (row|point) per ", node.description or ""), f"{name} does not state its grain"
@@ -88,18 +110,21 @@ def test_the_asset_graph(definitions: dg.Definitions) -> None:
 def test_the_checks(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     keys = graph.asset_check_keys
-    assert {key.name for key in keys} == CHECKS
+    assert {key.name for key in keys} == CHECKS.union(*OF_GRAPHS.values())
+    for stage, names in OF_GRAPHS.items():
+        assert {key.name for key in keys if key.asset_key == dg.AssetKey(["papers", stage])} == names
     of_entities = {key.name for key in keys if key.asset_key == dg.AssetKey(["crm", "entities"])}
     assert of_entities == OF_ENTITIES
-    others = {key.asset_key for key in keys if key.name not in OF_ENTITIES}
-    assert others == {dg.AssetKey([source, "collection"]) for source in ("crm", "repositories")}
+    others = {key.asset_key for key in keys if key.name in CHECKS - OF_ENTITIES}
+    assert others == {dg.AssetKey([source, "collection"]) for source in ("crm", "papers", "repositories")}
     specs = [
         spec
         for checks in definitions.asset_checks or []
         if isinstance(checks, dg.AssetChecksDefinition)
         for spec in checks.check_specs
     ]
-    assert len(specs) == len(CHECKS) + len(CHECKS - OF_ENTITIES)
+    of_graphs = sum(map(len, OF_GRAPHS.values()))
+    assert len(specs) == len(CHECKS) + 2 * len(CHECKS - OF_ENTITIES) + of_graphs
     for spec in specs:
         assert spec.description
         # A check that blocks would be trusted across runs: these only report.
@@ -144,10 +169,11 @@ def test_schedules_and_sensor_are_on_and_follow_their_settings(definitions: dg.D
     of_repositories = definitions.get_repository_def().get_schedule_def("refresh_repositories_schedule")
     assert of_repositories.cron_schedule == schedule.cron_schedule
     assert of_repositories.default_status == dg.DefaultScheduleStatus.RUNNING
-    assert len(definitions.get_repository_def().schedule_defs) == 3
+    assert len(definitions.get_repository_def().schedule_defs) == 4
     sensors = definitions.get_repository_def().sensor_defs
     assert {sensor.name for sensor in sensors} == {
         "crm_change_sensor",
+        "papers_sensor",
         "repository_heads_sensor",
         "indexing_jobs_sensor",
     }

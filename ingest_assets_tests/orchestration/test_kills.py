@@ -81,6 +81,7 @@ def product(tmp_path: Path, gate: Gate) -> Iterator[RunningProduct]:
         yield product
 
 
+@pytest.mark.thorough
 def test_whatever_is_killed_every_job_ends_with_a_correct_status(
     product: RunningProduct, gate: Gate, tmp_path: Path, ingest_here: IngestHere
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,14 +13,18 @@ from ingest_assets.interfaces.cli.runs import run_sources
 from ingest_assets.interfaces.mcp.tools import tools_of
 from ingest_assets.queries.search import Searcher
 from ingest_assets.sources.definition import SourceDefinition
+from ingest_assets.sources.papers.definition import SOURCE as PAPERS
+from ingest_assets.sources.papers.places import papers_of
 from ingest_assets.sources.registry import load_sources
 from ingest_assets.sources.repositories.definition import SOURCE as REPOSITORIES
 from ingest_assets.sources.repositories.kept import repositories_of
 from ingest_assets.workbench import Workbench
+from ingest_assets_tests.sources.papers.paper_bench import jats
 from ingest_assets_tests.sources.repositories.repos import TestRepo
 from ingest_assets_tests.support.built_index import Home
 
-# Files have neither: a commit's time would change all of them, and only the CRM has entities.
+# Files have neither: a commit's time would change all of them, and none is about an entity. Of papers only
+# the year is known.
 NEVER_OF_CODE = {"entity_ids", SINCE, UNTIL}
 NO_MATCH = {SINCE: "2999-01-01", UNTIL: "1000-01-01"}  # for other fields any unknown text will do
 FILES = {
@@ -30,7 +35,8 @@ FILES = {
 
 def _declared(spec: SourceDefinition) -> list[str]:
     fields = [each.name for each in (*COMMON_FIELDS, *BOUNDS, *spec.fields)]
-    return [field for field in fields if spec != REPOSITORIES or field not in NEVER_OF_CODE]
+    never = {REPOSITORIES.name: NEVER_OF_CODE, PAPERS.name: {SINCE, UNTIL}}
+    return [field for field in fields if field not in never.get(spec.name, ())]
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +49,22 @@ def bench(built_once: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     )
     with home.bench() as bench:
         repositories_of(bench).add(str(folder / "code" / "shop"))
-        assert run_sources(home.load(), sources=["repositories"], overrides=home.overrides).success
+        list(papers_of(bench).add_files([paper(folder)]))
+        chosen = ["papers", "repositories"]
+        assert run_sources(home.load(), sources=chosen, overrides=home.overrides).success
         yield bench
+
+
+def paper(folder: Path) -> Path:
+    """A file of a paper that says whatever a paper can be filtered by."""
+    corrected = (
+        '<related-article related-article-type="correction-forward" ext-link-type="doi" '
+        'xmlns:xlink="http://www.w3.org/1999/xlink" xlink:href="10.1000/2"/>'
+    )
+    text = "The crank treats adrenal insufficiency. Hydrocortisone is used to treat adrenal insufficiency."
+    file = folder / "paper.xml"
+    file.write_text(jats("A crank", {"Methods": text}, pmcid="PMC7", doi="10.1000/1", related=corrected))
+    return file
 
 
 def _points(bench: Workbench, spec: SourceDefinition) -> dict[str, dict[str, Any]]:
@@ -56,8 +76,8 @@ def _holds(payload: dict[str, Any], field: str, value: str) -> bool:
     if field in NO_MATCH:
         time = payload["time"] or ""
         return bool(time) and (time >= value if field == SINCE else time <= value)
-    found = payload[field]
-    return value in found if isinstance(found, list) else bool(found == value)
+    found = payload.get(field)
+    return value in found if isinstance(found, list) else str(found) == value
 
 
 def _value(payloads: dict[str, dict[str, Any]], field: str) -> str:
@@ -77,13 +97,14 @@ def test_a_declared_field_finds_what_has_the_value_and_nothing_else(
 ) -> None:
     payloads = _points(bench, load_sources()[source])
     value = _value(payloads, field)
+    kind = next((each.type for each in load_sources()[source].fields if each.name == field), "keyword")
 
     def found(value: str) -> set[str]:
         hits = Searcher(bench, source).search("crank", mode="dense", limit=1_000, where={field: [value]}).hits
         return {hit.chunk_id for hit in hits}
 
     assert found(value) == {key for key, payload in payloads.items() if _holds(payload, field, value)}
-    assert found(NO_MATCH.get(field, "of-nothing")) == set()
+    assert found(NO_MATCH.get(field, "of-nothing" if kind == "keyword" else "0")) == set()
 
 
 def test_agents_can_filter_by_every_field_but_the_source(bench: Workbench) -> None:

@@ -221,5 +221,6 @@ def test_two_of_one_name_leave_the_first(entry: Callable[[Any], EntryPoint]) -> 
 
 
 def test_a_source_that_there_is_not() -> None:
-    with pytest.raises(ConfigurationError, match=r"There is no source 'fax'\. Sources: crm, repositories"):
+    known = ", ".join(load_sources())
+    with pytest.raises(ConfigurationError, match=rf"There is no source 'fax'\. Sources: {known}"):
         load_sources()["fax"]

@@ -40,11 +40,52 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
+# Runs the commands that it reads, one a line, and answers each with a line: starting anew takes most of a
+# command's time.
+COMMANDS = """
+import json, os, sys
+from ingest_assets.interfaces.cli import main
+
+requests, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+for line in requests:
+    asked = json.loads(line)
+    os.environ.clear()
+    os.environ.update(asked["env"])
+    os.chdir(asked["cwd"])
+    for number, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    try:
+        main(asked["arguments"])
+        status = 0
+    except SystemExit as end:
+        status = int(end.code or 0)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    said = {"status": status}
+    for name in ("out", "err"):
+        with open(name, encoding="utf-8") as file:
+            said[name] = file.read()
+    print(json.dumps(said), file=answers, flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def commands(python: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process of that environment that runs command after command."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen([python, "-c", COMMANDS], stdin=pipe, stdout=pipe, text=True) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(timeout=30) == 0
+
+
 class Installed:
     """Commands of that environment, on a folder of texts."""
 
-    def __init__(self, python: Path, path: Path) -> None:
-        self.python, self.folder = python, path / "texts"
+    def __init__(self, python: Path, commands: subprocess.Popen[str], path: Path) -> None:
+        self.python, self._commands, self.folder = python, commands, path / "texts"
         self.home = Home(path / "home").with_settings(crm_db_path=None)
         self.home.dagster.mkdir(parents=True)
         shutil.copy(ROOT / "dagster.yaml", self.home.dagster)
@@ -72,7 +113,13 @@ class Installed:
         return Said(done.returncode, done.stdout, done.stderr)
 
     def ingest(self, *arguments: str) -> Said:
-        return self.run("-m", "ingest_assets", *arguments)
+        asked = {"arguments": arguments, "env": self.env, "cwd": str(self.home.path)}
+        assert self._commands.stdin is not None
+        assert self._commands.stdout is not None
+        print(json.dumps(asked), file=self._commands.stdin, flush=True)
+        said = Said(**json.loads(self._commands.stdout.readline()))
+        assert "Traceback" not in said.err, said.err
+        return said
 
     def json(self, *arguments: str, status: int = 0) -> Any:
         said = self.ingest(*arguments, "--json")
@@ -98,8 +145,8 @@ class Installed:
 
 
 @pytest.fixture
-def installed(python: Path, tmp_path: Path) -> Installed:
-    return Installed(python, tmp_path)
+def installed(python: Path, commands: subprocess.Popen[str], tmp_path: Path) -> Installed:
+    return Installed(python, commands, tmp_path)
 
 
 def test_its_lineage_its_jobs_and_its_ticks_are_in_dagster(installed: Installed) -> None:
@@ -133,10 +180,12 @@ print(json.dumps({
 
 
 def test_refreshed_searched_changed_and_audited(installed: Installed) -> None:
-    report = installed.json("refresh")
-    assert report["success"]
+    said = installed.run("-m", "ingest_assets", "refresh", "--json")  # in a process of its own
+    report = json.loads(said.out)
+    assert (said.status, report["success"]) == (0, True)
     assert report["assets"]["folders/files"]["added"] == 4
-    assert installed.json("status")["sources"]["folders"]["points"] >= 4
+    said = installed.run("-m", "ingest_assets", "status", "--json")  # in a process of its own
+    assert json.loads(said.out)["sources"]["folders"]["points"] >= 4
     assert set(installed.found("price", "format=Markdown")) == {"meetings/february.md", "meetings/january.md"}
     assert set(installed.found("price", "words=..20")) >= {"meetings/january.md"}
     assert "meetings/february.md" not in installed.found("price", "words=..20")

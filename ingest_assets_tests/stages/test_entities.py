@@ -15,11 +15,12 @@ from ingest_assets.entities import blocking
 from ingest_assets.entities.decisions import Decisions, load_decisions
 from ingest_assets.ledger import tables
 from ingest_assets.model import ConfigurationError, Document, Identity
-from ingest_assets.queries.directory import find, living_id, view, why
+from ingest_assets.queries.directory import find, view, why
 from ingest_assets.queries.search import Searcher
 from ingest_assets.reconcile import Run, reconcile
 from ingest_assets.stages.resolution import resolver
 from ingest_assets.stages.resolution.facts import without_effect, without_member
+from ingest_assets.stages.successors import living_id
 from ingest_assets_tests.support.crashes import Crash, Fuse, FusedStage
 from ingest_assets_tests.support.small_parts import ToyBench, document
 

@@ -145,13 +145,29 @@ operations = st.lists(
 )
 
 
-@settings(
-    max_examples=60,
-    phases=(Phase.explicit, Phase.generate),
-    suppress_health_check=list(HealthCheck),
-)
+def at_most(examples: int) -> settings:
+    phases = (Phase.explicit, Phase.generate)
+    return settings(max_examples=examples, phases=phases, suppress_health_check=list(HealthCheck))
+
+
+@at_most(20)
 @given(operations)
 def test_any_history_gives_what_a_build_from_nothing_gives(
+    engines: Engines, tmp_path_factory: pytest.TempPathFactory, history: list[tuple[Any, ...]]
+) -> None:
+    _check_history(engines, tmp_path_factory, history)
+
+
+@pytest.mark.thorough
+@at_most(60)
+@given(operations)
+def test_many_histories_give_what_a_build_from_nothing_gives(
+    engines: Engines, tmp_path_factory: pytest.TempPathFactory, history: list[tuple[Any, ...]]
+) -> None:
+    _check_history(engines, tmp_path_factory, history)
+
+
+def _check_history(
     engines: Engines, tmp_path_factory: pytest.TempPathFactory, history: list[tuple[Any, ...]]
 ) -> None:
     store, ledger = engines.lend_store(), engines.lend_ledger()

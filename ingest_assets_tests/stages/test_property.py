@@ -1,4 +1,7 @@
-"""A refresh after any history gives what a build from nothing gives. See `histories`."""
+"""A refresh after any history gives what a build from nothing gives. See `histories`.
+
+Every day a few histories and crashes; `make thorough` tries many more, and every point of a crash.
+"""
 
 from __future__ import annotations
 
@@ -58,33 +61,55 @@ def on_postgres(postgres: str) -> Iterator[Engines]:
     engines.close()
 
 
-@fast(150)
+@fast(40)
 @given(histories)
 def test_on_a_server_and_sqlite(server: Engines, history: list[Operation]) -> None:
     run_history(server, history)
 
 
-@fast(20)
+@fast(6)
 @given(histories)
 def test_on_the_embedded_engine_and_sqlite(embedded: Engines, history: list[Operation]) -> None:
     run_history(embedded, history)
 
 
-@fast(15)
+@fast(5)
 @given(histories)
 def test_on_a_server_and_postgres(on_postgres: Engines, history: list[Operation]) -> None:
     run_history(on_postgres, history)
 
 
+@pytest.mark.thorough
+@fast(150)
+@given(histories)
+def test_many_on_a_server_and_sqlite(server: Engines, history: list[Operation]) -> None:
+    run_history(server, history)
+
+
+@pytest.mark.thorough
+@fast(20)
+@given(histories)
+def test_many_on_the_embedded_engine_and_sqlite(embedded: Engines, history: list[Operation]) -> None:
+    run_history(embedded, history)
+
+
+@pytest.mark.thorough
+@fast(15)
+@given(histories)
+def test_many_on_a_server_and_postgres(on_postgres: Engines, history: list[Operation]) -> None:
+    run_history(on_postgres, history)
+
+
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("kind", ["server", "embedded"])
 @pytest.mark.parametrize("undone", [False, True], ids=["resumed", "undone"])
 @pytest.mark.parametrize("rebuild", [False, True], ids=["refresh", "rebuild"])
 def test_a_crash_at_every_point(
-    request: pytest.FixtureRequest, kind: str, *, undone: bool, rebuild: bool
+    request: pytest.FixtureRequest, kind: str, *, undone: bool, rebuild: bool, every: int
 ) -> None:
     """Whatever a run was doing when it crashed, and even if the edit is undone before the next one.
 
-    The two cases of what comes next take the points in turns.
+    The two cases of what comes next take the points in turns. Every day takes a fifth of them.
     """
     engines: Engines = request.getfixturevalue(kind)
     builds: dict[str, FromNothing] = {}  # of the same documents, whatever the point
@@ -105,5 +130,5 @@ def test_a_crash_at_every_point(
             world.toy.documents = before
         world.check()
         world.close()
-        point += 4 if rebuild else 2
+        point += every * (4 if rebuild else 2)
     assert point > 10

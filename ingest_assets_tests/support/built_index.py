@@ -48,7 +48,12 @@ class Home:
     @property
     def overrides(self) -> dict[str, Any]:
         """For code in this process: the settings, by field name."""
-        places = {"ingest_home": self.path / "ingest", "dagster_home": self.dagster, "crm_db_path": self.crm}
+        places = {
+            "ingest_home": self.path / "ingest",
+            "ingest_workspace_root": self.path / "workspace",
+            "dagster_home": self.dagster,
+            "crm_db_path": self.crm,
+        }
         given = {name: str(value) for name, value in places.items()} | self.settings
         return {name: value for name, value in given.items() if value is not None}
 

@@ -55,6 +55,10 @@ def test_the_commands() -> None:
         "ui",
         "job list",
         "job show",
+        *(f"paper {name}" for name in ("add", "list", "show", "remove", "pass1", "pass2", "pass3")),
+        *(f"graph {name}" for name in ("entity", "search", "neighbours", "relationships", "within", "path")),
+        "graph stats",
+        "graph links",
         "note list",
         "note remove",
     }

@@ -91,7 +91,7 @@ def test_filters_and_limit(built: Home, answer_here: Answer) -> None:
     assert answer_here(built, "search", "contract", "--filter", "kind=nothing")["hits"] == []
 
 
-def test_every_command_from_an_empty_home_to_an_audited_index(tmp_path: Path) -> None:
+def test_every_command_from_an_empty_home_to_an_audited_index(tmp_path: Path, answer_here: Answer) -> None:
     home = new_home(tmp_path / "home")
     fields = {"documents", "chunks", "points", "parked", "generation", "fingerprint", "last_success"}
     fields |= {"problem"}
@@ -114,7 +114,7 @@ def test_every_command_from_an_empty_home_to_an_audited_index(tmp_path: Path) ->
     for counts in report["assets"].values():
         assert set(counts) == COUNTS
     assert {name: check["passed"] for name, check in report["checks"].items()} == dict.fromkeys(CHECKS, True)
-    after = answer(home, "status")["sources"]["crm"]
+    after = answer_here(home, "status")["sources"]["crm"]
     assert set(after) == fields
     assert (after["documents"], after["parked"], after["generation"]) == (DOCUMENTS, 0, 1)
     assert after["points"] == after["chunks"] >= DOCUMENTS
@@ -127,13 +127,13 @@ def test_every_command_from_an_empty_home_to_an_audited_index(tmp_path: Path) ->
         assert run.tags["ingest/started_by"] == "command line"
 
     touched = home.edit(changes=2, deletes=1, inserts=1)
-    counts = answer(home, "refresh", "--source", "crm")["assets"]["crm/records"]
+    counts = answer_here(home, "refresh", "--source", "crm")["assets"]["crm/records"]
     assert counts["added"] + counts["changed"] + counts["removed"] == len(touched)
 
-    audit = answer(home, "audit")
+    audit = answer_here(home, "audit")
     assert set(audit) == {"collections"}
     assert set(audit["collections"]) == {"crm_chunks"}
-    points = answer(home, "status")["sources"]["crm"]["points"]
+    points = answer_here(home, "status")["sources"]["crm"]["points"]
     assert audit["collections"]["crm_chunks"] == {
         "expected": points,
         "present": points,

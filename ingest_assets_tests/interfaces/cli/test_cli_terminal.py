@@ -84,6 +84,7 @@ def hostile(built: Home, packages: Path) -> tuple[Home, dict[str, str]]:
         crm.execute("UPDATE people SET name = name || ?, title = ?", (TEXT, TEXT))
         crm.execute("UPDATE interactions SET subject = ?, body = body || ?", (TEXT, TEXT))
     assert built.refresh().success
+    (built.path / "paper.md").write_text(f"# {TEXT}\n\nAspirin {TEXT} treats pain.\n", encoding="utf-8")
     everywhere = {"source": "crm", "part": "", "item_id": f"people/{TEXT}"}
     digest = "0" * 32
     with built.bench() as bench, bench.ledger.transaction() as connection:
@@ -167,16 +168,39 @@ ARGUMENTS = {
     "job list": [],
     "job show": [TEXT],
     "ui": [],
+    "paper add": ["paper.md", TEXT],
+    "paper list": [],
+    "paper show": ["paper"],
+    "paper pass1": ["--input-dir", ".", "--output-dir", "passes/pass1_bundles"],
+    "paper pass2": ["--bundle-dir", "passes/pass1_bundles", "--output-dir", "passes/medlit_merged"],
+    "paper pass3": [
+        *("--merged-dir", "passes/medlit_merged", "--bundles-dir", "passes/pass1_bundles"),
+        *("--output-dir", "passes/medlit_bundle"),
+    ],
+    "graph entity": [TEXT],
+    "graph search": [TEXT],
+    "graph neighbours": ["aspirin"],
+    "graph relationships": ["--subject", TEXT],
+    "graph within": ["aspirin"],
+    "graph path": ["aspirin", TEXT],
+    "graph stats": [],
+    "graph links": ["paper"],
     "note list": [],
     "note remove": [TEXT],
     # Last, because they forget a repository that is to be removed.
     "refresh": [],
     "build": [],
+    "paper remove": [TEXT],
 }
 
 
 def test_every_command_is_run() -> None:
     assert set(ARGUMENTS) == {" ".join(path) for path in LEAVES}
+
+
+# What shows each kind of text; `make thorough` runs every command.
+SHOWING = ("search", "entity show", "parked", "repository skips", "audit-log", "note list", "refresh")
+LIKE_ALL = ("search", "refresh", "entity show", "note remove")
 
 
 def _check(said: str) -> None:
@@ -185,14 +209,24 @@ def _check(said: str) -> None:
     assert found is None, (found, left[max(0, found.start() - 200) : found.end() + 50])
 
 
-@pytest.mark.parametrize("how", ["text", pytest.param("json", marks=pytest.mark.thorough), "help", "wrong"])
-def test_nothing_that_is_shown_acts_on_the_terminal(hostile: tuple[Home, dict[str, str]], how: str) -> None:
+@pytest.mark.parametrize(
+    ("how", "names"),
+    [
+        pytest.param("text", SHOWING, id="text"),
+        pytest.param("text", tuple(ARGUMENTS), id="every-text", marks=pytest.mark.thorough),
+        pytest.param("json", tuple(ARGUMENTS), id="json", marks=pytest.mark.thorough),
+        # What help and usage errors repeat is the same for all: names of sources, parts, fields, input.
+        pytest.param("help", LIKE_ALL, id="help"),
+        pytest.param("wrong", LIKE_ALL, id="wrong"),
+    ],
+)
+def test_nothing_that_is_shown_acts_on_the_terminal(
+    hostile: tuple[Home, dict[str, str]], how: str, names: tuple[str, ...]
+) -> None:
     home, env = hostile
     # A server that cannot start says why, and so ends; agents' input is empty, and so ends.
     env = env | {"INGEST_HTTP_HOST": "192.0.2.1", "INGEST_UI_HOST": "192.0.2.1"}
     shown = {}
-    # What help and usage errors repeat is the same for all: names of sources, parts and fields, and input.
-    names = ("search", "refresh", "entity show", "note remove") if how in {"help", "wrong"} else ARGUMENTS
     for name in names:
         arguments = ARGUMENTS[name]
         if how in {"help", "wrong"}:

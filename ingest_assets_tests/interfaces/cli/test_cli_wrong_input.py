@@ -46,7 +46,7 @@ def refused(said: Said, *sentences: str, status: int = 2) -> None:
         (["serach", "x"], "No such command 'serach'"),
         (["search"], "Missing argument"),
         (["search", "x", "--mode", "fuzzy"], "There is no mode 'fuzzy'. Modes: dense, sparse, hybrid."),
-        (["search", "x", "--source", "erp"], "there is no source 'erp'. Sources: crm, repositories."),
+        (["search", "x", "--source", "erp"], "there is no source 'erp'. Sources: crm, papers, repositories."),
         (["search", "x", "--limit", "0"], "The limit must be 1 to 1000, not 0."),
         (["search", "x", "--limit", "-1"], "The limit must be 1 to 1000, not -1."),
         (["search", "x", "--limit", "1001"], "The limit must be 1 to 1000, not 1001."),

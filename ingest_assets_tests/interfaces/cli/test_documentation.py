@@ -26,7 +26,7 @@ PAGES = [
     ROOT / ".env.example",
 ]
 MARKDOWN = PAGES[:-1]
-PREFIXES = ("CRM_", "QDRANT_", "SPARK_", "INGEST_")
+PREFIXES = ("CRM_", "QDRANT_", "SPARK_", "INGEST_", "NCBI_", "PASS1_LLM_")
 
 
 @cache

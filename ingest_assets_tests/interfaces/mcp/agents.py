@@ -22,9 +22,10 @@ from starlette.routing import Route
 
 from ingest_assets import audit_log
 from ingest_assets.audit_log import LoggedCall
+from ingest_assets.document_text import CLOSE, OPEN
 from ingest_assets.interfaces.mcp import WorkbenchPool, mcp_app
-from ingest_assets.interfaces.mcp.document_text import CLOSE, OPEN
 from ingest_assets.interfaces.tokens import SCOPES, Caller
+from ingest_assets.sources.registry import Sources
 from ingest_assets_tests.support.built_index import Home
 
 TOKENS = {
@@ -115,9 +116,9 @@ def over_stdio(home: Home, talk: Talk, **env: str) -> Any:
 
 
 @contextmanager
-def serve(home: Home) -> Iterator[Served]:
+def serve(home: Home, sources: Sources | None = None) -> Iterator[Served]:
     """A server on loopback, behind a token check."""
-    pool = WorkbenchPool(home.load())
+    pool = WorkbenchPool(home.load(), sources=sources)
 
     def identity_of(scope: Any) -> Caller | None:
         given = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest_assets.interfaces.mcp.document_text import (
+from ingest_assets.document_text import (
     CLOSE,
     NOTICE,
     OPEN,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ingest_assets.interfaces.mcp.arguments import EntityHistory
 from ingest_assets.interfaces.mcp.messages import MessageError, require_message
-from ingest_assets.interfaces.mcp.paging import cursor_at
+from ingest_assets.paging import cursor_at
 from ingest_assets_tests.interfaces.mcp.agents import Served
 from ingest_assets_tests.support.built_index import Home
 

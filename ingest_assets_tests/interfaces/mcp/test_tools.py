@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import pytest
@@ -41,15 +42,18 @@ def test_the_tools_say_what_they_are_for(served_once: Served, mode: str) -> None
 
     tools, instructions = served_once.talk(listed, mode=mode)
     assert {tool.name for tool in tools} == set(TOOLS)
-    assert "The only tool that reaches outside is start_indexing_background" in instructions
+    outside = [name for name, tool in TOOLS.items() if tool.reaches_outside]
+    said = re.search(r"The only tools? that reach(?:es)? outside (?:is|are) (.*?),? which ", instructions)
+    assert said is not None
+    assert re.findall(r"\w+_\w+", said[1]) == outside
     for tool in tools:
         assert len(tool.description) > 80
         assert "Example: {" in tool.description
         assert tool.annotations.read_only_hint == (tool.name in READS)
         hints = tool.annotations
-        assert hints.open_world_hint == (tool.name == "start_indexing_background")
-        assert hints.destructive_hint == (tool.name == "cancel_indexing_background")
-        assert hints.idempotent_hint == (tool.name in READS | {"cancel_indexing_background"})
+        assert hints.open_world_hint == TOOLS[tool.name].reaches_outside
+        assert hints.destructive_hint == TOOLS[tool.name].destructive
+        assert hints.idempotent_hint == (tool.name in READS or TOOLS[tool.name].idempotent)
         assert tool.output_schema["type"] == "object"
         assert tool.input_schema["additionalProperties"] is False
     schema = {tool.name: tool.input_schema for tool in tools}["search"]["properties"]

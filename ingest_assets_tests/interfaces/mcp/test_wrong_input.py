@@ -23,6 +23,11 @@ CALL = {
     "method": "tools/call",
     "params": {"name": "index_status", "arguments": {}},
 }
+MANY = {
+    name: ["a"] * 50
+    for name, field in TOOLS["search"].takes.model_json_schema()["$defs"]["Filters"]["properties"].items()
+    if "array" in str(field)
+}
 UNKNOWN = "6a3c2f9e-0000-4000-8000-000000000000"
 
 WRONG: list[tuple[str, dict[str, Any], str]] = [
@@ -33,8 +38,9 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("search", {"query": "a", "limit": -1}, "greater than or equal to 1"),
     ("search", {"query": "a", "limit": 10**30}, "limit"),
     ("search", {"query": "a", "mode": "fuzzy"}, "'dense', 'sparse' or 'hybrid'"),
-    ("search", {"query": "a", "source": "papers"}, "must be one of crm, repositories"),
+    ("search", {"query": "a", "source": "faxes"}, "must be one of crm, "),
     ("search", {"query": "a", "filters": {"colour": ["red"]}}, "filters.colour: is unknown"),
+    ("search", {"query": "a", "filters": MANY}, "filters: may have at most 400 values in all"),
     ("search", {"query": "a", "filters": {"language": ["Python"]}}, "Cannot filter by language"),
     ("search", {"query": "a", "filters": {"since": "yesterday"}}, "2026-01-31"),
     ("search", {"query": "a", "source": "repositories"}, "index_status"),
