@@ -1,4 +1,4 @@
-"""`python -m benchmarks build|confinement|refresh|search|serve`: print figures, and write them as JSON.
+"""`python -m benchmarks build|confinement|papers|refresh|search|serve|…`: print figures, write JSON.
 
 `python -m benchmarks entities` has options of its own.
 """
@@ -11,11 +11,24 @@ import platform
 import sys
 from pathlib import Path
 
-from benchmarks import build, confinement, entities, refresh, search, serve
+from benchmarks import (
+    build,
+    confinement,
+    entities,
+    papers,
+    papers_extraction,
+    papers_merging,
+    refresh,
+    search,
+    serve,
+)
 
 COMMANDS = {
     "build": build.measure,
     "confinement": confinement.measure,
+    "papers": papers.measure,
+    "papers_extraction": papers_extraction.measure,
+    "papers_merging": lambda _documents, seed, repeat: papers_merging.measure(seed=seed, repeat=repeat),
     "refresh": refresh.measure,
     "search": search.measure,
     "serve": serve.measure,
