@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,11 +32,20 @@ def add_all(bench: Workbench, what: Sequence[str], *, reextract: bool = False) -
     papers = papers_of(bench)
     if reextract:
         require_extractor(bench)
-    for each in what:
-        for added in _add(bench, papers, each):
-            if reextract and added.paper_id:
-                papers.reextract(added.paper_id)
-            yield added
+    for added in _added(bench, papers, what):
+        if reextract and added.paper_id:
+            papers.reextract(added.paper_id)
+        yield added
+
+
+def _added(bench: Workbench, papers: Papers, what: Sequence[str]) -> Iterator[Added]:
+    """Files that follow each other are parsed by one process: starting one takes longer than parsing."""
+    for are_local, each in groupby(what, key=_is_local):
+        if are_local:
+            yield from papers.add_files([file for given in each for file in _files(given)])
+        else:
+            for given in each:
+                yield from _from_elsewhere(bench, papers, given)
 
 
 def require_extractor(bench: Workbench) -> None:
@@ -47,23 +57,28 @@ def require_extractor(bench: Workbench) -> None:
         )
 
 
-def _add(bench: Workbench, papers: Papers, what: str) -> Iterator[Added]:
-    # These answer no for what cannot be a path at all; those of Path raise. An empty path is not this folder.
+def _is_local(what: str) -> bool:
+    # This answers no for what cannot be a path at all; Path raises. An empty path is not this folder.
+    return bool(what) and os.path.exists(what)  # noqa: PTH110
+
+
+def _files(what: str) -> list[Path]:
+    path = Path(what)
+    return files_in(path) if path.is_dir() else [path]
+
+
+def _from_elsewhere(bench: Workbench, papers: Papers, what: str) -> Iterator[Added]:
+    from ingest_assets.sources.papers.fetching.locations import parse_location
+
     if not what:
         yield Added(what, error="This is empty: name a PMCID, a URL, a file or a folder.")
-    elif os.path.isdir(what):  # noqa: PTH112
-        yield from papers.add_files(files_in(Path(what)))
-    elif os.path.exists(what):  # noqa: PTH110
-        yield from papers.add_files([Path(what)])
-    else:
-        from ingest_assets.sources.papers.fetching.locations import parse_location
-
-        try:
-            location = parse_location(what)  # says what a file that is not there lacks
-            with fetched(bench, what) as file:
-                yield from papers.add_files([file], asked=location.pmcid)
-        except IngestError as error:
-            yield Added(what, error=str(error))
+        return
+    try:
+        location = parse_location(what)  # says what a file that is not there lacks
+        with fetched(bench, what) as file:
+            yield from papers.add_files([file], asked=location.pmcid)
+    except IngestError as error:
+        yield Added(what, error=str(error))
 
 
 def files_in(folder: Path) -> list[Path]:

@@ -36,7 +36,6 @@ from ingest_assets.sources.papers.graph.load import TEMPORARY, GraphLoad, Loaded
 from ingest_assets.sources.papers.merging import graph_bundle, passes
 from ingest_assets.sources.papers.merging.bundle_files import ReadBundle, parse_bundle
 from ingest_assets.sources.papers.merging.decisions import Decisions
-from ingest_assets.sources.papers.merging.graph_rows import EvidenceRow, MentionRow
 from ingest_assets.sources.papers.merging.merged import Merged
 from ingest_assets.sources.papers.settings import NAME
 from ingest_assets.sources.papers.workspace import Workspace
@@ -244,8 +243,8 @@ class KnowledgeGraph:
         load = GraphLoad(connection, self.source, anew=anew)
         load.entities(built.entities, built.merged.aliases)
         load.relationships(built.relationships)
-        load.mentions(row for row in _rows(self.workspace) if isinstance(row, MentionRow))
-        load.evidence(row for row in _rows(self.workspace) if isinstance(row, EvidenceRow))
+        load.mentions(graph_bundle.read_mentions(self.workspace))
+        load.evidence(graph_bundle.read_evidence(self.workspace))
         self.loaded = load.loaded
         state = {
             "source": self.source,
@@ -263,10 +262,6 @@ class KnowledgeGraph:
         delta.outcomes.removed = load.loaded.removed
         delta.note(load.loaded.sample)
         return delta
-
-
-def _rows(workspace: Workspace) -> Iterator[MentionRow | EvidenceRow]:
-    return graph_bundle.read_rows(workspace)
 
 
 def _files_of(workspace: Workspace) -> dict[str, list[int]]:

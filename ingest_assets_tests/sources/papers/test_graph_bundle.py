@@ -19,7 +19,13 @@ from ingest_assets.sources.papers.bundles import Bundle, Mention
 from ingest_assets.sources.papers.merging.bundle_files import write_bundle
 from ingest_assets.sources.papers.merging.excerpts import Excerpts, excerpt_of
 from ingest_assets.sources.papers.merging.graph import NO_TIME, graph_rows
-from ingest_assets.sources.papers.merging.graph_bundle import MANIFEST, file_of, is_whole, read_rows
+from ingest_assets.sources.papers.merging.graph_bundle import (
+    MANIFEST,
+    file_of,
+    is_whole,
+    read_evidence,
+    read_mentions,
+)
 from ingest_assets.sources.papers.merging.graph_rows import EvidenceRow, MentionRow
 from ingest_assets.sources.papers.merging.merging import merge
 from ingest_assets.sources.papers.merging.passes import build, pass_2, pass_3, run_all
@@ -97,7 +103,7 @@ def test_mentions_are_the_words_and_claim_no_place_that_is_not_known(tmp_path: P
         ("PMC2", "Hydrocortisone", None, 0),
         ("PMC2", "AI", None, 0),
     }
-    rows = list(read_rows(made))
+    rows: list[MentionRow | EvidenceRow] = [*read_mentions(made), *read_evidence(made)]
     held = graph_rows(merge([("PMC1", PLACED), ("PMC2", UNPLACED)]), [("PMC2", UNPLACED), ("PMC1", PLACED)])
     assert rows == [*held.mentions, *held.evidence]
     assert all(each.start_offset is None for each in rows if each.section is None)

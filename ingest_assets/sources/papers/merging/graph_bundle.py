@@ -96,12 +96,22 @@ def is_whole(workspace: Workspace) -> bool:
     return all(file_digest(workspace.graph / file_of(kind)) == digests.get(kind) for kind in KINDS)
 
 
-def read_rows(workspace: Workspace) -> Iterator[MentionRow | EvidenceRow]:
-    """The mentions, then the evidence, from the files, one after the other: for loading elsewhere."""
-    for kind, row in (("mentions", MentionRow), ("evidence", EvidenceRow)):
-        with (workspace.graph / file_of(kind)).open("rb") as file:
-            for line in file:
-                yield row(**without_made_up_offsets(from_json(line, cache_strings="keys")))
+def read_mentions(workspace: Workspace) -> Iterator[MentionRow]:
+    """The mentions as they are in the file, one after the other: for loading elsewhere."""
+    for fields in _lines_of(workspace, "mentions"):
+        yield MentionRow(**fields)
+
+
+def read_evidence(workspace: Workspace) -> Iterator[EvidenceRow]:
+    """The evidence as it is in the file, one after the other: for loading elsewhere."""
+    for fields in _lines_of(workspace, "evidence"):
+        yield EvidenceRow(**fields)
+
+
+def _lines_of(workspace: Workspace, kind: str) -> Iterator[Json]:
+    with (workspace.graph / file_of(kind)).open("rb") as file:
+        for line in file:
+            yield without_made_up_offsets(from_json(line, cache_strings="keys"))
 
 
 def without_made_up_offsets(fields: Json) -> Json:
