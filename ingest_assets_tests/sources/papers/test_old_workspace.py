@@ -19,7 +19,7 @@ import pytest
 from ingest_assets.sources.papers.bundles import Bundle
 from ingest_assets.sources.papers.merging import graph_bundle, merged_files
 from ingest_assets.sources.papers.merging.authorities import is_authoritative
-from ingest_assets.sources.papers.merging.bundle_files import read_bundles
+from ingest_assets.sources.papers.merging.bundle_files import read_bundle
 from ingest_assets.sources.papers.merging.graph import GraphRows, graph_rows
 from ingest_assets.sources.papers.merging.merged import Merged
 from ingest_assets.sources.papers.merging.merging import merge
@@ -49,7 +49,8 @@ class Both:
     @cached_property
     def bundles(self) -> dict[str, Bundle]:
         workspace = Workspace(self.folder)
-        return {each.paper_id: each.bundle for each in read_bundles(workspace.bundle_files())}
+        files = workspace.bundle_files()
+        return {each.paper_id: read_bundle(each.path, each.paper_id).bundle for each in files}
 
     @cached_property
     def merged(self) -> Merged:

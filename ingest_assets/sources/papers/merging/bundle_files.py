@@ -7,7 +7,7 @@ What belongs here: JSON, its bounds and what is wrong with it. What does not: th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from ingest_assets.model import ItemError, digest_of
 from ingest_assets.sources.papers.bundles import Bundle, BundleEntity, BundleRelationship
 from ingest_assets.sources.papers.merging.classes import class_named, known_classes, predicate_named
 from ingest_assets.sources.papers.merging.names import fold
-from ingest_assets.sources.papers.workspace import BundleFile, Workspace, read_whole
+from ingest_assets.sources.papers.workspace import Workspace, read_whole
 
 MAX_BYTES = 64 << 20
 _UNUSUAL = re.compile(rb"NaN|Infinity|\\u0000")  # in texts, and then it is looked at twice
@@ -45,13 +45,6 @@ def read_bundle(path: Path, paper_id: str, more_classes: Iterable[str] = ()) -> 
     """
     raw = read_whole(path, MAX_BYTES)
     return parse_bundle(raw, paper_id, path.name, more_classes)
-
-
-def read_bundles(files: Iterable[BundleFile], more_classes: Iterable[str] = ()) -> Iterator[ReadBundle]:
-    """Read one bundle after the other. Raises ItemError for the first that cannot be used."""
-    more = tuple(more_classes)
-    for file in files:
-        yield read_bundle(file.path, file.paper_id, more)
 
 
 def parse_bundle(raw: bytes, paper_id: str, name: str, more_classes: Iterable[str] = ()) -> ReadBundle:
