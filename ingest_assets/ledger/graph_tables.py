@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, String, Table, Text, text
 
 from ingest_assets.ledger.schema import DIGEST, metadata
 
@@ -54,6 +54,8 @@ paper_bundle = Table(
     Column("mtime_ns", BigInteger, nullable=False),
     Column("digest", DIGEST, nullable=False),  # of the content
     Column("content", Text, nullable=False),  # JSON of the last bundle that could be read
+    # JSON of sources.papers.merging.said.Said; "" if it was recorded before there was one
+    Column("said", Text, nullable=False, server_default=text("''")),
     Column("made_from", String, nullable=False),  # content_digest of its provenance; "" if others made it
     Column("extractor", Text, nullable=False),
 )
@@ -154,6 +156,17 @@ graph_evidence = Table(
     Column("row", Text, nullable=False),  # JSON, as in evidence.jsonl
     Index(None, "source", "relationship_key", "confidence", "key"),
     Index(None, "source", "document_id"),
+)
+
+# One row per paper in the graph: what was loaded of it, so that a load looks only at papers that differ.
+graph_paper = Table(
+    "graph_paper",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("document_id", String, primary_key=True),  # the paper's id
+    Column("digest", DIGEST, nullable=False),  # of its mentions, evidence and documents
+    Column("linked", Text, nullable=False),  # JSON [section, ...]: those with a row in document_entities
+    Column("about", DIGEST, nullable=False),  # the sum of the digests of these rows
 )
 
 # One row per source with a graph: what was written to the workspace and loaded last.

@@ -47,6 +47,22 @@ def installation_of(ledger: Ledger, default_name: str) -> Installation:
     return Installation(found.id, found.name)
 
 
+def cache_secret_of(ledger: Ledger) -> bytes:
+    """What authenticates answers in a cache, which only who reads the ledger knows. 32 bytes.
+
+    Drawn when first asked for. The installation must be known already (`installation_of`).
+    """
+    query = sa.select(_row.c.cache_secret)
+    with ledger.reading() as connection:
+        found = connection.scalar(query)
+    if not found:
+        with ledger.transaction() as connection:
+            new = _row.update().where(_row.c.cache_secret == "")  # unless another process was faster
+            connection.execute(new.values(cache_secret=secrets.token_hex(32)))
+            found = connection.execute(query).scalar_one()
+    return bytes.fromhex(found)
+
+
 def require_name(installation: Installation, named: str) -> None:
     """Raises ConfigurationError if the settings name another installation than the ledger; "" names none."""
     if named and named != installation.name:

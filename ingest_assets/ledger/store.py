@@ -23,7 +23,7 @@ from ingest_assets.model import ConfigurationError, UnavailableError, digest_of
 
 T = TypeVar("T")
 
-HEAD = "0010"  # the newest revision in migrations/versions; a test compares the two
+HEAD = "0012"  # the newest revision in migrations/versions; a test compares the two
 BUSY_TIMEOUT_S = 30
 LOCK_POLL_S = 0.2
 # SQLite allows 32,766 bound values per statement, Postgres 65,535.
@@ -307,11 +307,11 @@ def insert_if_absent(connection: sa.Connection, table: sa.Table, row: Mapping[st
     connection.execute(insert(table).values(**row).on_conflict_do_nothing())
 
 
-def count_up(connection: sa.Connection, counter: sa.Column[int], key: Mapping[str, Any]) -> int:
+def count_up(connection: sa.Connection, counter: sa.Column[int], key: Mapping[str, Any], by: int = 1) -> int:
     """Increment a counter, from 0, and return it. Concurrent increments wait for this transaction."""
     insert: Any = sqlite_insert if connection.dialect.name == "sqlite" else postgres_insert
-    statement = insert(counter.table).values({**key, counter.name: 1})
-    more = {counter.name: counter + 1}
+    statement = insert(counter.table).values({**key, counter.name: by})
+    more = {counter.name: counter + by}
     connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=more))
     number: int = connection.execute(sa.select(counter).filter_by(**key)).scalar_one()
     return number
@@ -364,11 +364,19 @@ def holds_one_of(
     ledger: Ledger, column: sa.ColumnElement[str], values: Iterable[str]
 ) -> sa.ColumnElement[bool]:
     """SQL: the JSON list of strings in a column contains one of the values."""
-    if ledger.is_sqlite:
-        each: Any = sa.func.json_each(column).table_valued("value")
-    else:
-        each = sa.func.json_array_elements_text(sa.cast(column, sa.JSON)).table_valued("value")
+    each = _strings_of(ledger, column)
     return sa.exists().select_from(each).where(each.c.value.in_(sorted(values)))
+
+
+def strings_in(ledger: Ledger, listed: sa.ColumnElement[str]) -> sa.Select[Any]:
+    """SQL: the strings of a JSON list, one per row."""
+    return sa.select(_strings_of(ledger, listed).c.value)
+
+
+def _strings_of(ledger: Ledger, listed: sa.ColumnElement[str]) -> Any:
+    if ledger.is_sqlite:
+        return sa.func.json_each(listed).table_valued("value")
+    return sa.func.json_array_elements_text(sa.cast(listed, sa.JSON)).table_valued("value")
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

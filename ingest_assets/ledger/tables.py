@@ -1,9 +1,9 @@
 """The tables of the ledger: what is recorded as done, and nothing that could be derived from it.
 
-What belongs here: table definitions only, all of them but those of papers and graphs (`graph_tables`). A
-change here needs a migration in `migrations/versions`; a test compares the two. Every digest is 32 hex
-characters (`model.digest_of`). No column that is part of an identity comes from a clock or a counter; times
-are for people.
+What belongs here: table definitions only, all of them but those of papers and graphs (`graph_tables`) and of
+the spool (`spool_tables`). A change here needs a migration in `migrations/versions`; a test compares the two.
+Every digest is 32 hex characters (`model.digest_of`). No column that is part of an identity comes from a
+clock or a counter; times are for people.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from sqlalchemy import (
 from ingest_assets.ledger import (
     graph_tables,  # noqa: F401 - they are part of the same metadata
     schema,
+    spool_tables,  # noqa: F401 - and so are these
 )
 from ingest_assets.ledger.schema import DIGEST
 from ingest_assets.model import Common
@@ -55,6 +56,8 @@ installation = Table(
     Column("number", Integer, primary_key=True, autoincrement=False),  # always 1
     Column("id", String(32), nullable=False),  # hex, drawn at random
     Column("name", Text, nullable=False),  # for people
+    # Authenticates the answers that are kept in a cache: hex, drawn at random when first needed.
+    Column("cache_secret", String(64), nullable=False, server_default=text("''")),
     CheckConstraint("number = 1", name="number"),
 )
 
@@ -302,6 +305,9 @@ generation = Table(
     Column("state", String, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("published_at", Double),
+    # Names what the store holds: hex, drawn at random for each change of points; "" while that is not known,
+    # from before a change until it is acknowledged.
+    Column("contents", String(32), nullable=False, server_default=text("''")),
     CheckConstraint("state in ('building', 'live', 'previous')", name="state"),
 )
 
