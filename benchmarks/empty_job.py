@@ -1,6 +1,7 @@
 """A job of the refresh job's shape that does nothing: as many assets and checks, the same resource.
 
-With `--tuned`, in a process whose garbage collector is tuned as that of `ingest` is.
+With `--tuned`, in a process whose garbage collector is tuned as that of `ingest` is. Of the source that is
+named; by default the first one.
 """
 
 import sys
@@ -17,10 +18,11 @@ from ingest_assets.settings import load_settings
 from ingest_assets.sources.registry import load_sources
 from ingest_assets.sources.stages import shared_stages
 
-SOURCE = load_sources().first
-CHECKED: dict[str, list[str]] = {"entities": [], "collection": []}
+NAMED = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
+SOURCE = load_sources()[NAMED[0]] if NAMED else load_sources().first
+CHECKED: dict[str, list[str]] = {}
 for _key in quick_check_keys(SOURCE):
-    CHECKED[_key.asset_key.path[-1]].append(_key.name)
+    CHECKED.setdefault(_key.asset_key.path[-1], []).append(_key.name)
 
 
 def _asset(name: str, deps: list[str]) -> dg.AssetsDefinition:

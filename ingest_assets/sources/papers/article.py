@@ -78,8 +78,3 @@ class Article(_Noun):
     # The definitions of abbreviations that the paper lists itself: {"AI": "adrenal insufficiency"}.
     abbreviations: dict[Line, Line] = Field(default_factory=dict, max_length=MAX_LISTED)
     sections: Annotated[tuple[Section, ...], Field(max_length=MAX_SECTIONS)] = ()  # in document order
-
-    @property
-    def retracted(self) -> bool:
-        """Whether the paper says that it was retracted."""
-        return any(each.kind == "retraction" and each.about_this for each in self.notices)

@@ -16,7 +16,14 @@ import sqlalchemy as sa
 from ingest_assets.ledger import Ledger
 from ingest_assets.ledger.graph_tables import paper_bundle, paper_file, paper_request
 from ingest_assets.ledger.store import batched, delete_keys, pages, upsert
-from ingest_assets.model import ItemError, SourceUnavailableError, digest_of
+from ingest_assets.ledger.tables import parked
+from ingest_assets.model import (
+    ConfigurationError,
+    ItemError,
+    SourceUnavailableError,
+    UnavailableError,
+    digest_of,
+)
 from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_sum, is_parked
 from ingest_assets.sources.papers.article import Article
 from ingest_assets.sources.papers.bundle_facts import corrected, is_about
@@ -29,8 +36,18 @@ from ingest_assets.sources.papers.merging.bundle_files import (
     read_bundle,
     write_bundle,
 )
+from ingest_assets.sources.papers.merging.said import said_of
 from ingest_assets.sources.papers.papers import Papers
 from ingest_assets.sources.papers.settings import NAME
+from ingest_assets.sources.papers.wanted import (
+    POSTPONED,
+    forget_postponed,
+    is_lacking,
+    is_of_kind,
+    is_older,
+    parked_of,
+    wanted,
+)
 from ingest_assets.sources.papers.workspace import BundleFile, Workspace, read_whole
 
 if TYPE_CHECKING:
@@ -44,6 +61,10 @@ PAGE = 500
 _bundle, _file, _request = paper_bundle, paper_file, paper_request
 
 
+class _CannotAskError(Exception):
+    """The extractor cannot be asked for the rest of this run. Never leaves this module."""
+
+
 @dataclass
 class Bundles:
     """Keeps `paper_bundle` in step with the workspace's bundles, of which there is one for each paper.
@@ -52,6 +73,10 @@ class Bundles:
     the paper's text has changed since it was extracted here by an extractor of the same kind: what a model
     made may have been paid for, and is not replaced by what the rules make. A bundle that cannot be read is
     parked, and its last good content stays.
+
+    A paper that the extractor refuses is parked until it changes. When the extractor cannot be asked (it is
+    down, its budget is spent, its key is wrong), the paper and all that would follow are parked with that
+    reason without being asked about, and the next run tries again: they can be searched all the same.
     """
 
     papers: Papers
@@ -76,9 +101,8 @@ class Bundles:
         return self.papers.workspace
 
     def input_digest(self, connection: sa.Connection) -> str | None:
-        """None while an extraction that was asked for has not been done."""
-        asked = self.extractor is not None and self._is_asked(connection)
-        if asked or self._is_lacking(connection):
+        """None while an extraction is to be done, or tried again."""
+        if self.extractor is not None and (self._is_asked(connection) or is_lacking(connection, self)):
             return None
         seen = {name: (size, mtime) for name, (_, size, mtime) in self._seen().items()}
         # Also what is recorded: a run writes files after this was asked, and one of them may be lost since.
@@ -87,17 +111,6 @@ class Bundles:
         found = [f"{name}:{size}:{mtime}" for name, (size, mtime) in seen.items()]
         articles = content_sum(connection, self.source, self.documents)
         return digest_of(self.fingerprint, articles, *found, "differing", *differing)
-
-    def _is_lacking(self, connection: sa.Connection) -> bool:
-        """Whether a paper has no bundle, although no attempt to extract it is known to have failed."""
-        from ingest_assets.ledger.tables import parked
-
-        there = sa.exists().where(_bundle.c.paper_id == _file.c.paper_id)
-        failed = sa.exists().where(
-            parked.c.source == self.source, parked.c.stage == self.name, parked.c.item_id == _file.c.paper_id
-        )
-        query = sa.select(_file.c.paper_id).where(_file.c.article.is_not(None), ~there, ~failed)
-        return self.extractor is not None and connection.scalar(query.limit(1)) is not None
 
     def content(self, connection: sa.Connection) -> str:
         return content_sum(connection, self.source, self.name)
@@ -188,6 +201,7 @@ class Bundles:
             "mtime_ns": mtime_ns,
             "digest": digest_of(content),
             "content": content,
+            "said": said_of(bundle).as_json(),
             "made_from": _text(made.get("content_digest")),
             "extractor": _text(made.get("extractor")),
         }
@@ -238,25 +252,28 @@ class Bundles:
         return delta
 
     def _extract(self, ledger: Ledger, extractor: Extractor, run: Run) -> Iterator[Step]:
-        asked = _request.c.paper_id.is_not(None)
-        stale = sa.and_(_is_older(), _is_of_kind(kind_of(extractor.identity)))
-        query = (
-            sa.select(_file.c.file, _file.c.paper_id, _file.c.made_from, asked.label("asked"))
-            .select_from(
-                _file.outerjoin(_bundle, _bundle.c.paper_id == _file.c.paper_id).outerjoin(
-                    _request, _request.c.paper_id == _file.c.paper_id
-                )
-            )
-            .where(read_file(), sa.or_(_bundle.c.paper_id.is_(None), stale, asked))
-        )
-        for page in pages(ledger, query, _file.c.file, PAGE):
+        reason = ""  # why the extractor cannot be asked in this run, once it is known
+        for page in pages(ledger, wanted(extractor), _file.c.file, PAGE):
+            postponed = []
             for row in page:
-                digest = row.made_from[:32]
-                waits = self._is_parked(ledger, row.paper_id, digest) and not (
-                    run.rebuild or run.retry_parked
-                )
-                if not waits and (row.asked or self._is_as_recorded(ledger, row.paper_id)):
-                    yield self._extracted(ledger, extractor, row.paper_id, digest, asked=row.asked)
+                if not self._is_due(ledger, row, run):
+                    continue
+                if not reason:
+                    try:
+                        yield self._extracted(ledger, extractor, row)
+                        continue
+                    except _CannotAskError as error:
+                        reason = str(error)
+                postponed.append(Refusal(row.paper_id, POSTPONED, reason))
+            if postponed:
+                yield Step(partial(self._record, rows=[]), postponed)
+
+    def _is_due(self, ledger: Ledger, row: Any, run: Run) -> bool:
+        """Whether to extract a paper that is wanted now."""
+        waits = self._is_parked(ledger, row.paper_id, row.made_from[:32])
+        if waits and not (run.rebuild or run.retry_parked):
+            return False
+        return bool(row.asked) or self._is_as_recorded(ledger, row.paper_id)
 
     def _is_there_still(self, ledger: Ledger, paper_id: str, digest: str) -> bool:
         """Whether the text that was extracted is still that of the paper."""
@@ -306,61 +323,46 @@ class Bundles:
         return self._row(paper_id, found.bundle, stat.st_size, stat.st_mtime_ns)
 
     def _outdated(self, ledger: Ledger) -> list[str]:
-        other = ~_is_of_kind(kind_of(self.extractor.identity)) if self.extractor is not None else sa.true()
+        other = ~is_of_kind(self.extractor) if self.extractor is not None else sa.true()
         query = (
             sa.select(_file.c.file, _file.c.paper_id)
             .select_from(_file.join(_bundle, _bundle.c.paper_id == _file.c.paper_id))
-            .where(read_file(), _is_older(), other)
+            .where(read_file(), is_older(), other)
         )
         return [row.paper_id for page in pages(ledger, query, _file.c.file, PAGE) for row in page]
 
-    def _extracted(
-        self, ledger: Ledger, extractor: Extractor, paper_id: str, digest: str, *, asked: bool
-    ) -> Step:
+    def _extracted(self, ledger: Ledger, extractor: Extractor, row: Any) -> Step:
         """Extract one paper. Its file is written first: if this run dies, the next one reads it."""
+        paper_id, digest = row.paper_id, row.made_from[:32]
+        article = self.papers.article(paper_id)
         started = time.perf_counter()
         try:
-            bundle = extractor.extract(self.papers.article(paper_id))
+            bundle = extractor.extract(article)
         except ItemError as error:
             return Step(partial(self._record, rows=[]), [Refusal(paper_id, digest, str(error))])
+        except (UnavailableError, ConfigurationError) as error:
+            raise _CannotAskError(str(error)) from error
         with self.papers.changing():
             if not self._is_there_still(ledger, paper_id, digest):
                 return Step(partial(self._record, rows=[]))  # removed, or another text by now
-            if not asked and not self._is_as_recorded(ledger, paper_id):
+            if not row.asked and not self._is_as_recorded(ledger, paper_id):
                 return Step(partial(self._record, rows=[]))  # put there meanwhile: the next run reads it
             write_bundle(self.workspace, paper_id, bundle)
         self.extracted[paper_id] = time.perf_counter() - started
         return Step(partial(self._record, rows=[self._row_of(paper_id)], extracted=True))
 
     def _forget_parked(self, connection: sa.Connection, seen: frozenset[str]) -> Delta:
-        """Unpark papers that are gone, and forget what was asked for them."""
-        from ingest_assets.ledger.tables import parked
-
-        mine = (parked.c.source == self.source, parked.c.stage == self.name)
+        """Unpark papers that are gone, or wait for nothing any more, and forget what was asked for them."""
         connection.execute(
             _request.delete().where(~sa.exists().where(_file.c.paper_id == _request.c.paper_id))
         )
+        mine = parked_of(self)
         there = sa.exists().where(_file.c.paper_id == parked.c.item_id)
         for row in connection.execute(sa.select(parked.c.item_id).where(*mine, ~there)).all():
             if row.item_id not in seen:
                 connection.execute(parked.delete().where(*mine, parked.c.item_id == row.item_id))
+        forget_postponed(connection, self, self.extractor)
         return Delta()
-
-
-def kind_of(identity: str) -> str:
-    """The kind of an extractor by its identity: a new version of the rules is of the same kind."""
-    return identity.partition(":")[0]
-
-
-def _is_of_kind(kind: str) -> sa.ColumnElement[bool]:
-    """SQL: an extractor of this kind made a bundle."""
-    start = f"{kind}:"
-    return sa.func.substr(_bundle.c.extractor + ":", 1, len(start)) == start
-
-
-def _is_older() -> sa.ColumnElement[bool]:
-    """SQL: a bundle was made by one of our extractors from another text than the paper's file has now."""
-    return sa.and_(_bundle.c.made_from != "", _bundle.c.made_from != _file.c.made_from)
 
 
 def _text(value: object) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingest_assets.fields import FilterField
 from ingest_assets.jobs.definition import JobCounts, JobsDefinition
-from ingest_assets.model import Outcomes, Source
+from ingest_assets.model import IngestError, Outcomes, Source
 from ingest_assets.sources.definition import (
     Missing,
     SourceDefinition,
@@ -111,6 +111,12 @@ def _found(bench: Workbench, job: Job, stage: Stage) -> Mapping[str, Any]:
     from ingest_assets.sources.papers import jobs
 
     return jobs.found(bench, job, stage)
+
+
+def _unmet(bench: Workbench, job: Job) -> IngestError | None:
+    from ingest_assets.sources.papers import jobs
+
+    return jobs.unmet(bench, job)
 
 
 def _checks() -> Sequence[AssetCheck]:
@@ -257,6 +263,7 @@ SOURCE = SourceDefinition(
         prepare=_prepare,
         counts=_counts,
         found=_found,
+        unmet=_unmet,
         rebuilds=False,
         phases=dict.fromkeys((ARTICLES, BUNDLES, MERGED, GRAPH), "scan"),
         states=STATES,

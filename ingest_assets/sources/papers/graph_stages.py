@@ -11,11 +11,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
+from pydantic_core import from_json, to_json
 
 from ingest_assets.ledger import Ledger
 from ingest_assets.ledger.graph_tables import (
@@ -27,24 +29,26 @@ from ingest_assets.ledger.graph_tables import (
     paper_bundle,
     paper_file,
 )
-from ingest_assets.ledger.store import pages, temporary_table, upsert
+from ingest_assets.ledger.store import pages, upsert
 from ingest_assets.model import digest_of
 from ingest_assets.reconcile import Delta, Run, Step, content_of, content_sum
 from ingest_assets.sources.papers.bundles import Bundle, BundleEntity, BundleEvidence, Mention
 from ingest_assets.sources.papers.file_rows import read_file
-from ingest_assets.sources.papers.graph.load import TEMPORARY, GraphLoad, Loaded
+from ingest_assets.sources.papers.graph.load import GraphLoad, Loaded
 from ingest_assets.sources.papers.merging import graph_bundle, passes
-from ingest_assets.sources.papers.merging.bundle_files import ReadBundle, parse_bundle
+from ingest_assets.sources.papers.merging.bundle_files import parse_bundle
 from ingest_assets.sources.papers.merging.decisions import Decisions
+from ingest_assets.sources.papers.merging.graph import PaperRows
 from ingest_assets.sources.papers.merging.merged import Merged
+from ingest_assets.sources.papers.merging.said import Said, from_text, said_of
 from ingest_assets.sources.papers.settings import NAME
 from ingest_assets.sources.papers.workspace import Workspace
 
 if TYPE_CHECKING:
-    from ingest_assets.workbench import Workbench
+    from ingest_assets.workbench import Closable, Workbench
 
 # Part of the fingerprints: raise it when the same bundles give other files or rows.
-VERSION = "1"
+VERSION = "2"
 PAGE = 50
 _bundle = paper_bundle
 
@@ -56,19 +60,28 @@ class RecordedBundles(passes.Bundles):
         super().__init__()
         self._ledger, self._classes = ledger, classes
 
-    def found(self) -> Iterator[ReadBundle]:
+    def found(self) -> Iterator[passes.FoundBundle]:
         made_from = (
             sa.select(paper_file.c.made_from)
             .where(paper_file.c.paper_id == _bundle.c.paper_id, read_file())
             .scalar_subquery()
         )
-        query = sa.select(_bundle.c.paper_id, _bundle.c.content, _bundle.c.made_from, made_from.label("text"))
+        columns = (_bundle.c.paper_id, _bundle.c.digest, _bundle.c.said, _bundle.c.made_from)
+        query = sa.select(*columns, made_from.label("text"))
         for page in pages(self._ledger, query, _bundle.c.paper_id, PAGE):
             for row in page:
-                found = parse_bundle(row.content.encode(), row.paper_id, row.paper_id, self._classes)
-                if row.text is not None and row.made_from != row.text:
-                    found = replace(found, bundle=quoting(found.bundle, self._sections(row.paper_id)))
-                yield found
+                is_of_this_text = row.text is None or row.made_from == row.text
+                said = from_text(row.said) if is_of_this_text else None
+                if said is None:
+                    said = self._said(row.paper_id, quoted=not is_of_this_text)
+                yield passes.FoundBundle(row.paper_id, said, row.digest)
+
+    def _said(self, paper_id: str, *, quoted: bool) -> Said:
+        """What a bundle says; `quoted`: with the places where its words stand now."""
+        with self._ledger.reading() as connection:
+            content = connection.scalar(sa.select(_bundle.c.content).filter_by(paper_id=paper_id))
+        bundle = parse_bundle((content or "").encode(), paper_id, paper_id, self._classes).bundle
+        return said_of(quoting(bundle, self._sections(paper_id)) if quoted else bundle)
 
     def _sections(self, paper_id: str) -> dict[str, str]:
         query = sa.select(paper_file.c.article).where(paper_file.c.paper_id == paper_id, read_file())
@@ -104,6 +117,19 @@ def quoting(bundle: Bundle, sections: dict[str, str]) -> Bundle:
     return bundle.model_copy(update={"entities": tuple(entities), "evidence_entities": tuple(evidence)})
 
 
+@dataclass(frozen=True)
+class Kept:
+    """The bundles, read and merged, or neither."""
+
+    key: str  # what they depend on
+    merged: Merged | None
+    bundles: RecordedBundles
+
+    def close(self) -> None:
+        """Let go of what the bundles say."""
+        self.bundles.close()
+
+
 @dataclass
 class MergedEntities:
     """Pass 2: keeps `medlit_merged` in step with the bundles. Outcomes count entities."""
@@ -111,6 +137,7 @@ class MergedEntities:
     workspace: Workspace
     decisions: Decisions
     bundles: str  # the stage that it is made from
+    left: dict[str, Closable]  # of the workbench: what stages leave for later ones
     classes: tuple[str, ...] = ()
     name: str = "merged_entities"
     source: str = NAME
@@ -137,14 +164,31 @@ class MergedEntities:
         with self.workspace.lock(run.lock_timeout_s):
             before = _entities_of(self.workspace)
             started = time.perf_counter()
-            merged, _ = passes.pass_2(
-                self.workspace, self.decisions, others=RecordedBundles(ledger, self.classes)
-            )
+            bundles = RecordedBundles(ledger, self.classes)
+            with ExitStack() as unless_kept:
+                unless_kept.enter_context(bundles)
+                merged, _ = passes.pass_2(self.workspace, self.decisions, others=bundles)
+                self.keep(Kept(self.input_key(ledger), merged, bundles))
+                unless_kept.pop_all()
             self.seconds = time.perf_counter() - started
             after = _entities_of(self.workspace)
         self.entities, self.remarks = len(after), merged.remarks
-        _keep(self.input_key(ledger), merged)
         yield Step(partial(self._record, before=before, after=after))
+
+    def keep(self, kept: Kept) -> None:
+        """Leave what pass 2 made to pass 3, which follows in the same run."""
+        if (before := self.left.pop(self.name, None)) is not None:
+            before.close()
+        self.left[self.name] = kept
+
+    def kept(self, ledger: Ledger) -> Kept:
+        """What pass 2 has left, if it is still up to date; otherwise bundles that were not read yet."""
+        found, key = self.left.pop(self.name, None), self.input_key(ledger)
+        if isinstance(found, Kept):
+            if found.key == key:
+                return found
+            found.close()
+        return Kept(key, None, RecordedBundles(ledger, self.classes))
 
     def input_key(self, ledger: Ledger) -> str:
         """What the merged entities depend on, at this moment."""
@@ -163,20 +207,11 @@ class MergedEntities:
         return delta
 
 
-# The entities that pass 2 merged last in this process, with what they depend on: pass 3, which follows, needs
-# them again.
-_merged: list[tuple[str, Merged]] = []
-
-
-def _keep(key: str, merged: Merged) -> None:
-    _merged[:] = [(key, merged)]
-
-
 def _entities_of(workspace: Workspace) -> dict[str, str]:
     """The entities of the merged file, each with a digest of its row; none if it cannot be read."""
     try:
-        rows = json.loads((workspace.merged / "entities.json").read_bytes())
-        return {row["entity_id"]: digest_of(json.dumps(row, sort_keys=True)) for row in rows}
+        rows = from_json((workspace.merged / "entities.json").read_bytes())
+        return {row["entity_id"]: digest_of(to_json(row)) for row in rows}
     except (OSError, ValueError, TypeError, KeyError):
         return {}
 
@@ -221,30 +256,23 @@ class KnowledgeGraph:
     def total(self, connection: sa.Connection) -> int:
         return sum(graph_counts(connection, self.source).values())
 
-    def steps(self, ledger: Ledger, session: sa.Connection, run: Run) -> Generator[Step]:
+    def steps(self, ledger: Ledger, _session: sa.Connection, run: Run) -> Generator[Step]:
         self.workspace.create()
         with self.workspace.lock(run.lock_timeout_s):
-            key = self.merging.input_key(ledger)
-            merged = next((each for known, each in _merged if known == key), None)
-            built = passes.build(
-                self.workspace,
-                self.merging.decisions,
-                others=RecordedBundles(ledger, self.merging.classes),
-                known=merged,
-            )
-            _merged.clear()
+            with closing(self.merging.kept(ledger)) as kept:
+                built = passes.build(
+                    self.workspace, self.merging.decisions, others=kept.bundles, known=kept.merged
+                )
             self.seconds = dict(built.seconds)
             started = time.perf_counter()
-            with temporary_table(session, TEMPORARY[0]), temporary_table(session, TEMPORARY[1]):
-                yield Step(partial(self._load, built=built, anew=run.rebuild))
+            yield Step(partial(self._load, built=built, anew=run.rebuild))
             self.seconds["load"] = time.perf_counter() - started
 
     def _load(self, connection: sa.Connection, built: passes.Built, *, anew: bool) -> Delta:
         load = GraphLoad(connection, self.source, anew=anew)
         load.entities(built.entities, built.merged.aliases)
         load.relationships(built.relationships)
-        load.mentions(graph_bundle.read_mentions(self.workspace))
-        load.evidence(graph_bundle.read_evidence(self.workspace))
+        load.papers(built.papers, self._rows)
         self.loaded = load.loaded
         state = {
             "source": self.source,
@@ -262,6 +290,12 @@ class KnowledgeGraph:
         delta.outcomes.removed = load.loaded.removed
         delta.note(load.loaded.sample)
         return delta
+
+    def _rows(self, lines: passes.PaperLines) -> PaperRows:
+        return PaperRows(
+            graph_bundle.read_mentions(self.workspace, lines.mentions),
+            graph_bundle.read_evidence(self.workspace, lines.evidence),
+        )
 
 
 def _files_of(workspace: Workspace) -> dict[str, list[int]]:
@@ -298,7 +332,7 @@ def merged_stage(bench: Workbench) -> MergedEntities:
     settings = bench.settings_of(PaperSettings)
     classes = listed(settings.ingest_paper_classes)
     decisions = load_decisions(settings.ingest_paper_decisions, classes)
-    return MergedEntities(workspace_of(bench), decisions, BUNDLES, classes)
+    return MergedEntities(workspace_of(bench), decisions, BUNDLES, bench.left, classes)
 
 
 def graph_stage(bench: Workbench) -> KnowledgeGraph:

@@ -18,9 +18,10 @@ from ingest_assets.jobs.errors import JobTargetError
 from ingest_assets.ledger import tables
 from ingest_assets.ledger.graph_tables import paper_bundle, paper_file
 from ingest_assets.ledger.store import MAX_BOUND_VALUES, batched
-from ingest_assets.model import ContentError
+from ingest_assets.model import ContentError, IngestError, UnavailableError
 from ingest_assets.sources.papers.file_rows import read_file
 from ingest_assets.sources.papers.settings import BUNDLES, NAME
+from ingest_assets.sources.papers.wanted import POSTPONED
 
 if TYPE_CHECKING:
     from ingest_assets.jobs.rows import Job
@@ -83,14 +84,13 @@ def retry(bench: Workbench, papers: list[str]) -> None:
         connection.execute(p.delete().where(*mine, ~there))
 
 
-def found(bench: Workbench, job: Job, stage: Stage) -> Mapping[str, Any]:
+def found(_bench: Workbench, job: Job, stage: Stage) -> Mapping[str, Any]:
     """Counts of what the job's papers added, and the seconds of each pass."""
     from ingest_assets.sources.papers.bundle_stage import Bundles
     from ingest_assets.sources.papers.graph_stages import KnowledgeGraph, MergedEntities
 
     papers: list[str] = list(job.result.get(PAPERS, ()))
     if isinstance(stage, Bundles):
-        _require_bundles(bench, papers)
         seconds = {each: stage.extracted[each] for each in papers if each in stage.extracted}
         return {EXTRACTED: sorted(seconds), "pass1_s": round(sum(seconds.values()), 3)}
     if isinstance(stage, MergedEntities):
@@ -108,18 +108,28 @@ def found(bench: Workbench, job: Job, stage: Stage) -> Mapping[str, Any]:
     return {}
 
 
-def _require_bundles(bench: Workbench, papers: list[str]) -> None:
-    """Raises ContentError when a paper was not extracted, or its bundle cannot be read."""
+def unmet(bench: Workbench, job: Job) -> IngestError | None:
+    """Why a paper of the job was not extracted, or that its bundle cannot be read.
+
+    Callers may see why a paper was refused; why the extractor could not be asked is for the operator.
+    """
+    papers: list[str] = list(job.result.get(PAPERS, ()))
     p = tables.parked
-    why = sa.select(p.c.error).where(p.c.source == NAME, p.c.stage == BUNDLES, p.c.item_id.in_(papers))
+    why = sa.select(p.c.error, p.c.digest).where(
+        p.c.source == NAME, p.c.stage == BUNDLES, p.c.item_id.in_(papers)
+    )
     there = sa.select(paper_bundle.c.paper_id).where(paper_bundle.c.paper_id.in_(papers))
     with bench.ledger.reading() as connection:
-        errors = connection.scalars(why.order_by(p.c.item_id)).all()
+        rows = connection.execute(why.order_by(p.c.item_id)).all()
         lacking = sorted(set(papers) - set(connection.scalars(there)))
-    if errors:
-        raise ContentError(f"The paper was not extracted. {' '.join(errors)}")
+    reasons = " ".join(dict.fromkeys(row.error for row in rows))
+    if any(row.digest == POSTPONED for row in rows):
+        return UnavailableError(f"The paper was not extracted; the next run tries again. {reasons}")
+    if rows:
+        return ContentError(f"The paper was not extracted. {reasons}")
     if lacking and not _is_left_to_others(bench):
-        raise ContentError(f"The paper was not extracted: {', '.join(lacking)} has no bundle.")
+        return ContentError(f"The paper was not extracted: {', '.join(lacking)} has no bundle.")
+    return None
 
 
 def _is_left_to_others(bench: Workbench) -> bool:

@@ -16,6 +16,7 @@ from ingest_assets.ledger.graph_tables import (
     graph_evidence,
     graph_mention,
     graph_name,
+    graph_paper,
     graph_relationship,
     graph_state,
     graph_word,
@@ -109,6 +110,7 @@ _COMPARED = (
     graph_relationship,
     graph_mention,
     graph_evidence,
+    graph_paper,
     graph_state,
 )
 

@@ -498,20 +498,69 @@ def test_a_failed_extraction_of_a_corrected_version_leaves_the_last_good_bundle(
     assert path_of(bench, "PMC1").read_bytes() != before
 
 
-def test_an_extractor_that_is_down_fails_the_run_and_the_rest_is_kept(
+def test_an_extractor_that_is_down_is_asked_once_and_again_by_the_next_run(
     bench: PaperBench, watched: Watched
 ) -> None:
     for number in (1, 2, 3):
         bench.add(f"{number}.xml", paper(number))
     watched.fails["PMC2"] = UnavailableError("The endpoint is down.")
-    with pytest.raises(UnavailableError, match="down"):
-        extract(bench, watched)
-    assert parked(bench) == {}
+    for asked in (["PMC1", "PMC2"], ["PMC1", "PMC2", "PMC2"]):
+        assert extract(bench, watched).parked == 2
+        assert watched.asked == asked
+        assert parked(bench, "bundles") == dict.fromkeys(("PMC2", "PMC3"), "The endpoint is down.")
+        assert not up_to_date(bench, watched)
+    assert path_of(bench, "PMC1").exists()
     assert not path_of(bench, "PMC2").exists()
     watched.fails.clear()
     done = extract(bench, watched)
-    assert watched.asked == ["PMC1", "PMC2", "PMC2", "PMC3"]
-    assert done.added == 2
+    assert watched.asked[3:] == ["PMC2", "PMC3"]
+    assert (done.added, parked(bench)) == (2, {})
+    assert up_to_date(bench, watched)
+
+
+def test_a_paper_that_was_refused_still_waits_while_others_are_tried_again(
+    bench: PaperBench, watched: Watched
+) -> None:
+    for number in (1, 2):
+        bench.add(f"{number}.xml", paper(number))
+    watched.fails = {"PMC1": ItemError("No."), "PMC2": UnavailableError("Down.")}
+    extract(bench, watched)
+    extract(bench, watched)
+    assert watched.asked == ["PMC1", "PMC2", "PMC2"]
+    assert parked(bench) == {"PMC1": "No.", "PMC2": "Down."}
+
+
+def test_a_corrected_version_that_could_not_be_asked_about_is_tried_again(
+    bench: PaperBench, watched: Watched
+) -> None:
+    bench.add("1.xml", paper(1))
+    extract(bench, watched)
+    before = path_of(bench, "PMC1").read_bytes()
+    bench.add("1.xml", paper(1, "Metformin treats diabetes."))
+    watched.fails["PMC1"] = ConfigurationError("Check the API key.")
+    extract(bench, watched)
+    assert parked(bench) == {"PMC1": "Check the API key."}
+    assert path_of(bench, "PMC1").read_bytes() == before
+    watched.fails.clear()
+    extract(bench, watched)
+    assert parked(bench) == {}
+    assert path_of(bench, "PMC1").read_bytes() != before
+
+
+@pytest.mark.parametrize("other", [None, Watched("rules:1")])
+def test_what_another_extractor_is_not_to_extract_is_no_longer_parked(
+    bench: PaperBench, other: Watched | None
+) -> None:
+    paid = Watched("model-1:large")
+    bench.add("1.xml", paper(1))
+    extract(bench, paid)
+    bench.add("1.xml", paper(1, "Metformin treats diabetes."))
+    paid.fails["PMC1"] = UnavailableError("Down.")
+    extract(bench, paid)
+    assert set(parked(bench)) == {"PMC1"}
+    extract(bench, other)
+    assert parked(bench) == {}
+    assert up_to_date(bench, other)
 
 
 def test_a_bundle_is_named_by_its_file(bench: PaperBench) -> None:

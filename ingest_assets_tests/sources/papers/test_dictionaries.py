@@ -8,11 +8,13 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic_core import from_json
 
 from ingest_assets.model import ConfigurationError
 from ingest_assets.sources.papers.dictionaries.compile import is_acronym, names
-from ingest_assets.sources.papers.extraction import dictionaries
+from ingest_assets.sources.papers.extraction import dictionaries, dictionary_tables
 from ingest_assets.sources.papers.extraction.dictionaries import Entry, load, symbol_key
+from ingest_assets.sources.papers.extraction.dictionary_tables import build
 from ingest_assets.sources.papers.extraction.words import fold, key, words
 
 
@@ -112,10 +114,23 @@ def test_the_digest_is_of_all_data(monkeypatch: pytest.MonkeyPatch) -> None:
         dictionaries, "FILES", ("genes.tsv.gz", "missing.tsv.gz", "drugs.tsv.gz", "words.toml")
     )
     with pytest.raises(ConfigurationError, match="Install the package again"):
+        dictionaries.digest.__wrapped__()
+
+
+def test_the_compiled_tables_are_those_of_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert from_json(gzip.decompress(dictionaries.raw(dictionaries.COMPILED))) == build()
+    monkeypatch.setattr(dictionaries, "digest", lambda: "other")
+    with pytest.raises(ConfigurationError, match="compile it again"):
+        load.__wrapped__()
+
+
+@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"{}")[:-9], gzip.compress(b"no JSON")])
+def test_a_damaged_file_is_told(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    monkeypatch.setattr(dictionaries, "raw", lambda _name: content)
+    with pytest.raises(ConfigurationError, match="Install the package again"):
         load.__wrapped__()
 
 
 def test_a_damaged_table_is_told() -> None:
     with pytest.raises(ConfigurationError, match="columns"):
-        list(dictionaries._rows("a\tb\nonly one\n", 2))
-    assert gzip.decompress(gzip.compress(b"x", mtime=0)) == b"x"
+        list(dictionary_tables._rows("a\tb\nonly one\n", 2))

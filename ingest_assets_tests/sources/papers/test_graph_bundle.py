@@ -29,6 +29,7 @@ from ingest_assets.sources.papers.merging.graph_bundle import (
 from ingest_assets.sources.papers.merging.graph_rows import EvidenceRow, MentionRow
 from ingest_assets.sources.papers.merging.merging import merge
 from ingest_assets.sources.papers.merging.passes import build, pass_2, pass_3, run_all
+from ingest_assets.sources.papers.merging.said import said_of
 from ingest_assets.sources.papers.workspace import Workspace
 from ingest_assets_tests.sources.papers import making
 from ingest_assets_tests.sources.papers.making import (
@@ -41,6 +42,7 @@ from ingest_assets_tests.sources.papers.making import (
     workspace,
 )
 
+WHOLE = (0, 1 << 20)  # of a file
 _HERE = Mention(section="abstract", start_offset=9, end_offset=23, text="hydrocortisone")
 _THERE = Mention(section="results/salt", start_offset=0, end_offset=6, text="Sodium")
 PLACED = bundle(
@@ -103,8 +105,9 @@ def test_mentions_are_the_words_and_claim_no_place_that_is_not_known(tmp_path: P
         ("PMC2", "Hydrocortisone", None, 0),
         ("PMC2", "AI", None, 0),
     }
-    rows: list[MentionRow | EvidenceRow] = [*read_mentions(made), *read_evidence(made)]
-    held = graph_rows(merge([("PMC1", PLACED), ("PMC2", UNPLACED)]), [("PMC2", UNPLACED), ("PMC1", PLACED)])
+    rows: list[MentionRow | EvidenceRow] = [*read_mentions(made, WHOLE), *read_evidence(made, WHOLE)]
+    said = [("PMC1", said_of(PLACED)), ("PMC2", said_of(UNPLACED))]
+    held = graph_rows(merge(said), said[::-1])
     assert rows == [*held.mentions, *held.evidence]
     assert all(each.start_offset is None for each in rows if each.section is None)
 
@@ -112,8 +115,9 @@ def test_mentions_are_the_words_and_claim_no_place_that_is_not_known(tmp_path: P
 @settings(max_examples=50)
 @given(making.papers)
 def test_ids_resolve_counts_agree_and_keys_are_unique(papers: making.Papers) -> None:
-    merged = merge(papers.items())
-    rows = graph_rows(merged, papers.items())
+    said = [(paper, said_of(each)) for paper, each in papers.items()]
+    merged = merge(said)
+    rows = graph_rows(merged, said)
     entities = {each.entity_id: each for each in rows.entities}
     relationships = {each.key: each for each in rows.relationships}
     for many in (rows.entities, rows.relationships, rows.mentions, rows.evidence):

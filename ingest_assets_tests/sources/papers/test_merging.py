@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from random import Random
 
 import pytest
@@ -16,6 +17,7 @@ from ingest_assets.sources.papers.merging.decisions import Decisions
 from ingest_assets.sources.papers.merging.merged import Merged
 from ingest_assets.sources.papers.merging.merging import merge
 from ingest_assets.sources.papers.merging.names import fold
+from ingest_assets.sources.papers.merging.said import from_text, said_of
 from ingest_assets_tests.sources.papers import making
 from ingest_assets_tests.sources.papers.making import bundle, decide, entity, says, sentence
 
@@ -23,7 +25,13 @@ MESH, UMLS, RXNORM, OTHER_RXNORM = "D000224", "C0001403", "5492", "703"
 
 
 def _merge(*bundles: Bundle, decisions: Decisions | None = None) -> Merged:
-    return merge([(f"PMC{number}", each) for number, each in enumerate(bundles, 1)], decisions)
+    return _merged([(f"PMC{number}", each) for number, each in enumerate(bundles, 1)], decisions)
+
+
+def _merged(papers: Iterable[tuple[str, Bundle]], decisions: Decisions | None = None) -> Merged:
+    """Of what was said before, as it is kept."""
+    kept = [(paper_id, from_text(said_of(each).as_json())) for paper_id, each in papers]
+    return merge([(paper_id, said) for paper_id, said in kept if said is not None], decisions)
 
 
 def _one_each(*entities: BundleEntity, decisions: Decisions | None = None) -> list[str]:
@@ -269,7 +277,7 @@ def test_every_id_of_fewer_papers_leads_to_an_entity_of_all(
 @given(making.papers)
 def test_no_entity_has_two_ids_of_one_authority_unless_a_paper_says_so(papers: making.Papers) -> None:
     silent = {paper: each.model_copy(update={"relationships": ()}) for paper, each in papers.items()}
-    for each in merge(silent.items()).entities:
+    for each in _merged(silent.items()).entities:
         authorities = [found.partition(":")[0] for found in each.ids]
         assert len(set(authorities)) == len(authorities)
 
@@ -278,7 +286,7 @@ def test_no_entity_has_two_ids_of_one_authority_unless_a_paper_says_so(papers: m
 @given(making.papers)
 def test_nothing_is_provisional_that_an_authority_knows_by_name(papers: making.Papers) -> None:
     silent = {paper: each.model_copy(update={"relationships": ()}) for paper, each in papers.items()}
-    merged = merge(silent.items())
+    merged = _merged(silent.items())
     canonical = {each.id for each in merged.entities if each.is_canonical}
     named = {
         (each.entity_class, fold(each.name)): merged.id_map[paper][each.id]
@@ -294,6 +302,6 @@ def test_nothing_is_provisional_that_an_authority_knows_by_name(papers: making.P
 
 def _outcome(papers: list[tuple[str, Bundle]], decisions: Decisions) -> Merged | str:
     try:
-        return merge(papers, decisions)
+        return _merged(papers, decisions)
     except ConfigurationError as error:
         return str(error)

@@ -24,7 +24,7 @@ from ingest_assets.sources.papers.merging.graph import GraphRows, graph_rows
 from ingest_assets.sources.papers.merging.merged import Merged
 from ingest_assets.sources.papers.merging.merging import merge
 from ingest_assets.sources.papers.merging.passes import run_all
-from ingest_assets.sources.papers.merging.statements import ids_of
+from ingest_assets.sources.papers.merging.said import Said, ids_of, said_of
 from ingest_assets.sources.papers.workspace import Workspace
 from ingest_assets_tests.sources.papers.old_rules import Json, OldGraph, old_graph, old_papers
 from ingest_assets_tests.support.data_sets import REQUIRED, SHARED
@@ -52,13 +52,17 @@ class Both:
         files = workspace.bundle_files()
         return {each.paper_id: read_bundle(each.path, each.paper_id).bundle for each in files}
 
+    @property
+    def said(self) -> list[tuple[str, Said]]:
+        return [(paper_id, said_of(each)) for paper_id, each in self.bundles.items()]
+
     @cached_property
     def merged(self) -> Merged:
-        return merge(self.bundles.items())
+        return merge(self.said)
 
     @cached_property
     def rows(self) -> GraphRows:
-        return graph_rows(self.merged, self.bundles.items())
+        return graph_rows(self.merged, self.said)
 
     @cached_property
     def entity_of(self) -> dict[tuple[str, str], str]:

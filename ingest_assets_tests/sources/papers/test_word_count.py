@@ -128,7 +128,11 @@ def test_what_is_known_of_real_papers(papers: list[tuple[str, Article]]) -> None
         assert 1990 < found.year < 2027
         assert found.authors
     assert sum(any(author.email for author in found.authors) for _, found in papers) > 85
-    assert {found.pmcid for _, found in papers if found.retracted} == {"PMC9279083"}
+    assert {
+        found.pmcid
+        for _, found in papers
+        if any(each.kind == "retraction" and each.about_this for each in found.notices)
+    } == {"PMC9279083"}
 
 
 # --- Made papers --------------------------------------------------------------------------------------------

@@ -31,7 +31,8 @@ class Extractor(Protocol):
         Raises:
             ItemError: this paper cannot be extracted as it is; it is parked.
             UnavailableError: what the extractor asks did not answer; the same call may work later.
-            ConfigurationError: a setting of the extractor is wrong.
+            ConfigurationError: a setting of the extractor is wrong. After these two it is not asked again in
+                this run.
         """
         ...
 

@@ -85,7 +85,7 @@ def gene_is_meant(text: str, end: int) -> bool:
 def _define(found: Glossary, short: str, long: str, dictionaries: Dictionaries) -> None:
     entry, number = _entry(short, long, dictionaries)
     folded = symbol_key(short)
-    candidates = dictionaries.symbols.get(folded, ())
+    candidates = dictionaries.symbols.get(folded)
     approved = next((each.entry for each in candidates if each.approved and each.surface == short), None)
     gene = number if entry is not None and entry.entity_class == "Gene" else None
     if gene is None and entry is None and approved is not None and any(map(str.isdigit, short)):
@@ -130,7 +130,7 @@ def _named(long: str, last: Phrase, dictionaries: Dictionaries) -> tuple[Entry |
 
 def _gene(short: str, long: str, dictionaries: Dictionaries) -> tuple[Entry | None, int | None]:
     """A gene or protein by the end of its name; its id only if the abbreviation is the gene's own symbol."""
-    candidates = dictionaries.symbols.get(symbol_key(short), ())
+    candidates = dictionaries.symbols.get(symbol_key(short))
     approved = [each.entry for each in candidates if each.approved and each.surface == short]
     protein = _PROTEIN_TOO if approved else _PROTEIN
     last = next((word for word in reversed(key(long).split(" ")) if len(word) >= MIN_NOUN_CHARS), "")

@@ -102,7 +102,7 @@ def _look_up(surface: str, dictionaries: Dictionaries) -> _Known | None:
         return None
     for written in _spellings(surface):
         folded = symbol_key(written)
-        symbols = dictionaries.symbols.get(folded, ())
+        symbols = dictionaries.symbols.get(folded)
         chosen, exact = _choose(written, symbols)
         if chosen is None or _is_word(written, dictionaries) or not (exact or _like_a_symbol(written)):
             continue

@@ -139,6 +139,12 @@ def _is_known(connection: sa.Connection, paper_id: str) -> bool:
     return connection.scalar(sa.select(bundle.c.paper_id).filter_by(paper_id=paper_id)) is not None
 
 
+def links_of(ledger: Ledger, asked: str, *, limit: int) -> AuthorLinks:
+    """Of a paper or of a person, whichever the id names."""
+    of = links_of_paper if names_a_paper(ledger, asked) else links_of_person
+    return of(ledger, asked, limit=limit)
+
+
 def links_of_paper(ledger: Ledger, paper_id: str, *, limit: int = 20) -> AuthorLinks:
     """The people that a paper's authors may be. Raises RequestError if there is no such paper."""
     _require_limit(limit)

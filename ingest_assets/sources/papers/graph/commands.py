@@ -185,11 +185,10 @@ def links(
     json: JsonOption = False,
 ) -> None:
     """Which authors of papers may be people of other sources, each with its weight. Nothing is merged."""
-    from ingest_assets.sources.papers.graph.author_links import links_of_paper, links_of_person, names_a_paper
+    from ingest_assets.sources.papers.graph.author_links import links_of
 
     with _ledger() as ledger:
-        of = links_of_paper if names_a_paper(ledger, asked) else links_of_person
-        found = of(ledger, asked, limit=limit)
+        found = links_of(ledger, asked, limit=limit)
     output.links(found, as_json=json)
 
 

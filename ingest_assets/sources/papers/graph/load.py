@@ -6,9 +6,8 @@ What belongs here: the tables, and which entities each section is about. What do
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,6 +19,7 @@ from ingest_assets.ledger.graph_tables import (
     graph_evidence,
     graph_mention,
     graph_name,
+    graph_paper,
     graph_relationship,
     graph_word,
 )
@@ -27,23 +27,17 @@ from ingest_assets.ledger.store import batched, delete_keys, upsert
 from ingest_assets.model import SAMPLE_SIZE, digest_of
 from ingest_assets.reconcile import content_of
 from ingest_assets.sources.papers.graph.names import folded_names, looked_up, name_words, relationship_digest
+from ingest_assets.sources.papers.merging.graph import PaperRows
 from ingest_assets.sources.papers.merging.graph_rows import (
     EntityRow,
     EvidenceRow,
     MentionRow,
     RelationshipRow,
 )
+from ingest_assets.sources.papers.merging.passes import PaperLines
 
 BATCH = 1_000
-_document, _about, _entity = tables.document, tables.document_entities, tables.entity
-
-# The keys of the rows that should exist.
-WANTED = sa.Table(
-    "wanted",
-    sa.MetaData(),
-    sa.Column("key", sa.String, primary_key=True),
-    prefixes=["TEMPORARY"],
-)
+_document, _about, _entity, _paper = tables.document, tables.document_entities, tables.entity, graph_paper
 
 
 @dataclass(slots=True)
@@ -75,7 +69,7 @@ class Loaded:
 
 
 class GraphLoad:
-    """One load of a source's graph, on a connection with the temporary table `WANTED`.
+    """One load of a source's graph, in one transaction.
 
     `anew`: rows are written even if the ledger has them, which mends what somebody changed there.
     """
@@ -103,12 +97,100 @@ class GraphLoad:
             ends = row["subject_id"], row["object_id"]
             self.loaded.new_relationships.append((*ends, json.loads(row["documents"])))
 
-    def mentions(self, rows: Iterable[MentionRow]) -> None:
-        """Mentions, and the entities that each section is about. Rows of a paper follow each other."""
-        self._load(graph_mention, "key", self._mention_rows(rows))
+    def papers(self, papers: Mapping[str, PaperLines], rows_of: Callable[[PaperLines], PaperRows]) -> None:
+        """Mentions, evidence, and what sections are about: of the papers that differ from what was loaded.
 
-    def evidence(self, rows: Iterable[EvidenceRow]) -> None:
-        self._load(graph_evidence, "key", map(self._evidence_row, rows))
+        `rows_of` reads the rows of one paper. What the ledger remembers of a paper is believed.
+        """
+        if self._anew:
+            for table in (_paper, _about):
+                self._connection.execute(table.delete().where(table.c.source == self._source))
+        of_documents = self._digests_of_documents()
+        query = sa.select(_paper.c.document_id, _paper.c.digest).filter_by(source=self._source)
+        had = {row.document_id: row.digest for row in self._connection.execute(query)}
+        for paper_id, lines in papers.items():
+            digest = digest_of(lines.digest, str(of_documents.get(paper_id)))
+            if had.get(paper_id) != digest:
+                self._paper(paper_id, digest, rows_of(lines))
+        for paper_id in had.keys() - papers.keys():
+            self._paper(paper_id, None, PaperRows([], []))
+        if self._anew:
+            self._remove_strangers()
+        shares = self._connection.scalars(sa.select(_paper.c.about).filter_by(source=self._source))
+        self.loaded.about = sum(int(each, 16) for each in shares)
+
+    def _digests_of_documents(self) -> dict[str, int]:
+        """By paper, a sum of the digests of its sections."""
+        query = sa.select(_document.c.document_id, _document.c.digest).filter_by(source=self._source)
+        found: dict[str, int] = {}
+        for document_id, digest in self._connection.execute(query.execution_options(yield_per=BATCH)):
+            paper_id = document_id.partition("/")[0]
+            found[paper_id] = found.get(paper_id, 0) + content_of(document_id, digest)
+        return found
+
+    def _paper(self, paper_id: str, digest: str | None, rows: PaperRows) -> None:
+        """The rows of one paper. Without a digest, it is gone."""
+        self._replace(graph_mention, paper_id, map(self._mention_row, rows.mentions))
+        self._replace(graph_evidence, paper_id, map(self._evidence_row, rows.evidence))
+        about: dict[str, set[str]] = {}
+        for each in rows.mentions:
+            if each.section is not None:
+                about.setdefault(f"{paper_id}/{each.section}", set()).add(each.entity_id)
+        linked = self._link(paper_id, about)
+        key = {"source": self._source, "document_id": paper_id}
+        if digest is None:
+            self._connection.execute(_paper.delete().filter_by(**key))
+            return
+        share = sum(content_of(*each) for each in linked.items()) % (1 << 128)
+        row = key | {"digest": digest, "linked": json.dumps(sorted(linked)), "about": f"{share:032x}"}
+        upsert(self._connection, _paper, [row])
+
+    def _replace(self, table: sa.Table, paper_id: str, rows: Iterable[dict[str, Any]]) -> None:
+        """Have the table hold these rows of a paper, whose keys are digests of them."""
+        wanted = {row["key"]: row for row in rows}
+        query = sa.select(table.c.key).filter_by(source=self._source, document_id=paper_id)
+        there = set(self._connection.scalars(query))
+        new = [row for key, row in wanted.items() if key not in there]
+        for batch in batched(wanted.values() if self._anew else new, BATCH):
+            upsert(self._connection, table, batch)
+        gone = there - wanted.keys()
+        delete_keys(self._connection, table, {"source": self._source}, "key", sorted(gone))
+        self.loaded.added += len(new)
+        self.loaded.removed += len(gone)
+
+    def _link(self, paper_id: str, about: Mapping[str, set[str]]) -> dict[str, str]:
+        """What the sections of a paper are about, as far as they are documents. Returns their digests."""
+        linked: dict[str, str] = {}
+        for keys in batched(sorted(about), BATCH):
+            query = sa.select(_document.c.document_id, _document.c.digest).where(
+                _document.c.source == self._source, _document.c.document_id.in_(keys)
+            )
+            rows: list[dict[str, Any]] = []
+            for row in self._connection.execute(query):
+                ids = json.dumps(sorted(about[row.document_id]))
+                linked[row.document_id] = digest_of(ids)
+                rows.append(
+                    {
+                        "source": self._source,
+                        "document_id": row.document_id,
+                        "document_digest": row.digest,
+                        "digest": linked[row.document_id],
+                        "entity_ids": ids,
+                    }
+                )
+            upsert(self._connection, _about, rows)
+        query = sa.select(_paper.c.linked).filter_by(source=self._source, document_id=paper_id)
+        before = json.loads(self._connection.scalar(query) or "[]")
+        unlinked = set(before) - linked.keys()
+        delete_keys(self._connection, _about, {"source": self._source}, "document_id", sorted(unlinked))
+        return linked
+
+    def _remove_strangers(self) -> None:
+        """Rows of papers that are not in the graph."""
+        known = sa.select(_paper.c.document_id).where(_paper.c.source == self._source)
+        for table in (graph_mention, graph_evidence):
+            strange = table.delete().where(table.c.source == self._source, table.c.document_id.not_in(known))
+            self.loaded.removed += self._connection.execute(strange).rowcount
 
     def _load(
         self,
@@ -121,29 +203,23 @@ class GraphLoad:
 
         `changed` is called with rows that were written, and before others are deleted with their keys.
         """
-        connection, mine = self._connection, table.c.source == self._source
-        digest = "digest" if "digest" in table.c else key
-        connection.execute(WANTED.delete())
+        connection = self._connection
+        query = sa.select(table.c[key], table.c.digest).where(table.c.source == self._source)
+        there = {row[0]: row.digest for row in connection.execute(query)}
+        gone = set(there)
         new: list[dict[str, Any]] = []
         for batch in batched(rows, BATCH):
-            by_key = {row[key]: row for row in batch}
-            upsert(connection, WANTED, [{"key": each} for each in by_key])
-            query = sa.select(table.c[key], table.c[digest].label("had")).where(
-                mine, table.c[key].in_(by_key)
-            )
-            there = {row[0]: row.had for row in connection.execute(query)}
-            differ = [row for each, row in by_key.items() if there.get(each) != row[digest]]
-            written = list(by_key.values()) if self._anew else differ
+            gone.difference_update(row[key] for row in batch)
+            differ = [row for row in batch if there.get(row[key]) != row["digest"]]
+            written = batch if self._anew else differ
             upsert(connection, table, written)
             if changed is not None:
                 changed(written, [])
             fresh = [row for row in differ if row[key] not in there]
             self.loaded.added += len(fresh)
             self.loaded.changed += len(differ) - len(fresh)
-            if table in (graph_entity, graph_relationship):
-                new += fresh
-        gone = sa.select(table.c[key]).where(mine, table.c[key].not_in(sa.select(WANTED.c.key)))
-        for keys in batched(connection.scalars(gone).all(), BATCH):
+            new += fresh
+        for keys in batched(sorted(gone), BATCH):
             if changed is not None:
                 changed([], keys)
             delete_keys(connection, table, {"source": self._source}, key, keys)
@@ -249,52 +325,16 @@ class GraphLoad:
             "row": text,
         }
 
-    def _mention_rows(self, rows: Iterable[MentionRow]) -> Iterator[dict[str, Any]]:
-        self._connection.execute(_WANTED_ABOUT.delete())
-        for paper, of_paper in groupby(rows, key=lambda row: row.document_id):
-            about: dict[str, set[str]] = {}
-            for row in of_paper:
-                if row.section is not None:
-                    about.setdefault(f"{paper}/{row.section}", set()).add(row.entity_id)
-                text = _json(row.as_json())
-                yield {
-                    "source": self._source,
-                    "key": digest_of(text),
-                    "entity_id": row.entity_id,
-                    "document_id": row.document_id,
-                    "section": row.section,
-                    "row": text,
-                }
-            self._link(about)
-        self._unlink()
-
-    def _link(self, about: Mapping[str, set[str]]) -> None:
-        """What the sections of one paper are about, as far as they are documents."""
-        for keys in batched(sorted(about), BATCH):
-            query = sa.select(_document.c.document_id, _document.c.digest).where(
-                _document.c.source == self._source, _document.c.document_id.in_(keys)
-            )
-            rows: list[dict[str, Any]] = []
-            for row in self._connection.execute(query):
-                ids = json.dumps(sorted(about[row.document_id]))
-                rows.append(
-                    {
-                        "source": self._source,
-                        "document_id": row.document_id,
-                        "document_digest": row.digest,
-                        "digest": digest_of(ids),
-                        "entity_ids": ids,
-                    }
-                )
-            upsert(self._connection, _about, rows)
-            upsert(self._connection, _WANTED_ABOUT, [{"key": row["document_id"]} for row in rows])
-            for each in rows:
-                self.loaded.about += content_of(each["document_id"], each["digest"])
-
-    def _unlink(self) -> None:
-        wanted = sa.select(_WANTED_ABOUT.c.key)
-        gone = _about.delete().where(_about.c.source == self._source, _about.c.document_id.not_in(wanted))
-        self._connection.execute(gone)
+    def _mention_row(self, row: MentionRow) -> dict[str, Any]:
+        text = _json(row.as_json())
+        return {
+            "source": self._source,
+            "key": digest_of(text),
+            "entity_id": row.entity_id,
+            "document_id": row.document_id,
+            "section": row.section,
+            "row": text,
+        }
 
     def _evidence_row(self, row: EvidenceRow) -> dict[str, Any]:
         text = _json(row.as_json())
@@ -307,16 +347,6 @@ class GraphLoad:
             "confidence": row.confidence,
             "row": text,
         }
-
-
-# The sections that are about some entity.
-_WANTED_ABOUT = sa.Table(
-    "wanted_about",
-    sa.MetaData(),
-    sa.Column("key", sa.String, primary_key=True),
-    prefixes=["TEMPORARY"],
-)
-TEMPORARY = (WANTED, _WANTED_ABOUT)
 
 
 def _json(value: object) -> str:

@@ -169,21 +169,26 @@ def _stats(ledger: Ledger, _asked: Nothing) -> Stats:
 
 
 def _links(ledger: Ledger, asked: PaperOrPerson) -> AuthorLinks:
-    from ingest_assets.sources.papers.graph.author_links import links_of_paper, links_of_person, names_a_paper
+    from ingest_assets.sources.papers.graph.author_links import links_of
 
-    of = links_of_paper if names_a_paper(ledger, asked.id) else links_of_person
-    return of(ledger, asked.id, limit=asked.limit)
+    return links_of(ledger, asked.id, limit=asked.limit)
 
 
-def _of_ledger(question: Callable[[Ledger, Any], BaseModel]) -> Callable[[Asking, Any], BaseModel]:
+def _question(
+    *, asks: Callable[[Ledger, Any], BaseModel], for_agents: bool = True, **said: Any
+) -> SourceOperation:
+    """An operation that reads the ledger and nothing else."""
+
     def run(asking: Asking, arguments: Any) -> BaseModel:
-        return question(asking.bench.ledger, arguments)
+        return asks(asking.bench.ledger, arguments)
 
-    return run
+    return SourceOperation(
+        run=run, scope="read", method="GET", idempotent=True, for_agents=for_agents, **said
+    )
 
 
 GRAPH_OPERATIONS: tuple[SourceOperation, ...] = (
-    SourceOperation(
+    _question(
         name="get_graph_entity",
         title="Get an entity of papers",
         description="One entity of the knowledge graph that was made of scientific papers (a disease, "
@@ -191,30 +196,24 @@ GRAPH_OPERATIONS: tuple[SourceOperation, ...] = (
         "with the sentences that say so. Use it to learn what papers say of one thing. It "
         "finds ids, names and synonyms, and suggests close names for an unknown one. Example:"
         ' {"entity": "adrenal insufficiency"}',
-        scope="read",
         takes=OneEntity,
         answers=EntityAnswer,
-        run=_of_ledger(_entity),
-        method="GET",
+        asks=_entity,
         path="/graph/entity",
-        idempotent=True,
     ),
-    SourceOperation(
+    _question(
         name="search_graph_entities",
         title="Search entities of papers",
         description="Entities of the papers' knowledge graph with a name or synonym that begins like a "
         "text, or has words that begin like its words, closest first. Use it to find out how "
         'the graph calls a thing, and its id. Example: {"text": "adrenal insuff", '
         '"entity_class": "Disease"}',
-        scope="read",
         takes=SearchText,
         answers=EntityList,
-        run=_of_ledger(_search),
-        method="GET",
+        asks=_search,
         path="/graph/entities",
-        idempotent=True,
     ),
-    SourceOperation(
+    _question(
         name="find_relationships",
         title="Find relationships",
         description="What scientific papers say: statements (subject, predicate, object), surest first, "
@@ -222,98 +221,77 @@ GRAPH_OPERATIONS: tuple[SourceOperation, ...] = (
         "at least one of subject, object, predicate and papers. Use it for questions such as "
         'what treats a disease. Example: {"predicate": "TREATS", "object": "adrenal '
         'insufficiency"}',
-        scope="read",
         takes=WhichRelationships,
         answers=StatementList,
-        run=_of_ledger(_relationships),
-        method="GET",
+        asks=_relationships,
         path="/graph/relationships",
-        idempotent=True,
     ),
-    SourceOperation(
+    _question(
         name="find_graph_neighbours",
         title="Find neighbours",
         description="The entities that papers relate directly to one, in either direction, surest first, "
         'with the sentences. Example: {"entity": "hydrocortisone", "direction": "out"}',
-        scope="read",
         takes=WhichNeighbours,
         answers=NeighbourList,
-        run=_of_ledger(_neighbours),
-        method="GET",
+        asks=_neighbours,
         path="/graph/neighbours",
-        idempotent=True,
         for_agents=False,  # find_relationships answers the same
     ),
-    SourceOperation(
+    _question(
         name="find_entities_within_hops",
         title="Find entities within hops",
         description="The entities within a few statements (hops) of one in the papers' knowledge graph, "
         "nearest first, each with the statement and the sentence by which it was reached. Use"
         " it to explore what is around a thing. Large neighbourhoods are cut, and `cut` says "
         'where. Example: {"entity": "hydrocortisone", "hops": 2, "min_confidence": 0.5}',
-        scope="read",
         takes=HowNear,
         answers=ReachedList,
-        run=_of_ledger(_within),
-        method="GET",
+        asks=_within,
         path="/graph/within",
-        idempotent=True,
     ),
-    SourceOperation(
+    _question(
         name="find_graph_path",
         title="Find a path",
         description="The shortest chain of statements that connects two entities of the papers' knowledge"
         " graph, with the sentences of each. Use it to learn how two things are related. "
         'Example: {"start": "CYP21A2", "end": "hydrocortisone", "max_hops": 4}',
-        scope="read",
         takes=FromTo,
         answers=PathAnswer,
-        run=_of_ledger(_path),
-        method="GET",
+        asks=_path,
         path="/graph/path",
-        idempotent=True,
     ),
-    SourceOperation(
+    _question(
         name="get_bundle_info",
         title="Get the bundle's facts",
         description="Which knowledge graph of papers is in use: the id of its bundle (equal ids mean "
         "equal graphs), its time, and how many entities, relationships, mentions and "
         "sentences it has. Example: {}",
-        scope="read",
         takes=Nothing,
         answers=BundleInfo,
-        run=_of_ledger(_bundle_info),
-        method="GET",
+        asks=_bundle_info,
         path="/graph/bundle",
-        idempotent=True,
     ),
-    SourceOperation(
+    _question(
         name="get_graph_stats",
         title="Get the graph's size",
         description="How large the papers' knowledge graph is, by class of entity and by predicate. "
         "Example: {}",
-        scope="read",
         takes=Nothing,
         answers=Stats,
-        run=_of_ledger(_stats),
-        method="GET",
+        asks=_stats,
         path="/graph/stats",
-        idempotent=True,
         for_agents=False,
     ),
-    SourceOperation(
+    _question(
         name="find_author_links",
         title="Find links of authors",
         description="Which authors of a paper may be people that other sources (such as the CRM) know, or"
         " which papers a person may have written: by e-mail address, or by name and "
         "organisation, each with a weight. They are links to judge; nothing is merged. "
         'Example: {"id": "PMC10667925"}',
-        scope="read",
         takes=PaperOrPerson,
         answers=AuthorLinks,
-        run=_of_ledger(_links),
-        method="GET",
+        asks=_links,
         path="/graph/author-links",
-        idempotent=True,
     ),
 )

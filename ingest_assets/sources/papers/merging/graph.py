@@ -12,9 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ingest_assets.sources.papers.bundles import Bundle
 from ingest_assets.sources.papers.merging import authorities
-from ingest_assets.sources.papers.merging.excerpts import Excerpt, excerpt_of
+from ingest_assets.sources.papers.merging.excerpts import Excerpt
 from ingest_assets.sources.papers.merging.graph_rows import (
     EntityRow,
     EvidenceRow,
@@ -23,6 +22,7 @@ from ingest_assets.sources.papers.merging.graph_rows import (
     relationship_key,
 )
 from ingest_assets.sources.papers.merging.merged import Merged, MergedEntity, MergedRelationship
+from ingest_assets.sources.papers.merging.said import Said
 
 # As in the old bundles: how far an id of an authority, and how far a name alone, says what is meant.
 _CANONICAL_CONFIDENCE = 0.8
@@ -65,10 +65,10 @@ class _Support:
     strongest: tuple[float, str] | None = None  # confidence below zero, and text
 
 
-def graph_rows(merged: Merged, bundles: Iterable[tuple[str, Bundle]]) -> GraphRows:
-    """All rows. The bundles are those that were merged, in any order."""
+def graph_rows(merged: Merged, said: Iterable[tuple[str, Said]]) -> GraphRows:
+    """All rows, of what the papers say that were merged, in any order."""
     building = GraphBuilder(merged)
-    papers = {paper_id: building.paper(paper_id, excerpt_of(bundle)) for paper_id, bundle in bundles}
+    papers = {paper_id: building.paper(paper_id, each.excerpt) for paper_id, each in said}
     return GraphRows(
         entities=building.entities(),
         relationships=building.relationships(),

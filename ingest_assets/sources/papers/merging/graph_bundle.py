@@ -40,7 +40,10 @@ def file_of(kind: str) -> str:
 
 def lines(rows: Iterable[Row]) -> bytes:
     """Rows as a file has them."""
-    return b"".join(to_json(row.as_json()) + b"\n" for row in rows)
+    listed = to_json([row.as_json() for row in rows])
+    # No text in JSON has these four characters, and no field of a row is a list of objects. It takes half the
+    # time that it takes to make one line after the other.
+    return listed[1:-1].replace(b'},{"', b'}\n{"') + b"\n" if len(listed) > 2 else b""  # noqa: PLR2004 - "[]"
 
 
 def readme() -> bytes:
@@ -96,21 +99,21 @@ def is_whole(workspace: Workspace) -> bool:
     return all(file_digest(workspace.graph / file_of(kind)) == digests.get(kind) for kind in KINDS)
 
 
-def read_mentions(workspace: Workspace) -> Iterator[MentionRow]:
-    """The mentions as they are in the file, one after the other: for loading elsewhere."""
-    for fields in _lines_of(workspace, "mentions"):
-        yield MentionRow(**fields)
+def read_mentions(workspace: Workspace, place: tuple[int, int]) -> list[MentionRow]:
+    """The mentions in a part of their file, which starts and stops at these bytes: for loading elsewhere."""
+    return [MentionRow(**fields) for fields in _lines_of(workspace, "mentions", place)]
 
 
-def read_evidence(workspace: Workspace) -> Iterator[EvidenceRow]:
-    """The evidence as it is in the file, one after the other: for loading elsewhere."""
-    for fields in _lines_of(workspace, "evidence"):
-        yield EvidenceRow(**fields)
+def read_evidence(workspace: Workspace, place: tuple[int, int]) -> list[EvidenceRow]:
+    """The evidence in a part of its file, in the same way."""
+    return [EvidenceRow(**fields) for fields in _lines_of(workspace, "evidence", place)]
 
 
-def _lines_of(workspace: Workspace, kind: str) -> Iterator[Json]:
+def _lines_of(workspace: Workspace, kind: str, place: tuple[int, int]) -> Iterator[Json]:
+    start, stop = place
     with (workspace.graph / file_of(kind)).open("rb") as file:
-        for line in file:
+        file.seek(start)
+        for line in file.read(stop - start).splitlines():
             yield without_made_up_offsets(from_json(line, cache_strings="keys"))
 
 

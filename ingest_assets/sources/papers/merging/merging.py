@@ -24,20 +24,20 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
 from ingest_assets.model import ConfigurationError
-from ingest_assets.sources.papers.bundles import Bundle
 from ingest_assets.sources.papers.merging import authorities
 from ingest_assets.sources.papers.merging.classes import SAME_AS
 from ingest_assets.sources.papers.merging.decisions import Decision, Decisions, Reference, require_agreement
 from ingest_assets.sources.papers.merging.merged import Group, Merged, assemble
 from ingest_assets.sources.papers.merging.partition import Partition
+from ingest_assets.sources.papers.merging.said import Said
 from ingest_assets.sources.papers.merging.statements import ProfileKey, Statements, collect
 
 MERGING_CONFIDENCE = 0.85
 
 
-def merge(bundles: Iterable[tuple[str, Bundle]], decisions: Decisions | None = None) -> Merged:
+def merge(papers: Iterable[tuple[str, Said]], decisions: Decisions | None = None) -> Merged:
     """Merge the entities of all papers. Raises ConfigurationError if decisions contradict each other."""
-    statements = collect(bundles)
+    statements = collect(papers)
     merging = _Merging(statements, decisions or Decisions())
     merging.follow_decisions()
     merging.follow_ids()

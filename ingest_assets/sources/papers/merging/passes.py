@@ -11,23 +11,22 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
-from ingest_assets.model import ConfigurationError, ItemError
-from ingest_assets.sources.papers.bundles import Bundle
+from ingest_assets.model import ConfigurationError, ItemError, digest_of
 from ingest_assets.sources.papers.merging import graph_bundle, merged_files
-from ingest_assets.sources.papers.merging.bundle_files import ReadBundle, read_bundle
+from ingest_assets.sources.papers.merging.bundle_files import read_bundle
 from ingest_assets.sources.papers.merging.decisions import Decisions
-from ingest_assets.sources.papers.merging.excerpts import Excerpts, excerpt_of
+from ingest_assets.sources.papers.merging.excerpts import Excerpts
 from ingest_assets.sources.papers.merging.graph import GraphBuilder
 from ingest_assets.sources.papers.merging.graph_rows import EntityRow, RelationshipRow
 from ingest_assets.sources.papers.merging.merged import Merged
 from ingest_assets.sources.papers.merging.merging import merge
+from ingest_assets.sources.papers.merging.said import Said, said_of
 from ingest_assets.sources.papers.workspace import Draft, Workspace
 
 Check = Callable[[], None]
@@ -43,6 +42,23 @@ class Read:
     left_out: dict[str, tuple[str, ...]] = field(default_factory=dict)  # paper: sentences
 
 
+class FoundBundle(NamedTuple):
+    """What a bundle says."""
+
+    paper_id: str
+    said: Said
+    digest: str  # of its content
+    left_out: tuple[str, ...] = ()  # sentences: what could not be used
+
+
+class PaperLines(NamedTuple):
+    """The lines of one paper in the files of mentions and evidence."""
+
+    digest: str  # of both, 32 hex characters
+    mentions: tuple[int, int]  # where they start and stop, in bytes
+    evidence: tuple[int, int]
+
+
 @dataclass(slots=True)
 class Built:
     """What a build found, and what it changed."""
@@ -53,6 +69,7 @@ class Built:
     counts: dict[str, int]  # entity, relationship, mention, evidence, paper
     bundle_id: str
     read: Read
+    papers: dict[str, PaperLines]  # by paper, sorted
     changed: list[str] = field(default_factory=list)  # names of files that were replaced
     seconds: dict[str, float] = field(default_factory=dict)  # of each pass
 
@@ -82,19 +99,15 @@ def build(
 ) -> Built:
     """Both passes, by the holder of the workspace's lock; of the workspace's bundles, or of `others`.
 
-    `check` is called for each paper, and may raise to give up. `known` is what pass 2 has made of these
-    bundles, if somebody has it. Raises UnavailableError if the disk is full, and ConfigurationError if
-    decisions contradict each other: all files are still the old ones.
+    `check` is called for each paper, and may raise to give up. `others` stay open. `known` is what pass 2 has
+    made of `others`, which are not read again then. Raises UnavailableError if the disk is full, and
+    ConfigurationError if decisions contradict each other: all files are still the old ones.
     """
     workspace.clean()
     with ExitStack() as stack:
-        bundles = stack.enter_context(others or _BundleFiles(workspace, more_classes, check))
+        bundles = others or stack.enter_context(_BundleFiles(workspace, more_classes, check))
         started = time.perf_counter()
-        if known is None:
-            merged = merge(bundles, decisions)
-        else:
-            merged = known
-            deque(bundles, maxlen=0)  # for their excerpts
+        merged = merge(bundles, decisions) if known is None else known
         between = time.perf_counter()
         drafts = _merged_drafts(stack, workspace, merged)
         built, graph = _graph_drafts(stack, workspace, merged, bundles)
@@ -114,7 +127,7 @@ def pass_2(
     """The merged files only, by the holder of the lock. Takes and raises what `build` does."""
     workspace.clean()
     with ExitStack() as stack:
-        bundles = stack.enter_context(others or _BundleFiles(workspace, more_classes, check))
+        bundles = others or stack.enter_context(_BundleFiles(workspace, more_classes, check))
         merged = merge(bundles, decisions)
         _replace(_merged_drafts(stack, workspace, merged))
         return merged, bundles.read
@@ -130,8 +143,8 @@ def pass_3(workspace: Workspace, *, more_classes: Iterable[str] = (), check: Che
 
     with ExitStack() as stack:
         bundles = stack.enter_context(_BundleFiles(workspace, more_classes, check))
-        for paper_id, bundle in bundles:
-            if not merged.id_map.get(paper_id, {}).keys() >= {each.id for each in bundle.entities}:
+        for paper_id, said in bundles:
+            if not merged.id_map.get(paper_id, {}).keys() >= {each.id for each in said.entities}:
                 raise ConfigurationError(
                     f"The merged files in {workspace.merged} do not know the bundle of {paper_id}. "
                     "Run pass 2 first."
@@ -154,21 +167,25 @@ class Bundles(ABC):
         self.read = Read()
 
     @abstractmethod
-    def found(self) -> Iterator[ReadBundle]:
+    def found(self) -> Iterator[FoundBundle]:
         """Every bundle that can be used; the others are named in `read.unreadable`."""
 
-    def __iter__(self) -> Iterator[tuple[str, Bundle]]:
+    def __iter__(self) -> Iterator[tuple[str, Said]]:
         for each in self.found():
             self.read.digests[each.paper_id] = each.digest
             if each.left_out:
                 self.read.left_out[each.paper_id] = each.left_out
-            self.excerpts.add(each.paper_id, excerpt_of(each.bundle))
-            yield each.paper_id, each.bundle
+            self.excerpts.add(each.paper_id, each.said.excerpt)
+            yield each.paper_id, each.said
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of what it keeps."""
         self.excerpts.__exit__()
 
 
@@ -183,12 +200,13 @@ class _BundleFiles(Bundles):
         for name in workspace.misnamed_files():
             self.read.unreadable[name] = f"{name} is not named as a paper's bundle is: paper_ID.json."
 
-    def found(self) -> Iterator[ReadBundle]:
+    def found(self) -> Iterator[FoundBundle]:
         for file in self._files:
             if self._check is not None:
                 self._check()
             try:
-                yield read_bundle(file.path, file.paper_id, self._more_classes)
+                read = read_bundle(file.path, file.paper_id, self._more_classes)
+                yield FoundBundle(read.paper_id, said_of(read.bundle), read.digest, read.left_out)
             except ItemError as error:
                 self.read.unreadable[file.paper_id] = str(error)
             except FileNotFoundError:
@@ -208,10 +226,17 @@ def _graph_drafts(
     builder = GraphBuilder(merged)
     drafts = {kind: stack.enter_context(Draft(path)) for kind, path in graph_bundle.paths(workspace).items()}
     counts = dict.fromkeys(("entity", "relationship", "mention", "evidence", "paper"), 0)
+    papers: dict[str, PaperLines] = {}
+    ends = {"mentions": 0, "evidence": 0}
     for paper_id, excerpt in bundles.excerpts:
         rows = builder.paper(paper_id, excerpt)
-        drafts["mentions"].write(graph_bundle.lines(rows.mentions))
-        drafts["evidence"].write(graph_bundle.lines(rows.evidence))
+        said = {"mentions": graph_bundle.lines(rows.mentions), "evidence": graph_bundle.lines(rows.evidence)}
+        places = {}
+        for kind, written in said.items():
+            drafts[kind].write(written)
+            places[kind] = ends[kind], ends[kind] + len(written)
+            ends[kind] += len(written)
+        papers[paper_id] = PaperLines(digest_of(*map(digest_of, said.values())), **places)
         counts["mention"] += len(rows.mentions)
         counts["evidence"] += len(rows.evidence)
         counts["paper"] += 1
@@ -223,7 +248,9 @@ def _graph_drafts(
     manifest = graph_bundle.manifest(drafts, counts, builder.last_year())
     readme = _written(stack, workspace.graph / graph_bundle.README, graph_bundle.readme())
     last = _written(stack, workspace.graph / graph_bundle.MANIFEST, manifest)
-    built = Built(merged, entities, relationships, counts, graph_bundle.bundle_id(drafts), bundles.read)
+    built = Built(
+        merged, entities, relationships, counts, graph_bundle.bundle_id(drafts), bundles.read, papers
+    )
     return built, [readme, *drafts.values(), last]
 
 

@@ -10,14 +10,11 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ingest_assets.sources.papers.bundles import Bundle, BundleEntity, BundleRelationship
 from ingest_assets.sources.papers.merging import authorities
-from ingest_assets.sources.papers.merging.classes import SAME_AS
-from ingest_assets.sources.papers.merging.names import fold
+from ingest_assets.sources.papers.merging.said import EntitySaid, RelationshipSaid, Said
 
 # Class, folded name, ids of authorities in the order of their rank.
 ProfileKey = tuple[str, str, tuple[str, ...]]
-_MAX_NAME_CHARS = 1_000  # beyond, it is not a name that some model gave as a synonym
 
 
 @dataclass(slots=True)
@@ -65,80 +62,44 @@ class Statements:
         self.members: dict[str, dict[str, ProfileKey]] = {}
         self.said: dict[tuple[ProfileKey, str, ProfileKey], Statement] = {}
 
-    def add(self, paper_id: str, bundle: Bundle) -> None:
+    def add(self, paper_id: str, said: Said) -> None:
         """Add what one paper's bundle says."""
         if paper_id in self.members:
             raise ValueError(f"the paper {paper_id} was added twice")
-        members = self.members[paper_id] = {
-            each.id: self._profile(paper_id, each) for each in bundle.entities
-        }
-        renamed = evidence_ids(paper_id, bundle)
-        for each in bundle.relationships:
+        members = self.members[paper_id] = {each.id: self._profile(paper_id, each) for each in said.entities}
+        for each in said.relationships:
             subject, target = members.get(each.subject), members.get(each.object)
             if subject is not None and target is not None:
-                self._say(paper_id, (subject, each.predicate, target), each, renamed)
+                self._say(paper_id, (subject, each.predicate, target), each)
 
-    def _profile(self, paper_id: str, entity: BundleEntity) -> ProfileKey:
-        key = entity.entity_class, fold(entity.name), ids_of(entity)
+    def _profile(self, paper_id: str, entity: EntitySaid) -> ProfileKey:
+        key = entity.entity_class, entity.name, tuple(entity.ids)
         profile = self.profiles.get(key)
         if profile is None:
             profile = self.profiles[key] = Profile(*key)
         if paper_id not in profile.papers:
             profile.papers.add(paper_id)
-            profile.spellings[" ".join(entity.name.split())] += 1
-        profile.synonyms.update(_other_names(entity))
+            profile.spellings[entity.spelling] += 1
+        profile.synonyms.update(entity.other_names)
         profile.sources.add(entity.source)
         return key
 
     def _say(
-        self,
-        paper_id: str,
-        key: tuple[ProfileKey, str, ProfileKey],
-        relationship: BundleRelationship,
-        renamed: dict[str, str],
+        self, paper_id: str, key: tuple[ProfileKey, str, ProfileKey], relationship: RelationshipSaid
     ) -> None:
         said = self.said.get(key)
         if said is None:
             said = self.said[key] = Statement()
         said.confidence = max(said.confidence, relationship.confidence)
         said.asserted_by.add(relationship.asserted_by)
-        said.distinct |= relationship.predicate == SAME_AS and relationship.resolution == "distinct"
+        said.distinct |= relationship.distinct
         evidence = said.evidence.setdefault(paper_id, set())
-        evidence.update(renamed[each] for each in relationship.evidence_ids if each in renamed)
+        evidence.update(f"{paper_id}:{each}" for each in relationship.evidence)
 
 
-def collect(bundles: Iterable[tuple[str, Bundle]]) -> Statements:
+def collect(papers: Iterable[tuple[str, Said]]) -> Statements:
     """What all bundles say. They are looked at one after the other, and not kept."""
     statements = Statements()
-    for paper_id, bundle in bundles:
-        statements.add(paper_id, bundle)
+    for paper_id, said in papers:
+        statements.add(paper_id, said)
     return statements
-
-
-def ids_of(entity: BundleEntity) -> tuple[str, ...]:
-    """The authoritative ids that a bundle gives an entity, best first."""
-    values = [(entity.canonical_id, "canonical_id")]
-    values += [(getattr(entity, each.field), each.field) for each in authorities.AUTHORITIES]
-    found = {authorities.canonical_form(value, name) for value, name in values if value}
-    return tuple(sorted((each for each in found if each), key=authorities.order))
-
-
-def evidence_ids(paper_id: str, bundle: Bundle) -> dict[str, str]:
-    """The ids of a bundle's evidence, and what they are called outside it: with the paper's id in front.
-
-    Old extractors wrote what a model took for the paper's id, so that many papers have a "paper_1:results:1".
-    """
-    found = {}
-    for each in bundle.evidence_entities:
-        written = f"{each.paper_id}:"
-        rest = each.id.removeprefix(written) if each.paper_id else each.id
-        found[each.id] = f"{paper_id}:{rest or each.id}"
-    if len(set(found.values())) < len(found):
-        return {each: f"{paper_id}:{each}" for each in found}
-    return found
-
-
-def _other_names(entity: BundleEntity) -> Iterable[str]:
-    for name in (*entity.synonyms, entity.symbol or "", *entity.brand_names):
-        if (cleaned := " ".join(name.split())) and len(cleaned) <= _MAX_NAME_CHARS:
-            yield cleaned
