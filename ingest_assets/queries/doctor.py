@@ -46,6 +46,7 @@ def _diagnosed(heartbeat: Heartbeat) -> list[Finding]:
             *_looked_at("ledger", lambda: _ledger(bench)),
             *_looked_at("store", lambda: _store(bench)),
             *_looked_at("dense model", lambda: _dense_model(bench)),
+            *_looked_at("redis", lambda: [_redis(settings)]),
             *_looked_at("parsers", lambda: [_parsers(bench)]),
             *_looked_at("daemon", lambda: [daemon(heartbeat(settings))]),
             *(Finding("sources", "wrong", str(left_out)) for left_out in bench.sources.left_out),
@@ -85,7 +86,9 @@ def _ledger(bench: Workbench) -> Iterator[Finding]:
         yield Finding("ledger", "not configured", "There is none yet: the first refresh creates it.")
         return
     with bench.ledger.reading():
-        yield Finding("ledger", "ok", f"{bench.ledger.name} answers; it belongs to {bench.installation}.")
+        named = f" (from {name})" if (name := bench.settings.ledger_variable) else ""
+        found = f"{bench.ledger.name}{named} answers; it belongs to {bench.installation}."
+        yield Finding("ledger", "ok", found)
 
 
 def _store(bench: Workbench) -> Iterator[Finding]:
@@ -106,6 +109,15 @@ def _store(bench: Workbench) -> Iterator[Finding]:
 def _dense_model(bench: Workbench) -> Iterator[Finding]:
     bench.dense_model.embed_query("ready")
     yield Finding("dense model", "ok", f"{bench.dense_model.identity} embeds.")
+
+
+def _redis(settings: Settings) -> Finding:
+    if not settings.redis_host:
+        return Finding("redis", "not configured", "REDIS_HOST is not set: no answers are cached.")
+    from ingest_assets.cache.probing import probe
+
+    found = probe(settings)
+    return Finding("redis", "ok" if found.well else "wrong", found.message)
 
 
 def _parsers(bench: Workbench) -> Finding:

@@ -12,9 +12,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ingest_assets.ledger import Ledger, tables
+from ingest_assets.ledger import tables
 from ingest_assets.model import COMMON, Document
+from ingest_assets.stages.hidden import shown_documents
 from ingest_assets.stages.records import document_of
+from ingest_assets.workbench import Workbench
 
 _document, _about = tables.document, tables.document_entities
 
@@ -27,17 +29,18 @@ class FoundDocument:
     entity_ids: Sequence[str]
 
 
-def find(ledger: Ledger, source: str, document_id: str) -> FoundDocument | None:
-    """One document; None if there is none with this id."""
+def find(bench: Workbench, source: str, document_id: str) -> FoundDocument | None:
+    """One document; None if there is none with this id, or it is of a hidden part."""
     key = {"source": source, "document_id": document_id}
-    with ledger.reading() as connection:
-        row = connection.execute(sa.select(_document).filter_by(**key)).one_or_none()
+    shown = shown_documents(bench, source)
+    with bench.ledger.reading() as connection:
+        row = connection.execute(sa.select(_document).filter_by(**key).where(*shown)).one_or_none()
         entities = connection.scalar(sa.select(_about.c.entity_ids).filter_by(**key))
     return None if row is None else FoundDocument(document_of(row), json.loads(entities or "[]"))
 
 
 def listed(
-    ledger: Ledger,
+    bench: Workbench,
     source: str,
     *,
     after: str,
@@ -48,10 +51,13 @@ def listed(
 ) -> Sequence[Any]:
     """Rows of `document_id` and the common fields, ordered by id, starting after the id `after`.
 
+    Those of hidden parts are left out.
+
     `since` is ISO 8601 in UTC. Times are compared as text, so one in another zone is off by its offset.
     """
     columns = (_document.c.document_id, *(_document.c[name] for name in COMMON))
     query = sa.select(*columns).where(_document.c.source == source, _document.c.document_id > after)
+    query = query.where(*shown_documents(bench, source))
     if kind is not None:
         query = query.where(_document.c.kind == kind)
     if prefix is not None:
@@ -59,7 +65,7 @@ def listed(
         query = query.where(sa.func.substr(_document.c.document_id, 1, len(prefix)) == prefix)
     if since is not None:
         query = query.where(_document.c.time >= _bound(since))
-    with ledger.reading() as connection:
+    with bench.ledger.reading() as connection:
         return connection.execute(query.order_by(_document.c.document_id).limit(limit)).all()
 
 

@@ -1,97 +1,62 @@
 """Search in the three modes, over the published generation of a source's collection.
 
-What belongs here: what a query and a hit are, and `open_search`, which is the one place where a search is put
+What belongs here: the search itself, and `open_search`, which is the one place where a search is put
 together: a cache, a reranker or anything else between a question and its answer belongs there. What does not:
-how an interface presents hits.
+what an answer is (`answers`, whose names are offered here too).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal, Protocol, get_args
 
 from ingest_assets.collection.base import Leg, Reader
 from ingest_assets.fields import Condition, FilterError, conditions_of
-from ingest_assets.model import COMMON, COMMON_PAYLOAD, Common, ConfigurationError, RequestError
+from ingest_assets.model import COMMON, COMMON_PAYLOAD, ConfigurationError
+from ingest_assets.queries.answers import (
+    MAX_LIMIT,
+    MODES,
+    Hit,
+    Hits,
+    Mode,
+    QueryError,
+    SourceSearch,
+    check,
+)
 from ingest_assets.queries.fusion import LEG_LIMIT, min_max
+from ingest_assets.stages.hidden import hiding
 from ingest_assets.workbench import Workbench
 
-Mode = Literal["dense", "sparse", "hybrid"]
-MODES: tuple[Mode, ...] = get_args(Mode)
-MAX_LIMIT = 1_000
+__all__ = [
+    "MAX_LIMIT",
+    "MODES",
+    "Hit",
+    "Hits",
+    "Mode",
+    "QueryError",
+    "Searcher",
+    "SourceSearch",
+    "open_search",
+]
+
 ENTITY_IDS = "entity_ids"
 
 
-class QueryError(RequestError, ConfigurationError):
-    """The query is wrong, whatever the settings are. Its message reveals nothing about this machine."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hit(Common):
-    """One chunk that was found. `scores` are those of the legs that found it."""
-
-    score: float
-    chunk_id: str
-    document_id: str
-    entity_ids: list[str]
-    text: str
-    attributes: dict[str, Any]  # what its source adds: for code, its language, symbol and lines
-    scores: dict[str, float] = field(default_factory=dict)
-
-
-_NAMES = ("score", "chunk_id", "document_id", *COMMON, "entity_ids", "text", "attributes", "scores")
-
-
-@dataclass(frozen=True, slots=True)
-class Hits:
-    """The answer to one query, best first."""
-
-    query: str
-    source: str
-    mode: Mode
-    collection: str
-    generation: int
-    took_ms: float
-    hits: list[Hit]
-
-    def to_dict(self, *, scores: bool = False) -> dict[str, Any]:
-        """For JSON, with the legs' scores on request."""
-        # Not `asdict`, which copies every value and takes longer than everything else here.
-        shown = _NAMES if scores else [name for name in _NAMES if name != "scores"]
-        answer = {each.name: getattr(self, each.name) for each in fields(self)}
-        return answer | {"hits": [{name: getattr(hit, name) for name in shown} for hit in self.hits]}
-
-
-class SourceSearch(Protocol):
-    """Answers queries of one source."""
-
-    def search(
-        self,
-        query: str,
-        *,
-        mode: Mode = "hybrid",
-        limit: int = 10,
-        where: Mapping[str, Sequence[str]] | None = None,
-    ) -> Hits:
-        """The best `limit` chunks (1 to 1,000) for a query.
-
-        `where` maps fields to values of which one must match. Raises QueryError for an empty query and for a
-        wrong mode, field or limit; ConfigurationError when the collection was built by another model than the
-        settings name; NotPublishedError when there is nothing to search yet.
-        """
-        ...
-
-
-def open_search(bench: Workbench, source: str) -> SourceSearch:
+def open_search(bench: Workbench, source: str, *, cached: bool = True) -> SourceSearch:
     """The search over a source: one for each workbench, which keeps it, and for one thread at a time.
 
-    What wraps a `Searcher` here, such as a cache, thus lives as long as the workbench.
+    What wraps a `Searcher` here thus lives as long as the workbench. `cached` says whether an answer may come
+    from a cache, if the settings name one.
     """
-    if source not in bench.searches:
-        bench.searches[source] = Searcher(bench, source)
-    found: SourceSearch = bench.searches[source]
+    name = source if cached and bench.cache is not None else f"{source} itself"
+    if name not in bench.searches:
+        bench.searches[name] = Searcher(bench, source)
+        if name == source:
+            from ingest_assets.queries.cached_search import CachedSearch
+
+            assert bench.cache is not None
+            bench.searches[name] = CachedSearch(bench.searches[name], bench, source, bench.cache)
+    found: SourceSearch = bench.searches[name]
     return found
 
 
@@ -114,23 +79,23 @@ class Searcher:
     ) -> Hits:
         """See `SourceSearch`."""
         started = time.perf_counter()
-        _check(query, mode, limit)
-        conditions = self._conditions(where or {})
+        check(query, mode, limit)
+        conditions = self.conditions(where or {})
         with self._bench.store.reader(self._collection) as reader:
             legs = self._legs(query, mode, reader.generation)
             hits = self._hits(reader, legs, limit, conditions) if legs else []
         took_ms = round((time.perf_counter() - started) * 1000, 2)
         return Hits(query, self._source.name, mode, self._collection, reader.generation, took_ms, hits)
 
-    def _conditions(self, where: Mapping[str, Sequence[str]]) -> list[Condition]:
-        """What the query asks for, and what the source requires of every search."""
+    def conditions(self, where: Mapping[str, Sequence[str]]) -> list[Condition]:
+        """What is asked for, and what the source requires of every search or hides from all, as of now."""
         if ENTITY_IDS in where:
             where = {**where, ENTITY_IDS: self._living(where[ENTITY_IDS])}
         try:
             asked = conditions_of(where, self._fields)
         except FilterError as error:
             raise QueryError(str(error)) from None
-        return [*asked, *self._source.required(self._bench)]
+        return [*asked, *self._source.required(self._bench), *hiding(self._bench, self._source.name)]
 
     def _living(self, entity_ids: Sequence[str]) -> list[str]:
         """What ids stand for now: somebody may have noted an id whose entity was merged since."""
@@ -197,12 +162,3 @@ class Searcher:
             for point in ranked
             if (payload := payloads.get(point.id)) is not None
         ]
-
-
-def _check(query: str, mode: str, limit: int) -> None:
-    if not query.strip():
-        raise QueryError("The query is empty: say what to look for.")
-    if mode not in MODES:
-        raise QueryError(f"There is no mode {mode!r}. Modes: {', '.join(MODES)}.")
-    if not 1 <= limit <= MAX_LIMIT:
-        raise QueryError(f"The limit must be 1 to {MAX_LIMIT}, not {limit}.")

@@ -61,17 +61,22 @@ def sources_run(bench: Workbench) -> set[str]:
     return recorded & set(bench.sources)
 
 
+# Made once: most searches ask, and making it takes longer than the answer.
+_PUBLISHED = sa.select(tables.generation.c.collection).filter_by(state="live")
+
+
 def sources_to_search(bench: Workbench) -> list[str]:
     """The published sources: one that is being indexed for the first time does not affect the others.
 
     If none is published, those that ever ran, else the first: there must be something to search.
     """
-    live = sa.select(tables.generation.c.collection).filter_by(state="live")
     with bench.ledger.reading() as connection:
-        published = set(connection.scalars(live))
+        published = set(connection.scalars(_PUBLISHED))
     there = [name for name, source in bench.sources.items() if source.collection in published]
+    if there:
+        return there
     run = sources_run(bench)
-    return there or [name for name in bench.sources if name in run] or [bench.sources.first.name]
+    return [name for name in bench.sources if name in run] or [bench.sources.first.name]
 
 
 def source_meant(bench: Workbench, asked: str | None) -> str:
@@ -82,6 +87,8 @@ def source_meant(bench: Workbench, asked: str | None) -> str:
     if asked is not None:
         return bench.sources[asked].name
     there = sources_to_search(bench)
+    if len(there) == 1:
+        return there[0]
     return next((name for name in there if _holds_points(bench, name)), there[0])
 
 

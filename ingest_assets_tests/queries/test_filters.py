@@ -18,6 +18,12 @@ from ingest_assets.sources.papers.places import papers_of
 from ingest_assets.sources.registry import load_sources
 from ingest_assets.sources.repositories.definition import SOURCE as REPOSITORIES
 from ingest_assets.sources.repositories.kept import repositories_of
+from ingest_assets.sources.spool import write_batch
+from ingest_assets.sources.spool.decisions import Decider
+from ingest_assets.sources.spool.definition import SOURCE as SPOOL
+from ingest_assets.sources.spool.gates import open_gate
+from ingest_assets.sources.spool.places import Spool
+from ingest_assets.sources.spool.settings import SpoolSettings
 from ingest_assets.workbench import Workbench
 from ingest_assets_tests.sources.papers.paper_bench import jats
 from ingest_assets_tests.sources.repositories.repos import TestRepo
@@ -35,7 +41,7 @@ FILES = {
 
 def _declared(spec: SourceDefinition) -> list[str]:
     fields = [each.name for each in (*COMMON_FIELDS, *BOUNDS, *spec.fields)]
-    never = {REPOSITORIES.name: NEVER_OF_CODE, PAPERS.name: {SINCE, UNTIL}}
+    never = {REPOSITORIES.name: NEVER_OF_CODE, PAPERS.name: {SINCE, UNTIL}, SPOOL.name: {"entity_ids"}}
     return [field for field in fields if field not in never.get(spec.name, ())]
 
 
@@ -45,13 +51,22 @@ def bench(built_once: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     folder = tmp_path_factory.mktemp("filters")
     TestRepo(folder / "code" / "shop").commit(FILES)
     home = built_once.copy(folder / "home").with_settings(
-        ingest_repository_protocols="file", ingest_repository_roots=str(folder / "code")
+        ingest_repository_protocols="file",
+        ingest_repository_roots=str(folder / "code"),
+        spool_dir=str(folder / "spool"),
     )
     with home.bench() as bench:
         repositories_of(bench).add(str(folder / "code" / "shop"))
         list(papers_of(bench).add_files([paper(folder)]))
-        chosen = ["papers", "repositories"]
+        spool = Spool.of(home.load().of(SpoolSettings))
+        spool.prepare()
+        record = {"text": "The crank is late.", "source": "desk", "metadata": {"kind": "mail"}}
+        write_batch(spool.root, [record, {"text": "The crank is broken."}], source="mail")
+        write_batch(spool.root, [{"text": "Ada wants a crank."}], source="calls", pii=True, batch_tag="ada")
+        chosen = ["papers", "repositories", "spool"]
         assert run_sources(home.load(), sources=chosen, overrides=home.overrides).success
+        open_gate(bench.ledger, "ada", Decider("ann", "approved", "cli"))
+        assert run_sources(home.load(), sources=["spool"], overrides=home.overrides).success
         yield bench
 
 
@@ -104,6 +119,9 @@ def test_a_declared_field_finds_what_has_the_value_and_nothing_else(
         return {hit.chunk_id for hit in hits}
 
     assert found(value) == {key for key, payload in payloads.items() if _holds(payload, field, value)}
+    if kind == "flag":
+        assert found("false" if value.lower() == "true" else "true") == payloads.keys() - found(value)
+        return
     assert found(NO_MATCH.get(field, "of-nothing" if kind == "keyword" else "0")) == set()
 
 
