@@ -105,12 +105,16 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A point meets it when its field has one of the values, or lies within one of the ranges."""
+    """A point meets it when its field has one of the values, or lies within one of the ranges.
+
+    If it is `negated`, when its field does neither.
+    """
 
     field: str
     type: FieldType = "keyword"
     values: tuple[str | bool, ...] = ()
     ranges: tuple[Range, ...] = ()
+    negated: bool = False
 
 
 # A point must meet all of them.

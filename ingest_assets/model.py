@@ -71,6 +71,10 @@ class NotFoundError(RequestError):
     """There is nothing of the name or id that a caller gave."""
 
 
+class StateError(RequestError):
+    """What a caller asked for is not possible in the present state of what it is about."""
+
+
 class NotPublishedError(RequestError):
     """Nothing has been published yet under the name of the collection."""
 

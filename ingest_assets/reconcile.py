@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import delete_keys, upsert
 from ingest_assets.model import SAMPLE_SIZE, ItemError, Outcomes, digest_of
+from ingest_assets.quoting import quotes_allowed
 from ingest_assets.redaction import redact
 
 T = TypeVar("T")
@@ -70,7 +71,9 @@ class Delta:
         self.content -= content_of(item_id, *parts)
 
     def note(self, sample: Iterable[str]) -> None:
-        """Keep the names of some items that moved, for people to look at."""
+        """Keep the names of some items that moved, for people to look at, unless they may not be quoted."""
+        if not quotes_allowed():
+            return
         room = SAMPLE_SIZE - len(self.outcomes.sample)
         self.outcomes.sample.extend(name for name, _ in zip(sample, range(room), strict=False))
 

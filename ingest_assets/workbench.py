@@ -13,7 +13,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from ingest_assets.ledger.installation import Installation, installation_of, require_name
 from ingest_assets.model import (
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from ingest_assets.cache.redis_cache import RedisCache
     from ingest_assets.chunking import ChunkBudget
     from ingest_assets.collection.base import Store
     from ingest_assets.collection.owned import OwnedStore
@@ -48,6 +49,12 @@ if TYPE_CHECKING:
     from ingest_assets.stages.origins import Origin
 
 S = TypeVar("S", bound=SourceSettings)
+
+
+class Closable(Protocol):
+    """What holds something that has to be let go of."""
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +76,14 @@ class Workbench:
         sources.check_fields(settings)
         self.sources = sources.with_prefix(settings.ingest_collection_prefix)
         self.searches: dict[str, Any] = {}  # those that `queries.search` opened, by source
+        self.left: dict[str, Closable] = {}  # what a stage leaves for a later one of the run, by its name
         self._opening = RLock()  # held while a twin opens what it shares
 
     def twin(self) -> Workbench:
         """A workbench for another thread.
 
-        It shares this one's ledger and models, which are thread-safe and expensive to open, and has a store
-        of its own. Close all twins before this one.
+        It shares this one's ledger, cache and models, which are thread-safe and expensive to open, and has
+        a store of its own. Close all twins before this one.
         """
         return _Twin(self)
 
@@ -89,10 +97,12 @@ class Workbench:
 
     def close(self) -> None:
         """Close what was opened."""
+        while self.left:
+            self.left.popitem()[1].close()
         self.__dict__.pop("store", None)
-        for name in ("ledger", "engine", "preloader", "sandbox"):
-            if name in self.__dict__:
-                self.__dict__.pop(name).close()
+        for name in ("ledger", "engine", "preloader", "sandbox", "cache"):
+            if (part := self.__dict__.pop(name, None)) is not None:
+                part.close()
 
     def settings_of(self, kind: type[S]) -> S:
         """The settings that a source declares.
@@ -162,6 +172,13 @@ class Workbench:
             timeout_s=s.qdrant_timeout_s,
             grpc_port=s.qdrant_grpc_port,
         )
+
+    @cached_property
+    def cache(self) -> RedisCache | None:
+        """Where answers are kept, if the settings name one."""
+        from ingest_assets.cache import cache_of
+
+        return cache_of(self.settings)
 
     @cached_property
     def dense_model(self) -> DenseModel:
@@ -338,6 +355,8 @@ class _Twin(Workbench):
 
     def close(self) -> None:
         """Close what it owns."""
+        while self.left:
+            self.left.popitem()[1].close()
         self.__dict__.pop("store", None)
         for name in ("engine", "sandbox"):
             if name in self.__dict__:
@@ -347,6 +366,11 @@ class _Twin(Workbench):
     def ledger(self) -> Ledger:
         with self._first._opening:
             return self._first.ledger
+
+    @cached_property
+    def cache(self) -> RedisCache | None:
+        with self._first._opening:
+            return self._first.cache
 
     @cached_property
     def dense_model(self) -> DenseModel:

@@ -5,6 +5,6 @@ What does not: the ledger, models, Dagster.
 """
 
 from ingest_assets.chunking.prose import ChunkBudget
-from ingest_assets.chunking.records import RecordChunker
+from ingest_assets.chunking.records import RecordChunker, TextChunker
 
-__all__ = ["ChunkBudget", "RecordChunker"]
+__all__ = ["ChunkBudget", "RecordChunker", "TextChunker"]

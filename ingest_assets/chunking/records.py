@@ -1,10 +1,11 @@
-"""Splits a record into chunks: each repeats its header lines, followed by a piece of its body."""
+"""Splits a record into chunks: pieces of its body, each below its header lines or alone."""
 
 from __future__ import annotations
 
 import uuid
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -36,38 +37,59 @@ class RecordChunker:
         return digest_of("record-chunker", VERSION, str(b.size), str(b.overlap), b.unit, tokenizer)
 
     def chunks(self, document: Document) -> list[Chunk]:
-        """At least one chunk, in order; a document without a body is its header alone.
-
-        A chunk's id is derived from the content of its piece (without what it repeats of the previous
-        one), so text inserted above it does not change the id. Pieces of one document with the same
-        content are numbered.
-        """
+        """At least one chunk, in order; a document without a body is its header alone."""
         header = header_of(document)
         if not document.body.strip():
-            return [Chunk(self._id(document, "", 0), document.id, 0, 0, 0, header)]
-        earlier: Counter[str] = Counter()
-        chunks: list[Chunk] = []
-        for piece in split(document.body, self.budget):
-            own = document.body[piece.start : piece.end].strip()
-            if not own:
-                continue
-            text = document.body[piece.lead : piece.end].strip()
-            chunks.append(
-                Chunk(
-                    id=self._id(document, own, earlier[own]),
-                    document_id=document.id,
-                    position=len(chunks),
-                    start=piece.lead,
-                    end=piece.end,
-                    text=f"{header}\n\n{text}",
-                )
-            )
-            earlier[own] += 1
-        return chunks
+            return [Chunk(chunk_id(self.source, document, "", 0), document.id, 0, 0, 0, header)]
+        pieces = pieces_of(self.source, document, self.budget)
+        return [replace(piece, text=f"{header}\n\n{piece.text}") for piece in pieces]
 
-    def _id(self, document: Document, content: str, occurrence: int) -> str:
-        anchor = digest_of(self.source, document.id, content, str(occurrence))
-        return str(uuid.uuid5(NAMESPACE, anchor))
+
+@dataclass(frozen=True, slots=True)
+class TextChunker:
+    """Cuts documents whose chunks are their text and nothing else."""
+
+    source: str
+    budget: ChunkBudget
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal fingerprints mean equal chunks for equal documents."""
+        return digest_of("text-chunker", RecordChunker(self.source, self.budget).fingerprint)
+
+    def chunks(self, document: Document) -> list[Chunk]:
+        """The pieces of a document's body, in order; none if it is blank."""
+        return list(pieces_of(self.source, document, self.budget))
+
+
+def pieces_of(source: str, document: Document, budget: ChunkBudget) -> Iterator[Chunk]:
+    """The pieces of a document's body as chunks, in order.
+
+    A chunk's id is derived from the content of its piece (without what it repeats of the previous one), so
+    text inserted above it does not change the id. Pieces of one document with the same content are numbered.
+    """
+    earlier: Counter[str] = Counter()
+    position = 0
+    for piece in split(document.body, budget):
+        own = document.body[piece.start : piece.end].strip()
+        if not own:
+            continue
+        yield Chunk(
+            id=chunk_id(source, document, own, earlier[own]),
+            document_id=document.id,
+            position=position,
+            start=piece.lead,
+            end=piece.end,
+            text=document.body[piece.lead : piece.end].strip(),
+        )
+        earlier[own] += 1
+        position += 1
+
+
+def chunk_id(source: str, document: Document, content: str, occurrence: int) -> str:
+    """The id of the n-th piece of a document with this content."""
+    anchor = digest_of(source, document.id, content, str(occurrence))
+    return str(uuid.uuid5(NAMESPACE, anchor))
 
 
 @lru_cache(maxsize=2)

@@ -105,6 +105,13 @@ class Store(Protocol):
         """The generation that the name points to; None if nothing was ever published."""
         ...
 
+    def revision(self, collection: str) -> str:
+        """What the live generation holds now, where the engine gives it a name; else "".
+
+        A name is never that of other points; "" if nothing was ever published.
+        """
+        ...
+
     def generations(self, collection: str) -> list[int]:
         """The generations in the store, ascending, published or not."""
         ...

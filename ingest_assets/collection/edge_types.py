@@ -39,7 +39,12 @@ def edge_filter(where: Conditions) -> qdrant_edge.Filter | None:
     """A filter that requires all of the conditions."""
     import qdrant_edge as edge
 
-    return edge.Filter(must=[_edge_condition(each) for each in where]) if where else None
+    if not where:
+        return None
+    return edge.Filter(
+        must=[_edge_condition(each) for each in where if not each.negated],
+        must_not=[_edge_condition(each) for each in where if each.negated],
+    )
 
 
 def _edge_condition(condition: Condition) -> Any:

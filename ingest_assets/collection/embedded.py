@@ -63,6 +63,10 @@ class EmbeddedStore:
         current = self._current(collection)
         return current[0] if current and self._path(collection, *current).exists() else None
 
+    def revision(self, collection: str) -> str:
+        current = self._current(collection)
+        return ":".join(map(str, _identity(self._path(collection, *current)))) if current else ""
+
     def generations(self, collection: str) -> list[int]:
         return sorted({generation for generation, _ in self._revisions(collection)})
 

@@ -66,6 +66,9 @@ class OwnedStore:
             self._seen[collection, number] = now
         return number
 
+    def revision(self, collection: str) -> str:
+        return self.inner.revision(collection)
+
     def generations(self, collection: str) -> list[int]:
         """All of them, whoever made them."""
         return self.inner.generations(collection)

@@ -18,6 +18,7 @@ from ingest_assets.collection.base import DENSE, SPARSE, Leg, Payload, Points, S
 from ingest_assets.collection.marks import NAME, Mark, mark_from
 from ingest_assets.fields import Condition, Conditions, FilterField
 from ingest_assets.model import ConfigurationError, ItemError, NotPublishedError, UnavailableError
+from ingest_assets.quoting import NOT_SHOWN, quotes_allowed
 from ingest_assets.redaction import redact, without_secrets
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def _ours(error: Exception) -> Exception:  # noqa: PLR0911 - a table of what the
         status = error.status_code or 0
         # Redacted before it is shortened: a part of a secret could not be recognised.
         shown = redact(error.content[:_MAX_READ].decode(errors="replace"))[:_EXCERPT]
-        detail = f"Qdrant answered {status}: {shown}"
+        detail = f"Qdrant answered {status}: {shown if quotes_allowed() else NOT_SHOWN}"
         if status in HTTP_UNAUTHORISED:
             return ConfigurationError(f"{detail}. Check QDRANT_API_KEY.")
         if status >= HTTP_SERVER_ERROR or status == HTTP_TOO_MANY:
@@ -81,6 +82,7 @@ def _ours(error: Exception) -> Exception:  # noqa: PLR0911 - a table of what the
         return ConfigurationError(_NOT_QDRANT)
     if type(error).__module__.startswith("grpc"):
         said = error.details() if hasattr(error, "details") else error  # the error itself fills five lines
+        said = said if quotes_allowed() else NOT_SHOWN
         code = error.code().name if hasattr(error, "code") else ""
         if code in {"UNAUTHENTICATED", "PERMISSION_DENIED"}:
             return ConfigurationError(f"Qdrant denied access: {said}. Check QDRANT_API_KEY.")
@@ -131,6 +133,9 @@ class ServerStore:
                     )
                 return int(number)
         return None
+
+    def revision(self, collection: str) -> str:  # noqa: ARG002 - a server counts no revisions
+        return ""
 
     @_answers
     def generations(self, collection: str) -> list[int]:
@@ -353,7 +358,12 @@ def _nearest(leg: Leg, models: Any) -> Any:
 
 
 def _filter(where: Conditions, models: Any) -> Any:
-    return models.Filter(must=[_condition(each, models) for each in where]) if where else None
+    if not where:
+        return None
+    return models.Filter(
+        must=[_condition(each, models) for each in where if not each.negated],
+        must_not=[_condition(each, models) for each in where if each.negated],
+    )
 
 
 def _condition(condition: Condition, models: Any) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from ingest_assets.fields import BOUNDS, COMMON_FIELDS, Conditions, FilterField
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from ingest_assets.jobs.definition import JobsDefinition
     from ingest_assets.reconcile import Stage
-    from ingest_assets.sources.operations import SourceOperation
+    from ingest_assets.sources.operations import SourceOperation, SourceStream
     from ingest_assets.workbench import Workbench
 
 # The version of the interface that sources in other packages are written against. It is raised when such
@@ -81,6 +82,14 @@ class Partitioning:
     hint: str = ""  # how to add the first part
 
 
+class Due(NamedTuple):
+    """Whether a refresh is due, as a source that decides it by itself says."""
+
+    reason: str  # "3 files are waiting, and SPOOL_MIN_FILES is 2": a clause, without a full stop
+    # Of the run, if one is due: the state that it is requested for, so that each state requests one run.
+    key: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Triggers:
     """When a source is refreshed automatically. The names are those of Dagster's schedule and sensor."""
@@ -91,6 +100,11 @@ class Triggers:
     schedule: str = ""
     sensor: str = ""
     sensor_description: str = "Refreshes soon after the source has changed."
+    # Decides when the sensor requests a run. Bounded in time. By default, when the source has changed.
+    due: Callable[[Workbench], Due] | None = None
+    # The folders in which a change may make a run due: `ingest watch` asks `due` as soon as there is one.
+    # They exist when they are returned.
+    watched: Callable[[Workbench], Sequence[Path]] = lambda _bench: ()
 
 
 class Missing(NamedTuple):
@@ -170,9 +184,19 @@ class SourceDefinition:
     takes_notes: bool = False  # notes that people and agents make become documents of it
     # Conditions that every search of it must meet, for example to hide what is not to be found yet.
     required: Callable[[Workbench], Conditions] = lambda _bench: ()
+    # Parts whose documents no answer may show, though they may still be recorded and have points. Asked once
+    # per request. Points carry their part in the field that `hidden_by` names, one of `fields`.
+    hidden: Callable[[Workbench], Sequence[str]] = lambda _bench: ()
+    hidden_by: str = ""
     vectors: Callable[[Workbench], SuppliedVectors | None] = lambda _bench: None
+    # Called at the end of each run, when the collection is in step with the documents.
+    settle: Callable[[Workbench], None] = lambda _bench: None
+    # Whether Dagster may show, and keep, words of documents and of texts with a run.
+    shows_samples: bool = True
     # What it offers over HTTP and MCP besides search.
     operations: Callable[[], Sequence[SourceOperation]] = tuple
+    # What can be followed over HTTP.
+    streams: Callable[[], Sequence[SourceStream]] = tuple
     # Adds commands of its own to `ingest` and to `ingest sample`.
     commands: Callable[[typer.Typer, typer.Typer], None] | None = None
     interface: int = INTERFACE_VERSION

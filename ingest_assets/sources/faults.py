@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from typing import Any
 
 from ingest_assets.fields import BOUNDS, COMMON_FIELDS, FIELD_TYPES, NAME, FilterField
@@ -37,6 +38,8 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "triggers": Triggers,
     "refresh_job": str,
     "build_job": str,
+    "hidden_by": str,
+    "shows_samples": bool,
 }
 _TYPES_OF_EACH: dict[str, type] = {"stages": StageDefinition, "attributes": str, "fields": FilterField}
 _FUNCTIONS = (
@@ -48,9 +51,15 @@ _FUNCTIONS = (
     "checks",
     "doctor",
     "required",
+    "hidden",
     "vectors",
+    "settle",
     "operations",
+    "streams",
 )
+
+
+_HIDES_NOTHING = next(each.default for each in fields(SourceDefinition) if each.name == "hidden")
 
 
 def require_usable(definition: SourceDefinition) -> None:
@@ -82,6 +91,20 @@ def _faults(d: SourceDefinition) -> Iterator[str]:
     for each in d.fields:
         if each.name not in d.attributes:
             yield f"its filter field {each.name!r} is not one of the attributes that its points carry"
+    yield from _hiding_faults(d)
+
+
+def _hiding_faults(d: SourceDefinition) -> Iterator[str]:
+    if not d.hidden_by:
+        if d.hidden is not _HIDES_NOTHING:
+            yield "it hides parts, and hidden_by does not say which of its fields holds a point's part"
+        return
+    if (d.hidden_by, "keyword") not in {(each.name, each.type) for each in d.fields}:
+        yield f"it hides parts by {d.hidden_by!r}, which is not one of its filter fields of the type keyword"
+    if d.names_entities:
+        yield "it hides parts and has entities, which are made of hidden documents too"
+    if d.takes_notes:
+        yield "it hides parts and takes notes, which are of no part"
 
 
 def _type_faults(d: SourceDefinition) -> Iterator[str]:

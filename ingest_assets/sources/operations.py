@@ -11,7 +11,7 @@ one from working (`operation_faults`), and how they are served (`interfaces`).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ingest_assets.workbench import Workbench
 
 Method = Literal["GET", "POST", "DELETE"]
-OperationScope = Literal["read", "ingest", "write"]
+OperationScope = Literal["read", "ingest", "write", "gate"]
 MAX_ID = 1_000
 
 _IN_PATH = re.compile(r"{(\w+)}")
@@ -112,3 +112,35 @@ class SourceOperation:
     def shape(self) -> str:
         """Its path, whatever the names in it."""
         return _IN_PATH.sub("{}", self.path)
+
+
+class StreamEvent(NamedTuple):
+    """One event of a stream."""
+
+    sequence: int  # rises with each event; a client that was cut off goes on after the last one it received
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceStream:
+    """Events of a source that programs can follow over HTTP (server-sent events), kept for a while."""
+
+    name: str  # in the API: "manifest_events"
+    title: str
+    description: str
+    scope: OperationScope
+    path: str  # "/manifest/events"
+    # Those after a sequence, in order, at most so many. It is called in a thread.
+    after: Callable[[Workbench, int, int], Sequence[StreamEvent]]
+    newest: Callable[[Workbench], int]  # the sequence of the last event, where a client without one begins
+    method: Literal["GET"] = "GET"
+
+    @property
+    def place(self) -> str:
+        """The first part of its path, which no other source may have."""
+        return self.path.split("/")[1]
+
+    @property
+    def shape(self) -> str:
+        """Its path, in which there are no names."""
+        return self.path

@@ -26,13 +26,15 @@ from ingest_assets.sources.definition import SourceDefinition
 from ingest_assets.sources.faults import require_usable, require_usable_fields
 
 if TYPE_CHECKING:
-    from ingest_assets.sources.operations import SourceOperation
+    from ingest_assets.sources.operations import SourceOperation, SourceStream
 
 GROUP = "ingest_assets.sources"
 # What Dagster has one of, whatever sources there are.
 OF_ALL_SOURCES = frozenset(
     {"audit_search_index", "audit_search_index_schedule", "train_match_models", "indexing_jobs_sensor"}
 )
+
+_ARTICLES = {"operation": "An", "stream": "A"}
 
 T = TypeVar("T")
 
@@ -126,34 +128,57 @@ class Sources(Mapping[str, SourceDefinition]):
         Faulty ones of other packages are left out, with a warning. Raises ConfigurationError for one of a
         source that ships.
         """
-        from ingest_assets.sources.operation_faults import require_usable_operation
+        return self._offered()[0]
 
-        found: list[tuple[str, SourceOperation]] = []
+    def streams(self) -> list[SourceStream]:
+        """What can be followed over HTTP, in their order; faulty ones as above."""
+        return self._offered()[1]
+
+    def _offered(self) -> tuple[list[SourceOperation], list[SourceStream]]:
+        from ingest_assets.sources import operation_faults as faults
+
+        found: list[faults.Declared] = []
+        operations: list[SourceOperation] = []
+        streams: list[SourceStream] = []
         for source in self.values():
-            for operation in self._declared(source):
-                try:
-                    require_usable_operation(operation, source.name, found)
-                except Exception as error:  # noqa: BLE001 - it may be wrong in ways that no check foresees
-                    self._leave_out_operation(source, error)
-                else:
-                    found.append((source.name, operation))
-        return [operation for _, operation in found]
+            operations += self._usable(
+                source, "operation", source.operations, faults.require_usable_operation, found
+            )
+            streams += self._usable(source, "stream", source.streams, faults.require_usable_stream, found)
+        return operations, streams
 
-    def _declared(self, source: SourceDefinition) -> Sequence[SourceOperation]:
+    def _usable(
+        self,
+        source: SourceDefinition,
+        kind: str,
+        declare: Callable[[], Sequence[T]],
+        require: Callable[..., None],
+        found: list[Any],
+    ) -> Iterator[T]:
+        """Those that it declares which work beside those that were found; they are then among these."""
         try:
-            return tuple(source.operations())
+            declared = tuple(declare())
         except (Exception, SystemExit) as error:  # noqa: BLE001 - as in `derive`
-            self._leave_out_operation(source, error)
-            return ()
+            self._leave_out(source, kind, error)
+            return
+        for each in declared:
+            try:
+                require(each, source.name, found)
+            except Exception as error:  # noqa: BLE001 - it may be wrong in ways that no check foresees
+                self._leave_out(source, kind, error)
+            else:
+                found.append((source.name, each))
+                yield each
 
-    def _leave_out_operation(self, source: SourceDefinition, error: BaseException) -> None:
+    def _leave_out(self, source: SourceDefinition, kind: str, error: BaseException) -> None:
         if source.name not in self._packages:
             if isinstance(error, ConfigurationError):
                 raise ConfigurationError(f"The source {source.name} cannot be used: {error}.") from error
             raise error
         warnings.warn(
-            f"An operation of the package {self._packages[source.name]} is left out: {_clause(error)}.",
-            stacklevel=3,
+            f"{_ARTICLES[kind]} {kind} of the package {self._packages[source.name]} is left out: "
+            f"{_clause(error)}.",
+            stacklevel=4,
         )
 
     def with_prefix(self, prefix: str) -> Sources:

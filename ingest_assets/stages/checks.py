@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ingest_assets.model import Markdown
+from ingest_assets.quoting import quoted
 from ingest_assets.stages.audit import audit, recorded_points
 from ingest_assets.stages.collection import finds, some_point
 from ingest_assets.stages.parked import count_parked_items, parked_items
@@ -40,11 +41,11 @@ def _search_answers(bench: Workbench, source: str) -> CheckResult:
             return CheckResult(chunks == 0, f"The index is empty, and there are {chunks:,} chunks.")
         passed = finds(reader, sample)
     title, document = sample.payloads[0]["title"], sample.payloads[0]["document_id"]
-    return CheckResult(passed, f"Searched for {title!r}.", {"document": document})
+    return CheckResult(passed, f"Searched for {quoted(title)}.", {"document": document})
 
 
 def _nothing_parked(bench: Workbench, source: str) -> CheckResult:
-    items = parked_items(bench.ledger, source, limit=LISTED)
+    items = parked_items(bench, source, limit=LISTED)
     count = count_parked_items(bench.ledger, source)
     lines = [f"- {item.stage} `{item.item_id}` ({item.attempts} attempts): {item.error}" for item in items]
     metadata: dict[str, Any] = {"parked": count}

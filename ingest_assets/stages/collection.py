@@ -17,7 +17,7 @@ from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import pages, temporary_table, upsert
 from ingest_assets.model import IngestError, SparseVectors, common_of, digest_of
 from ingest_assets.reconcile import Delta, Run, Step, content_sum
-from ingest_assets.stages.generations import Generations, Pipeline
+from ingest_assets.stages.generations import Generations, Pipeline, note_contents
 from ingest_assets.stages.vectors import model_key
 
 BATCH = 1_000
@@ -310,12 +310,14 @@ class _Work:
 
     def _announce(self, connection: sa.Connection) -> Delta:
         self._replace(connection, sa.literal(UNKNOWN), sa.literal(UNKNOWN))
+        note_contents(connection, self.stage.collection, self.number, known=False)
         return Delta()
 
     def _record(self, connection: sa.Connection, delta: Delta) -> Delta:
         there = _pending.c.chunk_digest.is_not(None)
         self._replace(connection, _pending.c.chunk_digest, _pending.c.entities_digest, there)
         connection.execute(_pending.delete())
+        note_contents(connection, self.stage.collection, self.number, known=True)
         return delta
 
     def _replace(self, connection: sa.Connection, chunk: Any, entities: Any, where: Any = None) -> None:

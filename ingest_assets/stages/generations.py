@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from dataclasses import dataclass
 
@@ -62,6 +63,26 @@ def recognised(ledger: Ledger, store: Store, collection: str, number: int) -> st
     with store.reader(collection, number) as reader:
         held = bool(reader.payloads(recorded)) if recorded else reader.count() == 0
     return pipeline if held else None
+
+
+def note_contents(connection: sa.Connection, collection: str, number: int, *, known: bool) -> None:
+    """The store is about to hold something else, which is not `known` yet; or holds it now.
+
+    A name is never used again, not even by a ledger that was restored from a backup.
+    """
+    one = _generation.update().filter_by(collection=collection, number=number)
+    connection.execute(one.values(contents=secrets.token_hex(16) if known else ""))
+
+
+# Made once: each search asks, and making it takes longer than the answer.
+_CONTENTS = sa.select(_generation.c.contents).where(
+    _generation.c.collection == sa.bindparam("collection"), _generation.c.number == sa.bindparam("number")
+)
+
+
+def contents_of(connection: sa.Connection, collection: str, number: int) -> str:
+    """A name for what the store holds as a generation; "" while it is being changed, and if it is strange."""
+    return connection.scalar(_CONTENTS, {"collection": collection, "number": number}) or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +156,7 @@ class Generations:
     def published(self, connection: sa.Connection, number: int) -> Delta:
         """Record the switch, keep the generation before it for rollback, drop older ones."""
         self._mark_live(connection, number)
+        note_contents(connection, self.collection, number, known=True)  # though it may hold nothing
         rows = connection.execute(sa.select(_generation).filter_by(collection=self.collection)).all()
         earlier = sorted(row.number for row in rows if row.number < number and row.state == "previous")
         keep = {number, *earlier[-1:]}

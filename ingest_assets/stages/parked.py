@@ -8,14 +8,18 @@ What belongs here: looking them up. What does not: parking (see `reconcile`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.model import when
 from ingest_assets.reconcile import count_parked
+from ingest_assets.stages.hidden import shown_parked
+
+if TYPE_CHECKING:
+    from ingest_assets.workbench import Workbench
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +36,18 @@ class ParkedItem:
     last_at: str
 
 
-def parked_items(ledger: Ledger, *sources: str, limit: int = 100) -> list[ParkedItem]:
-    """The parked items of some sources, or of all, the latest first."""
-    return _items(ledger, sources, limit)
-
-
 def count_parked_items(ledger: Ledger, source: str) -> int:
     """How many items of a source are parked."""
     with ledger.reading() as connection:
         return count_parked(connection, source)
 
 
-def _items(ledger: Ledger, sources: Sequence[str], limit: int) -> list[ParkedItem]:
+def parked_items(bench: Workbench, *sources: str, limit: int = 100) -> list[ParkedItem]:
+    """The parked items of some sources, or of all, the latest first. Those of hidden parts are left out."""
     t = tables.parked
-    query = sa.select(t).order_by(t.c.last_at.desc(), t.c.source, t.c.item_id).limit(limit)
-    if sources:
-        query = query.where(t.c.source.in_(sources))
-    with ledger.reading() as connection:
+    shown = sa.or_(*(shown_parked(bench, source) for source in sources or bench.sources))
+    query = sa.select(t).where(shown).order_by(t.c.last_at.desc(), t.c.source, t.c.item_id).limit(limit)
+    with bench.ledger.reading() as connection:
         return [
             ParkedItem(
                 row.source,

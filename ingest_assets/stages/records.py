@@ -24,6 +24,7 @@ from ingest_assets.model import (
     common_of,
     digest_of,
 )
+from ingest_assets.quoting import quoted
 from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_of, content_sum, key_of
 from ingest_assets.stages.origins import Origin, record_origin, require_origin
 from ingest_assets.stages.read_batches import ReadBatches, batch_digest, batches
@@ -211,7 +212,7 @@ class Records:
                 continue
             try:
                 rows.append(
-                    document_row(self.source, self.part, digest, _checked(item.render(), self.fields))
+                    document_row(self.source, self.part, digest, checked_document(item.render(), self.fields))
                 )
             except ItemError as error:
                 refused.append(Refusal(item.id, digest, str(error)))
@@ -297,22 +298,23 @@ def recorded_digest(item: SourceItem) -> str:
     return VERSION + item.digest[len(VERSION) :]
 
 
-def _checked(document: Document, fields: Sequence[FilterField]) -> Document:
+def checked_document(document: Document, fields: Sequence[FilterField]) -> Document:
     """The document. Raises ItemError if something in it could be stored, but not be found by."""
     for name, value in document.attributes.items():
         values = value if isinstance(value, list | tuple) else (value,)
         if not all(map(_storable, values)):
             raise ItemError(
-                f"The attribute {name} of {document.id} is {value!r}, and must be text, a number or a flag."
+                f"The attribute {name} of {document.id} is {quoted(value)}, "
+                "and must be text, a number or a flag."
             )
     for each in fields:
         own = document.attributes.get(each.name)
         if own is not None and not each.holds(own):
             raise ItemError(
-                f"The attribute {each.name} of {document.id} is {own!r}, which is not a {each.type}."
+                f"The attribute {each.name} of {document.id} is {quoted(own)}, which is not a {each.type}."
             )
     if document.time is not None and utc_of(document.time) is None:
-        raise ItemError(f"The time of {document.id} is {document.time!r}, which is not a date or time.")
+        raise ItemError(f"The time of {document.id} is {quoted(document.time)}, which is not a date or time.")
     return document
 
 

@@ -24,6 +24,7 @@ from ingest_assets.model import (
     SparseVectors,
     digest_of,
 )
+from ingest_assets.quoting import quoted
 from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_sum, count_parked, is_parked, isolate
 
 BATCH = 1_000
@@ -161,7 +162,7 @@ class DenseVectors(_Vectors):
         rest = [(key, text) for key, text in texts if text not in usable]
         for (key, text), result in isolate(self._vectors, rest) if rest else ():
             if isinstance(result, ItemError):
-                refused.append(Refusal(key, key, f"{result} Text: {text[:80]!r}"))
+                refused.append(Refusal(key, key, f"{result} Text: {quoted(text[:80])}"))
                 if not done and len(refused) == SUSPICIOUS_REFUSALS:
                     self._require_working()
                 continue

@@ -13,7 +13,7 @@ import pytest
 
 from ingest_assets.collection.base import Leg, Payload, Points, Store
 from ingest_assets.collection.server import ServerStore
-from ingest_assets.fields import BOUNDS, COMMON_FIELDS, conditions_of
+from ingest_assets.fields import BOUNDS, COMMON_FIELDS, Condition, Range, conditions_of, utc_of
 from ingest_assets.model import (
     ConfigurationError,
     Float32Array,
@@ -56,6 +56,14 @@ def published(store: Store) -> Store:
     write(store, NAME, 1, make_points(range(10)))
     store.publish(NAME, 1)
     return store
+
+
+def _not(field: str, *values: str) -> Condition:
+    return Condition(field, values=values, negated=True)
+
+
+def _since(time: str, *, negated: bool) -> Condition:
+    return Condition("time", "time", ranges=(Range(utc_of(time), None),), negated=negated)
 
 
 def _ids(store: Store, generation: int | None = None) -> list[str]:
@@ -185,6 +193,28 @@ def test_filters(published: Store, where: dict[str, list[str]], found: list[int]
     legs = [Leg("dense", dense=dense(0)), Leg("bm25", sparse=sparse_of([7]))]
     with published.reader(NAME) as reader:
         for answer in reader.query(legs, limit=100, where=conditions_of(where, FILTERABLE)):
+            assert sorted(point.id for point in answer) == sorted(ids_of(found))
+
+
+@pytest.mark.parametrize(
+    ("conditions", "found"),
+    [
+        ([_not("kind", "odd")], [0, 2, 4, 6, 8]),
+        ([_not("document_id", "notes/1", "notes/2", "notes/77")], [0, 3, 4, 5, 6, 7, 8, 9]),
+        ([_not("entity_ids", "entity 0", "entity 1")], [2, 5, 8]),
+        ([_not("absent", "x")], list(range(10))),
+        ([_not("kind", "odd"), _not("entity_ids", "entity 0")], [2, 4, 8]),
+        ([Condition("kind", values=("odd",)), _not("entity_ids", "entity 0")], [1, 5, 7]),
+        ([_since("2024-01-03", negated=True)], [0, 1]),
+        ([_since("2024-01-03", negated=True), _not("kind", "even")], [1]),
+        ([Condition("broken", "flag", (True,), negated=True)], list(range(10))),
+        ([Condition("kind", negated=True)], list(range(10))),
+    ],
+)
+def test_negated_conditions(published: Store, conditions: list[Condition], found: list[int]) -> None:
+    legs = [Leg("dense", dense=dense(0)), Leg("bm25", sparse=sparse_of([7]))]
+    with published.reader(NAME) as reader:
+        for answer in reader.query(legs, limit=100, where=conditions):
             assert sorted(point.id for point in answer) == sorted(ids_of(found))
 
 

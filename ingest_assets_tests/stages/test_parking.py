@@ -14,7 +14,7 @@ both = pytest.mark.parametrize("ledger_url", ["sqlite", "postgres"], indirect=Tr
 
 
 def _parked(bench: ToyBench) -> list[tuple[str, str, int]]:
-    return [(item.stage, item.item_id, item.attempts) for item in parked_items(bench.ledger, "crm")]
+    return [(item.stage, item.item_id, item.attempts) for item in parked_items(bench, "crm")]
 
 
 def _texts(bench: ToyBench, key: str) -> list[str]:
@@ -28,7 +28,7 @@ def test_an_item_that_cannot_be_rendered_is_parked_and_the_rest_goes_on(bench: T
     bench.toy.refused["notes/1"] = "too long, by far"
     outcomes = bench.refresh()
     assert (outcomes["records"].added, outcomes["records"].parked) == (2, 1)
-    (item,) = parked_items(bench.ledger, "crm")
+    (item,) = parked_items(bench, "crm")
     assert (item.stage, item.item_id, item.error) == ("records", "notes/1", "too long, by far")
     assert source_status(bench, "crm").parked == 1
     assert _texts(bench, "notes/1") == []
@@ -97,7 +97,7 @@ def test_one_bad_text_among_many_is_isolated(bench: ToyBench) -> None:
     assert (outcomes["dense_vectors"].added, outcomes["dense_vectors"].parked) == (199, 1)
     assert bench.model.calls <= 2 * 8 + 2  # 2 log2(200)
     assert sorted(bench.model.embedded) == sorted(set(bench.model.embedded))
-    (item,) = parked_items(bench.ledger, "crm")
+    (item,) = parked_items(bench, "crm")
     assert "refuses a text" in item.error
     assert "Text 77" in item.error
     assert outcomes["collection"].added == 199

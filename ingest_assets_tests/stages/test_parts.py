@@ -264,15 +264,13 @@ def test_what_a_part_skips_is_on_record_as_of_its_last_read(shelves: Shelves) ->
     shelves.parts["a"].skipped = [SkippedItem("a/logo.png", "binary", 12, "by its name")]
     shelves.parts["b"].skipped = [SkippedItem("b/x", "too_large")]
     shelves.run_all()
-    assert skipped_items(shelves.ledger, NAME, "a") == [
-        SkippedItem("a/logo.png", "binary", 12, "by its name")
-    ]
-    assert skipped_items(shelves.ledger, NAME, "b") == [SkippedItem("b/x", "too_large", None, "")]
+    assert skipped_items(shelves, NAME, "a") == [SkippedItem("a/logo.png", "binary", 12, "by its name")]
+    assert skipped_items(shelves, NAME, "b") == [SkippedItem("b/x", "too_large", None, "")]
     shelves.parts["a"].skipped = []
     shelves.parts["a"].put(text("a", 1, "One, changed."))
     shelves.run_part("a")
-    assert skipped_items(shelves.ledger, NAME, "a") == []
-    assert skipped_items(shelves.ledger, NAME, "b")
+    assert skipped_items(shelves, NAME, "a") == []
+    assert skipped_items(shelves, NAME, "b")
 
 
 def test_points_carry_the_attributes_that_are_declared_and_no_others(shelves: Shelves) -> None:
@@ -310,7 +308,7 @@ def test_a_document_with_values_that_cannot_be_found_by_is_parked(
     wrong = replace(text("a", 2, "Two."), attributes=attributes, time=time)
     shelves.parts = {"a": shelf(text("a", 1, "One."), wrong)}
     shelves.run_all()
-    [parked] = parked_items(shelves.ledger, NAME)
+    [parked] = parked_items(shelves, NAME)
     assert why in parked.error
     assert len(contents(shelves.store, "shelves_chunks")) == 1
 
