@@ -1,0 +1,356 @@
+"""Files to facts and records: read here as bytes, parsed in a confined process, and checked here again.
+
+The process gets the bytes through its pipe and may open no file, so that what is wrong with one batch cannot
+reach another. One process parses all batches that are read one after the other.
+
+What belongs here: the side that asks. What does not: the format (`envelope`), and what a file is (`take`).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic_core import from_json
+
+from ingest_assets.model import ItemError, UnavailableError
+from ingest_assets.sandbox import ConfinedError, Sandbox
+from ingest_assets.sandbox.folder import Child
+from ingest_assets.sandbox.limits import MIB
+from ingest_assets.sources.spool.intake import parsing
+from ingest_assets.sources.spool.intake.content import Content, stand_in, unreadable
+from ingest_assets.sources.spool.intake.envelope import Bounds
+from ingest_assets.sources.spool.intake.errors import BatchError, UnfinishedError
+from ingest_assets.sources.spool.intake.parsing import OTHER_FORM
+from ingest_assets.sources.spool.intake.stream import PIECE
+from ingest_assets.sources.spool.places import open_regular
+from ingest_assets.sources.spool.settings import SpoolSettings
+
+if TYPE_CHECKING:
+    from ingest_assets.workbench import Workbench
+
+__all__ = [
+    "BatchError",
+    "BatchReader",
+    "Facts",
+    "Known",
+    "Record",
+    "Scan",
+    "UnfinishedError",
+    "facts_of",
+    "records_of",
+]
+
+PAGE = 1_000  # records that are given at once, at most
+PAGE_WEIGHT = 8 << 20  # characters of their texts, about
+_METADATA_WEIGHT = 8  # characters of text that take as much memory as one of metadata, which becomes objects
+CPU_S = 60.0  # of a piece of a batch, at most: it takes a fraction of a second
+# More batches than this that kill their parsers, in one run, are an attack.
+MAX_DEATHS = 20
+_NOUN = "the parser of batches"
+_DAY_S = 86_400
+_FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a batch says of itself, and how much there is of what."""
+
+    batch_tag: str  # as the envelope has it; "" if it has none
+    source: str  # "" if the envelope has none
+    created_at: float  # seconds since 1970; the file's time if the envelope has none
+    pii: bool  # by its envelope, a record, or a source that is personal by the settings
+    records: int  # all of them
+    skipped: int  # of the records: those without text
+    dimension: int | None  # of vectors that come along, as the envelope says; 0 if that is nonsense
+    vectors: int  # that came along and have the right length; 0 if the settings do not have them used
+    vectors_ignored: int  # the others
+    metadata_dropped: int  # values that JSON cannot have
+    repaired: int  # records whose text held control characters
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What a file is. Either `facts` or `error` is there."""
+
+    digest: str  # of its bytes, 32 hex characters; of its inode, size and time if they are not read
+    bytes: int
+    mtime: float
+    facts: Facts | None
+    error: BatchError | None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a batch since it was scanned. Reading its records again must agree with it."""
+
+    digest: str
+    source: str
+    dimension: int | None
+    records: int  # with text
+
+    @classmethod
+    def of_row(cls, row: Any) -> Known:
+        """By its row of the manifest."""
+        dimension = from_json(row.extra).get("dimension")
+        return cls(row.digest, row.source, dimension, row.total_records - row.skipped)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record with text."""
+
+    number: int  # its place in the batch, from 0; those without text count
+    source: str  # its own, else the envelope's
+    text: str
+    metadata: Mapping[str, Any]  # as JSON can have it
+    vector: bytes | None  # float32, little endian, finite; of the envelope's dimension if it says one
+    is_refused: bool  # whether a vector came along that would be used, but cannot be one
+
+
+def facts_of(bench: Workbench, path: Path) -> Facts:
+    """Read a batch once. Raises BatchError if it cannot be read as it is, UnavailableError."""
+    with closing(BatchReader.of(bench)) as reader:
+        scan = reader.scan(path)
+    if scan.error is not None:
+        raise scan.error
+    assert scan.facts is not None
+    return scan.facts
+
+
+def records_of(bench: Workbench, path: Path, known: Known | None = None) -> Iterator[list[Record]]:
+    """The records with text, a page at a time. Raises BatchError, possibly midway; UnavailableError.
+
+    For several batches use one BatchReader: starting a process takes longer than reading a small batch.
+    """
+    with closing(BatchReader.of(bench)) as reader:
+        yield from reader.records(path, known)
+
+
+class BatchReader:
+    """Reads batches, one after the other, with one confined process. To be closed."""
+
+    def __init__(
+        self, sandbox: Sandbox, settings: SpoolSettings, check: Callable[[], None] | None = None
+    ) -> None:
+        """`check` is called now and then while a batch is read, and ends that by raising."""
+        self._sandbox, self._settings, self._check = sandbox, settings, check
+        self._bounds = Bounds(
+            settings.spool_max_records,
+            settings.spool_max_text_chars,
+            settings.personal_sources,
+            vectors=bool(settings.spool_vectors_model),
+            wanted=False,
+        )
+        self._child: Child | None = None
+        self._deaths = 0
+
+    @classmethod
+    def of(cls, bench: Workbench, check: Callable[[], None] | None = None) -> BatchReader:
+        """By the settings of a workbench."""
+        return cls(bench.sandbox, bench.settings_of(SpoolSettings), check)
+
+    def close(self) -> None:
+        """End the process."""
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+
+    def scan(self, path: Path) -> Scan:
+        """What a file is. Raises FileNotFoundError; UnavailableError if nothing can be read."""
+        scan = self._scanned_once(path)
+        # Not every process dies of what it reads: the system may have run out of memory. A second one says.
+        return self._scanned_once(path) if isinstance(scan.error, _DiedError) else scan
+
+    def _scanned_once(self, path: Path) -> Scan:
+        about = path.lstat()
+        try:
+            with open_regular(path) as file:
+                return self._scanned(file)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            failed = BatchError(unreadable(error))
+            return Scan(stand_in(about), about.st_size, about.st_mtime, None, failed)
+
+    def _scanned(self, file: IO[bytes]) -> Scan:
+        about = os.fstat(file.fileno())
+        content = self._content(file)
+        facts = error = None
+        try:
+            content.require_size(about.st_size)
+            facts = self._facts(content, about)
+        except BatchError as found:
+            error = found
+            content.finish()
+        if content.has_changed(about):
+            facts, error = None, UnfinishedError("It was written to while it was read.")
+        digest = content.digest if content.is_read else stand_in(about)
+        return Scan(digest, about.st_size, about.st_mtime, facts, error)
+
+    def _content(self, file: IO[bytes]) -> Content:
+        return Content(file, self._settings.spool_max_file_mib * MIB)
+
+    def _facts(self, content: Content, about: os.stat_result) -> Facts:
+        *_, last = self._answers(content, about, wanted=False)
+        said = parsing.facts_in(last)
+        created_at = about.st_mtime if said.created_at is None else said.created_at
+        self._require_time(created_at, "its file" if said.created_at is None else "its created_at")
+        return Facts(**said._asdict() | {"created_at": created_at})
+
+    def _require_time(self, seconds: float, what: str) -> None:
+        s = self._settings
+        if not _in_calendar(seconds):
+            raise BatchError(f"The time of {what} is in no calendar.")
+        days = (seconds - time.time()) / _DAY_S
+        if days > s.spool_max_future_days:
+            raise BatchError(
+                f"The time of {what} lies {days:,.1f} days in the future; {s.spool_max_future_days:,} are "
+                "the most (SPOOL_MAX_FUTURE_DAYS)."
+            )
+        if -days > s.spool_max_past_days:
+            raise BatchError(
+                f"The time of {what} lies {-days:,.0f} days in the past; {s.spool_max_past_days:,} are the "
+                "most (SPOOL_MAX_PAST_DAYS)."
+            )
+
+    def records(self, path: Path, known: Known | None = None) -> Iterator[list[Record]]:
+        """The records with text of a batch, a page at a time.
+
+        Raises BatchError, possibly midway, if it is not the batch that is `known`, or, without that, cannot
+        be read; UnavailableError.
+        """
+        if known is None:
+            scan = self.scan(path)
+            if scan.error is not None:
+                raise scan.error
+            facts = scan.facts
+            assert facts is not None
+            known = Known(scan.digest, facts.source, facts.dimension, facts.records - facts.skipped)
+        after = -1
+        try:
+            for page in self._pages(path, known, after):
+                after = page[-1].number
+                yield page
+        except _DiedError:  # as when it is scanned
+            yield from self._pages(path, known, after)
+
+    def _pages(self, path: Path, known: Known, after: int) -> Iterator[list[Record]]:
+        """The records whose numbers come after one."""
+        try:
+            with open_regular(path) as file:
+                yield from self._pages_of(self._content(file), os.fstat(file.fileno()), known, after)
+        except OSError as error:
+            raise BatchError(unreadable(error)) from error
+
+    def _pages_of(
+        self, content: Content, about: os.stat_result, known: Known, after: int
+    ) -> Iterator[list[Record]]:
+        page: list[Record] = []
+        count, last, weight = 0, -1, 0
+        for answer in self._answers(content, about, wanted=True):
+            for found in parsing.records_in(answer):
+                if found.number <= last:
+                    raise BatchError(OTHER_FORM)
+                last, count = found.number, count + 1
+                if last <= after:
+                    continue
+                weight += len(found.text) + _METADATA_WEIGHT * len(found.metadata)
+                page.append(self._checked(found, known))
+                if len(page) == PAGE or weight >= PAGE_WEIGHT:
+                    yield page
+                    page, weight = [], 0
+        if page:
+            yield page
+        if content.digest != known.digest or content.has_changed(about):
+            raise BatchError("It has changed since it was claimed.")
+        if count != known.records:
+            raise BatchError(OTHER_FORM)
+
+    def _checked(self, found: Any, known: Known) -> Record:
+        """A record as it is used. Nothing in what the process says is trusted."""
+        try:
+            metadata = from_json(found.metadata, allow_inf_nan=False)
+        except ValueError:
+            metadata = None
+        size = len(found.vector or b"")
+        length = size // _FLOAT_BYTES if known.dimension is None else known.dimension
+        if (
+            not isinstance(metadata, dict)
+            or not 0 < len(found.text) <= self._settings.spool_max_text_chars
+            or "\0" in found.text
+            or "\0" in found.source
+            or found.number >= self._settings.spool_max_records
+            or size % _FLOAT_BYTES
+        ):
+            raise BatchError(OTHER_FORM)
+        vector = found.vector if size == _FLOAT_BYTES * length and _is_finite(found.vector) else None
+        is_refused = found.is_refused or (found.vector is not None and vector is None)
+        source = found.source or known.source
+        return Record(found.number, source, found.text, metadata, vector, is_refused)
+
+    def _answers(self, content: Content, about: os.stat_result, *, wanted: bool) -> Iterator[bytes]:
+        """The answer to each piece of a batch, of which there is at least one. Raises BatchError."""
+        begin: Bounds | None = self._bounds._replace(wanted=wanted)
+        for piece, last in content.pieces():
+            answer = self._ask(begin, piece, last)
+            begin = None
+            if answer == parsing.TRUNCATED:
+                raise self._truncated(about)
+            yield answer
+        if begin is not None:
+            raise self._truncated(about)
+
+    def _truncated(self, about: os.stat_result) -> BatchError:
+        is_empty = about.st_size == 0
+        said = "It is empty." if is_empty else "It ends before the batch does."
+        is_recent = abs(time.time() - about.st_mtime) < self._settings.spool_quiet_s
+        return UnfinishedError(said) if is_recent else BatchError(said)
+
+    def _ask(self, begin: Bounds | None, piece: bytes, last: bool) -> bytes:  # noqa: FBT001
+        if self._deaths > MAX_DEATHS:
+            raise UnavailableError(
+                f"{self._deaths} batches killed {_NOUN}, and have failed. Run it again to go on."
+            )
+        try:
+            return self._started().process.ask("feed", begin, piece, last, check=self._check)
+        except ConfinedError as error:
+            self._deaths += 1
+            self.close()
+            raise _DiedError(str(error)) from error
+        except ItemError as error:
+            raise BatchError(str(error)) from None
+
+    def _started(self) -> Child:
+        if self._child is None:
+            given = self._sandbox.limits
+            # Quotes and the like take two bytes each in an answer.
+            most = 2 * self._bounds.record_bytes + 4 * PIECE
+            limits = replace(given, cpu_s=min(given.cpu_s, CPU_S), answer_bytes=max(given.answer_bytes, most))
+            self._child = self._sandbox.start(parsing.Parsing(), _NOUN, limits=limits)
+        return self._child
+
+
+class _DiedError(BatchError):
+    """The process died while it parsed a batch."""
+
+
+def _is_finite(vector: bytes | None) -> bool:
+    if vector is None:
+        return False
+    return bool(np.isfinite(np.frombuffer(vector, "<f4")).all())
+
+
+def _in_calendar(seconds: float) -> bool:
+    try:
+        datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return False
+    return True

@@ -1,0 +1,103 @@
+"""When a refresh of the spool is due."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from ingest_assets.ledger.spool_tables import ingestion_manifest as _manifest
+from ingest_assets.model import IngestError, digest_of
+from ingest_assets.sources.definition import Due
+from ingest_assets.sources.spool import files, manifest
+from ingest_assets.sources.spool.notifier.delivery import deliver
+from ingest_assets.sources.spool.places import Spool
+from ingest_assets.sources.spool.settings import SpoolSettings
+from ingest_assets.sources.spool.waiting import Waiting, waiting
+
+if TYPE_CHECKING:
+    from ingest_assets.workbench import Workbench
+
+DELIVERY_S = 10.0  # of a tick, for events that could not be delivered before
+LOOKED_AT = 100
+
+
+def due(bench: Workbench) -> Due:
+    """Whether enough has gathered, or a batch waits for nothing but a run; and deliver what waits."""
+    settings = bench.settings_of(SpoolSettings)
+    with suppress(IngestError):  # a wrong template, say, which runs and the doctor report, stops no batch
+        deliver(bench, budget_s=DELIVERY_S)
+    spool = Spool.of(settings)
+    found = waiting(spool)
+    reason = _pending(bench) or _gathered(found, settings)
+    if reason is None:
+        return Due(_not_yet(found, settings))
+    return Due(reason, digest_of(*files.listing(spool), "", *_state(bench)))
+
+
+def watched(bench: Workbench) -> Sequence[Path]:
+    """The folder in which producers put batches."""
+    spool = Spool.of(bench.settings_of(SpoolSettings))
+    spool.prepare()
+    return (spool.incoming,)
+
+
+def _pending(bench: Workbench) -> str | None:
+    """Why a run has something to do, whatever waits in `incoming`."""
+    m = _manifest
+    ready = sa.select(m.c.batch_tag).where(
+        m.c.status.in_(["queued", "processing"]), m.c.wanted.is_(True), m.c.gone.is_(None)
+    )
+    leaving = sa.select(m.c.batch_tag).where(m.c.wanted.is_(False), manifest.has_documents())
+    purging = sa.select(m.c.batch_tag).where(m.c.purge, m.c.wanted.is_(False))
+    with bench.ledger.reading() as connection:
+        if tag := connection.scalar(leaving.limit(1)):
+            return f"the batch {tag} has to leave the index"
+        if tag := connection.scalar(ready.limit(1)):
+            return f"the batch {tag} is ready"
+        if tag := connection.scalar(purging.limit(1)):
+            return f"what the batch {tag} left in files has to be purged"
+    return None
+
+
+def _gathered(found: Waiting, settings: SpoolSettings) -> str | None:
+    if not found.whole:  # a run could take none
+        return None
+    if found.files >= settings.spool_min_files:
+        return f"{found.files} files are waiting, and SPOOL_MIN_FILES is {settings.spool_min_files}"
+    if found.bytes >= settings.spool_min_bytes:
+        return f"{found.bytes:,} bytes are waiting, and SPOOL_MIN_BYTES is {settings.spool_min_bytes:,}"
+    if found.oldest_age_s >= settings.spool_max_age_s:
+        return (
+            f"the oldest file has waited for {found.oldest_age_s:.0f} seconds, and SPOOL_MAX_AGE_S is "
+            f"{settings.spool_max_age_s:g}"
+        )
+    return None
+
+
+def _not_yet(found: Waiting, settings: SpoolSettings) -> str:
+    if not found.files:
+        return "no file is waiting in the spool"
+    if not found.whole:
+        return f"none of {found.files} files in the spool is whole yet"
+    return (
+        f"{found.files} files of {found.bytes:,} bytes are waiting for more, or for the oldest to be "
+        f"{settings.spool_max_age_s:g} seconds old ({found.oldest_age_s:.0f} now)"
+    )
+
+
+def _state(bench: Workbench) -> list[Any]:
+    """What a run would change in the manifest, so that each state of it requests one run."""
+    m = _manifest
+    query = sa.select(m.c.batch_tag, m.c.updated_at).where(
+        m.c.status.in_(["queued", "processing"]), m.c.wanted.is_(True)
+    )
+    leaving = sa.select(m.c.batch_tag, m.c.updated_at).where(
+        m.c.wanted.is_(False), sa.or_(manifest.has_documents(), m.c.purge)
+    )
+    with bench.ledger.reading() as connection:
+        rows = [*connection.execute(query.limit(LOOKED_AT)), *connection.execute(leaving.limit(LOOKED_AT))]
+    return [f"{row.batch_tag} {row.updated_at}" for row in rows]
