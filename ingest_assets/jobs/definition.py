@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ingest_assets.jobs.progress import Phase
     from ingest_assets.jobs.queue import JobTarget
     from ingest_assets.jobs.rows import Job, Status
+    from ingest_assets.model import IngestError
     from ingest_assets.reconcile import Stage
     from ingest_assets.workbench import Workbench
 
@@ -38,6 +39,11 @@ def nothing_found(_bench: Workbench, _job: Job, _stage: Stage) -> Mapping[str, A
     return {}
 
 
+def nothing_unmet(_bench: Workbench, _job: Job) -> IngestError | None:
+    """For a source whose jobs are done when their stages are."""
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobsDefinition:
     """The background jobs of a source: each brings something of it into the index."""
@@ -52,9 +58,11 @@ class JobsDefinition:
     counts: Callable[[Workbench, str], JobCounts]  # by the target's id
     # The events of a stage that has completed.
     events: Callable[[Workbench, Job, str, Check], Iterator[Draft]] = no_events
-    # What a stage that has completed found for the job: part of its result. Raises if the stage left out what
-    # the job is for.
+    # What a stage that has completed found for the job: part of its result.
     found: Callable[[Workbench, Job, Stage], Mapping[str, Any]] = nothing_found
+    # Once every stage has completed: why what the job is for was not done nevertheless. The job then ends as
+    # failed, and what the stages did stays.
+    unmet: Callable[[Workbench, Job], IngestError | None] = nothing_unmet
     # Whether a job that is forced looks at everything again, in every stage.
     rebuilds: bool = True
     default: bool = False  # whether a request that names no source means this one

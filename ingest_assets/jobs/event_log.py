@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from threading import Lock
 from types import TracebackType
 from typing import Any, Self, cast
@@ -103,7 +103,7 @@ def after(ledger: Ledger, job_id: str, sequence: int = -1, limit: int = 1_000) -
     return [cast("JobEvent", json.loads(event)) for event in found]
 
 
-def is_last(event: JobEvent) -> bool:
+def is_last(event: Mapping[str, object]) -> bool:
     """Whether this is the last event of its job."""
     return event["event_type"] == COMPLETED
 

@@ -43,7 +43,8 @@ def working_for(
 ) -> Iterator[tuple[Job, Moved]]:
     """For the duration of a step: the job, and a function to call as the step makes progress.
 
-    A failing step ends the job as failed, or as cancelled; the last step ends it as completed.
+    A failing step ends the job as failed, or as cancelled; the last step ends it as completed, or as failed
+    if what it is for was not done although every step completed.
     """
     definition = bench.sources[source]
     jobs = definition.jobs
@@ -75,7 +76,8 @@ def working_for(
                 log.add(draft)
         progress.flush()
         if stage == stages[-1]:
-            end(bench.ledger, job.id, "completed")
+            unmet = jobs.unmet(bench, job)
+            end(bench.ledger, job.id, "completed" if unmet is None else "failed", unmet)
 
 
 def _counts(bench: Workbench, jobs: JobsDefinition, job: Job, passed: int, chunks: int) -> dict[str, Any]:

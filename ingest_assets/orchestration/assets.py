@@ -11,8 +11,10 @@ import dagster as dg
 from ingest_assets.jobs.rows import Job
 from ingest_assets.jobs.work import Moved, not_for_a_job, working_for
 from ingest_assets.jobs.workers import add_result
+from ingest_assets.orchestration.build_updates import announce, live_generation
 from ingest_assets.orchestration.metadata import as_metadata, outcome_metadata
 from ingest_assets.orchestration.partitions import partitions_of
+from ingest_assets.orchestration.quotes import quoting_as
 from ingest_assets.orchestration.resources import Ingest
 from ingest_assets.reconcile import observer, reconcile
 from ingest_assets.settings import Settings
@@ -69,7 +71,11 @@ def _asset(source: SourceDefinition, stage: StageDefinition, settings: Settings)
         context: dg.AssetExecutionContext, config: ReconcileConfig, ingest: Ingest
     ) -> dg.MaterializeResult[None]:
         part = context.partition_key if stage.in_parts else ""
-        with ingest.open_unlocked() as bench, _for_job(context, bench, source, stage) as (job, moved):
+        with (
+            ingest.open_unlocked() as bench,
+            quoting_as(source),
+            _for_job(context, bench, source, stage) as (job, moved),
+        ):
             if part:
                 _prepare(ingest, bench, source, part, job, moved)
             _hold(ingest, bench, source, "", job, moved)
@@ -83,6 +89,7 @@ def _asset(source: SourceDefinition, stage: StageDefinition, settings: Settings)
             )
             started = time.perf_counter()
             made = bench.stage(source.name, stage.name, part=part, retrain=config.retrain)
+            generation = live_generation(bench, source) if stage.name == COLLECTION else None
             outcomes = reconcile(made, bench.ledger, run)
             seconds = time.perf_counter() - started
             if job is not None and source.jobs is not None:
@@ -96,6 +103,9 @@ def _asset(source: SourceDefinition, stage: StageDefinition, settings: Settings)
                     f"{outcomes.parked} items are parked: they are missing from the index, or out of date "
                     f"there. `ingest parked` lists them."
                 )
+            if stage.name == COLLECTION:
+                source.settle(bench)
+                announce(bench, source, generation, outcomes)
             with bench.ledger.reading() as connection:
                 content = made.content(connection)
             return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(content))

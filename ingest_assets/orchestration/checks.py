@@ -8,6 +8,7 @@ import dagster as dg
 
 from ingest_assets.model import NotPublishedError
 from ingest_assets.orchestration.metadata import as_metadata
+from ingest_assets.orchestration.quotes import quoting_as
 from ingest_assets.orchestration.resources import Ingest
 from ingest_assets.redaction import redact
 from ingest_assets.sources.definition import SourceDefinition
@@ -60,7 +61,8 @@ def _stage_checks(
 
 def _result(source: SourceDefinition, check: AssetCheck, bench: Workbench) -> dg.AssetCheckResult:
     try:
-        found = check.run(bench, source.name)
+        with quoting_as(source):
+            found = check.run(bench, source.name)
     except NotPublishedError as error:
         found = CheckResult(passed=False, sentence=str(error))
     return dg.AssetCheckResult(

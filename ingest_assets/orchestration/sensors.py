@@ -15,7 +15,7 @@ from ingest_assets.orchestration.skip_reasons import active_run, busy_partitions
 from ingest_assets.reconcile import is_up_to_date, last_success
 from ingest_assets.redaction import raising_no_secrets
 from ingest_assets.settings import Settings
-from ingest_assets.sources.definition import SourceDefinition
+from ingest_assets.sources.definition import Due, SourceDefinition
 from ingest_assets.sources.parts import forget_emptied
 from ingest_assets.workbench import Workbench
 
@@ -64,13 +64,20 @@ def _evaluated(
 def _whole(
     context: dg.SensorEvaluationContext, bench: Workbench, source: SourceDefinition
 ) -> dg.SensorResult:
+    due = source.triggers.due(bench) if source.triggers.due else _due(bench, source)
+    if due.key is None:
+        return dg.SensorResult(skip_reason=skipped(due.reason))
+    if reason := active_run(context.instance, source):
+        return dg.SensorResult(skip_reason=skipped(f"{due.reason}, but {reason}"))
+    context.log.info(f"STARTED: {due.reason}.")
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=due.key, tags=STARTED_BY)])
+
+
+def _due(bench: Workbench, source: SourceDefinition) -> Due:
     changed = _changed(bench, source, "")
     if changed is None:
-        return dg.SensorResult(skip_reason=skipped(f"{source.name} has not changed since the last refresh"))
-    if reason := active_run(context.instance, source):
-        return dg.SensorResult(skip_reason=skipped(f"{source.name} has changed, but {reason}"))
-    context.log.info(f"STARTED: {source.name} has changed.")
-    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=changed, tags=STARTED_BY)])
+        return Due(f"{source.name} has not changed since the last refresh")
+    return Due(f"{source.name} has changed", changed)
 
 
 def _parts(

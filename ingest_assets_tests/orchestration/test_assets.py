@@ -201,7 +201,7 @@ def test_what_is_parked_is_counted_logged_and_fails_its_check(empty: Home) -> No
         with tight.bench() as bench:
             from ingest_assets.stages.parked import parked_items
 
-            assert [item.attempts for item in parked_items(bench.ledger, "crm")] == [2]
+            assert [item.attempts for item in parked_items(bench, "crm")] == [2]
 
         wide = run(empty, instance, REFRESH)
         assert counts_of(wide)["records"] == (1, 0, DOCUMENTS - 1, 0, 0)

@@ -55,7 +55,15 @@ OF_PAPERS: dict[str, dict[str, Any]] = {
         "kinds": {"qdrant"},
     },
 }
-EVERYTHING = GRAPH | OF_PAPERS | OF_REPOSITORIES
+OF_SPOOL: dict[str, dict[str, Any]] = {
+    "spool/batches": {"deps": [], "kinds": {"python"}},
+    "spool/chunks": {"deps": ["spool/batches"], "kinds": {"python"}},
+    "spool/dense_vectors": {"deps": ["spool/chunks"], "kinds": {"fastembed"}},
+    "spool/sparse_vectors": {"deps": ["spool/chunks"], "kinds": {"fastembed"}},
+    "spool/collection": {"deps": ["spool/dense_vectors", "spool/sparse_vectors"], "kinds": {"qdrant"}},
+}
+SOURCES = ("crm", "papers", "repositories", "spool")
+EVERYTHING = GRAPH | OF_PAPERS | OF_REPOSITORIES | OF_SPOOL
 OF_ENTITIES = {
     "every_record_has_an_entity",
     "no_giant_entity",
@@ -72,6 +80,12 @@ OF_GRAPHS = {
     "merged_entities": {"nothing_provisional_is_known"},
     "knowledge_graph": {"counts_agree", "ids_resolve", "offsets_quote_the_text"},
 }
+# By stage of the spool's lineage. All but the first read every batch.
+OF_BATCHES = {
+    "batches": {"everybody_was_told", "counts_add_up", "records_are_there"},
+    "collection": {"archived_batches_are_indexed", "nothing_locked_is_searchable"},
+}
+TOLD = {"everybody_was_told"}
 # Job: its assets, its checks. The check that reads every point is not part of a refresh.
 JOBS: dict[str, tuple[set[str], set[str]]] = {
     "build_search_index": (set(GRAPH), CHECKS),
@@ -80,7 +94,12 @@ JOBS: dict[str, tuple[set[str], set[str]]] = {
     "build_papers": (set(OF_PAPERS), OF_ALL.union({"agrees_with_ledger"}, *OF_GRAPHS.values())),
     "refresh_papers": (set(OF_PAPERS), OF_ALL | OF_GRAPHS["bundles"]),
     "index_repository": (set(OF_REPOSITORIES), OF_ALL),
-    "audit_search_index": (set(), {"agrees_with_ledger"}.union(*OF_GRAPHS.values()) - OF_GRAPHS["bundles"]),
+    "build_spool": (set(OF_SPOOL), OF_ALL.union({"agrees_with_ledger"}, *OF_BATCHES.values())),
+    "refresh_spool": (set(OF_SPOOL), OF_ALL | TOLD),
+    "audit_search_index": (
+        set(),
+        {"agrees_with_ledger"}.union(*OF_GRAPHS.values(), *OF_BATCHES.values()) - OF_GRAPHS["bundles"] - TOLD,
+    ),
 }
 HEAVY = ("qdrant_client", "qdrant_edge", "fastembed", "onnxruntime", "pandas", "tokenizers", "httpx")
 
@@ -110,21 +129,23 @@ def test_the_asset_graph(definitions: dg.Definitions) -> None:
 def test_the_checks(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     keys = graph.asset_check_keys
-    assert {key.name for key in keys} == CHECKS.union(*OF_GRAPHS.values())
-    for stage, names in OF_GRAPHS.items():
-        assert {key.name for key in keys if key.asset_key == dg.AssetKey(["papers", stage])} == names
+    assert {key.name for key in keys} == CHECKS.union(*OF_GRAPHS.values(), *OF_BATCHES.values())
+    for source, of_stages in (("papers", OF_GRAPHS), ("spool", OF_BATCHES)):
+        for stage, names in of_stages.items():
+            found = {key.name for key in keys if key.asset_key == dg.AssetKey([source, stage])}
+            assert found - CHECKS == names
     of_entities = {key.name for key in keys if key.asset_key == dg.AssetKey(["crm", "entities"])}
     assert of_entities == OF_ENTITIES
     others = {key.asset_key for key in keys if key.name in CHECKS - OF_ENTITIES}
-    assert others == {dg.AssetKey([source, "collection"]) for source in ("crm", "papers", "repositories")}
+    assert others == {dg.AssetKey([source, "collection"]) for source in SOURCES}
     specs = [
         spec
         for checks in definitions.asset_checks or []
         if isinstance(checks, dg.AssetChecksDefinition)
         for spec in checks.check_specs
     ]
-    of_graphs = sum(map(len, OF_GRAPHS.values()))
-    assert len(specs) == len(CHECKS) + 2 * len(CHECKS - OF_ENTITIES) + of_graphs
+    own = sum(map(len, (*OF_GRAPHS.values(), *OF_BATCHES.values())))
+    assert len(specs) == len(OF_ENTITIES) + len(SOURCES) * len(CHECKS - OF_ENTITIES) + own
     for spec in specs:
         assert spec.description
         # A check that blocks would be trusted across runs: these only report.
@@ -169,11 +190,12 @@ def test_schedules_and_sensor_are_on_and_follow_their_settings(definitions: dg.D
     of_repositories = definitions.get_repository_def().get_schedule_def("refresh_repositories_schedule")
     assert of_repositories.cron_schedule == schedule.cron_schedule
     assert of_repositories.default_status == dg.DefaultScheduleStatus.RUNNING
-    assert len(definitions.get_repository_def().schedule_defs) == 4
+    assert len(definitions.get_repository_def().schedule_defs) == 5
     sensors = definitions.get_repository_def().sensor_defs
     assert {sensor.name for sensor in sensors} == {
         "crm_change_sensor",
         "papers_sensor",
+        "spool_sensor",
         "repository_heads_sensor",
         "indexing_jobs_sensor",
     }

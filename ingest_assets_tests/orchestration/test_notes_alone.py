@@ -38,12 +38,13 @@ from ingest_assets_tests.support.fixtures import IngestHere
 NOT_SET, LOST = "CRM_DB_PATH is not set.", "CRM_DB_PATH is not set, and a CRM was indexed."
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    """A repository that is indexed, and nothing else."""
-    repo = TestRepo(tmp_path / "code" / "shop")
+@pytest.fixture(scope="module")
+def home_once(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A repository that is indexed, and nothing else. For reading only."""
+    folder = tmp_path_factory.mktemp("repository")
+    repo = TestRepo(folder / "code" / "shop")
     repo.commit({"price.py": b"def discount(amount, rate):\n    return amount * (1 - rate)\n" * 5})
-    home = Home(tmp_path / "home").with_settings(
+    home = Home(folder / "home").with_settings(
         crm_db_path=None,
         ingest_repository_protocols="file",
         ingest_repository_roots=str(repo.path.parent),
@@ -55,6 +56,12 @@ def home(tmp_path: Path) -> Home:
     report = run_sources(home.load(), sources=["repositories"], overrides=home.overrides)
     assert report.success, report.errors
     return home
+
+
+@pytest.fixture
+def home(home_once: Home, tmp_path: Path) -> Home:
+    """A copy of it, which may be changed."""
+    return home_once.copy(tmp_path / "home")
 
 
 def ticks(home: Home) -> list[str]:

@@ -16,12 +16,16 @@ from ingest_assets.jobs.queue import cancel, start, status_of
 from ingest_assets.jobs.workers import mark_running
 from ingest_assets.orchestration.assets import JOB_TAG
 from ingest_assets.orchestration.resources import Ingest
+from ingest_assets.queries.search import open_search
 from ingest_assets.sources.operations import Asking
 from ingest_assets.sources.papers.graph_stages import graph_counts
 from ingest_assets.sources.papers.jobs import target
 from ingest_assets.sources.papers.operations import OPERATIONS
 from ingest_assets.sources.papers.places import papers_of
+from ingest_assets.stages.parked import parked_items
+from ingest_assets_tests.embedding.endpoint_server import Reply
 from ingest_assets_tests.orchestration.jobs import QUIET
+from ingest_assets_tests.sources.papers.chat_server import chatting, entity, envelope, relation
 from ingest_assets_tests.sources.papers.paper_bench import jats
 from ingest_assets_tests.sources.papers.paper_server import PaperServer, Sent, serving_papers
 from ingest_assets_tests.support.built_index import Home
@@ -47,6 +51,7 @@ class PaperJobs:
         self.papers: dict[str, str] = {"1": ONE, "2": TWO}
         server.answer = self._answer
         defs = build_defs(home.overrides).get_repository_def()
+        self.checks: dict[str, bool] = {}  # of the last run: whether it passed, by name
         self.sensor = defs.get_sensor_def("indexing_jobs_sensor")
 
     def _answer(self, path: str) -> Sent:
@@ -74,17 +79,18 @@ class PaperJobs:
             tags=dict(request.tags),
             raise_on_error=False,
         )
+        self.checks = {each.check_name: each.passed for each in done.get_asset_check_evaluations()}
         return bool(done.success)
 
-    def done(self, location: str, **options: Any) -> dict[str, Any]:
-        """One job from its start to its end, as callers see it."""
+    def done(self, location: str, *, unmet: bool = False, **options: Any) -> dict[str, Any]:
+        """One job from its start to its end, as callers see it. `unmet`: its run is to get through."""
         job_id = self.start(location, **options)
         assert self.shown(job_id)["status"] == "queued"
         [request] = self.tick()
         assert request.tags[JOB_TAG] == job_id
         ok = self.run(request)
         shown = self.shown(job_id)
-        assert ok == (shown["status"] == "complete"), shown
+        assert ok == (unmet or shown["status"] == "complete"), shown
         return shown
 
     def shown(self, job_id: str) -> dict[str, Any]:
@@ -94,6 +100,12 @@ class PaperJobs:
             asking = Asking(bench=bench, caller="tester", transport="http", agent=False)
             answer = operation.run(asking, operation.takes.model_validate({"job_id": job_id}))
             return dict(answer.model_dump(mode="json", context=PLAIN))
+
+    def found(self, query: str) -> set[str]:
+        """The sections that a search finds."""
+        with self.home.bench() as bench:
+            hits = open_search(bench, "papers").search(query, limit=10).hits
+            return {hit.document_id for hit in hits}
 
     def counts(self) -> dict[str, int]:
         with self.home.bench() as bench, bench.ledger.reading() as connection:
@@ -197,29 +209,49 @@ def test_a_paper_whose_bundle_cannot_be_read_fails_the_job(jobs: PaperJobs) -> N
     bundles.mkdir(parents=True)
     (bundles / "paper_PMC1.json").write_text("{")
     for _ in range(2):  # also when it is parked already
-        failed = jobs.done("PMC1")
+        failed = jobs.done("PMC1", unmet=True)
         assert (failed["status"], failed["entities_added"]) == ("failed", 0)
         assert "not extracted" in failed["error"]
+        assert jobs.found("metformin") == {"PMC1/title", "PMC1/results"}
     # Another paper's job is not concerned.
     assert jobs.done("PMC2")["status"] == "complete"
 
 
-def test_an_extraction_that_is_down_fails_the_job(paper_home: Home, server: PaperServer) -> None:
-    """The endpoint of the model is a server that answers papers."""
-    home = paper_home.with_settings(
-        pass1_llm_backend="openai", pass1_llm_url=f"{server.base}/v1", pass1_llm_model="m"
-    )
-    with home.instance() as instance:
-        jobs = PaperJobs(home, instance, server)
-        failed = jobs.done("PMC1")
-        assert (failed["status"], failed["entities_added"]) == ("failed", 0)
-        assert failed["error"]
-        with home.bench() as bench:
-            assert [each.paper_id for each in papers_of(bench).all()] == ["PMC1"]
-    # With an extractor that works, the same job completes.
-    with paper_home.instance() as instance:
-        done = PaperJobs(paper_home, instance, server).done("PMC1")
-        assert (done["status"], done["entities_added"]) == ("complete", 2)
+DOWN = Reply(status=503, body=lambda _: {}, headers={"Retry-After": "0"})
+SAID = {
+    "paper_id": "PMC1",
+    "entities": [entity(1, "Drug", "Metformin"), entity(2, "Disease", "type 2 diabetes mellitus")],
+    "relationships": [relation(1, "TREATS", 2, "Metformin is used to treat type 2 diabetes mellitus")],
+}
+
+
+def test_an_extraction_that_is_down_fails_the_job_but_the_paper_is_searched(
+    paper_home: Home, server: PaperServer
+) -> None:
+    with chatting(lambda _: envelope(SAID)) as endpoint:
+        works, endpoint.usual = endpoint.usual, DOWN
+        home = paper_home.with_settings(
+            pass1_llm_backend="openai", pass1_llm_url=endpoint.url, pass1_llm_model="m"
+        )
+        with home.instance() as instance:
+            jobs = PaperJobs(home, instance, server)
+            job_id = jobs.start("PMC1")
+            assert jobs.run(jobs.tick()[0])  # what it could do is done
+            failed = jobs.shown(job_id)
+            assert (failed["status"], failed["entities_added"]) == ("failed", 0)
+            assert endpoint.url not in failed["error"]  # that is for the operator
+            assert not jobs.checks["every_paper_has_a_bundle"]
+            assert not jobs.checks["nothing_parked"]
+            assert jobs.found("metformin") == {"PMC1/title", "PMC1/results"}
+            with home.bench() as bench:
+                said = status_of(bench.ledger, job_id)["error_message"] or ""
+                assert said.startswith("The paper was not extracted; the next run tries again.")
+                assert f"{endpoint.url}/v1/chat/completions answered 503" in said
+                assert [each.error for each in parked_items(bench)] == [said.partition(". ")[2]]
+            endpoint.usual = works
+            done = jobs.done("PMC1")
+            assert (done["status"], done["entities_added"], done["relationships_added"]) == ("complete", 2, 1)
+            assert all(jobs.checks.values())
 
 
 def test_a_cancelled_job_adds_nothing(jobs: PaperJobs) -> None:
