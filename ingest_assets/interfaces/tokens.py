@@ -14,7 +14,7 @@ from typing import Literal, Self, get_args
 
 from pydantic import SecretStr
 
-Scope = Literal["read", "ingest", "write"]
+Scope = Literal["read", "ingest", "write", "gate"]  # none of them gives another
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 

@@ -21,6 +21,7 @@ from ingest_assets.interfaces.cli.job import job
 from ingest_assets.interfaces.cli.options import FILTER_HELP, Json, Part, Source, require_source
 from ingest_assets.interfaces.cli.serve import serve
 from ingest_assets.interfaces.cli.ui import ui
+from ingest_assets.interfaces.cli.watch import watch
 from ingest_assets.model import ConfigurationError, IngestError
 from ingest_assets.process import begin_process, safe_traceback
 from ingest_assets.redaction import redact
@@ -110,7 +111,7 @@ def parked(
 
     require_source(source)
     with Workbench(load_settings()) as bench:
-        output.parked(parked_items(bench.ledger, *([source] if source else ())), json)
+        output.parked(parked_items(bench, *([source] if source else ())), json)
 
 
 @app.command()
@@ -244,6 +245,7 @@ def _filters(pairs: list[str]) -> dict[str, list[str]]:
 app.command()(adopt)
 app.command()(serve)
 app.command()(ui)
+app.command()(watch)
 app.command()(agents.mcp)
 app.add_typer(job, name="job")
 app.add_typer(agents.audit_log, name="audit-log")

@@ -31,12 +31,12 @@ from ingest_assets.interfaces.http.requests import (
     SearchQuery,
 )
 from ingest_assets.interfaces.http.service import Mounted, Service
+from ingest_assets.interfaces.http.streaming import MEDIA_TYPE as STREAM
 from ingest_assets.interfaces.job_service import JobStatus
 from ingest_assets.jobs.queue import JobStarted
 from ingest_assets.queries.search import Hits
 from ingest_assets.sources.registry import Sources
 
-STREAM = "text/event-stream"
 ALL_READ = "There are no further events, and there will be none."
 
 
@@ -114,7 +114,7 @@ def operations_of(sources: Sources) -> tuple[Operation, ...]:
         return JSONResponse(await asyncio.to_thread(described))
 
     itself = Operation("GET", "/openapi.json", "This document", None, openapi, answers={200: dict[str, Any]})
-    every = (*OPERATIONS, itself, *routes_of(sources.operations()))
+    every = (*OPERATIONS, itself, *routes_of(sources.operations(), sources.streams()))
     return every
 
 
@@ -124,6 +124,7 @@ def create_app(service: Service, mounted: Sequence[Mounted] = ()) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[None]:
         service.pool.warm_up()
+        service.probe_cache()
         try:
             async with AsyncExitStack() as stack:
                 for other in mounted:

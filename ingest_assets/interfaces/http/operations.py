@@ -53,7 +53,7 @@ class Operation:
     @property
     def changes(self) -> bool:
         """Whether it changes something, whatever its method."""
-        return self.scope in {"ingest", "write"}
+        return self.scope not in {None, "read"}
 
 
 class Resource:

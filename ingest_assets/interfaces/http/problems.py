@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 
 from ingest_assets.interfaces.failures import Code, shown, withhold
 from ingest_assets.jobs.errors import JobStateError, TooManyJobsError, UnknownJobError
-from ingest_assets.model import IngestError, NotFoundError, NotPublishedError
+from ingest_assets.model import IngestError, NotFoundError, NotPublishedError, StateError
 
 
 class Problem(Exception):  # noqa: N818 - a response to the client, not a failure of ours
@@ -53,6 +53,7 @@ _OF_REQUESTS: dict[type[IngestError], tuple[int, str]] = {
     UnknownJobError: (404, "unknown_job"),
     NotFoundError: (404, "not_found"),
     JobStateError: (409, "job_ended"),
+    StateError: (409, "conflict"),
     TooManyJobsError: (429, "too_many_jobs"),
     NotPublishedError: (503, "not_published"),
 }

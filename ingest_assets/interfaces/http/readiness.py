@@ -82,5 +82,5 @@ def _daemon(heartbeat: Heartbeat | None) -> Component:
 
 
 def _collection(bench: Workbench, source: str) -> Component:
-    hits = open_search(bench, source).search("ready", limit=1)
+    hits = open_search(bench, source, cached=False).search("ready", limit=1)
     return Component("ok", f"Generation {hits.generation} of {hits.collection} can be searched.")

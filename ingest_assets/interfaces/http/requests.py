@@ -16,6 +16,7 @@ from ingest_assets.queries.search import MAX_LIMIT, Mode
 from ingest_assets.sources.registry import load_sources
 
 _sources = load_sources()
+MAX_EVENT = 2**53 - 1  # the highest number that every reader of JSON reads exactly
 MAX_QUERY_CHARS = 10_000
 MAX_VALUES = 1_000
 # Control characters, except tabs and line breaks, and lone surrogates, which UTF-8 cannot encode.
@@ -131,6 +132,18 @@ class EventsQuery(BaseModel, extra="forbid"):
         ge=-1,
         le=MAX_SEQUENCE,
         description="Only events after this sequence number; -1 (the default) for all events.",
+    )
+
+
+class StreamQuery(BaseModel, extra="forbid"):
+    """Where to begin the events of a source."""
+
+    after: int | None = Field(
+        None,
+        ge=0,
+        le=MAX_EVENT,
+        description="Only events after this sequence number; 0 for all that are kept. Without it, and "
+        "without the header `Last-Event-ID`, only new ones.",
     )
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Future
+from contextlib import suppress
 
 from ingest_assets.interfaces.http.bounded_pool import BoundedPool
 from ingest_assets.interfaces.http.workers import InProcessWorker, ProcessWorker, SearchRequest, Worker
+from ingest_assets.model import IngestError
 from ingest_assets.workbench import Workbench
 
 
@@ -41,8 +43,14 @@ class SearchPool:
     def warm_up(self) -> None:
         """Open what a search needs, in the background, so that the first one is as fast as the others."""
         for _ in self.workers:
-            for source in self._sources:
-                self._submit(SearchRequest(source, "warm up", limit=1))
+            self._pool.submit(self._warm)
+
+    def _warm(self, worker: Worker) -> None:
+        for source in self._sources:
+            # An answer from the cache would need no model; and one that may be from there opens the cache.
+            for cached in (False, True):
+                with suppress(IngestError):  # there may be nothing to search yet
+                    worker.search(SearchRequest(source, "warm up", limit=1, cached=cached))
 
     def close(self) -> None:
         """Wait for running searches and drop queued ones."""

@@ -7,6 +7,7 @@ it imports none of them.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any
 from starlette.types import ASGIApp
 from starlette.types import Scope as AsgiScope
 
+from ingest_assets.cache.lookups import LOOKUPS
 from ingest_assets.interfaces.failures import told
 from ingest_assets.interfaces.http.bounded_pool import BoundedPool
 from ingest_assets.interfaces.http.problems import Problem
@@ -28,13 +30,17 @@ from ingest_assets.interfaces.limits import Buckets, Slots
 from ingest_assets.interfaces.tokens import Caller, Scope, Tokens
 from ingest_assets.queries.status import status
 from ingest_assets.settings import Settings
+from ingest_assets.sources.operations import SourceStream
 from ingest_assets.sources.registry import Sources
 from ingest_assets.workbench import Workbench
 
+log = logging.getLogger(__name__)
 KEEP_ALIVE_S = 15.0
 # Of the operations that sources declare: how many run at once, each in a thread with a workbench, and how
 # many wait for their turn. They read the ledger, mostly; more threads would not make them faster.
 OPERATION_THREADS, OPERATION_QUEUE = 4, 32
+# How many threads look for new events of sources, and how old the sequence of the newest one may be.
+STREAM_THREADS, NEWEST_S = 2, 0.2
 
 # Called with a request that was refused, and the reason.
 OnRefused = Callable[[AsgiScope, str], Awaitable[None]]
@@ -82,6 +88,14 @@ class Service:
             OPERATION_QUEUE,
             "Too many requests at once. Try again in a moment.",
         )
+        # Each open stream waits for one call at a time.
+        self.following = BoundedPool(
+            "stream",
+            [self.bench.twin() for _ in range(STREAM_THREADS)],
+            2 * settings.ingest_http_max_streams,
+            "Too many event streams are open.",
+        )
+        self.newest = {each.name: self._newest_of(each) for each in self.bench.sources.streams()}
         self.status = SharedResult(lambda: status(self._status_bench, partial(told, "GET /status")))
         self.readiness = SharedResult(
             lambda: check_readiness(self._status_bench, heartbeat), max_age_s=MAX_AGE_S
@@ -99,6 +113,9 @@ class Service:
             "Operations of sources running or queued.",
             lambda: self.operations.taken,
         )
+        if self.bench.cache is not None:
+            text = "Searches that looked into the cache, by what they found."
+            self.metrics.counter("ingest_cache_lookups", text, "found", LOOKUPS.counts)
         self.metrics.gauge("ingest_event_streams", "Open event streams.", lambda: len(self.streams))
 
     def require_jobs(self, caller: Caller) -> Jobs:
@@ -107,11 +124,29 @@ class Service:
             raise Problem(501, "no_jobs", "This server runs no background jobs.")
         return self._jobs(caller.name)
 
+    def _newest_of(self, stream: SourceStream) -> SharedResult[int]:
+        """The sequence of its last event, which all who follow it share: mostly there is nothing new."""
+        return SharedResult(lambda: self.following.submit(stream.newest).result(), NEWEST_S)
+
+    def probe_cache(self) -> None:
+        """Look, in the background, whether the cache is as it should be, and warn if it is not."""
+        if self.bench.cache is not None:
+            self.operations.submit(lambda bench: _warn_of_cache(bench.settings))
+
     def close(self) -> None:
         """Wait for running searches and operations, then close everything that is open."""
         self.pool.close()
-        self.operations.shut_down()
-        for bench in self.operations.workers:
-            bench.close()
+        for pool in (self.operations, self.following):
+            pool.shut_down()
+            for bench in pool.workers:
+                bench.close()
         self._status_bench.close()
         self.bench.close()
+
+
+def _warn_of_cache(settings: Settings) -> None:
+    from ingest_assets.cache.probing import probe
+
+    found = probe(settings)
+    if not found.well:
+        log.warning("%s Searches go on without it.", found.message)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Protocol
 
+from ingest_assets.cache.lookups import LOOKUPS
 from ingest_assets.garbage import collect_rarely
 from ingest_assets.model import IngestError, UnavailableError
 from ingest_assets.queries.search import Mode, open_search
@@ -37,6 +38,7 @@ class SearchRequest:
     mode: Mode = "hybrid"
     limit: int = 10
     where: Mapping[str, Sequence[str]] | None = None
+    cached: bool = True  # the answer may come from the cache
 
 
 class Worker(Protocol):
@@ -58,7 +60,8 @@ class InProcessWorker:
         self._bench = bench
 
     def search(self, request: SearchRequest) -> bytes:
-        hits = open_search(self._bench, source_meant(self._bench, request.source)).search(
+        source = source_meant(self._bench, request.source)
+        hits = open_search(self._bench, source, cached=request.cached).search(
             request.query, mode=request.mode, limit=request.limit, where=request.where
         )
         answer = redact_values(hits.to_dict(scores=True))
@@ -69,7 +72,10 @@ class InProcessWorker:
 
 
 class ProcessWorker:
-    """Searches in a process of its own, which is started on first use, and restarted after it has died."""
+    """Searches in a process of its own, which is started on first use, and restarted after it has died.
+
+    Its lookups in the cache are counted with this process's.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -113,7 +119,9 @@ class ProcessWorker:
             self._start()
         assert self._pipe is not None
         self._pipe.send(request)
-        answer: bytes | Exception = self._pipe.recv()
+        answer: bytes | Exception
+        answer, lookups = self._pipe.recv()
+        LOOKUPS.add(lookups)
         return answer
 
     def _start(self) -> None:
@@ -135,7 +143,8 @@ def _run(pipe: Connection, settings: Settings) -> None:
     worker = InProcessWorker(Workbench(settings))
     with suppress(EOFError, OSError):
         while True:
-            pipe.send(_answer(worker, pipe.recv()))
+            answer = _answer(worker, pipe.recv())
+            pipe.send((answer, LOOKUPS.take()))
     worker.close()
 
 

@@ -22,7 +22,7 @@ def get_document(call: Call, asked: GetDocument) -> DocumentAnswer:
     """A document, with one page of its text."""
     start = offset_in("get_document", asked, asked.cursor)
     source = source_meant(call.bench, asked.source)
-    found = documents.find(call.bench.ledger, source, asked.document_id)
+    found = documents.find(call.bench, source, asked.document_id)
     if found is None:
         raise RequestError(
             f"There is no document {clip(asked.document_id, 100)!r} in {source}. Use search or "
@@ -58,7 +58,7 @@ def list_documents(call: Call, asked: ListDocuments) -> DocumentList:
     rows = [
         DocumentRow(**_common(row, 200, 300), document_id=row.document_id)
         for row in documents.listed(
-            call.bench.ledger,
+            call.bench,
             source_meant(call.bench, asked.source),
             after=key_in("list_documents", asked, asked.cursor),
             limit=asked.limit + 1,

@@ -15,6 +15,7 @@ from ingest_assets.ledger import tables
 from ingest_assets.model import RequestError
 from ingest_assets.notes import MAX_REFS, PREFIX, Kind, Subject
 from ingest_assets.paging import clip
+from ingest_assets.stages.hidden import shown_documents
 from ingest_assets.stages.successors import living_id
 from ingest_assets.workbench import Workbench
 
@@ -63,13 +64,19 @@ def _write(call: Call, subject: Subject, kind: Kind, *, text: str, why: str) -> 
 def _record(bench: Workbench, document_id: str) -> Subject | None:
     """A document of any source. Only documents of the source that takes notes are linked to entities."""
     notes_source = bench.sources.taking_notes()
+    shown = {name: shown_documents(bench, name) for name in bench.sources}
     with bench.ledger.reading() as connection:
         for source in bench.sources.values():
             query = sa.select(_document.c.title, _document.c.refs).filter_by(
                 source=source.name, document_id=document_id
             )
-            row = connection.execute(query).one_or_none()
+            row = connection.execute(query.where(*shown[source.name])).one_or_none()
             if row is not None:
+                if source.hidden_by:
+                    raise RequestError(
+                        f"Documents of {source.name} take no notes: they may have to be hidden, and a note "
+                        "on one would stay."
+                    )
                 # A note on a meeting is also about whatever the meeting is about.
                 refs = [document_id, *json.loads(row.refs)] if source is notes_source else []
                 return Subject(document_id, clip(row.title, TITLE_CHARS), refs)

@@ -13,7 +13,7 @@ def test_a_source_that_cannot_be_run_does_not_stop_the_others(built: Home) -> No
     # As after it was left out while the definitions were made.
     report = run_sources(built.load(), sources=["mail", "crm"], overrides=built.overrides)
     assert not report.success
-    assert report.errors == ["mail: There is no source 'mail'. Sources: crm, papers, repositories."]
+    assert report.errors == ["mail: There is no source 'mail'. Sources: crm, papers, repositories, spool."]
     assert report.checks["crm/collection/complete"]["passed"]
 
 

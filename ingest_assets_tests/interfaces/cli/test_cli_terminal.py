@@ -22,6 +22,8 @@ from hypothesis import strategies as st
 from ingest_assets import audit_log
 from ingest_assets.characters import visible, visible_json
 from ingest_assets.ledger import tables
+from ingest_assets.sources.spool import write_batch
+from ingest_assets.sources.spool.places import Spool
 from ingest_assets_tests.interfaces.cli.test_cli_help import LEAVES
 from ingest_assets_tests.support.built_index import ROOT, Home, command
 
@@ -77,9 +79,10 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def hostile(built: Home, packages: Path) -> tuple[Home, dict[str, str]]:
-    """An index with hostile texts in every place that a command shows."""
+@pytest.fixture(scope="module")
+def hostile_once(built_once: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """An index with hostile texts in every place that a command shows. For reading only."""
+    built = built_once.copy(tmp_path_factory.mktemp("hostile") / "home")
     with sqlite3.connect(built.crm) as crm:
         crm.execute("UPDATE people SET name = name || ?, title = ?", (TEXT, TEXT))
         crm.execute("UPDATE interactions SET subject = ?, body = body || ?", (TEXT, TEXT))
@@ -104,11 +107,28 @@ def hostile(built: Home, packages: Path) -> tuple[Home, dict[str, str]]:
         audit_log.append(connection, **logged, arguments={"a": TEXT}, outcome="ok")
         _fill(connection, tables.note)
         _fill(connection, tables.repository, id="h/r", location=f"https://h/{TEXT}", ref=TEXT)
-    path = os.pathsep.join([str(packages), str(ROOT / "examples" / "folder_source"), str(ROOT)])
+    spool = Spool(built.path / "spool")
+    spool.prepare()
+    record = {"text": f"The parcel is late. {TEXT}", "metadata": {"title": TEXT, "kind": TEXT}}
+    write_batch(spool.root, [record], source=TEXT)
+    write_batch(spool.root, [record], source=TEXT, pii=True).rename(built.path / "batch.msgpack")
     texts = built.path / "texts"
     texts.mkdir()
     (texts / "a\u202eb.md").write_text(TEXT)
-    return built, built.env | {"PYTHONPATH": path, "FOLDER_SOURCE_PATH": str(texts), "TERM": "xterm-256color"}
+    return built
+
+
+@pytest.fixture
+def hostile(hostile_once: Home, tmp_path: Path) -> Home:
+    """A copy of it, which may be changed."""
+    return hostile_once.copy(tmp_path / "home")
+
+
+def env_of(home: Home, packages: Path) -> dict[str, str]:
+    path = os.pathsep.join([str(packages), str(ROOT / "examples" / "folder_source"), str(ROOT)])
+    texts = str(home.path / "texts")
+    own = {"FOLDER_SOURCE_PATH": texts, "SPOOL_DIR": str(home.path / "spool")}
+    return home.env | {"PYTHONPATH": path, "TERM": "xterm-256color"} | own
 
 
 def _fill(connection: object, table: object, **given: str) -> None:
@@ -161,6 +181,17 @@ ARGUMENTS = {
     "repository remove": [TEXT],
     "repository list": [],
     "repository skips": ["h/r"],
+    "spool add": ["batch.msgpack", TEXT],
+    "spool list": [],
+    "spool show": [TEXT],
+    "spool retry": [TEXT],
+    "spool deliver": [],
+    "spool maintain": [],
+    "gate list": [],
+    "gate open": [TEXT, "--why", TEXT],
+    "gate close": [TEXT, "--why", TEXT],
+    "gate wait": [TEXT, "--timeout", "0"],
+    "watch": ["--source", TEXT],  # it would not end
     "mcp": [],
     "audit-log": [],
     "audit-log verify": [],
@@ -191,6 +222,8 @@ ARGUMENTS = {
     "refresh": [],
     "build": [],
     "paper remove": [TEXT],
+    "spool remove": [TEXT, "--why", TEXT],
+    "sample spool": ["samples"],
 }
 
 
@@ -221,11 +254,11 @@ def _check(said: str) -> None:
     ],
 )
 def test_nothing_that_is_shown_acts_on_the_terminal(
-    hostile: tuple[Home, dict[str, str]], how: str, names: tuple[str, ...]
+    hostile: Home, packages: Path, how: str, names: tuple[str, ...]
 ) -> None:
-    home, env = hostile
+    home = hostile
     # A server that cannot start says why, and so ends; agents' input is empty, and so ends.
-    env = env | {"INGEST_HTTP_HOST": "192.0.2.1", "INGEST_UI_HOST": "192.0.2.1"}
+    env = env_of(home, packages) | {"INGEST_HTTP_HOST": "192.0.2.1", "INGEST_UI_HOST": "192.0.2.1"}
     shown = {}
     for name in names:
         arguments = ARGUMENTS[name]
@@ -247,10 +280,8 @@ def test_nothing_that_is_shown_acts_on_the_terminal(
 @pytest.mark.parametrize(
     "arguments", [["evil"], ["evil", "--help"], ["--help"], [TEXT], ["search", "--limit", TEXT]]
 )
-def test_another_packages_commands_and_help(
-    hostile: tuple[Home, dict[str, str]], arguments: list[str]
-) -> None:
-    home, env = hostile
+def test_another_packages_commands_and_help(hostile_once: Home, packages: Path, arguments: list[str]) -> None:
+    home, env = hostile_once, env_of(hostile_once, packages)
     said = in_terminal(arguments, home, env)
     _check(said)
     assert "58;5;99m" in said
@@ -271,6 +302,7 @@ def test_only_such_characters_change_and_json_keeps_its_value(text: str) -> None
 # --- One place to print through -----------------------------------------------------------------------------
 
 PRINTERS = ("ingest_assets/terminal.py", "ingest_assets/process.py")
+WRITERS = ("ingest_assets/collection/files.py", "ingest_assets/sources/spool/notifier/lines.py")  # of files
 PAST_IT = re.compile(
     r"print|pprint|(typer|click)\.(secho|echo)|sys\.(__)?std(out|err)(__)?(\.buffer)?\.write(lines)?|"
     r"(rich\.)?(console\.)?Console|rich\.print|os\.write"
@@ -286,7 +318,7 @@ def past_it(program: str) -> list[str]:
 def test_nothing_prints_past_the_one_place() -> None:
     for folder in ("ingest_assets", "tools", "deploy", "examples"):
         for file in (ROOT / folder).rglob("*.py"):
-            if file.relative_to(ROOT).as_posix() not in (*PRINTERS, "ingest_assets/collection/files.py"):
+            if file.relative_to(ROOT).as_posix() not in (*PRINTERS, *WRITERS):
                 assert past_it(file.read_text("utf-8")) == [], file
 
 

@@ -46,7 +46,26 @@ def refused(said: Said, *sentences: str, status: int = 2) -> None:
         (["serach", "x"], "No such command 'serach'"),
         (["search"], "Missing argument"),
         (["search", "x", "--mode", "fuzzy"], "There is no mode 'fuzzy'. Modes: dense, sparse, hybrid."),
-        (["search", "x", "--source", "erp"], "there is no source 'erp'. Sources: crm, papers, repositories."),
+        (
+            ["search", "x", "--source", "erp"],
+            "there is no source 'erp'. Sources: crm, papers, repositories, spool.",
+        ),
+        (["watch", "--source", "erp"], "there is no source 'erp'."),
+        (["watch", "--source", "crm"], "crm does not say when a refresh of it is due."),
+        (["watch"], "SPOOL_DIR is not set."),
+        (["spool", "list"], "SPOOL_DIR is not set."),
+        (["spool", "list", "--status", "lost"], "--status is one of queued, processing, success, failed"),
+        (["spool", "add", "x.msgpack"], "SPOOL_DIR is not set."),
+        (["spool", "show", "none"], "There is no batch 'none'."),
+        (["spool", "remove", "none"], "Missing option '--why'."),
+        (["spool", "remove", "none", "--why", " "], "Say why"),
+        (["spool", "maintain"], "SPOOL_DIR is not set."),
+        (["gate", "list", "--state", "ajar"], "--state is one of locked, open; not 'ajar'."),
+        (["gate", "open", "none", "--why", "x"], "There is no batch 'none'."),
+        (["gate", "open", "none", "--why", "x" * 301], "at most 300 are kept"),
+        (["gate", "close", "none", "--why", "x"], "There is no batch 'none'."),
+        (["gate", "wait", "none"], "There is no batch 'none'."),
+        (["gate", "wait", "none", "--timeout", "-1"], "greater than or equal to 0"),
         (["search", "x", "--limit", "0"], "The limit must be 1 to 1000, not 0."),
         (["search", "x", "--limit", "-1"], "The limit must be 1 to 1000, not -1."),
         (["search", "x", "--limit", "1001"], "The limit must be 1 to 1000, not 1001."),
@@ -329,11 +348,13 @@ def test_an_interrupted_build_ends_quietly_and_does_not_stay_started(empty: Home
         assert run.status in {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 
 
-def test_without_a_dagster_yaml_the_instance_is_below_ingest_home(empty: Home, tmp_path: Path) -> None:
+def test_without_a_dagster_yaml_the_instance_is_below_ingest_home(built: Home, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    home = empty.with_settings(dagster_home=None)
-    said = ingest(home, "build", cwd=elsewhere)
+    home = built.with_settings(dagster_home=None)
+    with home.instance() as instance:
+        before = len(instance.get_runs())
+    said = ingest(home, "refresh", "--source", "crm", cwd=elsewhere)
     assert said.status == 0, said.everything
     assert not said.err
     assert not list(elsewhere.iterdir())
@@ -343,6 +364,6 @@ def test_without_a_dagster_yaml_the_instance_is_below_ingest_home(empty: Home, t
     # The dagster.yaml of a parent folder counts.
     inside = home.dagster / "some" / "folder"
     inside.mkdir(parents=True)
-    assert ingest(home, "refresh", cwd=inside).status == 0
+    assert ingest(home, "refresh", "--source", "crm", cwd=inside).status == 0
     with home.instance() as instance:
-        assert len(instance.get_runs()) == 1
+        assert len(instance.get_runs()) == before + 1

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ingest_assets.interfaces.http.events import PAGE
+from ingest_assets.interfaces.http.streaming import PAGE
 from ingest_assets_tests.interfaces.http.memory_jobs import MemoryJobs
 from ingest_assets_tests.interfaces.http.served import Served, served
 from ingest_assets_tests.support.built_index import Home

@@ -166,5 +166,19 @@ def test_invalid_tokens_in_the_settings(empty: Home) -> None:
     assert (caller.name, caller.scopes) == ("n-1", frozenset(("read", "write")))
 
 
-def test_without_tokens_everyone_is_the_local_caller() -> None:
-    assert Tokens.of(None).caller(None) is not None
+def test_without_tokens_everyone_is_the_local_caller_and_may_do_everything() -> None:
+    caller = Tokens.of(None).caller(None)
+    assert caller is not None
+    assert caller.scopes == {"read", "ingest", "write", "gate"}
+
+
+def test_the_scope_of_gates_is_given_by_itself_alone(empty: Home) -> None:
+    names = {"officer": "gate", "both": "read+gate", "other": "read+ingest+write"}
+    setting = ",".join(f"{name}:{name * 5:0<20}:{scopes}" for name, scopes in names.items())
+    tokens = Tokens.of(empty.with_settings(ingest_api_tokens=setting).load().ingest_api_tokens)
+    found = {name: tokens.named(name) for name in names}
+    assert {name: caller and "gate" in caller.scopes for name, caller in found.items()} == {
+        "officer": True,
+        "both": True,
+        "other": False,
+    }

@@ -15,14 +15,15 @@ import httpx
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from ingest_assets.interfaces.http.events import frame
 from ingest_assets.interfaces.http.service import Service
+from ingest_assets.interfaces.http.streaming import frame
 from ingest_assets.interfaces.queued_jobs import QueuedJobs
 from ingest_assets.jobs import workers
 from ingest_assets.jobs.queue import CALLER
 from ingest_assets.jobs.transitions import Failure, finish
 from ingest_assets.model import ConfigurationError, IngestError, UnavailableError
 from ingest_assets.redaction import HIDDEN
+from ingest_assets.sources.operations import StreamEvent
 from ingest_assets.workbench import Workbench
 from ingest_assets_tests.interfaces.http.served import AGENT, READER, TOKENS, Served, served
 from ingest_assets_tests.sources.repositories.repos import TestRepo
@@ -224,5 +225,5 @@ def test_a_secret_of_the_settings_that_a_document_holds_is_hidden(
     said = api.get(search).text
     assert word not in said
     assert HIDDEN in said
-    event: Any = {"sequence": 1, "payload": {"text": f"a {word}", word: [word]}}
+    event = StreamEvent(1, {"sequence": 1, "payload": {"text": f"a {word}", word: [word]}})
     assert word not in frame(event).decode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,20 +56,35 @@ class Service:
 
 @pytest.fixture
 def service(built: Home, tmp_path: Path) -> Iterator[Service]:
+    """With a log in which nothing is yet."""
+    with serving(built, tmp_path) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared(built_once: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """For tests that do not look at the log of calls."""
+    folder = tmp_path_factory.mktemp("shared")
+    with serving(built_once.copy(folder / "home"), folder) as running:
+        yield running
+
+
+@contextmanager
+def serving(built: Home, folder: Path) -> Iterator[Service]:
     tokens = f"{TOKENS},scribe:{WRITER}:read+write,noter:{NOTER}:write"
     home = built.with_settings(ingest_api_tokens=tokens, ingest_http_search_workers=0)
-    with (tmp_path / "said.log").open("w") as said_there:
+    with (folder / "said.log").open("w") as said_there:
         process, url = start_server(home, said_there)
         try:
-            yield Service(Served(home, f"{url}/mcp"), tmp_path / "said.log")
+            yield Service(Served(home, f"{url}/mcp"), folder / "said.log")
         finally:
             process.terminate()
             process.communicate(timeout=20)
-    assert (tmp_path / "said.log").read_text() == ""
+    assert (folder / "said.log").read_text() == ""
 
 
-def test_a_token_that_may_only_write_is_let_in_and_sees_what_writes(service: Service) -> None:
-    with service.client(NOTER) as noter, service.client() as scribe:
+def test_a_token_that_may_only_write_is_let_in_and_sees_what_writes(shared: Service) -> None:
+    with shared.client(NOTER) as noter, shared.client() as scribe:
         ask = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
         names = {
             who: {tool["name"] for tool in client.post("/mcp", json=ask).json()["result"]["tools"]}
@@ -141,13 +157,13 @@ def test_a_request_that_is_too_large_is_refused_and_logged(service: Service) -> 
 
 
 @MODES
-def test_an_agent_can_continue_after_a_request_that_is_too_large(service: Service, mode: str) -> None:
+def test_an_agent_can_continue_after_a_request_that_is_too_large(shared: Service, mode: str) -> None:
     async def talk(client: Client) -> Any:
         with pytest.raises(MCPError, match="error response"):
             await client.call_tool("search", {"query": "x" * 5_000_000})
         return await client.call_tool("index_status", {})
 
-    assert said(service.agents.talk(talk, WRITER, mode)).ok()["sources"]["crm"]["documents"] == 60
+    assert said(shared.agents.talk(talk, WRITER, mode)).ok()["sources"]["crm"]["documents"] == 60
 
 
 def test_the_body_of_a_refused_request_is_not_read(service: Service) -> None:
@@ -156,9 +172,9 @@ def test_the_body_of_a_refused_request_is_not_read(service: Service) -> None:
     assert service.refusals() == ["This token is not known here."]
 
 
-def test_json_bombs_get_an_answer(service: Service) -> None:
+def test_json_bombs_get_an_answer(shared: Service) -> None:
     deep, wide = b"[" * 1_000_000, json.dumps(call("search", query="x", filters=[[]] * 200_000)).encode()
-    with service.client() as client:
+    with shared.client() as client:
         assert client.post("", content=deep).status_code == 400
         refused = client.post("", content=wide).json()["result"]
         assert "filters" in refused["content"][0]["text"]
@@ -185,7 +201,7 @@ def test_only_post_is_accepted_and_no_stream_stays_open(service: Service, versio
         assert stranger.get("").status_code == 401
 
 
-def test_the_sdk_works_without_a_stream_and_a_session(service: Service) -> None:
+def test_the_sdk_works_without_a_stream_and_a_session(shared: Service) -> None:
     asked: list[tuple[str, int]] = []
     waited = asyncio.Event()
 
@@ -199,7 +215,7 @@ def test_the_sdk_works_without_a_stream_and_a_session(service: Service) -> None:
     async def converse() -> Any:
         headers = {"Authorization": f"Bearer {WRITER}"}
         async with httpx2.AsyncClient(headers=headers, event_hooks={"response": [note]}) as http:
-            transport = streamable_http_client(service.agents.url, http_client=http)
+            transport = streamable_http_client(shared.agents.url, http_client=http)
             async with Client(transport, mode="legacy") as client:
                 await waited.wait()
                 return await client.call_tool("index_status", {})

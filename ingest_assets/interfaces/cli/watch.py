@@ -1,0 +1,212 @@
+"""`ingest watch`: refresh a source whenever it says that a refresh is due, in this one process.
+
+The source is asked as soon as something changes in the folders that it names, and every few seconds besides:
+for what shows in no folder (a gate that was opened, a file that has waited long enough), and for file systems
+that report no changes.
+
+What belongs here: waiting, and what follows from a run. What does not: when a refresh is due (the source's
+`Triggers`), and running it (`runs`).
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ingest_assets.interfaces.cli.options import Json, require_source
+from ingest_assets.model import IngestError
+from ingest_assets.settings import Settings, load_settings
+from ingest_assets.sources.definition import Due, SourceDefinition
+from ingest_assets.sources.registry import load_sources
+from ingest_assets.terminal import complain, print_json, say
+from ingest_assets.workbench import Workbench
+
+if TYPE_CHECKING:
+    from ingest_assets.interfaces.cli.runs import RunReport
+
+ASKED_EVERY_S = 2.0
+# What arrives within this time after a change is looked at together.
+TOGETHER_MS = 20
+SHORTEST_WAIT_S, LONGEST_WAIT_S = 5.0, 300.0  # before a run that failed is tried again
+
+_WATCHABLE = [name for name, source in load_sources().items() if source.triggers.due]
+
+
+def watch(
+    source: Annotated[
+        str | None,
+        typer.Option(help=f"The source: {', '.join(_WATCHABLE)}. By default the first.", show_default=False),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Refresh a source as soon as its settings say that it is due, until stopped (Ctrl-C or SIGTERM).
+
+    Prints a line for each run. A run that has begun ends before the command does; a second signal ends it
+    at once, and the next run goes on from there. A run that failed is tried again, after a pause that grows.
+    """
+    require_source(source)
+    if source is not None and source not in _WATCHABLE:
+        raise typer.BadParameter(
+            f"{source} does not say when a refresh of it is due. Its sensor and its schedule refresh it."
+        )
+    settings = load_settings()
+    with Workbench(settings) as bench, _stopped_by_signals() as stop:
+        bench.dense_model  # noqa: B018 - raises if the settings are wrong; loads nothing yet
+        definition = bench.sources[source or _WATCHABLE[0]]
+        bench.require_configured(definition.name)
+        Watch(bench, definition, stop, Printed(json)).run()
+
+
+class Watch:
+    """One source, watched until `stop` is set."""
+
+    def __init__(
+        self,
+        bench: Workbench,
+        source: SourceDefinition,
+        stop: threading.Event,
+        said: Printed,
+        refresh: Callable[[Settings, str], RunReport] | None = None,
+    ) -> None:
+        assert source.triggers.due is not None
+        self._bench, self._source, self._stop, self._said = bench, source, stop, said
+        self._due = source.triggers.due
+        self._refresh = refresh or _refresh
+        self._done_for: str | None = None  # the key of the last run: each state gets one
+        self._failures = 0  # in a row
+        self._not_before = 0.0  # by `time.monotonic()`
+
+    def run(self) -> None:
+        """Ask, run or wait, until `stop` is set."""
+        folders = self._source.triggers.watched(self._bench)
+        self._said.watching(self._source.name)
+        for _ in _occasions(folders, self._stop):
+            while not self._stop.is_set() and (due := self._asked()) is not None:
+                self._run(due)
+        self._said.stopped()
+
+    def _asked(self) -> Due | None:
+        """What a run is due for now; None if there is nothing."""
+        if time.monotonic() < self._not_before:
+            return None
+        try:
+            due = self._due(self._bench)
+        except (IngestError, OSError) as error:  # a ledger or a folder that is away may come back
+            self._failed([str(error)])
+            return None
+        return None if due.key in (None, self._done_for) else due
+
+    def _run(self, due: Due) -> None:
+        began = time.monotonic()
+        try:
+            report = self._refresh(self._bench.settings, self._source.name)
+        except (IngestError, OSError) as error:
+            self._failed([str(error)])
+            return
+        if not report.success:
+            self._failed(report.errors)
+            return
+        self._failures, self._done_for = 0, due.key
+        self._said.ran(due, report, time.monotonic() - began)
+
+    def _failed(self, errors: Sequence[str]) -> None:
+        pause_s = min(LONGEST_WAIT_S, SHORTEST_WAIT_S * 2.0 ** min(self._failures, 16))
+        self._failures += 1
+        self._not_before = time.monotonic() + pause_s
+        self._said.failed(errors, pause_s)
+
+
+def _refresh(settings: Settings, source: str) -> RunReport:
+    """A run, in a thread: a signal ends runs of the main one, and ours should come to their end."""
+    from ingest_assets.interfaces.cli.runs import run_sources
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(run_sources, settings, sources=[source]).result()
+
+
+class Printed:
+    """What is printed: for machines one JSON object a line."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+
+    def watching(self, source: str) -> None:
+        if not self._as_json:
+            say(f"Watching {source}. Ctrl-C ends it.")
+
+    def ran(self, due: Due, report: RunReport, seconds: float) -> None:
+        facts: dict[str, Any] = {
+            "run_id": report.run_id,
+            "because": due.reason,
+            "seconds": round(seconds, 3),
+            "parked": report.parked,
+            "failed_checks": report.failed_checks,
+            "assets": report.assets,
+        }
+        if self._as_json:
+            return print_json(facts, on_one_line=True)
+        first = next(iter(report.assets.values()), {})
+        moved = ", ".join(f"{first.get(what, 0):,} {what}" for what in ("added", "changed", "removed"))
+        checks = f" These checks failed: {', '.join(report.failed_checks)}." if report.failed_checks else ""
+        return say(f"{due.reason[:1].upper()}{due.reason[1:]}: {moved} in {seconds:.2f} s.{checks}")
+
+    def failed(self, errors: Sequence[str], pause_s: float) -> None:
+        said = " ".join(errors) or "The run failed."
+        if self._as_json:
+            return print_json({"error": said, "again_in_s": pause_s}, on_one_line=True)
+        return complain(f"ingest: {said} Trying again in {pause_s:.0f} s.")
+
+    def stopped(self) -> None:
+        if not self._as_json:
+            say("Stopped.")
+
+
+def _occasions(folders: Sequence[Path], stop: threading.Event) -> Iterator[Any]:
+    """When to ask: now, at each change in the folders, and every few seconds; until `stop` is set."""
+    from watchfiles import watch as changes
+
+    yield "now"
+    try:
+        yield from changes(
+            *folders,
+            watch_filter=None,
+            debounce=TOGETHER_MS * 10,
+            step=TOGETHER_MS,
+            rust_timeout=int(ASKED_EVERY_S * 1_000),
+            yield_on_timeout=True,
+            recursive=False,
+            stop_event=stop,
+            raise_interrupt=False,
+        )
+    except (OSError, RuntimeError) as error:  # its own errors are RuntimeErrors
+        # Too many watches on this system, or a folder that went away: asking by time still works.
+        complain(f"ingest: warning: changes are not seen at once, but after {ASKED_EVERY_S:g} s. {error}")
+        while not stop.wait(ASKED_EVERY_S):
+            yield "later"
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[threading.Event]:
+    """Set by the first SIGTERM or SIGINT; the second one ends the process, as it would have without this."""
+    stop = threading.Event()
+    signals = (signal.SIGTERM, signal.SIGINT)
+
+    def on_signal(*_: Any) -> None:
+        stop.set()
+        for each in signals:
+            signal.signal(each, signal.SIG_DFL)
+
+    before = {each: signal.signal(each, on_signal) for each in signals}
+    try:
+        yield stop
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
