@@ -1,4 +1,4 @@
-"""`python -m benchmarks build|confinement|papers|refresh|search|serve|…`: print figures, write JSON.
+"""`python -m benchmarks build|cache|confinement|papers|refresh|search|serve|…`: print figures, write JSON.
 
 `python -m benchmarks entities` has options of its own.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks import (
     build,
+    cache,
     confinement,
     entities,
     papers,
@@ -21,10 +22,12 @@ from benchmarks import (
     refresh,
     search,
     serve,
+    spool,
 )
 
 COMMANDS = {
     "build": build.measure,
+    "cache": cache.measure,
     "confinement": confinement.measure,
     "papers": papers.measure,
     "papers_extraction": papers_extraction.measure,
@@ -32,6 +35,7 @@ COMMANDS = {
     "refresh": refresh.measure,
     "search": search.measure,
     "serve": serve.measure,
+    "spool": spool.measure,
 }
 RESULTS = Path(__file__).parent / "results"
 

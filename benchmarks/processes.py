@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,12 +40,13 @@ def home(documents: int, seed: int) -> Iterator[Path]:
         yield Path(folder)
 
 
-def run(folder: Path, arguments: Sequence[str]) -> Finished:
+def run(folder: Path, arguments: Sequence[str], settings: Mapping[str, str] | None = None) -> Finished:
     """Run `python -m ARGUMENTS` in the folder. Raises CalledProcessError when it fails."""
     repository = str(Path(__file__).parents[1])
     # Bytecode is kept, as in a user's installation; some build machines forbid it.
     ordinary = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment = ordinary | {"PYTHONPATH": repository, "DAGSTER_HOME": str(folder / ".ingest" / "dagster")}
+    environment |= settings or {}
     command = [sys.executable, "-m", *arguments]
     started = time.perf_counter()
     with subprocess.Popen(command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE) as process:

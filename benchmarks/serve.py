@@ -40,7 +40,7 @@ def measure(documents: int, seed: int, _repeat: int) -> dict[str, Any]:
 
 def of_home(folder: Path, seed: int) -> dict[str, Any]:
     """The figures for an existing index."""
-    with _server(folder) as port:
+    with server(folder) as port:
         _load(port, seed, clients=4, seconds=3)  # so that both search processes open the index
         return {
             f"{clients}_clients": _load(port, seed, clients, SECONDS) | {"clients": clients}
@@ -49,7 +49,8 @@ def of_home(folder: Path, seed: int) -> dict[str, Any]:
 
 
 @contextmanager
-def _server(folder: Path) -> Iterator[int]:
+def server(folder: Path, **settings: str) -> Iterator[int]:
+    """`ingest serve` in a folder, with these settings besides; gives its port."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port: int = found.getsockname()[1]
@@ -57,6 +58,7 @@ def _server(folder: Path) -> Iterator[int]:
         "PYTHONPATH": str(Path(__file__).parents[1]),
         "INGEST_HTTP_PORT": str(port),
         "INGEST_HTTP_RATE_PER_S": "100000",  # per address, which all clients share here
+        **settings,
     }
     command = [sys.executable, "-m", "ingest_assets", "serve", "--json"]
     with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL) as process:

@@ -21,6 +21,7 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 from pydantic import SecretStr
 
 from ingest_assets.model import ConfigurationError, ItemError, UnavailableError
+from ingest_assets.quoting import quotes_allowed
 from ingest_assets.redaction import keep_secret, keep_secrets_of_url, redact
 
 if TYPE_CHECKING:
@@ -162,17 +163,7 @@ class JsonClient:
     def _tls(self) -> ssl.SSLContext | bool:
         if not self._peer.verify_tls:
             return False
-        if self._peer.ca_file is None:
-            return True
-        try:
-            context = ssl.create_default_context(cafile=str(self._peer.ca_file))
-        except (ssl.SSLError, OSError) as error:
-            raise ConfigurationError(f"{self._peer.ca_file} contains no PEM certificates: {error}") from error
-        # A private certificate seldom has every extension that newer Pythons require, and the server's own
-        # certificate may be given in place of its authority's.
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        return context
+        return True if self._peer.ca_file is None else trusting(self._peer.ca_file)
 
     def _attempt(self, method: str, url: str, body: object) -> object:
         import httpx
@@ -198,7 +189,7 @@ class JsonClient:
         except httpx.DecodingError as error:
             raise ConfigurationError(f"{url} sent an answer that cannot be decompressed.") from error
         except httpx.TransportError as error:
-            if _is_certificate_problem(error):
+            if is_certificate_problem(error):
                 raise ConfigurationError(
                     f"{url}: the TLS connection was refused ({error}). If the certificate is your own, name "
                     "its CA file; or switch off verification."
@@ -229,6 +220,8 @@ class JsonClient:
         raise ConfigurationError(f"{said}: check the URL and the model's name.")
 
     def _excerpt(self, raw: bytes) -> str:
+        if not quotes_allowed():
+            return ""
         # Only the message itself: other fields may repeat the text that was sent.
         try:
             answer = json.loads(raw)
@@ -240,6 +233,22 @@ class JsonClient:
             return ""
         # Redacted before it is shortened: a part of the key could not be recognised.
         return f" ({' '.join(redact(message).split())[:_EXCERPT]})"
+
+
+def trusting(ca_file: Path) -> ssl.SSLContext:
+    """Trusts the PEM certificates of a file instead of the public ones.
+
+    Raises ConfigurationError when it cannot be read, or holds none.
+    """
+    try:
+        context = ssl.create_default_context(cafile=str(ca_file))
+    except (ssl.SSLError, OSError) as error:
+        raise ConfigurationError(f"{ca_file} contains no PEM certificates: {error}") from error
+    # A private certificate seldom has every extension that newer Pythons require, and the server's own
+    # certificate may be given in place of its authority's.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
 
 
 def _split(peer: Peer) -> SplitResult:
@@ -255,7 +264,8 @@ def _split(peer: Peer) -> SplitResult:
     return parts
 
 
-def _is_certificate_problem(error: BaseException | None) -> bool:
+def is_certificate_problem(error: BaseException | None) -> bool:
+    """Whether a connection failed because of the server's certificate."""
     while error is not None:
         if isinstance(error, ssl.SSLError):
             # A connection cut in the middle of a handshake is an ordinary broken connection.

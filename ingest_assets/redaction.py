@@ -14,9 +14,9 @@ import html
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl, unquote, unquote_plus
 
@@ -101,17 +101,25 @@ def redact(text: str) -> str:
 
 def redact_data(text: str) -> str:
     """Data without the secrets that are known and too long to be an ordinary word."""
-    long = frozenset(secret for secret in _secrets if len(secret) >= _DATA_CHARS)
-    return _known(long, frozenset()).sub(HIDDEN, text) if long else text
+    return _data_redaction()(text)
 
 
 def redact_values(value: Any) -> Any:
     """A JSON value, all of whose texts, keys too, are `redact_data`'s."""
+    return _each_text(value, _data_redaction())  # looked up once: an answer has hundreds of texts
+
+
+def _data_redaction() -> Callable[[str], str]:
+    long = frozenset(secret for secret in _secrets if len(secret) >= _DATA_CHARS)
+    return partial(_known(long, frozenset()).sub, HIDDEN) if long else str
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, str):
-        return redact_data(value)
-    if isinstance(value, Mapping):
-        return {redact_values(key): redact_values(each) for key, each in value.items()}
-    return [redact_values(each) for each in value] if isinstance(value, list | tuple) else value
+        return change(value)
+    if isinstance(value, dict | Mapping):  # the type that it usually is, first: the other takes long to ask
+        return {_each_text(key, change): _each_text(each, change) for key, each in value.items()}
+    return [_each_text(each, change) for each in value] if isinstance(value, list | tuple) else value
 
 
 # --- Errors -------------------------------------------------------------------------------------------------

@@ -60,9 +60,14 @@ HttpUrl = Annotated[str, AfterValidator(_http_url)]
 # Who may do what over HTTP: NAME:TOKEN:SCOPE, several scopes joined by +. A token consists of characters
 # that HTTP allows in one, and is too long to guess.
 _UI_TOKEN = re.compile(r"[\w.-]{1,64}:[A-Za-z0-9._~/=-]{20,256}")
-_API_TOKEN = re.compile(r"[\w.-]{1,64}:[A-Za-z0-9._~/=-]{20,256}:(read|ingest|write)(\+(read|ingest|write))*")
+_SCOPE = "(read|ingest|write|gate)"
+_API_TOKEN = re.compile(rf"[\w.-]{{1,64}}:[A-Za-z0-9._~/=-]{{20,256}}:{_SCOPE}(\+{_SCOPE})*")
 _HOST_AND_PORT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?")
 
+
+# Variables that mean the same: the first is ours, the others are those that other programs use.
+LEDGER_URLS = ("ingest_ledger_url", "database_url", "supabase_db_url")
+EMBED_URLS = ("spark_control_url", "embed_base_url")
 
 _DATABASE = re.compile(r"(postgres(ql)?|sqlite)(\+\w+)?:")
 
@@ -115,6 +120,8 @@ class Settings(FromEnvironment):
     ingest_home: Path = Path(".ingest")
     dagster_home: Path | None = None
     ingest_ledger_url: SecretStr | None = None
+    database_url: SecretStr | None = None  # this and the next one stand for it
+    supabase_db_url: SecretStr | None = None
     ingest_installation_name: str = Field(default="", max_length=200)
 
     # The collection
@@ -127,6 +134,7 @@ class Settings(FromEnvironment):
 
     # Dense embeddings
     spark_control_url: HttpUrl | None = None
+    embed_base_url: HttpUrl | None = None  # stands for it
     spark_control_verify_tls: bool = True
     spark_control_ca_file: Path | None = None
     spark_control_api_key: SecretStr | None = None
@@ -142,6 +150,18 @@ class Settings(FromEnvironment):
     ingest_chunk_size: int = Field(default=1_000, ge=100, le=100_000)
     ingest_chunk_overlap: int = Field(default=0, ge=0)
     ingest_chunk_unit: Literal["characters", "tokens"] = "characters"
+
+    # Redis, which keeps answers
+    redis_host: str = ""
+    redis_port: int = Field(default=6_379, ge=1, le=65_535)
+    redis_db: int = Field(default=0, ge=0, le=65_535)
+    redis_username: str = Field(default="", max_length=200)
+    redis_password: SecretStr | None = None
+    redis_ssl: bool = False
+    redis_ca_file: Path | None = None
+    redis_timeout_s: float = Field(default=0.1, gt=0, le=60)
+    redis_build_channel: str = Field(default="build_updates", min_length=1, max_length=200)
+    default_ttl_seconds: int = Field(default=3_600, ge=1, le=31_536_000)
 
     # The processes that parse what others made
     ingest_parser_memory_mib: int = Field(default=1_024, ge=64, le=1_048_576)
@@ -219,47 +239,44 @@ class Settings(FromEnvironment):
             )
         return value
 
-    @field_validator("ingest_http_host", "ingest_ui_host")
+    @field_validator("ingest_http_host", "ingest_ui_host", "redis_host")
     @classmethod
     def _host_alone(cls, value: str) -> str:
-        if not re.fullmatch(r"[\w.:%-]+", value):
+        if value and not re.fullmatch(r"[\w.:%-]+", value):
             raise ValueError("must be a host name or an address, without http:// and without a port")
         return value
 
     @field_validator("ingest_api_tokens")
     @classmethod
     def _known_tokens(cls, value: SecretStr | None) -> SecretStr | None:
-        entries = [entry.strip() for entry in value.get_secret_value().split(",")] if value else []
-        if not all(_API_TOKEN.fullmatch(entry) for entry in entries):
-            raise ValueError(
-                "must be NAME:TOKEN:SCOPES, separated by commas: a token of at least 20 letters and digits, "
-                "and scopes of read, ingest and write joined by +"
-            )
-        for part, what in enumerate(("name", "token")):
-            if len({entry.split(":")[part] for entry in entries}) < len(entries):
-                raise ValueError(f"must not give a {what} twice")
-        return value
+        form = "NAME:TOKEN:SCOPES, separated by commas: a token of at least 20 letters and digits, and "
+        return _callers(value, _API_TOKEN, f"{form}scopes of read, ingest, write and gate joined by +")
 
     @field_validator("ingest_ui_tokens")
     @classmethod
     def _known_people(cls, value: SecretStr | None) -> SecretStr | None:
-        entries = [entry.strip() for entry in value.get_secret_value().split(",")] if value else []
-        if not all(_UI_TOKEN.fullmatch(entry) for entry in entries):
-            raise ValueError(
-                "must be NAME:TOKEN, separated by commas: a token of at least 20 letters and digits"
-            )
-        for part, what in enumerate(("name", "token")):
-            if len({entry.split(":")[part] for entry in entries}) < len(entries):
-                raise ValueError(f"must not give a {what} twice")
-        return value
+        form = "NAME:TOKEN, separated by commas: a token of at least 20 letters and digits"
+        return _callers(value, _UI_TOKEN, form)
 
-    @field_validator("ingest_ledger_url")
+    @field_validator("ingest_ledger_url", "database_url", "supabase_db_url")
     @classmethod
     def _known_ledger(cls, value: SecretStr | None) -> SecretStr | None:
-        if value:
-            if not re.match("postgresql://|sqlite:///", value.get_secret_value()):
-                raise ValueError("must begin with postgresql:// or sqlite:///")
-            _require_port(value.get_secret_value())
+        if not value:
+            return value
+        url = re.sub("^postgres://", "postgresql://", value.get_secret_value())
+        if not re.match("postgresql://|sqlite:///", url):
+            raise ValueError("must begin with postgresql:// or sqlite:///")
+        _require_port(url)
+        return SecretStr(url)
+
+    @field_validator("database_url", "supabase_db_url", "embed_base_url")
+    @classmethod
+    def _no_clash(cls, value: Any, info: Any) -> Any:
+        """Of several variables that mean the same, each must say the same."""
+        together = next(names for names in (LEDGER_URLS, EMBED_URLS) if info.field_name in names)
+        for name in together[: together.index(info.field_name)]:
+            if value and info.data.get(name) and _same(info.data[name]) != _same(value):
+                raise ValueError(f"names another one than {name.upper()}, which means the same: unset either")
         return value
 
     def __init__(self, **values: Any) -> None:
@@ -292,9 +309,19 @@ class Settings(FromEnvironment):
     @property
     def ledger_url(self) -> str:
         """An SQLAlchemy URL. May hold a password: never print it."""
-        if self.ingest_ledger_url is not None:
-            return self.ingest_ledger_url.get_secret_value()
+        if (url := getattr(self, self.ledger_variable.lower(), None)) is not None:
+            return str(url.get_secret_value())
         return f"sqlite:///{(self.ingest_home / 'ledger.sqlite').absolute()}"
+
+    @property
+    def ledger_variable(self) -> str:
+        """The variable that says where the ledger is; "" if none does."""
+        return next((name.upper() for name in LEDGER_URLS if getattr(self, name) is not None), "")
+
+    @property
+    def embed_url(self) -> str | None:
+        """The embedding endpoint, if one is configured. May hold a password: never print it."""
+        return self.spark_control_url or self.embed_base_url
 
     @property
     def installation_name(self) -> str:
@@ -304,7 +331,7 @@ class Settings(FromEnvironment):
     @property
     def dense_model_name(self) -> str:
         """The dense model: the one named, else the endpoint's if one is configured, else the bundled one."""
-        return self.ingest_dense_model or ("endpoint:default" if self.spark_control_url else "bundled")
+        return self.ingest_dense_model or ("endpoint:default" if self.embed_url else "bundled")
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -313,6 +340,22 @@ def load_settings(**overrides: Any) -> Settings:
     `overrides` replaces single values, including those of sources.
     """
     return Settings.load(**overrides)
+
+
+def _callers(value: SecretStr | None, entry_form: re.Pattern[str], form: str) -> SecretStr | None:
+    """Who may call, one entry each, with no name and no token twice."""
+    # Not `listed`, which overlooks an empty entry: one may be missing there.
+    entries = [part.strip() for part in value.get_secret_value().split(",")] if value else []
+    if not all(entry_form.fullmatch(entry) for entry in entries):
+        raise ValueError(f"must be {form}")
+    for part, what in enumerate(("name", "token")):
+        if len({entry.split(":")[part] for entry in entries}) < len(entries):
+            raise ValueError(f"must not give a {what} twice")
+    return value
+
+
+def _same(url: SecretStr | str) -> str:
+    return (url if isinstance(url, str) else url.get_secret_value()).rstrip("/").removesuffix("/v1")
 
 
 def _hide(kind: type[FromEnvironment], values: Mapping[str, Any]) -> None:

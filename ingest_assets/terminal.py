@@ -70,14 +70,15 @@ def console_of(*, errors: bool = False) -> Console:
     return Quiet(highlight=False, emoji=False, stderr=errors, width=None if stream.isatty() else 160)
 
 
-def print_json(value: Any) -> None:
+def print_json(value: Any, *, on_one_line: bool = False) -> None:
     """Print one JSON value, even if the output's encoding lacks some of its characters."""
     value = redact_values(value)
-    text = json.dumps(value, ensure_ascii=False, indent=2)
+    indent = None if on_one_line else 2
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
     try:
         text.encode(sys.stdout.encoding)
     except UnicodeEncodeError:
-        text = json.dumps(value, indent=2)
+        text = json.dumps(value, indent=indent)
     _write(visible_json(text))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +22,9 @@ from ingest_assets_tests.support.data_sets import (
     sentence_model,
     summary,
 )
+from ingest_assets_tests.support.kept_storage import keep_storage
 from ingest_assets_tests.support.memory import memory
+from ingest_assets_tests.support.prepared_ledger import prepare_ledgers
 from ingest_assets_tests.support.variables import fields
 
 if TYPE_CHECKING:
@@ -62,6 +65,19 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     forget_secrets()  # of other tests
     for name in fields():
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def dagster_storage_is_kept() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        if "dagster" in sys.modules:  # imported by the modules of tests that use it
+            keep_storage(patch)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def ledgers_are_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare_ledgers(monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,11 @@ import pytest
 from pydantic import SecretStr
 
 from ingest_assets.settings import Settings
+from ingest_assets.sources.spool import write_batch
+from ingest_assets.sources.spool.places import Spool
 from ingest_assets_tests.support.built_index import Home, ingest, run_command
 from ingest_assets_tests.support.fixtures import IngestHere
+from ingest_assets_tests.support.redis_server import stranger
 from ingest_assets_tests.support.spellings import spelt_in
 from ingest_assets_tests.support.variables import fields
 
@@ -55,6 +59,15 @@ SECRETS = {
     "ncbi_key": "ncbi-7c8d9e0f&/=",
     "model_key": 'mk-<Xy>/&"+7=',
     "libpq_password": "pgpw-4d5e6f&7",
+    "gate_user": "gate-user-31d4",
+    "gate_password": "gp w/&+5\\",
+    "gate_token": "gt-1f2e3d4c+/=<&",
+    "alert_path": "T0AbC1dEf2/B3gHi4",
+    "alert_token": "at-5a6b7c8d9e",
+    "mail_password": "mp-2b3c4d5e6f",
+    # No setting, and kept to itself all the same.
+    "locked_text": "The caller is Zephyrine Quillfeather",
+    "redis_password": 'rp-<Zz>&"/ 1%\\',
 }
 S = SECRETS
 
@@ -313,11 +326,67 @@ def test_a_postgres_that_repeats_the_password(searched: Searched) -> None:
         )
         for command in (*COMMANDS, ("note", "list"), ("repository", "list"), ("mcp",)):
             searched.run(*command, ingest_ledger_url=url)
+        for name in ("database_url", "supabase_db_url"):
+            searched.run("doctor", **{name: url})
+            searched.run(
+                "doctor", **{name: url.replace("postgresql", "postgres") + "x"}, ingest_ledger_url=url
+            )
         searched.run("status", ingest_ledger_url=f"postgresql://{S['ledger_user']}@127.0.0.1:{port}/x")
         for wrong in (url.replace("postgresql", "mysql"), url.replace(f":{port}", ":port"), url[13:]):
             searched.run("status", ingest_ledger_url=wrong)
         assert S["ledger_password"] in heard
         assert S["libpq_password"] in heard
+    searched.require_no_secrets()
+
+
+def test_a_redis_that_repeats_the_password(searched: Searched, ingest_here: IngestHere) -> None:
+    assert ingest_here(searched.home, "build").status == 0
+    heard: list[bytes] = []
+
+    def repeat(code: str, connection: socket.socket, request: bytes) -> None:
+        heard.append(request)
+        said = request.decode().replace("\r\n", " ")
+        connection.sendall(f"-{code} {said} {said!r} {json.dumps(said)}\r\n".encode())
+
+    for code in ("ERR", "WRONGPASS", "LOADING"):
+        with stranger(partial(repeat, code)) as one:
+            given = {"redis_host": "127.0.0.1", "redis_port": one.port, "redis_password": S["redis_password"]}
+            searched.run("search", "renewal", **given)
+            searched.run("doctor", **given)
+            searched.run("doctor", **given, redis_timeout_s="soon")
+    assert S["redis_password"].encode() in b"".join(heard)
+    searched.require_no_secrets()
+
+
+def test_a_listener_and_recipients_that_repeat_all(searched: Searched) -> None:
+    spool = Spool(searched.home.path / "spool")
+    spool.prepare()
+    write_batch(spool.root, [{"text": "The parcel is late."}], source="desk")
+    write_batch(spool.root, [{"text": S["locked_text"]}], source="calls", pii=True, batch_tag="locked")
+    with repeating() as server:
+        alerts = f"{server.url}/services/{S['alert_path']}?token={S['alert_token']}"
+        given = {
+            "spool_dir": str(spool.root),
+            "gate_url": with_user(server.url, S["gate_user"], S["gate_password"]) + "/gate",
+            "gate_token": S["gate_token"],
+            "gate_max_attempts": 1,
+            "gate_timeout_s": 2,
+            "alert_webhook_url": alerts,
+            "alert_urls": f"mailto://ann:{S['mail_password']}@127.0.0.1:9?to=ops@example.com",
+        }
+        without_user = given | {"gate_url": f"{server.url}/gate"}
+        for settings in (given, without_user):
+            for command in (
+                *(("refresh", "--source", "spool"), ("spool", "deliver", "--again"), ("spool", "list")),
+                *(("spool", "show", "locked"), ("gate", "list"), ("doctor",), ("status", "--json")),
+            ):
+                searched.run(*command, **settings)
+        heard = "".join(server.asked)
+        assert f"Bearer {S['gate_token']}" in heard
+        assert S["alert_token"] in heard, "it was never sent"
+    # Of the files, only the batch itself has its text.
+    [file] = spool.processing.glob("locked*")
+    file.rename(searched.home.path.parent / "kept")
     searched.require_no_secrets()
 
 

@@ -149,6 +149,36 @@ WRONG = [
     ("QDRANT_VERIFY_TLS", "perhaps", "boolean"),
     ("QDRANT_GRPC_PORT", "65536", "less than or equal to 65535"),
     ("QDRANT_TIMEOUT_S", "0", "greater than 0"),
+    ("DEFAULT_TTL_SECONDS", "0", "greater than or equal to 1"),
+    ("EMBED_BASE_URL", "ftp://host", "begins with http:// or https://"),
+    ("REDIS_BUILD_CHANNEL", "c" * 201, "at most 200 characters"),
+    ("REDIS_DB", "-1", "greater than or equal to 0"),
+    ("REDIS_HOST", "redis://cache", "a host name or an address"),
+    ("REDIS_PORT", "0", "greater than or equal to 1"),
+    ("REDIS_SSL", "perhaps", "boolean"),
+    ("REDIS_TIMEOUT_S", "0", "greater than 0"),
+    ("REDIS_USERNAME", "u" * 201, "at most 200 characters"),
+    ("GATE_MAX_ATTEMPTS", "0", "greater than or equal to 1"),
+    ("GATE_TIMEOUT_S", "301", "less than or equal to 300"),
+    ("GATE_URL", "relay:9000", "begins with http:// or https://"),
+    ("RAG_LOG_FILES", "0", "greater than or equal to 1"),
+    ("RAG_LOG_MAX_MIB", "0", "greater than or equal to 1"),
+    ("SPOOL_MAINTENANCE_ALERT_AFTER", "0", "greater than or equal to 1"),
+    ("SPOOL_MAINTENANCE_INTERVAL_H", "0", "greater than 0"),
+    ("SPOOL_MAX_AGE_S", "-1", "greater than or equal to 0"),
+    ("SPOOL_MAX_FILE_MIB", "0", "greater than or equal to 1"),
+    ("SPOOL_MAX_FUTURE_DAYS", "-1", "greater than or equal to 0"),
+    ("SPOOL_MAX_PAST_DAYS", "-1", "greater than or equal to 0"),
+    ("SPOOL_MAX_RECORDS", "0", "greater than or equal to 1"),
+    ("SPOOL_MAX_TEXT_CHARS", "0", "greater than or equal to 1"),
+    ("SPOOL_METADATA_FIELDS", "Topic", "names of metadata"),
+    ("SPOOL_METADATA_FIELDS", "score:float", "Types: "),
+    ("SPOOL_METADATA_FIELDS", "topic,pii", "must not name pii"),
+    ("SPOOL_MIN_BYTES", "1 MB", "integer"),
+    ("SPOOL_MIN_FILES", "-1", "greater than or equal to 0"),
+    ("SPOOL_PARTITIONS_AHEAD", "121", "less than or equal to 120"),
+    ("SPOOL_QUIET_S", "86401", "less than or equal to 86400"),
+    ("SPOOL_RETENTION_DAYS", "-1", "greater than or equal to 0"),
     ("SPARK_CONTROL_URL", "ftp://host", "begins with http:// or https://"),
     ("SPARK_CONTROL_VERIFY_TLS", "2", "boolean"),
 ]
@@ -168,6 +198,7 @@ def test_every_variable_that_can_be_wrong_is_tested() -> None:
     }
     # Any text is a pattern, an address or a name; a dense model's kind is checked when the model is made.
     anything = {"INGEST_REPOSITORY_IGNORE", "INGEST_DENSE_MODEL", "NCBI_EMAIL", "PASS1_LLM_MODEL"}
+    anything |= {"SPOOL_PII_SOURCES", "SPOOL_VECTORS_MODEL"}
     known = {name.upper() for name in fields()}
     assert {name for name, _, _ in WRONG} == known - paths_and_secrets - anything
 
@@ -185,6 +216,9 @@ def test_everything_that_is_wrong_is_named_at_once(monkeypatch: pytest.MonkeyPat
         ("INGEST_LEDGER_URL", "postgresql:ada:s3cret@host"),
         ("INGEST_LEDGER_URL", "sqlite://s3cret"),
         ("INGEST_LEDGER_URL", "postgresql://ada:s3cret@host:port/ledger"),
+        ("DATABASE_URL", "mysql://ada:s3cret@host/ledger"),
+        ("SUPABASE_DB_URL", "postgres://ada:s3cret@host:port/ledger"),
+        ("EMBED_BASE_URL", "ftp://ada:s3cret@host"),
         ("QDRANT_URL", "ftp://ada:s3cret@host"),
         ("QDRANT_URL", "ada:s3cret@host"),
         ("QDRANT_URL", "http://ada:s3/cret:s3cret@host:port"),
@@ -205,6 +239,8 @@ def test_secrets_are_not_in_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> 
         QDRANT_API_KEY="s3cret",
         SPARK_CONTROL_API_KEY="s3cret",
         INGEST_LEDGER_URL="postgresql://ada:s3cret@host/ledger",
+        DATABASE_URL="postgres://ada:s3cret@host/ledger",
+        REDIS_PASSWORD="s3cret",
     )
     assert "s3cret" not in f"{settings!r} {settings} {settings.model_dump()}"
 
@@ -232,3 +268,41 @@ def test_settings_of_sources_can_be_replaced_too(tmp_path: Path) -> None:
     settings = load_settings(_env_file=None, crm_db_path=tmp_path / "crm.sqlite", ingest_chunk_size=500)
     assert settings.ingest_chunk_size == 500
     assert crm_path(settings) == tmp_path / "crm.sqlite"
+
+
+@pytest.mark.parametrize("name", ["INGEST_LEDGER_URL", "DATABASE_URL", "SUPABASE_DB_URL"])
+@pytest.mark.parametrize("spelling", ["postgres", "postgresql"])
+def test_the_ledger_by_each_of_its_names(monkeypatch: pytest.MonkeyPatch, name: str, spelling: str) -> None:
+    settings = _load(monkeypatch, **{name: f"{spelling}://ada:s3cret@host/ledger"})
+    assert settings.ledger_url == "postgresql://ada:s3cret@host/ledger"
+    assert settings.ledger_variable == name
+
+
+def test_no_name_of_the_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _load(monkeypatch, DATABASE_URL="").ledger_variable == ""
+
+
+def test_the_endpoint_by_each_of_its_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = _load(monkeypatch, EMBED_BASE_URL="http://host:1/v1")
+    assert (settings.dense_model_name, settings.embed_url) == ("endpoint:default", "http://host:1/v1")
+    assert spec_of(settings).url == "http://host:1/v1"
+    both = _load(monkeypatch, SPARK_CONTROL_URL="http://host:1/")
+    assert both.embed_url == "http://host:1/"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "value"),
+    [
+        ("INGEST_LEDGER_URL", "DATABASE_URL", "postgresql://ada:s3cret@host/{}"),
+        ("INGEST_LEDGER_URL", "SUPABASE_DB_URL", "postgres://ada:s3cret{}@host/ledger"),
+        ("DATABASE_URL", "SUPABASE_DB_URL", "postgresql://ada:s3cret@host/{}"),
+        ("SPARK_CONTROL_URL", "EMBED_BASE_URL", "http://ada:s3cret{}@host/"),
+    ],
+)
+def test_names_of_the_same_that_clash(
+    monkeypatch: pytest.MonkeyPatch, first: str, second: str, value: str
+) -> None:
+    _load(monkeypatch, **{first: value.format("one"), second: value.format("one")})
+    with pytest.raises(ConfigurationError, match=rf"{second}=.*{first}, which means the same") as caught:
+        _load(monkeypatch, **{second: value.format("two")})
+    assert "s3cret" not in str(caught.value)

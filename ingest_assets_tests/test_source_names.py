@@ -14,12 +14,13 @@ from ingest_assets.sources.registry import load_sources
 
 PACKAGE = Path(ingest_assets.__file__).parent
 # What the sources that ship, and their parts, are called.
-WORDS = re.compile(r"(?<![a-z])(crm|papers?|repositor(?:y|ies))(?![a-z])", re.IGNORECASE)
+WORDS = re.compile(r"(?<![a-z])(crm|papers?|repositor(?:y|ies)|spool)(?![a-z])", re.IGNORECASE)
 # A column of the table of jobs, whose names the contract with its users fixes: the id of what a job is for.
 COLUMN = "repository_id"
 EXCEPTIONS = {
     "settings.py": "two variables keep the names that users know",
     "ledger/graph_tables.py": "all tables are in one room, also those of a source",
+    "ledger/spool_tables.py": "as above",
     "ledger/tables.py": "all tables are in one place, also those of a source",
     "ledger/migrations/": "migrations of the past do not change",
     "interfaces/job_service.py": "the fields of a job are fixed by a contract",

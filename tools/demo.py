@@ -14,7 +14,7 @@ import textwrap
 from typing import Any
 
 from ingest_assets.model import IngestError
-from ingest_assets.settings import load_settings
+from ingest_assets.settings import EMBED_URLS, LEDGER_URLS, load_settings
 from ingest_assets.sources.crm.sample import edit_sample
 from ingest_assets.sources.crm.settings import SAMPLE, CrmSettings
 from ingest_assets.terminal import complain, console_of, escape, say
@@ -32,8 +32,7 @@ def main() -> None:
         "CRM_DB_PATH": crm_settings.crm_db_path,
         "CRM_MAPPING_PATH": crm_settings.crm_mapping_path,
         "QDRANT_URL": settings.qdrant_url,
-        "SPARK_CONTROL_URL": settings.spark_control_url,
-        "INGEST_LEDGER_URL": settings.ingest_ledger_url,
+        **{name.upper(): getattr(settings, name) for name in (*EMBED_URLS, *LEDGER_URLS)},
     }
     real = [name for name, value in real_systems.items() if value is not None]
     if real:

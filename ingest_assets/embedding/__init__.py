@@ -80,7 +80,7 @@ def spec_of(settings: Settings) -> DenseSpec:
         kind=kind,
         model=name or None,
         path=s.ingest_dense_model_path,
-        url=s.spark_control_url,
+        url=s.embed_url,
         api_key=s.spark_control_api_key,
         verify_tls=s.spark_control_verify_tls,
         ca_file=s.spark_control_ca_file,

@@ -22,7 +22,7 @@ from ingest_assets.model import DenseModel, Float32Array, SparseModel, SparseVec
 
 log = logging.getLogger(__name__)
 
-FEW = 64  # texts; embedding more here is faster than sending them
+FEW = 256  # texts, as many as a paper has; to embed more, loading the models here as well pays off
 
 
 class Preloader:

@@ -1,6 +1,6 @@
-"""What keeps an operation of a source from working, each fault as a clause about the operation.
+"""What keeps an operation or a stream of a source from working, each fault as a clause about it.
 
-What belongs here: checks of one operation by itself and beside others. What does not: checks of a definition
+What belongs here: checks of one by itself and beside others. What does not: checks of a definition
 (`faults`), and what becomes of a faulty one (`registry`).
 """
 
@@ -14,7 +14,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from ingest_assets.model import ConfigurationError
-from ingest_assets.sources.operations import Method, OperationScope, SourceOperation
+from ingest_assets.sources.operations import Method, OperationScope, SourceOperation, SourceStream
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 _PLACE = r"/[a-z][a-z0-9_-]{0,63}"
@@ -54,8 +54,8 @@ PLACES = frozenset(
     }
 )
 
-# An operation, and the name of the source that declares it.
-Declared = tuple[str, SourceOperation]
+# An operation or a stream, and the name of the source that declares it.
+Declared = tuple[str, SourceOperation | SourceStream]
 
 
 def require_usable_operation(operation: Any, source: str, others: Iterable[Declared]) -> None:
@@ -66,8 +66,45 @@ def require_usable_operation(operation: Any, source: str, others: Iterable[Decla
         raise ConfigurationError(f"its operation {operation.name!r} {fault}")
 
 
+def require_usable_stream(stream: Any, source: str, others: Iterable[Declared]) -> None:
+    """The same for a stream."""
+    if not isinstance(stream, SourceStream):
+        raise ConfigurationError(f"a stream cannot be of the type {type(stream).__name__}")
+    for fault in chain(_stream_faults(stream), _clashes(stream, source, others)):
+        raise ConfigurationError(f"its stream {stream.name!r} {fault}")
+
+
+def _stream_faults(s: SourceStream) -> Iterator[str]:
+    yield from _text_faults(s)
+    if "{" in s.path:
+        yield f"has a path {s.path!r} with names in it"
+    if s.scope not in get_args(OperationScope):
+        yield f"has a scope ({s.scope!r}) that there is not"
+    for name in ("after", "newest"):
+        if not callable(getattr(s, name)):
+            yield f"has {name} of the type {type(getattr(s, name)).__name__}"
+
+
 def _faults(o: SourceOperation) -> Iterator[str]:
     yield from _type_faults(o)
+    yield from _text_faults(o)
+    if o.method not in get_args(Method) or o.scope not in get_args(OperationScope):
+        yield f"has a method ({o.method!r}) or a scope ({o.scope!r}) that there is not"
+    if o.status not in _STATUSES:
+        yield f"has a status ({o.status!r}) that is none of 200, 201 and 202"
+    if o.scope == "read" and (o.method == "DELETE" or o.destructive):
+        yield "only reads by its scope, but not by what it does"
+    if o.scope == "gate" and o.for_agents:
+        yield "is for agents, which may not open gates"
+    if o.scope != "read" and o.method == "GET":
+        yield "changes something by its scope, which a GET must not"
+    yield from _argument_faults(o)
+
+
+def _text_faults(o: SourceOperation | SourceStream) -> Iterator[str]:
+    for name in ("name", "title", "description", "path"):
+        if not isinstance(getattr(o, name), str) or not getattr(o, name).strip():
+            yield f"lacks a {name}"
     if not _NAME.fullmatch(o.name):
         yield "has a name that is not made of up to 64 lower-case letters, digits and underscores"
     if not _PATH.fullmatch(o.path):
@@ -75,21 +112,9 @@ def _faults(o: SourceOperation) -> Iterator[str]:
             f"has a path {o.path!r} that is not made of parts such as /letters and /{{letter_id}}, in lower "
             "case and the first one without braces"
         )
-    if o.method not in get_args(Method) or o.scope not in get_args(OperationScope):
-        yield f"has a method ({o.method!r}) or a scope ({o.scope!r}) that there is not"
-    if o.status not in _STATUSES:
-        yield f"has a status ({o.status!r}) that is none of 200, 201 and 202"
-    if o.scope == "read" and (o.method == "DELETE" or o.destructive):
-        yield "only reads by its scope, but not by what it does"
-    if o.scope != "read" and o.method == "GET":
-        yield "changes something by its scope, which a GET must not"
-    yield from _argument_faults(o)
 
 
 def _type_faults(o: SourceOperation) -> Iterator[str]:
-    for name in ("name", "title", "description", "path"):
-        if not isinstance(getattr(o, name), str) or not getattr(o, name).strip():
-            yield f"lacks a {name}"
     for name in ("takes", "answers"):
         kind = getattr(o, name)
         if not isinstance(kind, type) or not issubclass(kind, BaseModel):
@@ -141,7 +166,7 @@ def _unbounded(schema: Any, name: str, whole: Any) -> Iterator[str]:
         yield from _unbounded(value, key, whole)
 
 
-def _clashes(o: SourceOperation, source: str, others: Iterable[Declared]) -> Iterator[str]:
+def _clashes(o: SourceOperation | SourceStream, source: str, others: Iterable[Declared]) -> Iterator[str]:
     if o.name in TOOLS:
         yield "has the name of a tool that there is without it"
     if o.place in PLACES:

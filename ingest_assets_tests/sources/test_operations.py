@@ -15,7 +15,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from ingest_assets.model import ConfigurationError
-from ingest_assets.sources.operations import Arguments, Id
+from ingest_assets.sources.operations import Arguments, Id, SourceStream
 from ingest_assets.sources.registry import GROUP, Sources, join, load_sources
 from ingest_assets_tests.support.letters import Letters, One, definition, operation
 
@@ -107,6 +107,10 @@ WRONG: list[tuple[Any, str]] = [
     (operation(run, "show", "/letters", method="DELETE"), "only reads by its scope"),
     (operation(run, "show", "/letters", destructive=True), "only reads by its scope"),
     (operation(run, "show", "/letters", scope="write"), "which a GET must not"),
+    (
+        operation(run, "show", "/letters", scope="gate", method="POST"),
+        "is for agents, which may not open gates",
+    ),
     (operation(run, "show", "/letters/{letter_id}"), "'letter_id' in its path, which is not an argument"),
     (operation(run, "show", "/letters/{letter_id}", takes=Given), "'letter_id' in its path"),
     (operation(run, "show", "/letters/{letter_id}", takes=Number), "'letter_id' in its path"),
@@ -200,6 +204,52 @@ def test_those_that_can_work(entry: Callable[[Any], EntryPoint]) -> None:
         "letters",
         "/letters/{}/simple",
     )
+
+
+def stream(**changes: Any) -> SourceStream:
+    made: dict[str, Any] = {
+        "name": "letter_events",
+        "title": "Follow letters",
+        "description": "Each letter as it comes.",
+        "scope": "read",
+        "path": "/letters/events",
+        "after": run,
+        "newest": run,
+    }
+    return SourceStream(**made | changes)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ("letter_events", "a stream cannot be of the type str"),
+        (stream(name="Letter events"), "'Letter events' has a name that is not made of"),
+        (stream(name="letters_of_all"), "has the name of one of the source letters"),
+        (stream(title=""), "lacks a title"),
+        (stream(path="letters"), "has a path 'letters' that is not made of"),
+        (stream(path="/letters/{letter_id}/events"), "with names in it"),
+        (stream(path="/letters/all"), "has the path of 'letters_of_all', with the same method"),
+        (stream(path="/jobs/all"), "has a path below /jobs"),
+        (stream(path="/papers/events"), "has a path below /papers, which the source papers has"),
+        (stream(scope="all"), r"a scope \('all'\)"),
+        (stream(after=None), "has after of the type NoneType"),
+        (stream(newest=1), "has newest of the type int"),
+    ],
+)
+def test_a_stream_that_cannot_work_is_left_out_and_the_others_work(
+    entry: Callable[[Any], EntryPoint], wrong: Any, why: str
+) -> None:
+    last = stream(name="last_events", path="/letters/last")
+    sources = joined(entry(definition(operations=lambda: [RIGHT], streams=lambda: [wrong, last])))
+    with pytest.warns(UserWarning, match=f"A stream of the package package_of_operations_0 is left.*{why}"):
+        found = sources.streams()
+    assert found[-1] == last
+    with pytest.warns(UserWarning, match="A stream"):
+        assert sources.operations()[-1] == RIGHT
+    built_in = Sources([definition(operations=lambda: [RIGHT], streams=lambda: [wrong])])
+    if "papers" not in why:
+        with pytest.raises(ConfigurationError, match=f"The source letters cannot be used: .*{why}"):
+            built_in.streams()
 
 
 def joined(*entries: EntryPoint) -> Sources:

@@ -14,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 
+from ingest_assets.collection.files import copy_sparse
 from ingest_assets.interfaces.cli.runs import RunReport, run_sources
 from ingest_assets.settings import Settings, load_settings
 from ingest_assets.sources.crm.sample import edit_sample, write_sample
@@ -92,11 +93,18 @@ class Home:
 
     def copy(self, target: Path) -> Home:
         """As after a move to another folder."""
-        shutil.copytree(self.path, target)
+        shutil.copytree(self.path, target, copy_function=_copied)
         moved = Home(target, dict(self.settings))
-        with moved.bench() as bench:
-            adopt(bench, "crm")
+        if "crm_db_path" in moved.overrides:
+            with moved.bench() as bench:
+                adopt(bench, "crm")
         return moved
+
+
+def _copied(source: str, target: str) -> None:
+    """As shutil.copy2, but the holes of the engine's files stay holes."""
+    copy_sparse(Path(source), Path(target))
+    shutil.copystat(source, target)
 
 
 def new_home(path: Path, documents: int = DOCUMENTS, seed: int = SEED) -> Home:

@@ -51,6 +51,9 @@ class FusedStore:
     def live(self, collection: str) -> int | None:
         return self.inner.live(collection)
 
+    def revision(self, collection: str) -> str:
+        return self.inner.revision(collection)
+
     def generations(self, collection: str) -> list[int]:
         return self.inner.generations(collection)
 

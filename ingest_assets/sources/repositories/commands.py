@@ -64,5 +64,5 @@ def skips(repository_id: Id, json: JsonOption = False) -> None:
     from ingest_assets.sources.repositories.kept import repositories_of
 
     with Workbench(load_settings()) as bench:
-        found = skipped_items(bench.ledger, NAME, repositories_of(bench).get(repository_id).id)
+        found = skipped_items(bench, NAME, repositories_of(bench).get(repository_id).id)
     output.skips(found, f"{repository_id}/", json)

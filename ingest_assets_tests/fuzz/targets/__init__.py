@@ -11,12 +11,13 @@ from ingest_assets_tests.fuzz.targets import (
     git_refs,
     papers,
     services,
+    spool,
     texts,
     web,
 )
 
 TARGETS: dict[str, Target] = {
     target.name: target
-    for module in (git_objects, git_refs, files, code, crm, papers, texts, services, web)
+    for module in (git_objects, git_refs, files, code, crm, papers, spool, texts, services, web)
     for target in module.TARGETS
 }
