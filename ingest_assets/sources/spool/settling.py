@@ -42,8 +42,7 @@ def settle(bench: Workbench) -> None:
     with bench.ledger.lock(NAME, bench.settings.ingest_lock_timeout_s):
         _forget_leaving(bench)
         _settle_batches(bench, spool)
-    if _needs_purge(bench):
-        _purge(bench)
+    _purge(bench)
     deliver(bench, budget_s=DELIVERY_S)
 
 
@@ -211,19 +210,15 @@ def _live(bench: Workbench) -> int | None:
         return None
 
 
-def _needs_purge(bench: Workbench) -> bool:
-    """Whether personal data has left the index, and may still be in its files."""
-    left = sa.select(_manifest.c.batch_tag).where(_manifest.c.purge, _manifest.c.recorded_with.is_(None))
-    with bench.ledger.reading() as connection:
-        return connection.scalar(left.limit(1)) is not None
-
-
 def _purge(bench: Workbench) -> None:
+    """Rewrite the index's files if personal data has left the index and may still be in them."""
     from ingest_assets.stages.purging import purge
 
+    left = sa.select(_manifest.c.batch_tag).where(_manifest.c.purge, _manifest.c.recorded_with.is_(None))
     with bench.ledger.reading() as connection:
-        left = sa.select(_manifest.c.batch_tag).where(_manifest.c.purge, _manifest.c.recorded_with.is_(None))
         tags = connection.scalars(left).all()
+    if not tags:
+        return
     purge(bench, NAME)
     if bench.cache is not None:
         # Those of records that became personal later; what is personal when it is found is never kept there.

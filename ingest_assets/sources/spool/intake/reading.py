@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,8 +43,6 @@ __all__ = [
     "Record",
     "Scan",
     "UnfinishedError",
-    "facts_of",
-    "records_of",
 ]
 
 PAGE = 1_000  # records that are given at once, at most
@@ -113,25 +110,6 @@ class Record:
     metadata: Mapping[str, Any]  # as JSON can have it
     vector: bytes | None  # float32, little endian, finite; of the envelope's dimension if it says one
     is_refused: bool  # whether a vector came along that would be used, but cannot be one
-
-
-def facts_of(bench: Workbench, path: Path) -> Facts:
-    """Read a batch once. Raises BatchError if it cannot be read as it is, UnavailableError."""
-    with closing(BatchReader.of(bench)) as reader:
-        scan = reader.scan(path)
-    if scan.error is not None:
-        raise scan.error
-    assert scan.facts is not None
-    return scan.facts
-
-
-def records_of(bench: Workbench, path: Path, known: Known | None = None) -> Iterator[list[Record]]:
-    """The records with text, a page at a time. Raises BatchError, possibly midway; UnavailableError.
-
-    For several batches use one BatchReader: starting a process takes longer than reading a small batch.
-    """
-    with closing(BatchReader.of(bench)) as reader:
-        yield from reader.records(path, known)
 
 
 class BatchReader:
