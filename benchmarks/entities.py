@@ -2,6 +2,7 @@
 
 python -m benchmarks entities
 python -m benchmarks entities --only febrl3 --default
+python -m benchmarks entities --only colleagues --only families --only organisations-wild --seed 2
 python -m benchmarks entities --csv FILE --label COLUMN --map given_name=first_name --map place=city
 python -m benchmarks entities --people 50000
 """
@@ -16,12 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.entity_baseline import documented
+from benchmarks.entity_hard import colleagues, families
 from benchmarks.entity_people import many, timed
-from benchmarks.entity_sets import FIELDS, LAYOUTS, LabelledSet, load, load_file
+from benchmarks.entity_sets import FIELDS, LAYOUTS, HardSet, LabelledSet, load, load_file
+from benchmarks.entity_wild import organisations_wild
 from ingest_assets.entities import Features, default_model, features_of, score, train
 from ingest_assets.entities.clusters import cluster
 
 MEASURES = ("links", "pairs", "clusters")
+HARD = {"colleagues": colleagues, "families": families, "organisations-wild": organisations_wild}
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -31,7 +35,13 @@ def main(arguments: Sequence[str]) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--only", action="append", choices=LAYOUTS, help="a set in shared; all by default")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=[*LAYOUTS, *HARD],
+        help="a set in shared, all by default; or hard pairs",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of the hard pairs (1)")
     parser.add_argument("--csv", type=Path, help="another labelled file")
     parser.add_argument("--label", help="its column that names the true entity")
     parser.add_argument(
@@ -61,6 +71,14 @@ def main(arguments: Sequence[str]) -> None:
         figures = [figure for measure in MEASURES for figure in row[measure]]
         line = "{:15} {:10}" + "{:>11.3f}{:>7.3f}{:>7.3f}" * 3 + "{:>9.1f}{:>9.1f}"
         print(line.format(row["set"], row["method"], *figures, row["train_s"], row["match_s"]))
+    for row in results:
+        _print_hard(row)
+
+
+def _print_hard(row: Mapping[str, Any]) -> None:
+    for what, share in row.get("hard", {}).items():
+        print(f"\n{row['set']}, {row['method']}: {what} {share['all']:.1%}")
+        print("\n".join(f"    {kind:40} {part:7.1%}" for kind, part in share.items() if kind != "all"))
 
 
 def _sets(options: argparse.Namespace) -> Iterable[LabelledSet]:
@@ -74,7 +92,7 @@ def _sets(options: argparse.Namespace) -> Iterable[LabelledSet]:
         if not options.label or not columns:
             raise SystemExit("--csv needs --label, and a --map for each column that counts.")
         return [load_file(options.csv, options.kind, options.label, columns)]
-    return (load(name) for name in options.only or LAYOUTS)
+    return (HARD[name](options.seed) if name in HARD else load(name) for name in options.only or LAYOUTS)
 
 
 def measured(data: LabelledSet, *, with_default: bool) -> list[dict[str, Any]]:
@@ -82,7 +100,7 @@ def measured(data: LabelledSet, *, with_default: bool) -> list[dict[str, Any]]:
     records = [features_of(key, identity) for key, identity in data.identities.items()]
     model, train_s = timed(lambda: train(data.kind, records))
     rows = [_ours(data, records, "trained", model, train_s)]
-    if with_default:
+    if with_default or isinstance(data, HardSet):
         rows.append(_ours(data, records, "as shipped", default_model(data.kind), 0.0))
     baseline, seconds = timed(lambda: documented(data))
     if baseline is not None:
@@ -103,11 +121,23 @@ def _ours(
         "set": data.name,
         "method": method,
         **figures_of(data.truth, pairs, found),
+        **({"hard": hard_shares(data, found)} if isinstance(data, HardSet) else {}),
         "train_s": train_s,
         "match_s": score_s + cluster_s,
         "candidates": dict(scored.candidates),
         "cut": dict(scored.cut),
     }
+
+
+def hard_shares(data: HardSet, clusters: Iterable[Sequence[str]]) -> dict[str, dict[str, float]]:
+    """The share of hard pairs that are in one cluster, by kind."""
+    cluster_of = {member: number for number, found in enumerate(clusters) for member in found}
+    shares = {}
+    for what, kinds in (("strangers joined", data.negatives), ("people or firms found", data.positives)):
+        joined = {kind: [cluster_of[a] == cluster_of[b] for a, b in pairs] for kind, pairs in kinds.items()}
+        every = [one for each in joined.values() for one in each]
+        shares[what] = {kind: sum(each) / len(each) for kind, each in {"all": every, **joined}.items()}
+    return shares
 
 
 def figures_of(

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from ingest_assets.model import Identity, IdentityKind
 
 Row = dict[str, str]
+Pairs = dict[str, list[tuple[str, str]]]
 TUPLES = {"emails", "phones", "domains", "identifiers"}
 FIELDS = tuple(f.name for f in fields(Identity) if f.name != "kind")
 CHICAGO = "csv_example_input_with_true_ids.csv"
@@ -27,6 +28,14 @@ class LabelledSet:
     identities: Mapping[str, Identity]
     truth: Mapping[str, str]
     rows: Mapping[str, Row]
+
+
+@dataclass(frozen=True)
+class HardSet(LabelledSet):
+    """A labelled set that names its hard pairs, by what makes them hard."""
+
+    negatives: Pairs = field(default_factory=dict)
+    positives: Pairs = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -103,9 +112,9 @@ def _rows(path: Path) -> Iterator[Row]:
 def identity_of(row: Row, layout: Layout) -> Identity:
     """Values of several columns: joined by a space, or one item each in a field that holds many."""
     values: dict[str, str | tuple[str, ...]] = {"name": ""}
-    for field, columns in layout.columns.items():
+    for name, columns in layout.columns.items():
         found = [row[column] for column in columns if row.get(column)]
-        values[field] = tuple(found) if field in TUPLES else " ".join(found)
+        values[name] = tuple(found) if name in TUPLES else " ".join(found)
     if not values["name"]:
         values["name"] = f"{values.get('given_name', '')} {values.get('family_name', '')}".strip()
     return Identity(layout.kind, **values)  # type: ignore[arg-type]  # by field, as TUPLES has it

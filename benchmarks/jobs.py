@@ -21,7 +21,7 @@ from ingest_assets.jobs.errors import JobCancelledError
 from ingest_assets.jobs.event_log import JobEvents
 from ingest_assets.jobs.progress import JobProgress
 from ingest_assets.jobs.queue import JobTarget
-from ingest_assets.ledger import Ledger, tables
+from ingest_assets.ledger import Ledger, job_tables
 
 FINISHED = 10_000
 CALLS = 200
@@ -140,7 +140,7 @@ def _finished(ledger: Ledger) -> None:
     times = dict.fromkeys(("created_at", "started_at", "completed_at", "updated_at"), time.time() - 3_600)
     rows = [{**row, **times, "id": f"{n:036d}", "repository_id": f"r{n}"} for n in range(FINISHED)]
     with ledger.transaction() as connection:
-        connection.execute(tables.indexing_jobs.insert(), rows)
+        connection.execute(job_tables.indexing_jobs.insert(), rows)
 
 
 def _job(ledger: Ledger, name: str) -> str:

@@ -13,17 +13,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ingest_assets.entities.features import Features
-from ingest_assets.entities.identifiers import FREE_MAIL
 from ingest_assets.entities.text import sound
 
 # Bump when the same record gets different keys.
-VERSION = "2"
+VERSION = "3"
 MAX_BLOCK = 100
 # How many people may share an e-mail address, a telephone number or an identifier. A value shared by more is
 # an office's or a filler, and no evidence about any of them (`matching.score` leaves it out).
 MAX_SHARED = 10
 BOUNDS = (MAX_SHARED, MAX_BLOCK)
-IDENTIFYING = {"person/email": "emails", "person/phone": "phones", "person/identifier": "identifiers"}
+IDENTIFYING = {
+    "person/email": ("emails", "family_emails"),
+    "person/phone": ("phones",),
+    "person/identifier": ("identifiers",),
+}
 MIN_WORD = 3  # shorter ones are "of" and "the"
 MIN_MAILBOX = 4  # shorter ones are initials and first names
 
@@ -46,7 +49,11 @@ def rule_of(key: str) -> str:
 
 
 def _identifier_keys(f: Features) -> Iterator[tuple[str, str]]:
-    for rule, values in (("email", f.emails), ("phone", f.phones), ("identifier", f.identifiers)):
+    for rule, values in (
+        ("email", (*f.emails, *f.family_emails)),
+        ("phone", f.phones),
+        ("identifier", f.identifiers),
+    ):
         for value in values:
             yield rule, value
 
@@ -54,8 +61,7 @@ def _identifier_keys(f: Features) -> Iterator[tuple[str, str]]:
 def _person_keys(f: Features) -> Iterator[tuple[str, str]]:
     names = sorted({name for name in (f.given, f.family) if name})
     sounds = sorted({sound(name.split()[-1]) for name in names})
-    hosts = sorted({host for email in f.emails if (host := email.partition("@")[2]) not in FREE_MAIL})
-    near = [field for field in (f.postcode, f.place, f.organisation, f.door, *hosts) if field]
+    near = [field for field in (f.postcode, f.place, f.organisation, f.door, *f.hosts) if field]
     if f.door and (where := f.postcode or f.place):
         yield "address", f"{f.door}|{where}"
     if f.mailbox and len(f.mailbox) >= MIN_MAILBOX:

@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 # Bits. A pair that was not compared, or weighs less than this, counts as this.
-ABSENT = -3.0
+ABSENT = -1.0
 # No pair counts for more: a shared address must not outweigh any number of names that differ.
 MOST = 10.0
 _UNIT = 1_000_000  # weights have six decimals

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from splink import SettingsCreator
 
 # Bump when the same model gives a different score.
-VERSION = "2"
+VERSION = "3"
 # The probability that two random records are one entity. A trained model has its own.
 PRIOR = 2.0**-14
 # Columns whose common values are weaker evidence than rare ones.
@@ -29,11 +29,12 @@ FIELDS: Mapping[IdentityKind, Mapping[str, tuple[str, ...]]] = {
     "person": {
         "given": ("given",),
         "family": ("family",),
+        "generation": ("generation",),
         "birth_date": ("birth_date",),
-        "reach": ("emails", "phones", "address"),
+        "reach": ("emails", "family_emails", "phones", "address"),
         "place": ("postcode", "place"),
         "identifier": ("identifiers",),
-        "work": ("organisation", "title"),
+        "work": ("organisation", "title", "hosts"),
     },
     "organisation": {
         "name": ("name",),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ingest_assets.entities import dates, identifiers, text
+from ingest_assets.entities import dates, firm_names, identifiers, person_names, text
 from ingest_assets.model import Identity
 
 
@@ -36,11 +36,11 @@ def _domain(value: str) -> str:
 # By field: the normal form that equal values share, or "" for a value without information.
 _SINGLE: Mapping[str, Callable[[str], str]] = {
     "name": lambda name: " ".join(sorted(text.fold(name).split())),
-    "given_name": text.given_name,
-    "family_name": text.family_name,
+    "given_name": person_names.given_name,
+    "family_name": person_names.family_name,
     "birth_date": dates.birth_date,
     "title": text.fold,
-    "organisation": text.organisation_name,
+    "organisation": firm_names.organisation_name,
     "address": text.street,
     "place": text.fold,
     "postcode": text.fold,

@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 
 from ingest_assets.entities.text import fold
+from ingest_assets.entities.wordlists import words
 
 # Mail domains that say nothing about an organisation.
 FREE_MAIL = frozenset(
@@ -48,12 +49,21 @@ FREE_MAIL = frozenset(
 _EMAIL = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+\.[^@\s<>,;]+")
 MIN_PHONE_DIGITS = 7
 KEYBOARD = "12345678901234567890 09876543210987654321"  # nobody's number
+# Hosts of one provider, where a mailbox has the same name at each of them.
+_ONE_PROVIDER = {
+    "googlemail.com": "gmail.com", "ya.ru": "yandex.ru", "yandex.com": "yandex.ru",
+    "protonmail.com": "proton.me",
+    "pm.me": "proton.me", "me.com": "icloud.com", "mac.com": "icloud.com",
+}  # fmt: skip
 # Mailboxes that nobody reads: a record with one of these counts as having no address.
 NO_REPLY = frozenset(["noreply", "no-reply", "donotreply", "do-not-reply", "no.reply"])
 
 
 def email(value: str) -> str | None:
-    """The address in lower case, without a display name; None if it is invalid or a placeholder."""
+    """The mailbox that an address leads to, in one spelling; None if it is invalid or a placeholder.
+
+    Without a display name, in lower case; without a tag (`ada+crm@`), and for Gmail without full stops.
+    """
     found = _EMAIL.search(value.strip().lower())
     if not found:
         return None
@@ -68,7 +78,19 @@ def email(value: str) -> str | None:
         or site in {"test", "example", "none", "invalid"}
     ):
         return None
-    return address
+    return _one_spelling(local, host)
+
+
+def _one_spelling(local: str, host: str) -> str:
+    host = _ONE_PROVIDER.get(host, host)
+    local = local.partition("+")[0] or local
+    return f"{local.replace('.', '') or local if host == 'gmail.com' else local}@{host}"
+
+
+def is_role(address: str) -> bool:
+    """Whether a role reads the mailbox, such as sales@, and not a person."""
+    local = re.sub(r"[-_.]", "", address.partition("@")[0])
+    return local in words("roles") or local.rstrip("0123456789") in words("roles")
 
 
 @lru_cache(maxsize=100_000)

@@ -8,16 +8,25 @@ same on all of its backends.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
+
+from ingest_assets.entities.features import COLUMNS
 
 if TYPE_CHECKING:
     from splink.internals.comparison_creator import ComparisonCreator
     from splink.internals.comparison_level_creator import ComparisonLevelCreator
 
-    Level = tuple[ComparisonLevelCreator, float | None, float | None]
+    Level = (
+        tuple[ComparisonLevelCreator, float | None, float | None]
+        | tuple[ComparisonLevelCreator, float, float, bool]
+    )
 
 # Jaro-Winkler similarity from which values are called similar; below it, somewhat similar.
 CLOSE = 0.9
+BESIDE = "beside_"
+# The larger of the probabilities of a level that is not trained; only their ratio counts.
+FIXED = 0.01
 
 
 def comparison(name: str, *levels: Level) -> ComparisonCreator:
@@ -25,9 +34,22 @@ def comparison(name: str, *levels: Level) -> ComparisonCreator:
     from splink.comparison_library import CustomComparison
 
     configured: list[ComparisonLevelCreator | dict[str, Any]] = [
-        level if m is None else level.configure(m_probability=m, u_probability=u) for level, m, u in levels
+        level if given[0] is None else level.configure(**_probabilities(*given)) for level, *given in levels
     ]
     return CustomComparison(output_column_name=name, comparison_levels=configured)
+
+
+def fixed(bits: float) -> tuple[float, float, bool]:
+    """The m and u of a level that says the same about any records, and is not trained.
+
+    Records with many wrong names would teach a model to join couples, and a crowd of colleagues to join them.
+    """
+    return (FIXED * 2.0**bits, FIXED, True) if bits < 0 else (FIXED, FIXED / 2.0**bits, True)
+
+
+def _probabilities(m: float, u: float, *untrained: bool) -> dict[str, Any]:
+    kept = {"fix_m_probability": True, "fix_u_probability": True} if any(untrained) else {}
+    return {"m_probability": m, "u_probability": u, **kept}
 
 
 def sql(label: str, condition: str) -> ComparisonLevelCreator:
@@ -75,6 +97,22 @@ def identifier() -> ComparisonCreator:
         (sql("one digit off", one_digit_off), 0.07, 0.0001),
         (otherwise(), 0.05, 0.99989),
     )
+
+
+def beside(condition: str, *own: str) -> str:
+    """SQL: the condition about columns that are not the comparison's own, under their second names.
+
+    A training session leaves out the comparisons that use the columns of its rule. One that merely looks at
+    another
+    field must still be trained by the sessions that fix that field.
+    """
+    others = "|".join(sorted(set(COLUMNS) - set(own), key=len, reverse=True))
+    return re.sub(rf"\b({others})_([lr])\b", rf"{BESIDE}\1_\2", condition)
+
+
+def when(condition: str, more: str) -> str:
+    """SQL: both hold. `more` is only evaluated where the condition holds, which "and" does not promise."""
+    return f"(case when {condition} then ({more}) else false end)"
 
 
 def shares(column: str) -> str:

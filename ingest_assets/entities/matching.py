@@ -23,7 +23,7 @@ from ingest_assets.entities.splink_engine import Limits, candidates, compare, da
 # Kinds of evidence other than names, and the columns that offer it.
 _OTHER_EVIDENCE = {
     "birth": ("birth_date",),
-    "reach": ("emails", "phones", "address"),
+    "reach": ("emails", "family_emails", "hosts", "phones", "address"),
     "place": ("place", "postcode"),
     "identifier": ("identifiers",),
     "organisation": ("organisation",),
@@ -74,12 +74,13 @@ def cut_blocks(sizes: Mapping[str, int]) -> dict[str, int]:
 def without_shared(record: Features, cut: Collection[str]) -> Features:
     """The record without the values that it shares with too many others."""
     kept: dict[str, Any] = {}
-    for rule, column in IDENTIFYING.items():
-        values = getattr(record, column)
-        if any(f"{rule}:{value}" in cut for value in values):
-            kept[column] = tuple(value for value in values if f"{rule}:{value}" not in cut)
+    for rule, columns in IDENTIFYING.items():
+        for column in columns:
+            values = getattr(record, column)
+            if any(f"{rule}:{value}" in cut for value in values):
+                kept[column] = tuple(value for value in values if f"{rule}:{value}" not in cut)
     if "emails" in kept and not kept["emails"]:
-        return replace(record, **kept, mailbox=None, handle=None)
+        return replace(record, **kept, mailbox=None, handle=None, hosts=(), locals=(), stems=())
     return replace(record, **kept) if kept else record
 
 

@@ -16,11 +16,10 @@ from typing import Any, Literal, Self
 from ingest_assets.entities import comparisons, features
 from ingest_assets.model import ConfigurationError, IdentityKind, digest_of
 
-# Mean weight in bits from which trained models join two clusters. It is below 0 for people, because records
-# that share a block match more often than the prior of two random records says. It is higher for
-# organisations, because different sites share a name and a telephone number. Both are the best values on
-# labelled data that keep precision high (docs/matching.md).
-JOIN_AT: dict[IdentityKind, float] = {"person": -1.5, "organisation": 1.0}
+# Mean weight in bits from which trained models join two clusters. Nothing is joined below even odds. It is
+# higher
+# for organisations, because different sites share a name and a telephone number.
+JOIN_AT: dict[IdentityKind, float] = {"person": 0.0, "organisation": 1.0}
 # An untrained model does not know how often records here agree by chance, so it needs stronger evidence.
 JOIN_AT_UNTRAINED = 1.0
 
@@ -39,6 +38,8 @@ class MatchModel:
     frequencies: Mapping[str, Mapping[str, float]]  # by column: the share of records with each common value
     rare: Mapping[str, float]  # by column: the share assumed for every other value
     join_at: float  # mean weight in bits from which two clusters are joined
+    compared_by: str = ""  # the version of features and comparisons that the parameters are for
+    system: str = ""  # where the records that it was trained on are from; "" for sample data
 
     @property
     def version(self) -> str:
@@ -47,7 +48,18 @@ class MatchModel:
 
     def to_json(self, indent: int | None = None) -> str:
         """Sorted keys, so that equal models give equal text."""
-        names = ("kind", "origin", "trained_on", "prior", "levels", "frequencies", "rare", "join_at")
+        names = (
+            "kind",
+            "origin",
+            "trained_on",
+            "prior",
+            "levels",
+            "frequencies",
+            "rare",
+            "join_at",
+            "compared_by",
+            "system",
+        )
         return json.dumps(
             {name: getattr(self, name) for name in names}, ensure_ascii=False, sort_keys=True, indent=indent
         )
@@ -58,12 +70,22 @@ class MatchModel:
         data: dict[str, Any] = json.loads(text)
         data["levels"] = {name: tuple((m, u) for m, u in levels) for name, levels in data["levels"].items()}
         model = cls(**data)
-        if set(model.levels) != set(comparisons.FIELDS[model.kind]):
+        if model.compared_by != method():
             raise ConfigurationError(
                 f"The stored matching model of kind {model.kind} is from another version. Train it again: "
-                "run the job train_match_models."
+                "run `ingest entity train`."
             )
         return model
+
+    @staticmethod
+    def fits(text: str) -> bool:
+        """Whether a stored model is for the comparisons of the current code."""
+        return bool(json.loads(text).get("compared_by") == method())
+
+
+def method() -> str:
+    """The version of how records are compared."""
+    return f"{features.VERSION}.{comparisons.VERSION}"
 
 
 def scoring_digest(versions: Iterable[str]) -> str:

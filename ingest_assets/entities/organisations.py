@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from ingest_assets.entities.levels import (
     alike,
+    beside,
     comparison,
     exact,
+    fixed,
     identifier,
     missing,
     otherwise,
@@ -19,6 +21,7 @@ from ingest_assets.entities.levels import (
     shares,
     similar,
     sql,
+    when,
 )
 
 if TYPE_CHECKING:
@@ -39,13 +42,14 @@ def _name() -> ComparisonCreator:
     return comparison(
         "name",
         missing("name"),
-        (exact("name", frequency=True), 0.6, 0.0005),
+        (sql("branches in two towns", beside("town_l <> town_r and name_l <> name_r")), *fixed(-6)),
+        (exact("name", frequency=True), 0.6, 0.00005),
         (sql("the same words", _words_in_common(0.99)), 0.07, 0.0001),
         (similar("name", 0.94), 0.12, 0.0008),
         (sql("all words of the shorter name", _ALL_OF_SHORTER_NAME), 0.07, 0.0005),
         (sql("most words", _words_in_common(0.6)), 0.04, 0.0005),
         (similar("name", 0.85), 0.05, 0.008),
-        (otherwise(), 0.05, 0.9891),
+        (otherwise(), 0.05, 0.98955),
     )
 
 
@@ -64,9 +68,12 @@ def _domain() -> ComparisonCreator:
 
 
 def _reach() -> ComparisonCreator:
+    apart = beside(f"jaro_winkler_similarity(name_l, name_r) < 0.65 and {_COMMON_WORDS} = 0")
+    neighbours = when(f"{shares('phones')} and {beside(same('door'))}", apart)
     return comparison(
         "reach",
         missing("phones", "emails"),
+        (sql("a house's telephone number, and quite another name", neighbours), *fixed(1)),
         (sql("telephone number or e-mail address", f"{shares('phones')} or {shares('emails')}"), 0.7, 0.0003),
         (otherwise(), 0.3, 0.9997),
     )
@@ -81,6 +88,6 @@ def _address() -> ComparisonCreator:
         (sql("a similar address", alike("address", 0.93)), 0.07, 0.002),
         (sql("postcode, with no street to compare", f"{same('postcode')} and {_NO_STREET}"), 0.1, 0.005),
         (sql("postcode, but a different street", same("postcode")), 0.05, 0.01),
-        (exact("place", frequency=True), 0.08, 0.03),
+        (exact("place", frequency=True), 0.12, 0.03),
         (otherwise(), 0.1, 0.9523),
     )

@@ -19,6 +19,7 @@ import numpy as np
 from ingest_assets.entities.arrow import lists, numbers, strings
 from ingest_assets.entities.comparisons import TERM_FREQUENCIES, settings
 from ingest_assets.entities.features import COLUMNS, LISTS, NUMBERS, Features
+from ingest_assets.entities.levels import BESIDE
 from ingest_assets.entities.model import MatchModel
 from ingest_assets.model import IdentityKind
 
@@ -125,6 +126,8 @@ def arrow_table(records: Iterable[Features], model: MatchModel) -> pa.Table:
 
     rows = sorted(records, key=lambda f: f.id)
     columns = {name: _column(name, [getattr(f, name) for f in rows]) for name in COLUMNS}
+    # A second name for each column: see `levels.beside`.
+    columns |= {f"{BESIDE}{name}": column for name, column in columns.items() if name != "id"}
     for name in TERM_FREQUENCIES[model.kind]:
         shares, rare = model.frequencies[name], model.rare[name]
         found = [None if (v := getattr(f, name)) is None else shares.get(v, rare) for f in rows]

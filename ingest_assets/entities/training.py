@@ -38,6 +38,15 @@ LEAST_BITS = -20.0  # pairs below this do not affect the prior
 LEAST_DUPLICATES, MOST_DUPLICATES = 0.01, 5.0
 # Lower bounds of probabilities. Smaller ones are sampling noise, because no level is impossible.
 LEAST_M, LEAST_U = 1e-3, 1e-6
+# How much more often records that share a block are one entity than two random ones with the same fields:
+# the best
+# values on labelled data that keep precision high (docs/matching.md).
+BLOCKED: dict[IdentityKind, float] = {"person": 2.0**3.6, "organisation": 1.0}
+# How many bits a level's weight may move from the default model's, and up, if it speaks for a match: fields
+# that
+# agree depend on each other, above all among colleagues and in families.
+MOST_BITS: dict[IdentityKind, float] = {"person": 6.0, "organisation": 2.0}
+MOST_BITS_MORE = 1.0
 # The rules that choose the pairs of each training session: pairs that satisfy one are one entity more often
 # than not. A session trains the comparisons that its rule does not fix.
 SESSIONS: dict[IdentityKind, tuple[str, ...]] = {
@@ -58,8 +67,12 @@ SESSIONS: dict[IdentityKind, tuple[str, ...]] = {
 }
 
 
-def train(kind: IdentityKind, records: Sequence[Features], limits: Limits | None = None) -> MatchModel:
+def train(
+    kind: IdentityKind, records: Sequence[Features], limits: Limits | None = None, system: str = ""
+) -> MatchModel:
     """A model trained on the records, whatever their order; the default model if there are too few.
+
+    `system` says what the records are from.
 
     What the data does not show (a field that is always empty, a level that no pair reaches) stays as in the
     default model.
@@ -74,11 +87,12 @@ def train(kind: IdentityKind, records: Sequence[Features], limits: Limits | None
         origin="trained",
         join_at=JOIN_AT[kind],
         trained_on=len(mine),
+        system=system,
         frequencies={**base.frequencies, **frequencies},
-        rare={**base.rare, **rare},
+        rare={**base.rare, **rare, **({"name": base.rare["name"]} if kind == "organisation" else {})},
     )
     model = replace(model, levels=_trained_levels(model, mine, limits or Limits()))
-    return replace(model, prior=_prior(model, mine, limits or Limits()))
+    return replace(model, prior=BLOCKED[kind] * _prior(model, mine, limits or Limits()))
 
 
 def _trained_levels(model: MatchModel, records: Sequence[Features], limits: Limits) -> dict[str, Levels]:
@@ -101,7 +115,8 @@ def _trained_levels(model: MatchModel, records: Sequence[Features], limits: Limi
         for comparison in found
     }
     return {
-        name: _plausible(levels, trained[name], trust_m=bool(rules)) for name, levels in model.levels.items()
+        name: _plausible(levels, trained[name], most=MOST_BITS[model.kind], trust_m=bool(rules))
+        for name, levels in model.levels.items()
     }
 
 
@@ -130,25 +145,43 @@ def _first_failed(linker: Linker, rules: Sequence[str]) -> str | None:
     return None
 
 
-def _plausible(before: Levels, trained: Sequence[Mapping[str, Any]], *, trust_m: bool) -> Levels:
-    """The trained probabilities where they exist and are plausible; m and u each add up to 1."""
+def _plausible(before: Levels, trained: Sequence[Mapping[str, Any]], *, most: float, trust_m: bool) -> Levels:
+    """The trained probabilities where they exist and are plausible.
+
+    The weight of a level stays near that of the default model: what speaks against a match never comes to
+    speak for
+    it, however many strangers share it.
+    """
     ms = [_probability(level.get("m_probability"), m) for level, (m, _) in zip(trained, before, strict=True)]
     us = [_probability(level.get("u_probability"), u) for level, (_, u) in zip(trained, before, strict=True)]
-    best_ratio = max(m / u for m, u in zip(ms, us, strict=True))
-    if not trust_m or best_ratio < MIN_LIKELIHOOD_RATIO or ms[-1] >= us[-1]:
+    free = [not level.get("fix_m_probability") for level in trained]
+    if not any(free):
+        return before
+    best_ratio = max(m / u for m, u, trusted in zip(ms, us, free, strict=True) if trusted)
+    if not trust_m or best_ratio < MIN_LIKELIHOOD_RATIO or (free[-1] and ms[-1] >= us[-1]):
         # No level is evidence for a match, or the weakest one is: training did not find entities.
         ms = [m for m, _ in before]
-    return tuple(zip(_normalised(ms, LEAST_M), _normalised(us, LEAST_U), strict=True))
+    ms, us = [_at_least(LEAST_M, m) for m in ms], [_at_least(LEAST_U, u) for u in us]
+    return tuple(
+        _bounded(known, found, most) if trusted else known
+        for known, found, trusted in zip(before, zip(ms, us, strict=True), free, strict=True)
+    )
+
+
+def _bounded(before: tuple[float, float], found: tuple[float, float], most: float) -> tuple[float, float]:
+    """The trained m and u, with a weight that is not too far from the default one."""
+    known, learnt = (log2(m / u) for m, u in (before, found))
+    highest = min(known + most, 0.0) if known <= 0 else known + MOST_BITS_MORE
+    bits = max(known - most, min(learnt, highest))
+    return found if bits == learnt else (round(min(found[1] * 2.0**bits, 1.0), 9), found[1])
 
 
 def _probability(value: object, otherwise: float) -> float:
     return float(value) if isinstance(value, int | float) else otherwise  # a string if it was not observed
 
 
-def _normalised(values: Sequence[float], least: float) -> list[float]:
-    bounded = [max(value, least) for value in values]
-    total = sum(bounded)
-    return [round(value / total, DIGITS) for value in bounded]
+def _at_least(least: float, value: float) -> float:
+    return round(max(value, least), DIGITS)
 
 
 def _prior(model: MatchModel, records: Sequence[Features], limits: Limits) -> float:

@@ -20,10 +20,12 @@ from ingest_assets.entities import (
     scoring_digest,
     train,
 )
+from ingest_assets.entities.model import method
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.model import IdentityKind, digest_of
 from ingest_assets.reconcile import Delta, Run, Step
-from ingest_assets.stages.records import identity_of
+from ingest_assets.stages.document_rows import identity_of
+from ingest_assets.stages.origins import recorded_origin
 
 BATCH = 2_000
 KINDS: tuple[IdentityKind, ...] = get_args(IdentityKind)
@@ -35,8 +37,8 @@ _document, _model = tables.document, tables.match_model
 class MatchModels:
     """Keeps one model per kind in use. Trains it if there is none yet, and again only on request.
 
-    Another model gives other entities, so a change of model must be a decision, never a side effect. Outcomes
-    count models.
+    Another model gives other entities, so a change of model must be a decision, never a side effect. A model
+    of a version that compared otherwise cannot be applied, and is trained again. Outcomes count models.
     """
 
     source: str
@@ -47,7 +49,7 @@ class MatchModels:
 
     @property
     def fingerprint(self) -> str:
-        return digest_of("match-models")
+        return digest_of("match-models", method())
 
     def input_digest(self, _connection: sa.Connection) -> str | None:
         return None if self.retrain else self.fingerprint
@@ -63,11 +65,16 @@ class MatchModels:
         with ledger.reading() as connection:
             numbers = dict(connection.execute(self._numbers()).tuples().all())
             versions = dict(connection.execute(self._versions(numbers)).tuples().all()) if numbers else {}
+            outdated = {
+                kind for kind, text in self._parameters(connection, numbers) if not MatchModel.fits(text)
+            }
         for kind in KINDS:
-            if kind in numbers and not self.retrain:
+            if kind in numbers and kind not in outdated and not self.retrain:
                 continue
             with ledger.reading() as connection:
-                model = train(kind, list(self._records(connection, kind)), self.limits)
+                records = list(self._records(connection, kind))
+                system = recorded_origin(connection, self.source) or ""
+            model = train(kind, records, self.limits, system)
             if versions.get(kind) != model.version:
                 yield Step(partial(self._record, model=model, number=numbers.get(kind, 0) + 1))
 
@@ -78,6 +85,13 @@ class MatchModels:
     def _versions(self, numbers: dict[str, int]) -> sa.Select[Any]:
         used = sa.tuple_(_model.c.kind, _model.c.number).in_(list(numbers.items()))
         return sa.select(_model.c.kind, _model.c.version).where(_model.c.source == self.source, used)
+
+    def _parameters(self, connection: sa.Connection, numbers: dict[str, int]) -> list[tuple[str, str]]:
+        if not numbers:
+            return []
+        used = sa.tuple_(_model.c.kind, _model.c.number).in_(list(numbers.items()))
+        query = sa.select(_model.c.kind, _model.c.parameters).where(_model.c.source == self.source, used)
+        return [(kind, text) for kind, text in connection.execute(query)]
 
     def _records(self, connection: sa.Connection, kind: IdentityKind) -> Iterator[Features]:
         query = sa.select(_document.c.document_id, _document.c.identity).where(
@@ -109,11 +123,13 @@ class MatchModels:
 
 
 def models_in_use(connection: sa.Connection, source: str) -> dict[IdentityKind, MatchModel]:
-    """The model of each kind that is in use; the default one where none is recorded."""
+    """The model of each kind that is in use; the default one where none is recorded that fits."""
     query = sa.select(_model.c.kind, _model.c.parameters).filter_by(source=source).order_by(_model.c.number)
     recorded = {row.kind: row.parameters for row in connection.execute(query)}
     return {
-        kind: MatchModel.from_json(recorded[kind]) if kind in recorded else default_model(kind)
+        kind: MatchModel.from_json(recorded[kind])
+        if kind in recorded and MatchModel.fits(recorded[kind])
+        else default_model(kind)
         for kind in KINDS
     }
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from ingest_assets.entities import Features, MatchModel, default_model, features_of, score
 from ingest_assets.entities.features import COLUMNS, LISTS, NUMBERS
+from ingest_assets.entities.levels import BESIDE
 from ingest_assets.entities.splink_engine import Limits, database, settings_of
 from ingest_assets.model import Identity
 
@@ -120,10 +121,12 @@ def _write(engine: sa.Engine, model: MatchModel, records: list[Features]) -> Non
         {name: (list(v) if isinstance(v := getattr(f, name), tuple) else v) or None for name in COLUMNS}
         for f in records
     ]
-    columns = ", ".join(f"{name} {types.get(name, 'text')}" for name in COLUMNS)
+    rows = [{**row, **{f"{BESIDE}{name}": value for name, value in row.items()}} for row in rows]
+    named = [*COLUMNS, *(f"{BESIDE}{name}" for name in COLUMNS)]
+    columns = ", ".join(f"{name} {types.get(name.removeprefix(BESIDE), 'text')}" for name in named)
     with engine.begin() as connection:
         connection.exec_driver_sql(f"CREATE TABLE people ({columns})")
-        values = ", ".join(f":{name}" for name in COLUMNS)
+        values = ", ".join(f":{name}" for name in named)
         connection.execute(sa.text(f"INSERT INTO people VALUES ({values})"), rows)
         for name, shares in model.frequencies.items():
             connection.exec_driver_sql(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ingest_assets.entities.clusters import ABSENT, Pair, components, weakest_links
 from ingest_assets.entities.clusters import cluster as cluster_at
 
-JOIN_AT = -2.0
+JOIN_AT = 0.0
 cluster = partial(cluster_at, join_at=JOIN_AT)
 
 MEMBERS = [f"people/{n}" for n in range(9)]

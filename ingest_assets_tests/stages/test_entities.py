@@ -213,12 +213,12 @@ def test_a_record_that_changes_its_kind_gives_the_clusters_of_all_at_once(
     monkeypatch.setattr(blocking, "MAX_SHARED", 4)
     monkeypatch.setattr(resolver, "BOUNDS", (4, blocking.MAX_BLOCK))
     people = [
-        _record(n, f"{name} Lund", "all@acme.org") for n, name in enumerate(["Ada", "Bo", "Cy", "Di", "Ed"])
+        _record(n, f"{name} Lund", "hq@acme.org") for n, name in enumerate(["Ada", "Bo", "Cy", "Di", "Ed"])
     ]
     with ToyBench(tmp_path / "steps") as steps, ToyBench(tmp_path / "once") as once:
         steps.toy.put(*people)
         resolve(steps)
-        firm = _record(0, "Lund Ltd", "all@acme.org", kind="organisation")
+        firm = _record(0, "Lund Ltd", "hq@acme.org", kind="organisation")
         for bench in (steps, once):
             bench.toy.put(*people[1:], firm)
             resolve(bench)
@@ -268,7 +268,7 @@ def test_an_event_names_a_rule_that_was_no_evidence_until_now(
     monkeypatch.setattr(resolver, "BOUNDS", (4, blocking.MAX_BLOCK))
     names = ["Ada Lovelace", "A. Lovelace", "Bo Ek", "Cy Ray", "Di Moe"]
     with ToyBench(tmp_path) as bench:
-        bench.toy.put(*(_record(n, name, "all@acme.org") for n, name in enumerate(names)))
+        bench.toy.put(*(_record(n, name, "hq@acme.org") for n, name in enumerate(names)))
         resolve(bench)
         assert len(clusters(bench)) == len(names)
         del bench.toy.documents["people/4"]

@@ -6,12 +6,15 @@ and what shows them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from ingest_assets.entities import MatchModel
 from ingest_assets.entities.decisions import load_labels, pair_counts
 from ingest_assets.entities.training import MIN_RECORDS
 from ingest_assets.model import Markdown
 from ingest_assets.stages.match_models import models_in_use
+from ingest_assets.stages.origins import recorded_origin
 from ingest_assets.stages.resolution import facts
 from ingest_assets.stages.shapes import ENTITIES, AssetCheck, CheckResult
 
@@ -61,15 +64,27 @@ def _decisions(bench: Workbench, source: str) -> CheckResult:
 def _models(bench: Workbench, source: str) -> CheckResult:
     with bench.ledger.reading() as connection:
         models = models_in_use(connection, source)
+        system = recorded_origin(connection, source) or ""
         records = facts.records_by_kind(connection, source)
     old = [
         f"the {kind} model was trained on {models[kind].trained_on:,} records, and there are {count:,}"
         for kind, count in records.items()
         if count >= MIN_RECORDS and count > GROWN * models[kind].trained_on
     ]
+    old += _of_another_system(system, models.values())
     if old:
-        return CheckResult(passed=False, sentence=f"Run the job train_match_models: {'; '.join(old)}.")
+        return CheckResult(passed=False, sentence=f"Run `ingest entity train`: {'; '.join(old)}.")
     return CheckResult(passed=True, sentence="The models fit.")
+
+
+def _of_another_system(system: str, models: Iterable[MatchModel]) -> list[str]:
+    """Which models were trained on another system's records than those that they are used for."""
+    return [
+        f"the {model.kind} model was trained on {model.system or 'sample data'}, "
+        f"and the records are from {system}"
+        for model in models
+        if system and model.origin == "trained" and model.system != system
+    ]
 
 
 def _labels(bench: Workbench, source: str) -> CheckResult:
@@ -116,7 +131,8 @@ RESOLUTION_CHECKS = (
     AssetCheck(
         name="models_fit",
         stage=ENTITIES,
-        description="The models that match records were trained on about as many records as there are now.",
+        description="The models that match records were trained on this system's records, and on about "
+        "as many as there are now.",
         run=_models,
         warns=True,
     ),

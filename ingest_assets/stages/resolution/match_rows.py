@@ -19,7 +19,7 @@ from ingest_assets.entities.clusters import Pair
 from ingest_assets.ledger import tables
 from ingest_assets.ledger.store import batched
 from ingest_assets.model import Identity, IdentityKind, digest_of
-from ingest_assets.stages.records import identity_of
+from ingest_assets.stages.document_rows import identity_of
 
 LOOK_UP = 5_000  # ids per query
 BATCH = 2_000

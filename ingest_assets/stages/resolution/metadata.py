@@ -33,6 +33,7 @@ def match_models_metadata(bench: Workbench, source: str) -> dict[str, Any]:
     for kind, model in models.items():
         metadata[f"{kind}_version"] = model.version
         metadata[f"{kind}_trained_on"] = model.trained_on
+        metadata[f"{kind}_system"] = model.system
         metadata[f"{kind}_weights"] = picture(weights_chart(model))
     return metadata
 

@@ -14,6 +14,7 @@ from ingest_assets.entities import Features, block_keys, rule_of
 from ingest_assets.entities.clusters import Pair
 from ingest_assets.entities.continuity import EntityEvent
 from ingest_assets.entities.decisions import Decisions
+from ingest_assets.entities.model import method
 from ingest_assets.stages.resolution.match_rows import MatchRows
 
 Cut = Callable[[Collection[str]], Iterable[str]]
@@ -24,6 +25,8 @@ BECAUSE = {
     "retire": "its records are gone",
     "leave": "the record is gone, or is now of another kind",
     "split": "the evidence for one entity is no longer enough: a record, a decision or the model changed",
+    "rescored": "all records were compared again, by version {method} of the comparisons: the evidence "
+    "for one entity is not enough",
 }
 
 
@@ -38,7 +41,10 @@ class Reasons:
         before: Mapping[str, str],
         entity_of: Mapping[str, str],
         pairs: Iterable[Pair],
+        *,
+        rescored: bool,
     ) -> None:
+        self._split = BECAUSE["rescored"].format(method=method()) if rescored else BECAUSE["split"]
         self._rows, self._model, self._before = rows, model_version, before
         self._inside: dict[str, list[Pair]] = defaultdict(list)
         self._across: dict[frozenset[str], list[Pair]] = defaultdict(list)
@@ -77,7 +83,7 @@ class Reasons:
             for d in self._decisions.get(event.entity_id, ())
         ]
         reason = {"pairs": pairs, "decisions": decided[:MOST_PAIRS], "model": self._model}
-        return {"because": BECAUSE["split"]} | reason if event.kind == "split" and not decided else reason
+        return {"because": self._split} | reason if event.kind == "split" and not decided else reason
 
     def _strongest(self, event: EntityEvent) -> list[Pair]:
         return sorted(self._pairs(event), key=lambda pair: (-pair[2], pair))[:MOST_PAIRS]

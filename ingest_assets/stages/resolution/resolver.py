@@ -75,7 +75,9 @@ class Resolver:
         )
         features = {f.id: f for f in records}
         compared = _Compared(features, lambda _keys: scored.cut)
-        return self._clustered(found, set(features), scored.pairs, self._all() - features.keys(), compared)
+        return self._clustered(
+            found, set(features), scored.pairs, self._all() - features.keys(), compared, rescored=True
+        )
 
     def recluster(self) -> Found:
         """Cluster all records again by the recorded weights: only decisions changed."""
@@ -185,6 +187,8 @@ class Resolver:
         pairs: Collection[Pair],
         gone: Collection[str],
         compared: _Compared,
+        *,
+        rescored: bool = False,
     ) -> Found:
         clustering = cluster(
             area, pairs, self.decisions.same, self.decisions.different, join_at=self.model.join_at
@@ -195,7 +199,15 @@ class Resolver:
         continued = continue_ids(clustering.clusters, before, seen, ages, self._new_ids(area))
         found.entity_of, found.created = continued.entity_of, continued.created
         found.retired, found.contradictions = continued.retired, clustering.contradictions
-        reasons = Reasons(self.rows, self.model.version, self.decisions, before, continued.entity_of, pairs)
+        reasons = Reasons(
+            self.rows,
+            self.model.version,
+            self.decisions,
+            before,
+            continued.entity_of,
+            pairs,
+            rescored=rescored,
+        )
         found.events = reasons.of_all(continued.events, compared.features, compared.cut)
         for member in sorted(before, key=lambda one: seen[one]):
             if continued.retired.get(before[member], "") is None:
