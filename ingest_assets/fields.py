@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, tzinfo
 from typing import Any, Literal, get_args
 
 from ingest_assets.model import Common, ConfigurationError, RequestError, Scalar
@@ -135,7 +135,20 @@ def conditions_of(where: Mapping[str, Sequence[str]], known: Iterable[FilterFiel
             if not value.isprintable():
                 raise FilterError(f"The value of the filter {name} is not text: {value!r}.")
         conditions += _conditions(by_name[name], values)
+    _require_order(where, conditions)
     return conditions
+
+
+def _require_order(where: Mapping[str, Sequence[str]], conditions: Conditions) -> None:
+    """Raises FilterError if nothing can be found, because `until` is before `since`."""
+    if not (where.get(SINCE) and where.get(UNTIL)):
+        return
+    bounds = [each for one in conditions if one.field == TIME for each in one.ranges]
+    first = max(str(each.low) for each in bounds if each.low is not None)
+    last = min(str(each.high) for each in bounds if each.high is not None)
+    if first > last:
+        since, until = where[SINCE][-1], where[UNTIL][-1]
+        raise FilterError(f"{SINCE}={since} and {UNTIL}={until} are a range that ends before it begins.")
 
 
 def typed(text: str, kind: FieldType) -> Scalar | None:
@@ -167,6 +180,30 @@ def _conditions(field: FilterField, values: Sequence[str]) -> list[Condition]:
     return [Condition(field.name, field.type, ranges=tuple(_range(field, value) for value in values))]
 
 
+def in_zone(
+    where: Mapping[str, Sequence[str]], known: Iterable[FilterField], zone: tzinfo | None
+) -> dict[str, list[str]]:
+    """The same filter with times in UTC: days, and times without a zone, are those of the asker's zone.
+
+    A day is the whole day there, from its first moment to its last. None is the zone of this machine. What is
+    no time stays as it is, for `conditions_of` to refuse.
+    """
+    times = {field.name for field in known if field.type == "time"}
+    return {
+        name: [_absolute(name, value, zone) for value in values] if name in times else list(values)
+        for name, values in where.items()
+    }
+
+
+def _absolute(name: str, value: str, zone: tzinfo | None) -> str:
+    if name in {SINCE, UNTIL}:
+        return _edge(value, zone, last=name == UNTIL) or value
+    low, dots, high = (part.strip() for part in value.partition(RANGE))
+    first = _edge(low, zone) if low else ""
+    last = _edge(high if dots else low, zone, last=True) if high or not dots else ""
+    return value if first is None or last is None else f"{first}{RANGE}{last}"
+
+
 def _range(field: FilterField, value: str) -> Range:
     low, dots, high = (part.strip() for part in value.partition(RANGE))
     if not dots:
@@ -196,12 +233,30 @@ def _flag(field: FilterField, value: str) -> bool:
 
 def _time(field: FilterField, value: str, *, last: bool = False) -> str:
     """A time as the engines read it, in UTC if no zone is given. A date is its first moment, or its last."""
-    moment = utc_of(f"{value}T23:59:59.999999" if last and _is_date(value) else value)
+    moment = _edge(value, UTC, last=last)
     if moment is None:
         raise FilterError(
             f"{field.name}={value} is not a date or time. Write it as 2026-01-31 or 2026-01-31T09:30:00Z."
         )
     return moment
+
+
+def _edge(value: str, zone: tzinfo | None, *, last: bool = False) -> str | None:
+    """The moment in UTC; of a date the first or the last one. None if it is no time."""
+    value = value.strip()
+    try:
+        moment = datetime.fromisoformat(value)
+        if _is_date(value) and last:
+            moment = datetime.combine(moment, time.max).replace(
+                fold=1
+            )  # the later one of an hour that comes twice
+        if moment.tzinfo is None and zone is not None:
+            moment = moment.replace(tzinfo=zone)
+        return moment.astimezone(UTC).isoformat()  # without a zone, that of this machine
+    except OverflowError:  # at the ends of the calendar
+        return utc_of(moment.replace(tzinfo=None).isoformat())
+    except ValueError:
+        return None
 
 
 def _is_date(value: str) -> bool:

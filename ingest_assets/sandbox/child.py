@@ -69,6 +69,8 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     setup: Setup = pickle.load(source)  # noqa: S301 - our own parent's
     task = pickle.load(source)  # noqa: S301 - as above; imports the parser's code
+    if hasattr(task, "before_confinement"):  # as a source that is on a server, which connects to it now
+        task.before_confinement()
     confine(setup)
     while True:
         try:

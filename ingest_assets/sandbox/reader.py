@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from ingest_assets.model import ItemError, SkippedItem, SourceItem
+from ingest_assets.model import IngestError, ItemError, SkippedItem, SourceItem
 from ingest_assets.sandbox.answers import PART, REFUSED, RENDERED, REPAIRED, batch_of, documents
 
 BATCH_WEIGHT = 8 << 20  # characters that the items of a batch hold until they are rendered, about
@@ -32,6 +32,15 @@ class Readable(Protocol):
     def read(self) -> AbstractContextManager[Iterator[SourceItem]]: ...
 
 
+@runtime_checkable
+class Remote(Protocol):
+    """A source that may be on a server."""
+
+    def connect(self) -> None:
+        """Make the only connection that it will have."""
+        ...
+
+
 class Reading:
     """The task of the process."""
 
@@ -42,8 +51,19 @@ class Reading:
         self._batches: deque[tuple[int, list[SourceItem]]] = deque()
         self._number = 0
         self._skipped = 0
+        self._failed: IngestError | None = None
+
+    def before_confinement(self) -> None:
+        """Have a source that is on a server connect to it, while that is still allowed."""
+        try:
+            if isinstance(self._source, Remote):
+                self._source.connect()
+        except IngestError as error:
+            self._failed = error  # which the first answer says
 
     def begin(self) -> bytes:
+        if self._failed is not None:
+            raise self._failed
         self._items = self._stack.enter_context(self._source.read())
         return b""
 

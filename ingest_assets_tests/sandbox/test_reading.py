@@ -102,7 +102,7 @@ def test_batches_end_where_they_must(box: Sandbox, count: int) -> None:
 
 
 @pytest.mark.parametrize("deadly", [{0}, {5}, {5, 6, 7}, {999, 1_000}, {1_499}, {3, 700, 1_200}])
-@pytest.mark.parametrize("window", [1, 40, 1_100])
+@pytest.mark.parametrize("window", [40, *(pytest.param(n, marks=pytest.mark.thorough) for n in (1, 1_100))])
 def test_an_item_that_kills_the_process_is_refused_and_all_others_are_there(
     box: Sandbox, deadly: set[int], window: int
 ) -> None:

@@ -46,7 +46,7 @@ def _two_tables(folder: Path, *, wal: bool) -> CrmSource:
 
 def test_in_wal_mode_a_writer_is_never_blocked_and_a_read_sees_one_state(tmp_path: Path) -> None:
     source = _two_tables(tmp_path, wal=True)
-    with Writer(source.path, timeout_s=0) as writer:
+    with Writer(Path(source.database.identity), timeout_s=0) as writer:
         assert writer.run("SELECT 1 FROM notes LIMIT 1") == "done"  # so that the database is in use
         for commits_before in (0, 6, 12):
             titles = set()
@@ -60,7 +60,7 @@ def test_in_wal_mode_a_writer_is_never_blocked_and_a_read_sees_one_state(tmp_pat
 
 def test_in_rollback_mode_a_writer_continues_during_a_long_read(tmp_path: Path) -> None:
     source = _two_tables(tmp_path, wal=False)
-    with Writer(source.path, timeout_s=0) as writer:
+    with Writer(Path(source.database.identity), timeout_s=0) as writer:
         with source.read() as items:
             titles = {next(items).render().title}
             assert writer.run(BUMP) == "done"
@@ -81,7 +81,7 @@ def test_reads_see_one_state_under_a_storm_of_commits(tmp_path: Path, wal: bool)
             assert writer.run(BUMP) == "done"
             commits.append(time.monotonic() - began)
 
-    with Writer(source.path, timeout_s=20) as writer:
+    with Writer(Path(source.database.identity), timeout_s=20) as writer:
         thread = threading.Thread(target=write, args=(writer,))
         thread.start()
         try:

@@ -179,7 +179,9 @@ def test_composite_keys_and_refs_to_them(tmp_path: Path) -> None:
         ("'  '", "", False),
         ("CAST(x'636166e9206f6b' AS TEXT)", "caf\ufffd ok", True),
         ("CAST(x'61eda08062' AS TEXT)", "a\ufffd\ufffd\ufffdb", True),  # a lone surrogate
-        ("'a' || char(0) || 'b' || char(7) || char(133) || 'c'", "abc", True),
+        ("'a' || char(0) || 'b' || char(7) || 'c'", "abc", True),
+        ("'a' || char(11) || 'b' || char(12) || 'c' || char(133) || 'd'", "a\nb\nc\nd", False),
+        ("'a' || char(28) || 'b' || char(31) || 'c'", "a b c", False),
         ("'a' || char(13, 10) || 'b' || char(13) || 'c' || char(9) || 'd'", "a\nb\nc\td", False),
         ("'שלום ' || char(0x202e) || 'عالم'", "שלום \u202eعالم", False),  # noqa: RUF001 - such text is under test
         ("'👩\u200d🚀 é'", "👩\u200d🚀 é", False),

@@ -127,7 +127,7 @@ def _unprivileged() -> Iterator[None]:
 
 def test_a_file_that_we_may_not_read(tmp_path: Path) -> None:
     source = CrmSource(make_notes(tmp_path / "crm.db"), mapping_of(tmp_path))
-    source.path.chmod(0)
+    Path(source.database.identity).chmod(0)
     with (
         _unprivileged(),
         pytest.raises(SourceUnavailableError, match="this user may not read it"),

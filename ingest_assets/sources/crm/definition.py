@@ -1,16 +1,15 @@
-"""A CRM: people, organisations and what happened between them, in one SQLite file."""
+"""A CRM: people, organisations and what happened between them, in a file, a folder or a server's database."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ingest_assets.fields import FilterField
 from ingest_assets.ledger.installation import printable
-from ingest_assets.model import ConfigurationError, Source
+from ingest_assets.model import ConfigurationError, Outcomes, Source
 from ingest_assets.settings import Settings
-from ingest_assets.sources.crm.settings import CrmSettings, crm_path
+from ingest_assets.sources.crm.settings import CrmSettings, crm_path, is_configured
 from ingest_assets.sources.definition import Missing, SourceDefinition, Triggers, Words
 from ingest_assets.sources.stages import (
     chunks_stage,
@@ -20,42 +19,55 @@ from ingest_assets.sources.stages import (
     resolution_stages,
 )
 from ingest_assets.stages.origins import Origin
-from ingest_assets.stages.shapes import Finding
+from ingest_assets.stages.shapes import AssetCheck, Finding
 
 if TYPE_CHECKING:
     import typer
 
+    from ingest_assets.reconcile import Stage
     from ingest_assets.workbench import Workbench
 
 NAME, RECORDS = "crm", "records"
 _NOT_SET = Missing(
     "CRM_DB_PATH is not set",
-    "Set it to the CRM's SQLite file, or write a sample one with `ingest sample crm`.",
+    "Set it to the CRM's SQLite file or folder of CSV files, or CRM_DB_URL to its server, or write a sample "
+    "one with `ingest sample crm`.",
 )
 
 
 def _open(bench: Workbench, _part: str) -> Source:
     from ingest_assets.sandbox.reading import ConfinedSource
     from ingest_assets.sources.crm.absent import AbsentCrm
-    from ingest_assets.sources.crm.mapping import load_mapping
+    from ingest_assets.sources.crm.place import crm_database, crm_mapping
     from ingest_assets.sources.crm.reader import CrmSource
     from ingest_assets.sources.notes import WithNotes
 
-    path, own = crm_path(bench.settings), bench.settings.of(CrmSettings)
-    if path is None:
+    found = crm_database(bench.settings)
+    if found is None:
         return WithNotes(AbsentCrm(bench.ledger, NAME, RECORDS), bench.ledger)
-    mapping = load_mapping(own.crm_mapping_path)
-    crm = CrmSource(path, mapping, max_document_chars=own.crm_max_document_chars)
+    mapping = crm_mapping(bench.settings, found.dialect)
+    database = crm_database(bench.settings, mapping) or found
+    own = bench.settings.of(CrmSettings)
+    crm = CrmSource(database, mapping, max_document_chars=own.crm_max_document_chars)
     return WithNotes(ConfinedSource(crm, bench.sandbox), bench.ledger)
 
 
 def _origin(bench: Workbench) -> Origin | None:
-    """The CRM's file; None if there are only notes, or if it does not exist, which reading it reports."""
+    """The CRM's database; None if there is none, or if its file does not exist, which reading it reports."""
+    from ingest_assets.sources.crm.place import crm_database
+
+    database = crm_database(bench.settings)
     path = crm_path(bench.settings)
-    if path is None or not path.exists():
+    if database is None or (bench.settings.of(CrmSettings).crm_db_url is None and path and not path.exists()):
         return None
-    configured = bench.settings.of(CrmSettings).crm_db_path is not None
-    return Origin(printable(os.path.normpath(path.absolute())), kept=configured)
+    return Origin(printable(database.identity), kept=is_configured(bench.settings))
+
+
+def _only_scheduled(bench: Workbench) -> str:
+    from ingest_assets.sources.crm.place import crm_database
+
+    database = crm_database(bench.settings)
+    return database.uncounted if database else ""
 
 
 def _missing(bench: Workbench) -> Missing | None:
@@ -64,7 +76,7 @@ def _missing(bench: Workbench) -> Missing | None:
     Raises ConfigurationError when the mapping is wrong, and when none is configured although a CRM was
     indexed, here or by another ledger.
     """
-    if crm_path(bench.settings) is not None:
+    if is_configured(bench.settings) or crm_path(bench.settings) is not None:
         from ingest_assets.sources.crm.mapping import load_mapping
 
         load_mapping(bench.settings.of(CrmSettings).crm_mapping_path)
@@ -94,6 +106,13 @@ def _require_ours(bench: Workbench) -> None:
         )
 
 
+def _removed_on_purpose(_bench: Workbench) -> Callable[[str], bool]:
+    """Notes are ours: one is gone only if somebody removed it."""
+    from ingest_assets.notes import PREFIX
+
+    return lambda document_id: document_id.startswith(PREFIX)
+
+
 def _more_fields(settings: Settings) -> tuple[FilterField, ...]:
     """The fields that the mapping declares."""
     path = settings.of(CrmSettings).crm_mapping_path
@@ -110,10 +129,24 @@ def _doctor(bench: Workbench) -> Iterable[Finding]:
     return findings(bench)
 
 
-def _commands(_app: typer.Typer, sample: typer.Typer) -> None:
+def _readings(bench: Workbench, stage: Stage, _outcomes: Outcomes) -> Mapping[str, Any]:
+    from ingest_assets.sources.crm.checks import readings_metadata
+
+    return readings_metadata(bench, stage.source)
+
+
+def _checks() -> Sequence[AssetCheck]:
+    from ingest_assets.sources.crm.checks import CRM_CHECKS
+
+    return (*CRM_CHECKS, *resolution_checks())
+
+
+def _commands(app: typer.Typer, sample: typer.Typer) -> None:
     from ingest_assets.sources.crm.commands import sample_crm
+    from ingest_assets.sources.crm.mapping_tools.commands import mapping
 
     sample.command("crm")(sample_crm)
+    app.add_typer(mapping, name="mapping")
 
 
 SOURCE = SourceDefinition(
@@ -129,6 +162,7 @@ SOURCE = SourceDefinition(
     open=_open,
     missing=_missing,
     origin=_origin,
+    removed_on_purpose=_removed_on_purpose,
     stages=(
         documents_stage(
             RECORDS,
@@ -136,6 +170,7 @@ SOURCE = SourceDefinition(
             "CRM, rendered to a title, header fields and a body. Read through a read-only connection; a "
             "record counts as changed when the digest of its columns changes.",
             kinds=("sqlite",),
+            metadata=_readings,
         ),
         *resolution_stages(RECORDS),
         chunks_stage(
@@ -150,11 +185,12 @@ SOURCE = SourceDefinition(
     triggers=Triggers(
         schedule="refresh_search_index_schedule",
         sensor_description="Refreshes soon after the source has changed. For an unchanged source, only the "
-        "headers of its files are read.",
+        "headers of its files are read, or its server's count of transactions.",
+        only_scheduled=_only_scheduled,
     ),
     refresh_job="refresh_search_index",
     build_job="build_search_index",
-    checks=resolution_checks,
+    checks=_checks,
     doctor=_doctor,
     takes_notes=True,
     commands=_commands,

@@ -1,55 +1,103 @@
 """A [[documents]] entry bound to an open database: its SQL, the checks on it, and rows with ids and digests.
 
 What belongs here: everything that needs both the mapping and the database. What does not: how a row is
-rendered (render) and how the database is opened (snapshot).
+rendered (render) and what a database can be asked, in which dialect (databases).
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 
 from ingest_assets.model import ConfigurationError
+from ingest_assets.sources.crm.databases import QueryError, Row, Snapshot, declared
 from ingest_assets.sources.crm.mapping import CrmMapping, DocumentMapping, RefMapping
-from ingest_assets.sources.crm.snapshot import error_code
-from ingest_assets.sources.crm.text import Cell, key_part
+from ingest_assets.sources.crm.text import Cell, folded, key_part
 
-Row = tuple[Cell, ...]
+Complain = Callable[[str, str], None]  # takes the key in the entry, and what is wrong
 
 _LITERAL = re.compile(rb"'((?:[^']|'')*)'|X'([0-9A-F]*)'|[^,]+")  # what SQL's quote() writes
 _NAMES_SHOWN = 40
+# The cell of a column whose query gives more than one row, where the database does not refuse that itself.
+SEVERAL = b"\0several rows, where a column can have one"
 
 
 class Extract:
     """The rows of one document kind: the key's cells, those of the other used columns, one per ref query.
 
     Raises ConfigurationError from the constructor when the database lacks what the mapping names, when a
-    query in it is wrong, or when the key is not unique.
+    query in it is wrong, or when the key is not unique. With `complain`, that is told of everything that is
+    wrong, with the key in the entry, and nothing is raised; then rows can be read only if `fits`.
     """
 
-    def __init__(self, entry: DocumentMapping, mapping: CrmMapping, connection: sqlite3.Connection) -> None:
+    def __init__(
+        self,
+        entry: DocumentMapping,
+        mapping: CrmMapping,
+        database: Snapshot,
+        complain: Complain | None = None,
+    ) -> None:
         self.entry = entry
-        self.fields = mapping.fields
-        self._place = f'{mapping.origin}, [[documents]] "{entry.name}"'
-        self._connection = connection
-        self._origin = f"({entry.query}\n)" if entry.query else _quoted(entry.table or "")
+        self.fits = True
+        self._complain = complain
+        self.fields = mapping.all_fields
+        self.times = mapping.time_reader(entry)
+        self.place = f'{mapping.origin}, [[documents]] "{entry.name}"'
+        self._database = database
+        self._table = self._found_table(entry.table) if entry.table else ""
+        if entry.query:
+            self._origin = f"({entry.query}\n)"
+        else:
+            self._origin = database.relation(self._table) if self._table else ""
         self._digest = mapping.digest_of(entry).encode()
         self._width = len(entry.key)
         self._mapping = mapping
-        self._check_columns()
+        self._computed = {folded(name): sql for name, sql in entry.columns.items()}
+        self._listed = entry.queries()
+        self._names: dict[str, str] = {}
+        self._of_rows = "query" if entry.query else "table"  # the key in the entry that says where rows are
+        self.sql = ""
         self.columns = tuple(entry.used_columns())
         self.ref_queries = tuple(ref for ref in entry.refs if ref.query)
+        names = self._checked_columns() if self._origin else None
+        ref_cells = [self._ref_cell(ref) for ref in self.ref_queries] if names is not None else []
+        if names is None or not self.fits:
+            return
+        self._names = names
+        self.numeric_keys = {ref.to: self.numeric_key(ref.to) for ref in entry.refs}
         cells = [self._cell(column) for column in self.columns]
-        cells += [self._ref_cell(ref) for ref in self.ref_queries]
+        cells += [f"{cell} AS ref{i}" for i, cell in enumerate(ref_cells)]
         self.sql = f"SELECT {', '.join(cells)} FROM {self._origin} AS document"
-        self._prepare(self.sql, "the complete query")
-        self._check_unique()
+        if self._prepare(self.sql, "the complete query", self._of_rows) is None:
+            return
+        self._check_determinism()
+        if self.fits:
+            self._check_unique()
 
-    def rows(self) -> Iterator[Row]:
-        """Every row once. Rows are fetched one by one, so that two long rows are never held at once."""
-        return iter(self._connection.execute(self.sql))
+    def _wrong(self, key: str, message: str, cause: QueryError | None = None) -> None:
+        if self._complain is None:
+            raise ConfigurationError(f"{self.place}: {message}") from cause
+        self.fits = False
+        self._complain(key, message)
+
+    def rows(self, limit: int | None = None) -> Generator[Row]:
+        """Every row once, or the first ones. No other query runs until it is at its end or closed."""
+        listed = [column in self._listed for column in self.columns]
+        as_they_are = not (self.ref_queries or any(listed))
+        literals = self._database.literals
+        try:
+            with closing(self._database.rows(_limited(self.sql, limit))) as rows:
+                for row in rows:
+                    if as_they_are:
+                        yield row
+                        continue
+                    plain = zip(row[: len(listed)], listed, strict=True)
+                    cells = (_lines(literals(cell)) if is_list else cell for cell, is_list in plain)
+                    yield (*cells, *map(literals, row[len(listed) :]))
+        except QueryError as error:
+            self._wrong(self._of_rows, f"reading its rows failed: {error}.", error)
 
     def id_of(self, row: Row) -> str:
         """The document's id. Raises ConfigurationError when a part of the key is NULL."""
@@ -58,115 +106,146 @@ class Extract:
         parts = [key_part(cell) for cell in row[: self._width]]
         if None in parts:
             column = self.entry.key[parts.index(None)]
-            raise ConfigurationError(
-                f'{self._place}: the key column "{column}" is NULL in a row. '
-                "A document needs a key: choose other key columns, or a query that leaves such rows out."
-            )
+            raise ConfigurationError(f"{self.place}: {null_in_key(column)}")
         return "/".join([self.entry.name, *(part for part in parts if part is not None)])
+
+    def ids(self) -> Generator[str]:
+        """The ids of all rows, of which nothing but the keys is read."""
+        with closing(self._database.rows(self._keys())) as rows:
+            for row in rows:
+                yield self.id_of(row)
+
+    def null_key(self) -> str | None:
+        """A column of the key that is NULL in some row."""
+        for number, column in enumerate(self.entry.key):
+            names = ", ".join(f"k{i}" for i in range(self._width))
+            keys = f"WITH found({names}) AS ({self._keys()})"
+            sql = f"{keys} SELECT 1 FROM found WHERE k{number} IS NULL LIMIT 1"
+            if next(self._database.rows(sql), None):
+                return column
+        return None
+
+    def _keys(self) -> str:
+        cells = [self._cell(column) for column in self.columns[: self._width]]
+        return f"SELECT {', '.join(cells)} FROM {self._origin} AS document"
 
     def frame(self, row: Row) -> bytes:
         """The input of the document's digest: the entry's own digest and the row's cells."""
         return frame(self._digest, row)
 
     def _cell(self, column: str) -> str:
-        computed = {name.lower(): sql for name, sql in self.entry.columns.items()}
-        if column in computed:
-            return f"({computed[column]}\n) AS {_quoted(column)}"
-        return f"document.{_quoted(column)}"
+        name = self._database.quote(column)
+        if column in self._computed:
+            return f"({self._database.single(self._computed[column], SEVERAL)}\n) AS {name}"
+        if column in self._listed:
+            return f"{self._database.references(self._listed[column], 1)} AS {name}"
+        return f"document.{self._database.quote(self._names[column])}"
 
     def ref_width(self, ref: RefMapping) -> int:
         """How many cells the keys that `ref` refers to have."""
         return self._mapping.key_width(ref.to)
 
+    def numeric_key(self, to: str) -> tuple[bool, ...]:
+        """Of each column of a kind's key, whether the database compares it as a number, with text too."""
+        entry = next(each for each in self._mapping.documents if each.name == to)
+        table = declared(entry.table, self._database.relations()) if entry.table else None
+        try:
+            return tuple(
+                self._database.holds_numbers(table, entry.query or "", column) for column in entry.key
+            )
+        except QueryError:
+            return (False,) * len(entry.key)  # what is wrong is reported where its own documents are read
+
     def _ref_cell(self, ref: RefMapping) -> str:
-        """SQL for one text: the cells of the referenced keys as SQL literals, in the order of the keys."""
-        names = [f"k{i}" for i in range(self.ref_width(ref))]
-        listed, quoted = ", ".join(names), " || ',' || ".join(f"quote({name})" for name in names)
-        cell = (
-            f"(WITH referred({listed}) AS ({ref.query}\n) "
-            f"SELECT group_concat({quoted}) FROM (SELECT {listed} FROM referred ORDER BY {listed}))"
-        )
-        self._prepare(f"SELECT {cell} FROM {self._origin} AS document", f'the query of refs to "{ref.to}"')
+        """SQL for one cell: the referenced keys."""
+        what, key = f'the query of refs to "{ref.to}"', f"refs number {self.entry.refs.index(ref) + 1}"
+        return self._prepare_references(ref.query or "", self.ref_width(ref), what, key)
+
+    def _checked_columns(self) -> dict[str, str] | None:
+        """The declared name of each used column that the mapping does not compute; None without rows."""
+        what = f'table "{self.entry.table}"' if self.entry.table else "the query"
+        there = self._prepare(f"SELECT * FROM {self._origin} AS document", what, self._of_rows)
+        if there is None:
+            return None
+        known = {folded(name) for name in there}
+        for own, sql in self.entry.columns.items():
+            if folded(own) in known:
+                self._wrong(f"columns.{own}", f'{what} has a column "{own}" already.')
+            cell = f"({sql}\n) AS {self._database.quote(own)}"
+            query = f"SELECT {cell} FROM {self._origin} AS document"
+            self._prepare(query, f'column "{own}"', f"columns.{own}")
+        for key, sql in self._listed.items():
+            self._prepare_references(sql, 1, f'the query of "{key}"', key)
+        names: dict[str, str] = {}
+        for column, (meant, where) in self.entry.used_columns().items():
+            if column in self._computed or column in self._listed:
+                continue
+            name = declared(meant, there) or self._database.hidden_column(self._table, meant)
+            if name is None:
+                instead = _near(meant, there)
+                self._wrong(where, f'{what} has no column "{meant}", which {where} uses.{instead}')
+            names[column] = name or meant
+        return names
+
+    def _prepare_references(self, sql: str, width: int, what: str, key: str) -> str:
+        """SQL for one cell: the keys that a query gives."""
+        try:
+            cell = self._database.references(sql, width)
+        except QueryError as error:
+            self._wrong(key, f"{what} does not work in this CRM: {error}.", error)
+            return "NULL"
+        self._prepare(f"SELECT {cell} AS ref FROM {self._origin} AS document", what, key)
         return cell
 
-    def _check_columns(self) -> None:
-        if self.entry.table:
-            self._check_table(self.entry.table)
-        what = f'table "{self.entry.table}"' if self.entry.table else "the query"
-        there = self._prepare(f"SELECT * FROM {self._origin} AS document", what)
-        known = {name.lower() for name in there}
-        for name, sql in self.entry.columns.items():
-            if name.lower() in known:
-                raise ConfigurationError(f'{self._place}: {what} has a column "{name}" already.')
-            self._prepare(f"SELECT ({sql}\n) FROM {self._origin} AS document", f'column "{name}"')
-        known |= {name.lower() for name in self.entry.columns}
-        for column, where in self.entry.used_columns().items():
-            if column not in known:
-                instead = _near(column, there)
-                raise ConfigurationError(
-                    f'{self._place}: {what} has no column "{column}", which {where} uses.{instead}'
-                )
+    def _found_table(self, table: str) -> str:
+        """The table or view as it is declared; "" if there is none."""
+        names = self._database.relations()
+        name = declared(table, names)
+        if name is None:
+            self._wrong("table", f'there is no table or view "{table}".{_near(table, names)}')
+        return name or ""
 
-    def _check_table(self, table: str) -> None:
-        names = self._names("SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name")
-        if table.lower() not in {name.lower() for name in names}:
-            instead = _near(table, names)
-            raise ConfigurationError(f'{self._place}: there is no table or view "{table}".{instead}')
-
-    def _prepare(self, sql: str, what: str) -> list[str]:
-        """The column names of a query, which is compiled without reading a row."""
+    def _prepare(self, sql: str, what: str, key: str) -> list[str] | None:
+        """The column names of a query, which is compiled without reading a row; None if it is wrong."""
         try:
-            cursor = self._connection.execute(f"SELECT * FROM ({sql}) LIMIT 0")
-        except sqlite3.Error as error:
-            # Only errors in the SQL itself; locks and damage are the source's problem, not the mapping's.
-            if error_code(error) != sqlite3.SQLITE_ERROR:
-                raise
-            raise ConfigurationError(f"{self._place}: {what} does not work in this CRM: {error}.") from error
-        return [column[0] for column in cursor.description]
+            return self._database.compile(sql)
+        except QueryError as error:
+            self._wrong(key, f"{what} does not work in this CRM: {error}.", error)
+            return None
+
+    def _check_determinism(self) -> None:
+        queries = (
+            self.entry.query,
+            *self._computed.values(),
+            *self._listed.values(),
+            *(ref.query for ref in self.ref_queries),
+        )
+        if why := self._database.changes_by_itself(self.sql, [query for query in queries if query]):
+            self._wrong(self._of_rows, f"a query in it, or a view that it reads, {why}.")
 
     def _check_unique(self) -> None:
-        if self.entry.table and self._is_unique(self.entry.table):
+        key = [self._names.get(column) for column in self.columns[: self._width]]
+        known = [name for name in key if name is not None]
+        if self._table and len(known) == len(key) and self._database.is_unique(self._table, known):
             return
-        # Compared as text, not only as cells: 1 and '1' would give the same id.
-        cells = [self._cell(column) for column in self.columns[: self._width]]
-        keys = ", ".join(f"k{i}" for i in range(self._width))
-        texts = ", ".join(f"{_AS_TEXT.format(f'k{i}')} COLLATE BINARY" for i in range(self._width))
-        twice = self._connection.execute(
-            f"WITH keys({keys}) AS (SELECT {', '.join(cells)} FROM {self._origin} AS document) "
-            f"SELECT {keys} FROM keys GROUP BY {texts} HAVING count(*) > 1 LIMIT 1"
-        ).fetchone()
+        try:
+            twice = self._database.twice(self._keys(), self._width)
+        except QueryError as error:
+            self._wrong("key", f"looking for its keys failed: {error}.", error)
+            return
         if twice:
             columns = ", ".join(self.entry.key)
-            raise ConfigurationError(
-                f"{self._place}: the key ({columns}) is not unique; two rows have {self.id_of(twice)!r}. "
-                "Add columns to the key, or write a query with one row per document."
+            self._wrong(
+                "key",
+                null_in_key(self.entry.key[twice.index(None)])
+                if None in twice
+                else f"the key ({columns}) is not unique; two rows have {self.id_of(twice)!r}. "
+                "Add columns to the key, or write a query with one row per document.",
             )
 
-    def _is_unique(self, table: str) -> bool:
-        """Whether the database itself keeps the key unique, also as text: then the rows need no check."""
-        names = self._names("SELECT name FROM pragma_table_info(?) ORDER BY cid", table)
-        declared = self._names("SELECT upper(type) FROM pragma_table_info(?) ORDER BY cid", table)
-        types = {name.lower(): type_ for name, type_ in zip(names, declared, strict=True)}
-        key = {column.lower() for column in self.entry.key}
-        # With these column affinities SQLite itself converts '1' to 1, or 1 to '1'.
-        if not all(any(word in types.get(column, "") for word in ("INT", "TEXT", "CHAR")) for column in key):
-            return False
-        indexes = self._names('SELECT name FROM pragma_index_list(?) WHERE "unique" AND NOT partial', table)
-        # The column of an index on an expression has no name: such an index says nothing about the key.
-        members = "SELECT coalesce(name, '') FROM pragma_index_info(?)"
-        unique = [self._names(members, index) for index in indexes]
-        unique.append(self._names("SELECT name FROM pragma_table_info(?) WHERE pk", table))
-        return any(columns and {name.lower() for name in columns} <= key for columns in unique)
 
-    def _names(self, sql: str, *parameters: str) -> list[str]:
-        """The single column of a query about the schema."""
-        return [name.decode(errors="replace") for (name,) in self._connection.execute(sql, parameters)]
-
-
-_AS_TEXT = (
-    "CASE typeof({0}) WHEN 'integer' THEN CAST({0} AS TEXT) "
-    "WHEN 'real' THEN printf('%!.17g', {0}) ELSE {0} END"
-)
+def _limited(sql: str, limit: int | None) -> str:
+    return sql if limit is None else f"{sql} LIMIT {limit}"
 
 
 def frame(start: bytes, row: Sequence[Cell]) -> bytes:
@@ -205,8 +284,27 @@ def _cell_of(literal: re.Match[bytes]) -> Cell:
     return int(written) if written.lstrip(b"-").isdigit() else float(written)
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+def _lines(literals: Cell) -> Cell:
+    """The values of a cell of `references`, one in a line."""
+    values = [value for (value,) in referred_keys(literals, 1) if value is not None]
+    texts = (bytes(each) if isinstance(each, bytearray | bytes) else str(each).encode() for each in values)
+    return bytearray(b"\n".join(texts)) if values else None
+
+
+def null_in_key(column: str) -> str:
+    """What is wrong with a row that has no key."""
+    return (
+        f'the key column "{column}" is NULL in a row. '
+        "A document needs a key: choose other key columns, or a query that leaves such rows out."
+    )
+
+
+def several_rows(column: str, document_id: str) -> str:
+    """What is wrong with a query under `columns`."""
+    return (
+        f'the query of the column "{column}" gives several rows for {document_id}. '
+        "Choose one of them by ORDER BY and LIMIT 1, or join them by group_concat."
+    )
 
 
 def _near(name: str, there: Sequence[str]) -> str:

@@ -26,6 +26,7 @@ from itertools import count
 from pathlib import Path
 
 from ingest_assets.model import SourceUnavailableError
+from ingest_assets.sources.crm.determinism import REFUSED
 from ingest_assets.sources.crm.signature import beside, copy_file, file_signature, read_start, size_of
 
 _MAGIC = b"SQLite format 3\0"
@@ -44,7 +45,9 @@ _READING = {
     sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE, sqlite3.SQLITE_SELECT,
     sqlite3.SQLITE_TRANSACTION,
 }  # fmt: skip
-_PRAGMAS = {"cache_size", "data_version", "index_info", "index_list", "table_info", "table_xinfo"}
+_PRAGMAS = {
+    "cache_size", "data_version", "foreign_key_list", "index_info", "index_list", "table_info", "table_xinfo",
+}  # fmt: skip
 _ATTEMPTS, _PAUSE_S = 3, 0.05  # at least this many; more until the busy timeout is over
 
 
@@ -170,8 +173,10 @@ def _begin(connection: sqlite3.Connection) -> sqlite3.Connection:
     return connection
 
 
-def _authorise(action: int, first: str | None, _second: str | None, _db: str | None, _in: str | None) -> int:
-    """What a mapping's SQL, and that of the file's own views, may do: read."""
+def _authorise(action: int, first: str | None, second: str | None, _db: str | None, _in: str | None) -> int:
+    """What a mapping's SQL, and that of the file's own views, may do: read, and depend on what it reads."""
+    if action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in REFUSED:
+        return sqlite3.SQLITE_DENY
     if action == sqlite3.SQLITE_PRAGMA:
         return sqlite3.SQLITE_OK if first in _PRAGMAS else sqlite3.SQLITE_DENY
     if action == sqlite3.SQLITE_UPDATE:  # asked when a pragma is used as a table; nothing is written

@@ -5,9 +5,7 @@ What belongs here: pure functions from one SQLite value to one string. What does
 
 from __future__ import annotations
 
-import math
 import re
-from datetime import UTC, datetime
 from urllib.parse import quote_from_bytes
 
 # TEXT comes as a bytearray, BLOB as bytes. Undecoded, so that ids and digests use what is stored, valid or
@@ -15,14 +13,20 @@ from urllib.parse import quote_from_bytes
 Cell = int | float | bytearray | bytes | None
 
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_MILLISECONDS_FROM = 1e11  # as seconds this is the year 5138, as milliseconds March 1973
+# Characters that stand between words: \v, \f and NEL between lines, and separators of files, groups, records.
+_WHITE = {"\v": "\n", "\f": "\n", "\x85": "\n"} | dict.fromkeys("\x1c\x1d\x1e\x1f", " ")
+_SPACES = str.maketrans(_WHITE)
+_ASCII_LOWER = str.maketrans({code: code + 32 for code in range(ord("A"), ord("Z") + 1)})
+_MOST_EXACT = 1 << 63  # SQLite compares larger numbers as floats only
+_WRITTEN_NUMBER = re.compile(rb"\s*[+-]?\d{1,18}(?:\.\d{1,15})?\s*")
 
 
 def clean(raw: bytes | bytearray) -> tuple[str, bool]:
     r"""The text with \n line ends, without control characters (except \n and \t) and invalid UTF-8.
 
-    Invalid bytes, including those of lone surrogates, become U+FFFD. The second value says whether anything
-    had to be dropped or replaced; changed line ends do not count.
+    Invalid bytes, including those of lone surrogates, become U+FFFD. Control characters that stand between
+    words become white space. The second value says whether anything had to be dropped or replaced; changed
+    white space does not count.
     """
     try:
         text, repaired = raw.decode(), False
@@ -31,8 +35,15 @@ def clean(raw: bytes | bytearray) -> tuple[str, bool]:
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if _CONTROLS.search(text):
-        text, repaired = _CONTROLS.sub("", text), True
+        text = text.translate(_SPACES)
+        text, dropped = _CONTROLS.subn("", text)
+        repaired = repaired or dropped > 0
     return text, repaired
+
+
+def folded(name: str) -> str:
+    """The name of a column or table as SQLite compares it: only the letters of ASCII have a case."""
+    return name.translate(_ASCII_LOWER)
 
 
 def spell(number: float) -> str:
@@ -49,9 +60,10 @@ def is_text(blob: bytes) -> bool:
 
 
 def key_part(cell: Cell) -> str | None:
-    """One part of a key as written in a document id; None for NULL. Different cells, different parts.
+    """One part of a key as written in a document id; None for NULL.
 
-    Text is percent-encoded byte by byte. A BLOB is x'0a1b': no percent-encoded text holds an apostrophe.
+    Cells that SQLite compares as equal numbers are one part: 7 and 7.0; so is the text '7'. Text is
+    percent-encoded byte by byte. A BLOB is x'0a1b': no percent-encoded text holds an apostrophe.
     """
     if isinstance(cell, int):
         return str(cell)
@@ -59,27 +71,14 @@ def key_part(cell: Cell) -> str | None:
         return cell.decode() if cell.isalnum() else quote_from_bytes(cell, safe="")
     if cell is None:
         return None
-    return f"x'{cell.hex()}'" if isinstance(cell, bytes) else quote_from_bytes(repr(cell).encode(), safe="")
+    if isinstance(cell, bytes):
+        return f"x'{cell.hex()}'"
+    whole = cell.is_integer() and abs(cell) < _MOST_EXACT
+    return str(int(cell)) if whole else quote_from_bytes(repr(cell).encode(), safe="")
 
 
-def iso_time(cell: Cell) -> str | None:
-    """A time cell as ISO 8601; None when it does not hold a recognisable time.
-
-    Text is read as ISO 8601 ("2024-05-01 10:00:00" too; a date stays a date, no zone stays no zone).
-    Numbers are Unix time, in seconds or milliseconds, and become UTC.
-    """
-    try:
-        if isinstance(cell, bytearray):
-            text = cell.decode().strip()
-            moment = datetime.fromisoformat(text)
-            return moment.date().isoformat() if _is_date(text) else moment.isoformat()
-        if isinstance(cell, int | float) and math.isfinite(cell):
-            seconds = cell / 1000 if abs(cell) >= _MILLISECONDS_FROM else cell
-            return datetime.fromtimestamp(seconds, UTC).isoformat()
-    except (ValueError, OverflowError, OSError):
-        return None  # not a time, or one outside the calendar: the document is still worth finding
-    return None
-
-
-def _is_date(text: str) -> bool:
-    return len(text) <= len("2024-05-01") and ":" not in text
+def as_number(cell: Cell) -> Cell:
+    """A text that SQLite compares as a number with a column of numbers, as that number: ' 007.0' is 7."""
+    if not isinstance(cell, bytearray) or not _WRITTEN_NUMBER.fullmatch(cell):
+        return cell
+    return float(cell) if b"." in cell else int(cell)

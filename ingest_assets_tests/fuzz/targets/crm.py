@@ -9,15 +9,20 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC
 from functools import cache
 from pathlib import Path
 
 from ingest_assets.model import ItemError, Source
 from ingest_assets.sandbox import Sandbox
 from ingest_assets.sandbox.reading import ConfinedSource
-from ingest_assets.sources.crm.mapping import DEFAULT_MAPPING, MAPPINGS, load_mapping
+from ingest_assets.sources.crm import many, markup
+from ingest_assets.sources.crm.databases.csv_folder import CsvFolder
+from ingest_assets.sources.crm.mapping import DEFAULT_MAPPING, IDENTITY_COLUMNS, MAPPINGS, load_mapping
 from ingest_assets.sources.crm.reader import CrmSource
 from ingest_assets.sources.crm.template import Template
+from ingest_assets.sources.crm.text import clean
+from ingest_assets.sources.crm.times import FIRST_YEAR, LAST_YEAR, WORDS, TimeReader
 from ingest_assets_tests.fuzz.target import Parse, Place, Target, divided, joined, plain
 from ingest_assets_tests.sources.crm_databases import mapping_of
 
@@ -86,6 +91,21 @@ def _confined(place: Place) -> Iterator[Parse]:
 
 
 @contextmanager
+def _csv(place: Place) -> Iterator[Parse]:
+    """A file that is taken gives as many rows as it says, each as wide as its header."""
+    file = place.folder / "notes.csv"
+    folder = CsvFolder(place.folder)
+
+    def parse(data: bytes) -> None:
+        file.write_bytes(data)
+        with folder.snapshot() as snapshot:
+            width = len(snapshot.table("notes").columns)
+            assert all(len(row) == width for row in snapshot.rows("SELECT * FROM notes"))
+
+    yield parse
+
+
+@contextmanager
 def _mapping(place: Place) -> Iterator[Parse]:
     file = place.folder / "mapping.toml"
 
@@ -111,6 +131,20 @@ def _template(data: bytes) -> None:
         )
 
 
+def _value(data: bytes) -> None:
+    """A cell of a row as a time, as several values, and as HTML."""
+    text, _ = clean(data)
+    for reader in (TimeReader(), TimeReader(("%d/%m/%Y", *WORDS), UTC)):
+        found = reader.read(text)
+        assert found is None or FIRST_YEAR <= int(found[:4]) <= LAST_YEAR
+    for what in IDENTITY_COLUMNS:
+        assert all(value.strip() for value in many.split(what, text))
+    if markup.is_html(text):
+        assert text.rstrip().endswith(">")
+    shown = markup.text_of(text)
+    assert shown == shown.strip()
+
+
 _SQLITE_TOKENS = (b"SQLite format 3\0", b"\2\2", b"\1\1", b"\x0d", b"\x05", b"\x0a", b"\0\0\0\0",
 b"\xff\xff\xff\xff",
                   b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7", b"\x37\x7f\x06\x82", b"CREATE TABLE notes",
@@ -119,6 +153,16 @@ b"\xff\xff\xff\xff",
 TARGETS = (
     Target(name="crm_files", open=_in_this_process, seeds=_databases, tokens=_SQLITE_TOKENS, brief=50),
     Target(name="crm_files_confined", open=_confined, seeds=_databases, tokens=_SQLITE_TOKENS, brief=1),
+    Target(
+        name="crm_csv",
+        open=_csv,
+        seeds=lambda: [
+            'id,title,body\n1,"a, ""b""\nc",d\n2,,\n'.encode(each) for each in ("utf-8", "utf-16", "cp1252")
+        ],
+        tokens=(b",", b";", b"\t", b"|", b'"', b'""', b"\n", b"\r\n", b"\r", b"\0", b"\xff",
+                b"\xfe", b"\xef\xbb\xbf", b"\x81", b"id"),
+        brief=40,
+    ),
     Target(
         name="mappings",
         open=_mapping,
@@ -129,10 +173,21 @@ TARGETS = (
         brief=60,
     ),
     Target(
+        name="crm_values",
+        open=plain(_value),
+        seeds=lambda: [b"Thu, 02 Nov 2023 14:05:09 +0100", b"1698933909000", b"2. M\xc3\xa4rz 2023 2:05 pm",
+                       b'"Berg, Ann" <ann@x.example>; bo@y.example', b'[{"value": "ann@x.example"}]',
+                       b"+49 431 123456 / +49 151 987654, ext. 7", b"<p>a &amp; b<br><pre> c</pre></p>"],
+        tokens=(b"<", b">", b"</", b"<pre>", b"<!--", b"-->", b"&#0;", b"<script>", b"[", b"{", b'"', b"@",
+                b";", b" / ", b"0000-00-00", b"T24:00", b"9" * 20, b"%", b"+99:99", b"[a/b]", b"\xff"),
+        brief=400,
+    ),
+    Target(
         name="templates",
         open=plain(_template),
         seeds=lambda: [b"{first} {last}[ ({title})]\nAt {company}\n\n{{x}} [[y]] [z]\n{}", b"{uri}"],
-        tokens=(b"{", b"}", b"[", b"]", b"{{", b"}}", b"[[", b"]]", b"\n", b"{a}", b"[{a}]", b"\xff", b" "),
+        tokens=(b'"', b"|", b"|html", b"|date",
+                b"{", b"}", b"[", b"]", b"{{", b"}}", b"[[", b"]]", b"\n", b"{a}", b"[{a}]", b"\xff", b" "),
         allowed=(ValueError,),
         brief=1_000,
     ),
