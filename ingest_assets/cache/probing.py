@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
-import socket
 from contextlib import closing
 from typing import NamedTuple
 
 from ingest_assets.cache.connection import connect
 from ingest_assets.cache.redis_cache import ANSWERS
+from ingest_assets.internet import is_on_the_internet
 from ingest_assets.redaction import redact
 from ingest_assets.settings import Settings
 
@@ -29,7 +28,7 @@ def probe(settings: Settings) -> Probed:
     where = f"Redis at {settings.redis_host}:{settings.redis_port}"
     if wrong := _refusal(settings):
         return Probed(well=False, message=f"{where} {redact(wrong)}")
-    public, lets_in_all = is_public(settings.redis_host), _lets_in_all(settings)
+    public, lets_in_all = is_on_the_internet(settings.redis_host, settings.redis_port), _lets_in_all(settings)
     if public and lets_in_all:
         said = (
             "has a public address and asks for no password: whoever reaches it can read what is kept there. "
@@ -80,12 +79,3 @@ def _lets_in_all(settings: Settings) -> bool:
             return bool(client.ping())
         except Exception:  # noqa: BLE001 - a refusal, in whatever form, is what is hoped for
             return False
-
-
-def is_public(host: str) -> bool:
-    """Whether a name or an address leads to the public internet. Not if it cannot be resolved."""
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return False
-    return any(ipaddress.ip_address(str(each[4][0]).partition("%")[0]).is_global for each in found)

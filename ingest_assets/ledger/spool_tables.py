@@ -22,8 +22,8 @@ from sqlalchemy import (
 
 from ingest_assets.ledger.schema import DIGEST, metadata
 
-# One row per batch that was ever claimed. A row stays when its batch was removed or has expired, so that a
-# redelivery does not bring it back.
+# One row per batch that was ever claimed. A row stays when its batch was removed, so that a redelivery does
+# not bring it back; that of one that has expired goes after SPOOL_HISTORY_DAYS.
 ingestion_manifest = Table(
     "ingestion_manifest",
     metadata,
@@ -56,6 +56,9 @@ ingestion_manifest = Table(
     Column("purge", Boolean, nullable=False),  # personal data left the index, and is still in its files
     Column("gone", String),  # why it left for good: removed, expired
     Column("gone_at", Double),
+    # Of its events that are no longer in `spool_event`: the highest number, and the highest nth of gate.done.
+    Column("events_forgotten", Integer, nullable=False, server_default=text("0")),
+    Column("settlements_forgotten", Integer, nullable=False, server_default=text("0")),
     Column("extra", Text, nullable=False, server_default=text("'{}'")),  # JSON
     CheckConstraint("status in ('queued', 'processing', 'success', 'failed')", name="status"),
     CheckConstraint(
@@ -67,10 +70,12 @@ ingestion_manifest = Table(
     Index(None, "digest", unique=True),
     Index(None, "file"),
     Index(None, "status", "batch_tag"),
-    Index(None, "gate", "batch_tag"),
+    Index(None, "status", "wanted", "batch_tag"),
+    Index(None, "gate", "gone", "batch_tag"),
     Index(None, "wanted", "recorded_with", "batch_tag"),
     Index(None, "gone", "created_at"),
-    # As the queries say it on either database, or SQLite would not use it.
+    Index(None, "gone", "gone_at"),
+    # As the queries say it on either database, or SQLite would not use them.
     Index(None, "purge", postgresql_where=text("purge"), sqlite_where=text("purge = 1")),
     Index(
         "ix_ingestion_manifest_file_left",
@@ -124,8 +129,9 @@ spool_event = Table(
     "spool_event",
     metadata,
     Column("batch_tag", String, primary_key=True),
-    Column("number", Integer, primary_key=True),  # from 1, without gaps
+    Column("number", Integer, primary_key=True),  # from 1, without gaps; the first ones go with time
     Column("event", String, nullable=False),  # gate.open, gate.done
+    Column("nth", Integer, nullable=False),  # of its kind, from 1
     Column("body", Text, nullable=False),  # JSON, what templates get
     Column("created_at", Double, nullable=False),
     Column("state", String, nullable=False),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,13 +17,14 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
+from ingest_assets.ledger.advisory import AdvisoryLocks
 from ingest_assets.ledger.files import lock_folder, make_private
 from ingest_assets.ledger.tables import metadata
-from ingest_assets.model import ConfigurationError, UnavailableError, digest_of
+from ingest_assets.model import ConfigurationError, UnavailableError
 
 T = TypeVar("T")
 
-HEAD = "0012"  # the newest revision in migrations/versions; a test compares the two
+HEAD = "0013"  # the newest revision in migrations/versions; a test compares the two
 BUSY_TIMEOUT_S = 30
 LOCK_POLL_S = 0.2
 # SQLite allows 32,766 bound values per statement, Postgres 65,535.
@@ -67,6 +68,7 @@ class Ledger:
             pool_pre_ping=not self.is_sqlite,
             hide_parameters=True,  # they hold people's texts, and errors end up in logs
         )
+        self._advisory = AdvisoryLocks(self.engine)
         if self.is_sqlite:
             sa.event.listen(self.engine, "connect", _configure_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
@@ -94,6 +96,7 @@ class Ledger:
     def session(self) -> Iterator[sa.Connection]:
         """A connection to keep for a while: temporary tables live as long as it does."""
         with self._explained(), self.engine.connect() as connection:
+            self._advisory.require()
             yield connection.execution_options(ingest_begin="IMMEDIATE")
 
     @contextmanager
@@ -156,20 +159,10 @@ class Ledger:
 
     @contextmanager
     def _advisory_lock(self, name: str, wait: _LockWait) -> Iterator[None]:
-        with self.engine.connect() as held:
-            # Advisory locks are those of the whole database, which may hold a ledger in each of its schemas.
-            schema = held.scalar(sa.select(sa.func.current_schema()))
-            digest = digest_of("ingest", schema, name)
-            key = int.from_bytes(bytes.fromhex(digest)[:8], "big", signed=True)
-            # Polled, because a blocking lock call could not be bounded without a session-wide setting.
-            while not held.scalar(sa.select(sa.func.pg_try_advisory_lock(key))):
-                wait.require_time_left()
-                time.sleep(LOCK_POLL_S)
-            held.commit()
-            try:
-                yield
-            finally:
-                held.scalar(sa.select(sa.func.pg_advisory_unlock(key)))
+        with ExitStack() as stack:
+            with self._explained():
+                stack.enter_context(self._advisory.hold(name, wait.require_time_left))
+            yield
 
     def close(self) -> None:
         self.engine.dispose()
@@ -337,7 +330,7 @@ def temporary_table(session: sa.Connection, table: sa.Table) -> Iterator[None]:
         if session.in_transaction():
             session.rollback()
         with session.begin():
-            table.drop(session)
+            table.drop(session, checkfirst=True)  # it went with its connection, if that was lost
 
 
 def pages(

@@ -1,9 +1,9 @@
 """The tables of the ledger: what is recorded as done, and nothing that could be derived from it.
 
-What belongs here: table definitions only, all of them but those of papers and graphs (`graph_tables`) and of
-the spool (`spool_tables`). A change here needs a migration in `migrations/versions`; a test compares the two.
-Every digest is 32 hex characters (`model.digest_of`). No column that is part of an identity comes from a
-clock or a counter; times are for people.
+What belongs here: table definitions only, all of them but those of papers and graphs (`graph_tables`), of the
+spool (`spool_tables`) and of indexing jobs (`job_tables`). A change here needs a migration in
+`migrations/versions`; a test compares the two. Every digest is 32 hex characters (`model.digest_of`). No
+column that is part of an identity comes from a clock or a counter; times are for people.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from sqlalchemy import (
 
 from ingest_assets.ledger import (
     graph_tables,  # noqa: F401 - they are part of the same metadata
+    guard_tables,  # noqa: F401 - and so are these
+    job_tables,  # noqa: F401 - and so are these
     schema,
     spool_tables,  # noqa: F401 - and so are these
 )
@@ -99,6 +101,7 @@ document = Table(
     Column("identity", Text),  # JSON of model.Identity
     Column("attributes", Text, nullable=False, server_default="{}"),  # JSON {field: value}
     Index(None, "source", "part", "document_id"),
+    Index(None, "source", "part", "kind"),  # how many there are of each kind
 )
 
 # One row per item that a source left out on purpose when it was last read completely, and why.
@@ -338,95 +341,6 @@ parked = Table(
     Column("attempts", Integer, nullable=False),
     Column("first_at", Double, nullable=False),
     Column("last_at", Double, nullable=False),
-)
-
-# One row per indexing job. Times are seconds since 1970, NULL for what has not happened yet.
-indexing_jobs = Table(
-    "indexing_jobs",
-    metadata,
-    Column("id", String(36), primary_key=True),  # UUIDv5 of (repository, project, number)
-    Column("source", String, nullable=False, server_default="repositories"),
-    Column("repository_id", String, nullable=False),
-    Column("repo_path", Text, nullable=False),  # the URL, without credentials, or the absolute path
-    Column("repo_name", Text, nullable=False),
-    Column("project_id", String, nullable=False),
-    Column("git_ref", Text),  # branch, tag or commit; NULL for the default branch
-    Column("force_reindex", Boolean, nullable=False),
-    Column("status", String, nullable=False),
-    Column("progress_percentage", Integer, nullable=False),
-    Column("progress_message", Text, nullable=False),
-    Column("files_scanned", Integer, nullable=False),
-    Column("files_indexed", Integer, nullable=False),
-    Column("chunks_created", Integer, nullable=False),
-    Column("error_message", Text),
-    Column("error_type", String),
-    Column("error_traceback", Text),
-    Column("created_at", Double, nullable=False),
-    Column("started_at", Double),
-    Column("completed_at", Double),  # when it ended, whatever the outcome
-    Column("cancelled_at", Double),
-    Column("cancel_requested_at", Double),
-    Column("updated_at", Double, nullable=False),
-    Column("metadata", Text, nullable=False),  # JSON object of whoever started the job
-    Column("worker_task_id", String),  # the run that works on it
-    Column("connection_id", String),  # of the client that started it
-    Column("event_count", Integer, nullable=False),  # the sequence of the next event
-    Column("result", Text, nullable=False, server_default=text("'{}'")),  # JSON, of its source
-    Column("tally", Text),  # JSON of jobs.events.Tally, of the events so far
-    CheckConstraint("status in ('pending', 'running', 'completed', 'failed', 'cancelled')", name="status"),
-    CheckConstraint("progress_percentage between 0 and 100", name="progress_percentage"),
-    # The conditions are spelled exactly as in the queries: otherwise SQLite does not use a partial index.
-    Index(
-        "ix_indexing_jobs_pending",
-        "created_at",
-        sqlite_where=text("status = 'pending'"),
-        postgresql_where=text("status = 'pending'"),
-    ),
-    Index(
-        "ix_indexing_jobs_running",
-        "started_at",
-        sqlite_where=text("status = 'running'"),
-        postgresql_where=text("status = 'running'"),
-    ),
-    Index(
-        "ix_indexing_jobs_active",
-        "repository_id",
-        sqlite_where=text("status in ('pending', 'running')"),
-        postgresql_where=text("status in ('pending', 'running')"),
-    ),
-    Index(
-        "ix_indexing_jobs_finished",
-        "completed_at",
-        sqlite_where=text("status in ('completed', 'failed', 'cancelled')"),
-        postgresql_where=text("status in ('completed', 'failed', 'cancelled')"),
-    ),
-    Index("ix_indexing_jobs_created_at", "created_at"),  # the list of all
-)
-
-# One row per event of a job, in order and without gaps.
-indexing_job_events = Table(
-    "indexing_job_events",
-    metadata,
-    Column("job_id", String(36), primary_key=True),
-    Column("sequence", Integer, primary_key=True, autoincrement=False),  # from 0 within its job
-    Column("event", Text, nullable=False),  # JSON of jobs.events.JobEvent
-    Column("at", Double, nullable=False),
-)
-
-# One row per repository: how many jobs it ever had, so that the id of a deleted job is never reused.
-indexing_job_counter = Table(
-    "indexing_job_counter",
-    metadata,
-    Column("repository_id", String, primary_key=True),
-    Column("last_number", Integer, nullable=False),
-)
-
-# One row per job launcher: when it last looked for pending jobs, so that a job's status can say if none does.
-indexing_job_launcher = Table(
-    "indexing_job_launcher",
-    metadata,
-    Column("name", String, primary_key=True),
-    Column("looked_at", Double, nullable=False),
 )
 
 # One row per note that somebody made on a document or an entity. It is kept here, never in the system that

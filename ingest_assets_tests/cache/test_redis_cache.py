@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest_assets.cache import cache_of, connection, probing, redis_cache
-from ingest_assets.cache.probing import is_public, probe
+from ingest_assets.cache.probing import probe
 from ingest_assets.cache.redis_cache import RedisCache
 from ingest_assets.settings import Settings
 from ingest_assets_tests.support.redis_server import (
@@ -349,23 +349,12 @@ def test_a_probe_of_one_without_a_password(tmp_path: Path, monkeypatch: pytest.M
         assert (found.well, "asks for no password" in found.message) == (True, True)
         with_one = probe(settings(**open_one.settings, redis_password="set-only-here"))
         assert (with_one.well, "it has no password" in with_one.message) == (False, True)
-        monkeypatch.setattr(probing, "is_public", lambda _host: True)
+        monkeypatch.setattr(probing, "is_on_the_internet", lambda _host, _port: True)
         public = probe(settings(**open_one.settings))
         assert (public.well, "asks for no password" in public.message) == (False, True)
 
 
 def test_a_probe_of_a_public_address(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probing, "is_public", lambda _host: True)
+    monkeypatch.setattr(probing, "is_on_the_internet", lambda _host, _port: True)
     found = probe(settings(**server.settings))
     assert (found.well, "not encrypted" in found.message) == (False, True)
-
-
-@pytest.mark.parametrize(
-    ("host", "public"),
-    [
-        ("127.0.0.1", False), ("10.1.2.3", False), ("192.168.1.1", False), ("::1", False), ("fe80::1", False),
-        ("8.8.8.8", True), ("2001:4860:4860::8888", True), ("no such host", False),
-    ],
-)  # fmt: skip
-def test_public_addresses(host: str, public: bool) -> None:
-    assert is_public(host) == public

@@ -12,10 +12,10 @@ import sqlalchemy as sa
 
 from ingest_assets.ledger import tables
 from ingest_assets.ledger.spool_tables import ingestion_manifest as _manifest
-from ingest_assets.ledger.spool_tables import spool_event as _event
 from ingest_assets.ledger.spool_tables import spool_record as _record
 from ingest_assets.model import when
 from ingest_assets.sources.spool import partitions
+from ingest_assets.sources.spool.notifier import outbox
 from ingest_assets.sources.spool.settings import BATCHES, NAME
 from ingest_assets.stages.shapes import COLLECTION, AssetCheck, CheckResult
 
@@ -109,19 +109,15 @@ def _nothing_locked_is_there(bench: Workbench, _source: str) -> CheckResult:
 
 def _everybody_was_told(bench: Workbench, _source: str) -> CheckResult:
     """The outbox is empty, or says why not."""
-    dead = sa.select(sa.func.count()).where(_event.c.state == "dead")
-    waiting = sa.select(_event).where(_event.c.state == "waiting").order_by(_event.c.next_at).limit(1)
-    with bench.ledger.reading() as connection:
-        given_up = connection.scalar(dead) or 0
-        first: Any = connection.execute(waiting).one_or_none()
-    if given_up:
+    state = outbox.state_of(bench.ledger)
+    if state.dead:
         said = (
-            f"{given_up:,} events could not be delivered, and were put aside. "
+            f"{state.dead:,} events could not be delivered, and were put aside. "
             "`ingest spool deliver --again` tries them again."
         )
-        return CheckResult(passed=False, sentence=said, metadata={"dead": given_up})
-    if first is not None and first.created_at < time.time() - LATE_S:
-        said = f"Events wait since {when(first.created_at)}: {first.error or 'not tried yet'}."
+        return CheckResult(passed=False, sentence=said, metadata={"dead": state.dead})
+    if state.since is not None and state.since < time.time() - LATE_S:
+        said = f"Events wait since {when(state.since)}: {state.error or 'not tried yet'}."
         return CheckResult(passed=False, sentence=said)
     return CheckResult(passed=True, sentence="Every event was delivered, or is on its way.")
 

@@ -103,6 +103,7 @@ def deliver(
     again: Annotated[
         bool, typer.Option("--again", help="Also what was put aside after GATE_MAX_ATTEMPTS refusals.")
     ] = False,
+    why: Why = "",
     timeout: Annotated[float, typer.Option(help="Begin no request after so many seconds.", min=0)] = 60,
     json: JsonOption = False,
 ) -> None:
@@ -111,7 +112,7 @@ def deliver(
     from ingest_assets.sources.spool.notifier.delivery import redeliver
 
     with Workbench(load_settings()) as bench:
-        put_back = redeliver(bench) if again else 0
+        put_back = redeliver(bench, _decider(why)) if again else 0
         found = send(bench, budget_s=timeout)
         has_listener = bench.settings_of(SpoolSettings).gate_url is not None
     output.delivered(found, put_back, has_listener, json)

@@ -15,6 +15,8 @@ from ingest_assets import audit_log
 from ingest_assets.model import NotFoundError, RequestError, when
 from ingest_assets.sources.spool import manifest
 
+# About a batch; those that `extra` of its row keeps are the last ones.
+DECISIONS = ("open_gate", "close_gate", "retry_batch", "remove_batch", "redeliver_events")
 MAX_WHY = 300  # characters, as many as the audit log keeps of an argument
 
 
@@ -37,6 +39,11 @@ def require_why(why: str) -> None:
     """Raises RequestError unless a reason is given that the audit log can keep."""
     if not why.strip():
         raise RequestError("Say why: the reason is kept in the audit log.")
+    require_short(why)
+
+
+def require_short(why: str) -> None:
+    """Raises RequestError for a reason that the audit log would cut off. There need not be one."""
     if len(why) > MAX_WHY:
         raise RequestError(f"The reason has {len(why):,} characters; at most {MAX_WHY} are kept.")
 
@@ -49,16 +56,21 @@ def batch_to_change(connection: sa.Connection, batch_tag: str) -> Any:
     return row
 
 
-def log(connection: sa.Connection, what: str, batch_tag: str, by: Decider) -> None:
-    """Log a decision, in the transaction that carries it out. The manifest keeps who made the last ones."""
+def log(connection: sa.Connection, what: str, batch_tag: str | None, by: Decider, **facts: int) -> None:
+    """Log a decision about a batch, or all, in the transaction that carries it out.
+
+    The manifest keeps who made the last ones about a batch.
+    """
+    # As a path, because a tag alone looks like a key, which would be hidden.
+    about = "batches" if batch_tag is None else f"batches/{batch_tag}"
     audit_log.append(
         connection,
         who=by.who,
         transport=by.transport,
         tool=what,
-        # As a path, because a tag alone looks like a key, which would be hidden.
-        arguments={"batch": f"batches/{batch_tag}", "why": by.why},
+        arguments={"batch": about, "why": by.why, **facts},
         outcome="ok",
         message="",
     )
-    manifest.note(connection, batch_tag, **{what: {"by": by.who, "at": when(time.time())}})
+    if batch_tag is not None:
+        manifest.note(connection, batch_tag, **{what: {"by": by.who, "at": when(time.time())}})

@@ -5,7 +5,6 @@ What belongs here: a function for each part that can be wrong, in `LOOKS`. What 
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import secrets
@@ -20,8 +19,8 @@ from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
-from ingest_assets.model import IngestError, UnavailableError, when
-from ingest_assets.sources.addresses import HostRules, NotAllowedError, is_public
+from ingest_assets.internet import is_on_the_internet
+from ingest_assets.model import IngestError, when
 from ingest_assets.sources.spool.settings import SpoolSettings
 from ingest_assets.stages.shapes import Finding
 
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from ingest_assets.workbench import Workbench
 
 PROBE = "gate.probe"  # an event that tells nothing; it is sent with a wrong token only
-LOOK_UP_S = 5.0
 _OTHERS_WRITE = stat.S_IWOTH
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -238,15 +236,6 @@ def _connections(_bench: Workbench, settings: SpoolSettings) -> Iterator[Finding
         if is_on_the_internet(host, port or 80):
             said = f"{name} leads to the internet without encryption"
             yield Finding(_PLAINTEXT, "wrong", f"{said}: use https, or the encrypted form of the service.")
-
-
-def is_on_the_internet(host: str, port: int) -> bool:
-    """Whether a connection to a host leaves private networks. False where its address is not known."""
-    try:
-        found = HostRules(allow_private_addresses=True).resolve(host, port, LOOK_UP_S)
-    except (UnavailableError, NotAllowedError):
-        return False
-    return any(is_public(ipaddress.ip_address(address.partition("%")[0])) for address in found)
 
 
 LOOKS: dict[str, Callable[[Workbench, SpoolSettings], Iterator[Finding]]] = {

@@ -1,4 +1,4 @@
-"""Partitions ahead of time and away after it, on a schedule; each run is recorded with what it did."""
+"""Partitions ahead of time and away after it, and old history away, on a schedule; each run is recorded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ingest_assets.ledger.spool_tables import spool_maintenance as _runs
 from ingest_assets.sources.spool import manifest, partitions
 from ingest_assets.sources.spool.notifier.events_log import log_event
 from ingest_assets.sources.spool.notifier.failures import end_cause, record_failure
-from ingest_assets.sources.spool.retention import oldest_month
+from ingest_assets.sources.spool.retention import forget_history, oldest_month
 from ingest_assets.sources.spool.settings import SpoolSettings
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def maintain(bench: Workbench, *, now: float | None = None, asked: bool = False)
     if last is not None and now - last.at > (settings.spool_maintenance_alert_after + 1) * interval_s:
         _alert(bench, f"Partitions were not looked after for {(now - last.at) / HOUR_S:.0f} hours.")
     done = _done(bench, settings, now)
+    forget_history(bench, now)
     _record(bench, done, now)
     _judge(bench, settings)
     return done
@@ -62,7 +63,6 @@ def last_run(ledger: Ledger) -> Any:
 
 def _done(bench: Workbench, settings: SpoolSettings, now: float) -> Maintained:
     with bench.ledger.transaction() as connection:
-        manifest.forget_old_events(connection)
         if not partitions.are_used(connection):
             return Maintained((), (), ())
         here = partitions.present(connection)
@@ -83,7 +83,8 @@ def _is_in_use(connection: sa.Connection, month: str) -> bool:
     low, high = partitions.first_second(month), partitions.first_second(partitions.month_after(month))
     here = (_manifest.c.created_at >= low, _manifest.c.created_at < high)
     kept = sa.select(_manifest.c.batch_tag).where(*here, _manifest.c.gone.is_(None))
-    left = sa.select(_manifest.c.batch_tag).where(*here, manifest.has_documents())
+    gone = _manifest.c.gone.in_(("removed", "expired"))
+    left = sa.select(_manifest.c.batch_tag).where(*here, gone, manifest.has_documents())
     left = left.where(_manifest.c.recorded_with != manifest.LEAVING)
     return any(connection.execute(query.limit(1)).first() is not None for query in (kept, left))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from ingest_assets.ledger import Ledger
 from ingest_assets.ledger.spool_tables import ingestion_manifest as _manifest
 from ingest_assets.ledger.spool_tables import manifest_event, manifest_sequence
-from ingest_assets.ledger.store import count_up
+from ingest_assets.ledger.store import count_up, pages
 from ingest_assets.model import when
 from ingest_assets.sources.operations import StreamEvent
 
@@ -41,6 +41,55 @@ LEAVING = "leaving"
 def has_documents() -> sa.ColumnElement[bool]:
     """SQL: documents or points of a batch may be there. A range of the index, which "is not NULL" is not."""
     return _manifest.c.recorded_with >= ""
+
+
+def on_their_way(connection: sa.Connection, limit: int) -> Sequence[Any]:
+    """Some batches that a run has to bring into the index: their tags, and when they were changed."""
+    m = _manifest.c
+    found: list[Any] = []
+    for status in ("queued", "processing"):  # each is a range of an index; both together are none
+        mine = sa.select(m.batch_tag, m.updated_at).where(m.status == status, m.wanted.is_(True))
+        found += connection.execute(mine.order_by(m.batch_tag).limit(limit))
+    return found[:limit]
+
+
+def recorded_otherwise(ledger: Ledger, than: str, *, wanted: bool, size: int) -> Iterator[Sequence[Any]]:
+    """Batches that should be found, or should not, and whose `recorded_with` is another, in pages.
+
+    Of those that should be found, first the ones that have no documents. Each page is a range of an index.
+    Batches may be changed between pages; one whose `recorded_with` became larger may come again.
+    """
+    m = _manifest.c
+    of_this_kind = sa.select(_manifest).where(m.wanted.is_(wanted))
+    if wanted:
+        # In the order of the index: Postgres does not see that by tag it is the same.
+        new = of_this_kind.where(m.recorded_with.is_(None)).order_by(m.recorded_with)
+        yield from pages(ledger, new, m.batch_tag, size)
+    after: str | None = None
+    while True:
+        with ledger.reading() as connection:
+            after = _next_recorded_with(connection, after, wanted=wanted)
+        if after is None:
+            return
+        if after != than:
+            yield from pages(ledger, of_this_kind.where(m.recorded_with == after), m.batch_tag, size)
+
+
+def unwanted(connection: sa.Connection, limit: int | None = None) -> Iterator[Any]:
+    """Batches that should not be found, and have documents, or points: tags, and when they were changed."""
+    m = _manifest.c
+    after: str | None = None
+    while (after := _next_recorded_with(connection, after, wanted=False)) is not None:
+        mine = sa.select(m.batch_tag, m.updated_at).where(m.wanted.is_(False), m.recorded_with == after)
+        yield from connection.execute(mine.order_by(m.batch_tag).limit(limit))
+
+
+def _next_recorded_with(connection: sa.Connection, after: str | None, *, wanted: bool) -> str | None:
+    """The next value that there is: few batches differ, and to find that none does must not take long."""
+    made = _manifest.c.recorded_with
+    later = made >= "" if after is None else made > after
+    query = sa.select(made).where(_manifest.c.wanted.is_(wanted), later)
+    return connection.scalar(query.order_by(made).limit(1))
 
 
 def find(connection: sa.Connection, batch_tag: str) -> Any | None:
@@ -137,6 +186,26 @@ def newest_event(ledger: Ledger) -> int:
         return connection.scalar(sa.select(sa.func.max(manifest_sequence.c.value))) or 0
 
 
-def forget_old_events(connection: sa.Connection) -> None:
-    """Delete announcements that have been kept long enough."""
-    connection.execute(manifest_event.delete().where(manifest_event.c.at < time.time() - KEPT_S))
+def forget_announcements(ledger: Ledger, now: float, limit: int) -> int:
+    """Delete some announcements that were kept long enough. Returns how many: all if less than `limit`."""
+    old = sa.select(manifest_event.c.sequence).where(manifest_event.c.at < now - KEPT_S)
+    with ledger.transaction() as connection:
+        sequences = connection.scalars(old.order_by(manifest_event.c.at).limit(limit)).all()
+        connection.execute(manifest_event.delete().where(manifest_event.c.sequence.in_(sequences)))
+    return len(sequences)
+
+
+def expired(
+    connection: sa.Connection, before: float, told: sa.ColumnElement[bool], limit: int
+) -> Sequence[str]:
+    """Some batches that expired before a time, are `told`, and have left: the first ones. They are locked."""
+    m = _manifest.c
+    # As the index has it: a parameter would not be recognised as the same condition.
+    query = sa.select(m.batch_tag).where(m.gone == sa.literal_column("'expired'"), m.gone_at < before, told)
+    query = query.where(m.file == "", m.recorded_with.is_(None), m.purge.is_(False))
+    return connection.scalars(query.order_by(m.gone_at).limit(limit).with_for_update()).all()
+
+
+def forget(connection: sa.Connection, batch_tags: Sequence[str]) -> None:
+    """Delete the rows of batches: a redelivery of one is a new batch."""
+    connection.execute(_manifest.delete().where(_manifest.c.batch_tag.in_(batch_tags)))

@@ -26,7 +26,7 @@ from ingest_assets.sources.operations import (
     Text,
 )
 from ingest_assets.sources.spool import gates, manifest
-from ingest_assets.sources.spool.decisions import MAX_WHY, Decider, UnknownBatchError
+from ingest_assets.sources.spool.decisions import DECISIONS, MAX_WHY, Decider, UnknownBatchError
 
 LISTED = 100  # batches on a page
 _REST = 1_000  # characters of an answer besides its batches
@@ -34,6 +34,7 @@ SHOWN_FILES, SHOWN_CHARS = 5, 200
 
 BatchTag = Annotated[Text, Field(max_length=200, description="As `list_batches` gives it.")]
 Status = Literal["queued", "processing", "success", "failed"]
+_MAY_SAY_WHY = "The audit log keeps it, if it is given."
 _AFTER = "The `next_after` of the previous answer, to go on."
 
 
@@ -51,6 +52,10 @@ class Decision(OneBatch):
     why: Annotated[Text, Field(max_length=MAX_WHY)] = Field(description="The audit log keeps it.")
 
 
+class Retry(OneBatch):
+    why: Annotated[str, Field(max_length=MAX_WHY)] = Field(default="", description=_MAY_SAY_WHY)
+
+
 class ListGates(Arguments):
     state: gates.GateState = Field(default="locked", description="Which gates: locked or open ones.")
     after: Annotated[str | None, Field(max_length=200)] = Field(default=None, description=_AFTER)
@@ -59,6 +64,7 @@ class ListGates(Arguments):
 
 class Redeliver(Arguments):
     batch_tag: BatchTag | None = Field(default=None, description="Only events of this batch.")
+    why: Annotated[str, Field(max_length=MAX_WHY)] = Field(default="", description=_MAY_SAY_WHY)
 
 
 class ListedBatch(BaseModel):
@@ -86,7 +92,7 @@ class BatchList(FromDocuments):
 class Decided(BaseModel):
     """A decision of a person or program about a batch."""
 
-    what: str = Field(description="open_gate, close_gate, retry_batch or remove_batch.")
+    what: str = Field(description="open_gate, close_gate, retry_batch, remove_batch or redeliver_events.")
     by: str
     at: str
 
@@ -138,10 +144,10 @@ def _get(asking: Asking, asked: OneBatch) -> BatchAnswer:
     return _answer(row)
 
 
-def _retry(asking: Asking, asked: OneBatch) -> BatchAnswer:
+def _retry(asking: Asking, asked: Retry) -> BatchAnswer:
     from ingest_assets.sources.spool.removing import retry
 
-    return _answer(retry(asking.bench, asked.batch_tag, _decider(asking)))
+    return _answer(retry(asking.bench, asked.batch_tag, _decider(asking, asked.why)))
 
 
 def _remove(asking: Asking, asked: Decision) -> BatchAnswer:
@@ -163,10 +169,10 @@ def _redeliver(asking: Asking, asked: Redeliver) -> Redelivered:
 
     if asked.batch_tag is not None:
         _get(asking, OneBatch(batch_tag=asked.batch_tag))  # raises for one that there is not
-    return Redelivered(events=redeliver(asking.bench, asked.batch_tag))
+    return Redelivered(events=redeliver(asking.bench, _decider(asking, asked.why), asked.batch_tag))
 
 
-def _decider(asking: Asking, why: str = "") -> Decider:
+def _decider(asking: Asking, why: str) -> Decider:
     return Decider(asking.caller, why, asking.transport)
 
 
@@ -194,11 +200,7 @@ def _answer(row: Any) -> BatchAnswer:
         "files": [name[:SHOWN_CHARS] for name in json.loads(row.files)[:SHOWN_FILES]],
         **{name: _at(getattr(row, name)) for name in ("created_at", "started_at", "updated_at", "gone_at")},
         "error": row.error and row.error[:1_000],
-        "decided": [
-            {"what": what} | extra[what]
-            for what in ("open_gate", "close_gate", "retry_batch", "remove_batch")
-            if what in extra
-        ],
+        "decided": [{"what": what} | extra[what] for what in DECISIONS if what in extra],
     }
     return BatchAnswer.model_validate(_listed(row) | shown)
 
@@ -240,7 +242,7 @@ OPERATIONS: tuple[SourceOperation, ...] = (
         title="Retry a batch",
         description="Have a failed batch tried again by the next run. A personal one waits at its gate.",
         scope="ingest",
-        takes=OneBatch,
+        takes=Retry,
         answers=BatchAnswer,
         run=_retry,
         method="POST",

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ingest_assets.model import when
+from ingest_assets.sources.spool.decisions import DECISIONS
 from ingest_assets.terminal import print_json, say, table
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ _SAME = (
     *("batch_tag", "status", "reason", "error", "source", "pii", "gate", "gone", "total_files"),
     *("total_bytes", "total_records", "skipped", "processed", "attempts"),
 )
-_DECISIONS = ("open_gate", "close_gate", "retry_batch", "remove_batch")
 
 
 def added(rows: Sequence[Dropped], as_json: bool) -> None:
@@ -66,7 +66,7 @@ def batch(row: Any, events: Sequence[Any], as_json: bool) -> None:
     }
     if as_json:
         return print_json(facts)
-    decisions = {name: facts["extra"].pop(name) for name in _DECISIONS if name in facts["extra"]}
+    decisions = {name: facts["extra"].pop(name) for name in DECISIONS if name in facts["extra"]}
     shown = {name: value for name, value in facts.items() if name not in {"extra", "events"}} | facts["extra"]
     cells = [
         [name.replace("_", " "), _cell(value)] for name, value in shown.items() if value not in (None, "")

@@ -137,5 +137,12 @@ def insert(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> list
     return made
 
 
+def clear(connection: sa.Connection, batch: Any) -> None:
+    """Delete the records of a batch."""
+    # With the time, so that one partition is read, by its primary key.
+    mine = (spool_record.c.created_at == batch.created_at, spool_record.c.batch_tag == batch.batch_tag)
+    connection.execute(spool_record.delete().where(*mine))
+
+
 def _name(month: str) -> str:
     return f"{_TABLE}_{month.replace('-', '_')}"

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from ingest_assets.ledger.spool_tables import ingestion_manifest as _manifest
 from ingest_assets.model import StateError, UnavailableError
 from ingest_assets.sources.spool import files, manifest
-from ingest_assets.sources.spool.decisions import Decider, batch_to_change, log, require_why
+from ingest_assets.sources.spool.decisions import Decider, batch_to_change, log, require_short, require_why
 from ingest_assets.sources.spool.gates import may_have_traces
 from ingest_assets.sources.spool.places import LOCK_WAIT_S, Spool, is_regular
 from ingest_assets.sources.spool.settings import SpoolSettings
@@ -60,7 +60,7 @@ def tombstone(bench: Workbench, connection: sa.Connection, row: Any, gone: Gone)
         manifest.change(connection, row.batch_tag, **values)
         return
     error = f"It was {'removed' if gone == 'removed' else 'too old'} before it was indexed."
-    end(bench, connection, row, status="failed", reason=manifest.FAILED, error=error, **values)
+    end(bench, connection, row, status="failed", reason=manifest.OTHER, error=error, **values)
 
 
 def delete_files(bench: Workbench, wait_s: float = LOCK_WAIT_S) -> None:
@@ -99,8 +99,10 @@ def _delete_file(bench: Workbench, spool: Spool, batch_tag: str) -> None:
 def retry(bench: Workbench, batch_tag: str, by: Decider) -> Any:
     """Have a failed batch tried again by the next run; a personal one waits at its gate, as before.
 
-    Returns its row. Raises UnknownBatchError; BatchStateError when it did not fail, or its file is lost.
+    Returns its row. Raises UnknownBatchError, RequestError; BatchStateError when it did not fail, or its
+    file is lost.
     """
+    require_short(by.why)
     spool = Spool.of(bench.settings_of(SpoolSettings))
     with spool.lock(WAIT_S), bench.ledger.transaction() as connection:
         row = batch_to_change(connection, batch_tag)

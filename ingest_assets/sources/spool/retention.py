@@ -1,20 +1,22 @@
 """How long batches are kept: by months, so that on Postgres a month's records leave with their partition.
 
-What belongs here: which months are too old, and what that means for their batches. What does not: taking
-documents out of the index (`stage`), and dropping partitions (`maintenance`).
+What belongs here: which months are too old, what that means for their batches, and how long what is known of
+them is kept. What does not: taking documents out of the index (`stage`), and dropping partitions
+(`maintenance`).
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from ingest_assets.ledger import Ledger
 from ingest_assets.ledger.spool_tables import ingestion_manifest as _manifest
-from ingest_assets.ledger.store import pages
 from ingest_assets.sources.spool import manifest, partitions
+from ingest_assets.sources.spool.notifier import alerts, outbox
 from ingest_assets.sources.spool.notifier.events_log import log_event
 from ingest_assets.sources.spool.removing import tombstone
 from ingest_assets.sources.spool.settings import SpoolSettings
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 DAY_S = 86_400
 TOGETHER = 256
+PAGE = 1_000  # rows that are deleted together
 
 
 def oldest_month(settings: SpoolSettings, now: float | None = None) -> str | None:
@@ -41,19 +44,57 @@ def expire(bench: Workbench, now: float | None = None) -> int:
     oldest = oldest_month(bench.settings_of(SpoolSettings), now)
     if oldest is None:
         return 0
-    old = sa.select(_manifest.c.batch_tag).where(
-        _manifest.c.gone.is_(None), _manifest.c.created_at < partitions.first_second(oldest)
-    )
+    before = partitions.first_second(oldest)
     count = 0
-    for page in pages(bench.ledger, old, _manifest.c.batch_tag, TOGETHER):
+    while tags := _too_old(bench.ledger, before):
         with bench.ledger.transaction() as connection:
-            batches = manifest.find_all_to_change(connection, [row.batch_tag for row in page])
+            batches = manifest.find_all_to_change(connection, tags)
             for batch in batches.values():
-                tombstone(bench, connection, batch, "expired")
-        for row in page:
-            log_event(bench, "batch expired", batch_tag=row.batch_tag)
-        count += len(page)
+                if batch.gone is None:  # nobody has removed it meanwhile
+                    tombstone(bench, connection, batch, "expired")
+        for tag in tags:
+            log_event(bench, "batch expired", batch_tag=tag)
+        count += len(tags)
     return count
+
+
+def _too_old(ledger: Ledger, before: float) -> Sequence[str]:
+    m = _manifest.c
+    old = sa.select(m.batch_tag).where(m.gone.is_(None), m.created_at < before)
+    with ledger.reading() as connection:
+        # In the order of the index: Postgres does not see that by time it is the same.
+        return connection.scalars(old.order_by(m.gone, m.created_at).limit(TOGETHER)).all()
+
+
+def forget_history(bench: Workbench, now: float) -> None:
+    """Delete what is old: announcements, delivered events, batches that expired, causes that never ended.
+
+    Batches that were removed stay for good, or a redelivery would bring them back. The caller holds the
+    source's lock.
+    """
+    ledger = bench.ledger
+    _exhaust(lambda: manifest.forget_announcements(ledger, now, PAGE))
+    days = bench.settings_of(SpoolSettings).spool_history_days
+    if days:
+        before = now - days * DAY_S
+        _exhaust(lambda: outbox.forget_delivered(ledger, before, PAGE))
+        _exhaust(lambda: _forget_expired(ledger, before))
+        alerts.forget(ledger, before)
+
+
+def _exhaust(page: Callable[[], int]) -> None:
+    """Delete pages, each in its transaction, until one is not full."""
+    while page() == PAGE:
+        pass
+
+
+def _forget_expired(ledger: Ledger, before: float) -> int:
+    """Delete some rows of batches that expired before a time, with their events. Returns how many."""
+    with ledger.transaction() as connection:
+        tags = manifest.expired(connection, before, outbox.everybody_was_told(), PAGE)
+        outbox.forget_batches(connection, tags)
+        manifest.forget(connection, tags)
+    return len(tags)
 
 
 def forget_lost_partitions(ledger: Ledger) -> None:

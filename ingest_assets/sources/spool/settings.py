@@ -39,6 +39,7 @@ class SpoolSettings(SourceSettings):
     spool_pii_sources: str = ""
     # How long
     spool_retention_days: int = Field(default=0, ge=0)
+    spool_history_days: int = Field(default=400, ge=0)
     spool_partitions_ahead: int = Field(default=2, ge=0, le=120)
     spool_maintenance_interval_h: float = Field(default=24, gt=0)
     spool_maintenance_alert_after: int = Field(default=2, ge=1)

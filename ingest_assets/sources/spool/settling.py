@@ -15,11 +15,10 @@ import sqlalchemy as sa
 
 from ingest_assets.ledger import tables
 from ingest_assets.ledger.spool_tables import ingestion_manifest as _manifest
-from ingest_assets.ledger.spool_tables import spool_record as _record
 from ingest_assets.ledger.store import pages
 from ingest_assets.model import NotPublishedError, UnavailableError
 from ingest_assets.sources.spool import files, manifest, partitions
-from ingest_assets.sources.spool.failing import put_aside
+from ingest_assets.sources.spool.failing import put_aside, unindexed
 from ingest_assets.sources.spool.notifier import outbox
 from ingest_assets.sources.spool.notifier.delivery import deliver
 from ingest_assets.sources.spool.notifier.events_log import log_event
@@ -53,8 +52,7 @@ def fail(bench: Workbench, spool: Spool, batch_tag: str, reason: str, error: str
             batch = manifest.find_to_change(connection, batch_tag)
             if batch is None or batch.gone is not None:  # it was removed meanwhile
                 return
-            mine = (_record.c.created_at == batch.created_at, _record.c.batch_tag == batch_tag)
-            connection.execute(_record.delete().where(*mine))
+            partitions.clear(connection, batch)
             there = files.find(spool, batch)
             if there is not None and there.parent == spool.archive:  # where nobody would look for it again
                 there = spool.processing / spool.move(there.name, spool.archive, spool.processing)
@@ -70,7 +68,7 @@ def fail(bench: Workbench, spool: Spool, batch_tag: str, reason: str, error: str
                 batch_tag=batch_tag,
                 error=error,
                 delivered=json.loads(batch.files)[-1],
-                cause=_cause(reason, batch.source),
+                cause=unindexed(reason, batch.source),
                 reason=reason,
             )
         except UnavailableError:
@@ -95,7 +93,7 @@ def _settle_batches(bench: Workbench, spool: Spool) -> None:
             if _is_parked(bench, batch):
                 # What the model said may quote a record, and stays in the list of parked items.
                 error = "Some of its records cannot be indexed: `ingest parked --source spool` says why."
-                fail(bench, spool, batch.batch_tag, manifest.OTHER, error)
+                fail(bench, spool, batch.batch_tag, manifest.FAILED, error)
 
 
 def _archive(bench: Workbench, spool: Spool, batches: Sequence[Any]) -> None:
@@ -123,15 +121,11 @@ def _archive(bench: Workbench, spool: Spool, batches: Sequence[Any]) -> None:
         log_event(bench, "batch indexed", batch_tag=batch.batch_tag, records=batch.total_records)
     for source in {batch.source for batch in batches}:
         for reason in (manifest.FAILED, manifest.OTHER, manifest.MISSING):
-            end_cause(bench, _cause(reason, source))
-    for month in {partitions.month_of(batch.created_at) for batch in batches}:
-        if not any("healed" in batch.extra for batch in batches):
-            end_cause(bench, partitions.cause(month))
-
-
-def _cause(reason: str, source: str) -> str:
-    """What people are alerted of once, until a batch of the source is indexed."""
-    return f"{NAME} {reason} {source}".rstrip()
+            end_cause(bench, unindexed(reason, source))
+    # One whose partition had to be made says nothing of whether it stays there.
+    there = [batch.created_at for batch in batches if "healed" not in json.loads(batch.extra)]
+    for month in set(map(partitions.month_of, there)):
+        end_cause(bench, partitions.cause(month))
 
 
 def end(bench: Workbench, connection: sa.Connection, batch: Any, **values: Any) -> None:

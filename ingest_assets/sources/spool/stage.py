@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -41,7 +41,7 @@ from ingest_assets.sources.spool.retention import expire, forget_lost_partitions
 from ingest_assets.sources.spool.settings import BATCHES, NAME, SpoolSettings
 from ingest_assets.sources.spool.settling import fail
 from ingest_assets.sources.spool.source import BatchSource, batch_source
-from ingest_assets.stages.records import checked_document, document_row
+from ingest_assets.stages.document_rows import checked_document, document_row
 
 if TYPE_CHECKING:
     from ingest_assets.workbench import Workbench
@@ -92,43 +92,50 @@ class Batches:
         return connection.scalar(query) or 0
 
     def steps(self, ledger: Ledger, _session: sa.Connection, run: Run) -> Generator[Step]:
+        # One confined process reads all batches: starting one takes longer than reading a small batch.
+        with closing(BatchReader.of(self.bench)) as reader:
+            yield from self._all(ledger, reader, rebuild=run.rebuild)
+
+    def _all(self, ledger: Ledger, reader: BatchReader, *, rebuild: bool) -> Iterator[Step]:
         self._left = set()
         forget_lost_partitions(ledger)
-        expired = expire(self.bench)
-        refused: UnavailableError | None = None
-        for step in (delete_files, partial(take, check=_nothing)):
-            try:
-                step(self.bench)
-            except UnavailableError as error:
-                refused = error  # about some files; the others were done, and go on
+        refused = self._refused(partial(take, reader=reader))
+        expired = expire(self.bench)  # also what has just come, and is too old
+        refused = self._refused(delete_files) or refused
         self._lock_personal(ledger)
         yield from self._withdrawals(ledger)
         maintain(self.bench, asked=expired > 0)  # their partitions leave in the same run
-        yield from self._arrivals(ledger, rebuild=run.rebuild)
+        yield from self._arrivals(ledger, reader, rebuild=rebuild)
         if refused is not None:
             raise refused
 
-    def _pending(self, *, rebuild: bool = False) -> sa.Select[Any]:
-        """Batches that should be found, and have no documents, or such as were made otherwise."""
-        made = _manifest.c.recorded_with
-        # Not "differs from": each of these is a range of the index.
-        other = sa.or_(made.is_(None), made < self.fingerprint, made > self.fingerprint)
-        query = sa.select(_manifest).where(_manifest.c.wanted.is_(True))
-        return query if rebuild else query.where(other)
+    def _refused(self, step: Callable[[Workbench], object]) -> UnavailableError | None:
+        """Take a step. Returns what it said about some files; the others were done, and go on."""
+        try:
+            step(self.bench)
+        except UnavailableError as error:
+            return error
+        return None
 
-    def _arrivals(self, ledger: Ledger, *, rebuild: bool) -> Iterator[Step]:
-        # One confined process reads all of them: starting one takes longer than reading a small batch.
-        with closing(BatchReader.of(self.bench)) as reader:
-            for batches in pages(ledger, self._pending(rebuild=rebuild), _manifest.c.batch_tag, TOGETHER):
-                self._load(ledger, reader, [row for row in batches if rebuild or not row.loaded])
-                yield from self._documents([row for row in batches if row.batch_tag not in self._left])
+    def _pending(self, ledger: Ledger, *, rebuild: bool = False) -> Iterator[Sequence[Any]]:
+        """Batches that should be found, and have no documents, or such as were made otherwise. In pages."""
+        if not rebuild:
+            yield from manifest.recorded_otherwise(ledger, self.fingerprint, wanted=True, size=TOGETHER)
+            return
+        for batches in pages(ledger, sa.select(_manifest), _manifest.c.batch_tag, TOGETHER):
+            yield [row for row in batches if row.wanted]
+
+    def _arrivals(self, ledger: Ledger, reader: BatchReader, *, rebuild: bool) -> Iterator[Step]:
+        for batches in self._pending(ledger, rebuild=rebuild):
+            self._load(ledger, reader, [row for row in batches if rebuild or not row.loaded])
+            yield from self._documents([row for row in batches if row.batch_tag not in self._left])
 
     def _lock_personal(self, ledger: Ledger) -> None:
         """Lock batches of sources that are personal by now."""
         if not self.personal:
             return
-        query = self._pending().where(_manifest.c.pii.is_(False))
-        for batches in pages(ledger, query, _manifest.c.batch_tag, TOGETHER):
+        for pending in self._pending(ledger):
+            batches = [batch for batch in pending if not batch.pii]
             with ledger.transaction() as connection:
                 manifest.find_all_to_change(connection, [batch.batch_tag for batch in batches])
                 for batch in batches:
@@ -179,14 +186,14 @@ class Batches:
                 self._left.add(batch.batch_tag)
             return
         if path is None:
-            raise BatchError("Its file is no longer there.", manifest.FAILED)
+            raise BatchError("Its file is no longer there.", manifest.OTHER)
         first = True
         ahead: list[Record] = []
         for records in reader.records(path, Known.of_row(batch)):
             if not batch.pii and any(self._is_personal(each.source) for each in records):
                 self._left.add(batch.batch_tag)
                 with self.bench.ledger.transaction() as connection:
-                    clear_records(connection, batch)
+                    partitions.clear(connection, batch)
                     lock_as_personal(connection, batch)
                 return
             if ahead:
@@ -199,7 +206,7 @@ class Batches:
         """Record some records of a batch. Returns the months whose partition was missing."""
         batch, now = part.batch, time.time()
         if part.first:
-            clear_records(connection, batch)
+            partitions.clear(connection, batch)
             if batch.status != "success":
                 # From now on there is something to withdraw, if its gate is closed before it is recorded.
                 begun = {"status": "processing", "started_at": now, "recorded_with": PARTLY}
@@ -243,7 +250,7 @@ class Batches:
             yield _Part(batch, rows, first, last=True)
         except ItemError:
             # Without the error's message, which may quote the record.
-            self._fail(batch, manifest.OTHER, "A record of it cannot be made a document.")
+            self._fail(batch, manifest.FAILED, "A record of it cannot be made a document.")
 
     def _document_row(self, batch: Any, item: SourceItem) -> dict[str, Any]:
         document = checked_document(item.render(), self.fields)
@@ -282,9 +289,7 @@ class Batches:
 
     def _withdrawals(self, ledger: Ledger) -> Iterator[Step]:
         """Remove the documents of batches that should not be found."""
-        query = sa.select(_manifest).where(_manifest.c.wanted.is_(False), manifest.has_documents())
-        query = query.where(_manifest.c.recorded_with != manifest.LEAVING)
-        for batches in pages(ledger, query, _manifest.c.batch_tag, TOGETHER):
+        for batches in manifest.recorded_otherwise(ledger, manifest.LEAVING, wanted=False, size=TOGETHER):
             for batch in batches:
                 mine = sa.select(_document.c.document_id, _document.c.digest)
                 mine = mine.where(_document.c.source == self.source, _document.c.part == batch.batch_tag)
@@ -302,7 +307,7 @@ class Batches:
         return delta
 
     def _forget(self, connection: sa.Connection, batch: Any) -> Delta:
-        clear_records(connection, batch)
+        partitions.clear(connection, batch)
         # Its points leave with the last stage; until then it is hidden.
         manifest.mark(connection, batch.batch_tag, loaded=False, recorded_with=manifest.LEAVING)
         return Delta()
@@ -335,12 +340,6 @@ def batches_stage(bench: Workbench, source: SourceDefinition) -> Batches:
     return Batches(bench, spool, fields, made_with, bench.settings_of(SpoolSettings).personal_sources)
 
 
-def clear_records(connection: sa.Connection, batch: Any) -> None:
-    """Delete what was loaded of a batch."""
-    mine = (_record.c.created_at == batch.created_at, _record.c.batch_tag == batch.batch_tag)
-    connection.execute(_record.delete().where(*mine))
-
-
 def _gathered(parts: Iterable[_Part]) -> Iterator[list[_Part]]:
     """Parts that are written together: small ones of several batches, up to about PAGE items."""
     together: list[_Part] = []
@@ -366,7 +365,3 @@ def _row(batch: Any, record: Record, *, keeps_vector: bool) -> dict[str, Any]:
         "vector": record.vector if keeps_vector else None,
         "text_digest": digest_of(record.text.strip()),  # as its chunk has it, if it is one
     }
-
-
-def _nothing() -> None:
-    """Check nothing."""

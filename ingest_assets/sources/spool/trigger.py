@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,16 +49,12 @@ def watched(bench: Workbench) -> Sequence[Path]:
 def _pending(bench: Workbench) -> str | None:
     """Why a run has something to do, whatever waits in `incoming`."""
     m = _manifest
-    ready = sa.select(m.c.batch_tag).where(
-        m.c.status.in_(["queued", "processing"]), m.c.wanted.is_(True), m.c.gone.is_(None)
-    )
-    leaving = sa.select(m.c.batch_tag).where(m.c.wanted.is_(False), manifest.has_documents())
     purging = sa.select(m.c.batch_tag).where(m.c.purge, m.c.wanted.is_(False))
     with bench.ledger.reading() as connection:
-        if tag := connection.scalar(leaving.limit(1)):
-            return f"the batch {tag} has to leave the index"
-        if tag := connection.scalar(ready.limit(1)):
-            return f"the batch {tag} is ready"
+        if leaving := next(manifest.unwanted(connection, 1), None):
+            return f"the batch {leaving.batch_tag} has to leave the index"
+        if ready := manifest.on_their_way(connection, 1):
+            return f"the batch {ready[0].batch_tag} is ready"
         if tag := connection.scalar(purging.limit(1)):
             return f"what the batch {tag} left in files has to be purged"
     return None
@@ -92,12 +89,10 @@ def _not_yet(found: Waiting, settings: SpoolSettings) -> str:
 def _state(bench: Workbench) -> list[Any]:
     """What a run would change in the manifest, so that each state of it requests one run."""
     m = _manifest
-    query = sa.select(m.c.batch_tag, m.c.updated_at).where(
-        m.c.status.in_(["queued", "processing"]), m.c.wanted.is_(True)
-    )
-    leaving = sa.select(m.c.batch_tag, m.c.updated_at).where(
-        m.c.wanted.is_(False), sa.or_(manifest.has_documents(), m.c.purge)
-    )
+    # Each in the order of an index, so that the same state gives the same rows.
+    purging = sa.select(m.c.batch_tag, m.c.updated_at).where(m.c.purge, m.c.wanted.is_(False))
     with bench.ledger.reading() as connection:
-        rows = [*connection.execute(query.limit(LOOKED_AT)), *connection.execute(leaving.limit(LOOKED_AT))]
+        rows = [*manifest.on_their_way(connection, LOOKED_AT)]
+        rows += islice(manifest.unwanted(connection, LOOKED_AT), LOOKED_AT)
+        rows += connection.execute(purging.limit(LOOKED_AT))
     return [f"{row.batch_tag} {row.updated_at}" for row in rows]

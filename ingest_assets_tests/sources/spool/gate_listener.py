@@ -21,11 +21,13 @@ import pytest
 
 from ingest_assets.settings import Settings
 from ingest_assets.sources.registry import Sources
+from ingest_assets.sources.spool.decisions import Decider
 from ingest_assets.sources.spool.notifier import outbox
 from ingest_assets.sources.spool.settings import SpoolSettings
 from ingest_assets.workbench import Workbench
 
 TOKEN = "gate-token-0123456789"
+BY = Decider("ada", "the listener is mended", "cli")
 DRIP_S = 0.05
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from ingest_assets.ledger.spool_tables import (
     manifest_sequence,
     spool_event,
 )
+from ingest_assets.sources.spool.intake.reading import BatchReader
 from ingest_assets.sources.spool.intake.take import Taken, take
 from ingest_assets.sources.spool.places import Spool
 from ingest_assets.sources.spool.settings import SpoolSettings
@@ -51,8 +54,9 @@ class IntakeBench(ToyBench):
             os.utime(path, (then, then))
         return path
 
-    def take(self) -> Taken:
-        return take(self, lambda: None)
+    def take(self, check: Callable[[], None] | None = None) -> Taken:
+        with closing(BatchReader.of(self, check)) as reader:
+            return take(self, reader, check)
 
     def rows(self) -> dict[str, Any]:
         """The manifest, by tag."""

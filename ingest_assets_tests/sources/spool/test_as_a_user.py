@@ -126,7 +126,9 @@ def test_what_failed_is_retried_and_what_is_removed_stays_away(user: User) -> No
     assert user.asks("spool", "deliver")["waiting"] == 0
 
 
-@pytest.mark.parametrize("wait_s", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize(
+    "wait_s", [0.3, *(pytest.param(wait, marks=pytest.mark.thorough) for wait in (0.0, 1.0))]
+)
 def test_a_refresh_that_is_killed(user: User, wait_s: float) -> None:
     user.asks("sample", "spool", "--records", "200")
     processing = user.home.path / "spool" / "processing"

@@ -23,6 +23,7 @@ from ingest_assets.sources.spool.notifier.outbox import DONE, state_of
 from ingest_assets.sources.spool.notifier.templates import SHIPPED
 from ingest_assets.workbench import Workbench
 from ingest_assets_tests.sources.spool.gate_listener import (
+    BY,
     TOKEN,
     Answer,
     Clock,
@@ -169,8 +170,8 @@ def test_an_event_that_is_refused_too_often_is_put_aside(
     assert causes(bench) == [delivery.PUT_ASIDE]
 
     listener.usual = lambda _heard: Answer()
-    assert redeliver(bench, "another", now=clock) == 0
-    assert redeliver(bench, now=clock) == 3
+    assert redeliver(bench, BY, "another", now=clock) == 0
+    assert redeliver(bench, BY, now=clock) == 3
     assert send(bench, clock) == (3, 0, 0)
     assert listener.keys[4:] == ["gate.open:bad", "gate.done:bad", "gate.done:bad:2"]
     assert causes(bench) == []

@@ -16,10 +16,13 @@ from hypothesis import strategies as st
 
 from ingest_assets.ledger.spool_tables import spool_event
 from ingest_assets.ledger.tables import metadata
+from ingest_assets.sources.spool import manifest
+from ingest_assets.sources.spool.notifier import outbox
 from ingest_assets.sources.spool.notifier.delivery import MAX_WAIT_S, deliver, redeliver
 from ingest_assets.sources.spool.notifier.outbox import DONE, OPEN, counts
 from ingest_assets.workbench import Workbench
 from ingest_assets_tests.sources.spool.gate_listener import (
+    BY,
     Answer,
     Clock,
     GateListener,
@@ -27,6 +30,7 @@ from ingest_assets_tests.sources.spool.gate_listener import (
     gate_bench,
     listening,
 )
+from ingest_assets_tests.sources.spool.test_manifest import ROW
 
 TAGS = ("a", "b", "c")
 ATTEMPTS = 2
@@ -41,6 +45,7 @@ DELIVERIES = st.lists(st.sampled_from(sorted(ANSWERS)), max_size=4)
 STEPS = st.one_of(
     st.tuples(st.just("announce"), st.sampled_from(TAGS)),
     st.tuples(st.sampled_from(["announce", "refuse", "redeliver"]), st.sampled_from(TAGS)),
+    st.tuples(st.just("forget"), st.sampled_from([1, 2, 100])),
     st.tuples(st.just("deliver"), DELIVERIES),
     st.tuples(st.just("deliver later"), DELIVERIES),
     st.tuples(st.just("wait"), st.sampled_from([0.5, 3, 100, MAX_WAIT_S])),
@@ -85,12 +90,17 @@ def keys(tag: str, announced: list[str]) -> list[str]:
     return [*([f"{OPEN}:{tag}"] if OPEN in announced else []), *done]
 
 
+def _begin_anew(bench: Workbench) -> None:
+    with bench.ledger.transaction() as connection:
+        for name in ("spool_event", "alert", "ingestion_manifest"):
+            connection.execute(metadata.tables[name].delete())
+        manifest.insert_all(connection, [ROW | {"batch_tag": tag, "digest": tag} for tag in TAGS])
+
+
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, min_size=8, max_size=30))
 def test_any_history(bench: Workbench, listener: GateListener, steps: list[tuple[str, Any]]) -> None:
-    with bench.ledger.transaction() as connection:
-        for name in ("spool_event", "alert"):
-            connection.execute(metadata.tables[name].delete())
+    _begin_anew(bench)
     listener.heard.clear()
     listener.accepted.clear()
     listener.answers.clear()
@@ -113,13 +123,15 @@ def test_any_history(bench: Workbench, listener: GateListener, steps: list[tuple
         elif step == "refuse":
             refused ^= {value}
         elif step == "redeliver":
-            redeliver(bench, value, now=clock)
+            redeliver(bench, BY, value, now=clock)
+        elif step == "forget":
+            outbox.forget_delivered(bench.ledger, clock.at + 1, value)
         else:
             clock.pass_s(value)
         for tag in TAGS:
             assert first_heard(listener, tag) == keys(tag, announced[tag])[: len(first_heard(listener, tag))]
     refused.clear()
-    redeliver(bench, now=clock)
+    redeliver(bench, BY, now=clock)
     for _ in range(2):
         clock.pass_s(MAX_WAIT_S)
         deliver(bench, budget_s=20, now=clock)
@@ -134,8 +146,9 @@ def check_rows(bench: Workbench, announced: dict[str, list[str]], said: tuple[in
         assert said[1:] == counts(connection)
     for tag in TAGS:
         mine = [row for row in found if row.batch_tag == tag]
-        assert [row.event for row in mine] == announced[tag]
-        assert [row.number for row in mine] == list(range(1, len(mine) + 1))
+        forgotten = len(announced[tag]) - len(mine)
+        assert [row.event for row in mine] == announced[tag][forgotten:]
+        assert [row.number for row in mine] == list(range(1 + forgotten, 1 + len(announced[tag])))
         states = [row.state for row in mine]
         delivered = states.count("delivered")
         assert states[:delivered] == ["delivered"] * delivered, "one was heard before an earlier one"

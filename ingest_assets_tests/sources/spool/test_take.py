@@ -99,7 +99,7 @@ def test_what_cannot_be_read_fails_with_a_note_and_all_others_are_taken(bench: I
     }
     for tag, row in rows.items():
         assert tag == f"{row.file.removesuffix('.msgpack')}-{row.digest[:8]}"
-        assert (row.status, row.reason, row.wanted) == ("failed", "other_error", False)
+        assert (row.status, row.reason, row.wanted) == ("failed", "failed", False)
         assert row.finished_at is not None
         assert bench.events(tag) == ["gate.open", "gate.done"]
         assert os.path.lexists(bench.spool.failed / row.file)

@@ -18,7 +18,7 @@ from ingest_assets.model import ConfigurationError, UnavailableError
 from ingest_assets.sources.spool import write_batch
 from ingest_assets.sources.spool.intake import take as taking
 from ingest_assets.sources.spool.intake.reading import BatchReader
-from ingest_assets.sources.spool.intake.take import Taken, take
+from ingest_assets.sources.spool.intake.take import Taken
 from ingest_assets.sources.spool.waiting import waiting
 from ingest_assets_tests.sources.spool.intake_bench import IntakeBench, batch
 
@@ -187,7 +187,7 @@ def test_the_check_ends_it_between_files(bench: IntakeBench) -> None:
             raise UnavailableError("Cancelled.")
 
     with pytest.raises(UnavailableError, match="Cancelled"):
-        take(bench, check)
+        bench.take(check)
     assert bench.take() == Taken(claimed=5)
 
 

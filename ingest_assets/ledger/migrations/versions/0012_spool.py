@@ -52,6 +52,8 @@ def upgrade() -> None:
         sa.Column("purge", sa.Boolean(), nullable=False),
         sa.Column("gone", sa.String()),
         sa.Column("gone_at", sa.Double()),
+        sa.Column("events_forgotten", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("settlements_forgotten", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("extra", sa.Text(), nullable=False, server_default="{}"),
         sa.CheckConstraint("gate in ('none', 'locked', 'open')", name=op.f("ck_ingestion_manifest_gate")),
         sa.CheckConstraint("gone in ('removed', 'expired')", name=op.f("ck_ingestion_manifest_gone")),
@@ -70,7 +72,15 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_ingestion_manifest_digest"), "ingestion_manifest", ["digest"], unique=True)
     op.create_index(op.f("ix_ingestion_manifest_file"), "ingestion_manifest", ["file"])
-    op.create_index(op.f("ix_ingestion_manifest_gate_batch_tag"), "ingestion_manifest", ["gate", "batch_tag"])
+    op.create_index(
+        op.f("ix_ingestion_manifest_gate_gone_batch_tag"), "ingestion_manifest", ["gate", "gone", "batch_tag"]
+    )
+    op.create_index(
+        op.f("ix_ingestion_manifest_status_wanted_batch_tag"),
+        "ingestion_manifest",
+        ["status", "wanted", "batch_tag"],
+    )
+    op.create_index(op.f("ix_ingestion_manifest_gone_gone_at"), "ingestion_manifest", ["gone", "gone_at"])
     op.create_index(
         "ix_ingestion_manifest_file_left",
         "ingestion_manifest",
@@ -112,6 +122,7 @@ def upgrade() -> None:
         sa.Column("batch_tag", sa.String(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("event", sa.String(), nullable=False),
+        sa.Column("nth", sa.Integer(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),

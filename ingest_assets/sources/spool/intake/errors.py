@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from ingest_assets.model import ItemError
 
-OTHER_ERROR = "other_error"
+FAILED = "failed"
 
 
 class BatchError(ItemError):
     """A batch cannot be read as it is. The message holds nothing of what is in its records."""
 
-    def __init__(self, message: str, reason: str = OTHER_ERROR) -> None:
+    def __init__(self, message: str, reason: str = FAILED) -> None:
         super().__init__(message)
         self.reason = reason
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from ingest_assets.ledger.spool_tables import ingestion_manifest as _manifest
 from ingest_assets.model import when
-from ingest_assets.sources.spool import files, manifest
+from ingest_assets.sources.spool import failing, files, manifest
 from ingest_assets.sources.spool.intake import tags
 from ingest_assets.sources.spool.intake.reading import Facts, Scan
 from ingest_assets.sources.spool.notifier.outbox import DONE, OPEN, enqueue
@@ -50,6 +50,8 @@ class Verdict:
     target: Literal["stay", "archive", "failed", "drop"] = "stay"
     as_name: str = ""
     error: str = ""
+    reason: str = ""  # of a batch that failed
+    cause: str = ""  # and what people are alerted of
 
 
 class Recorder:
@@ -80,7 +82,10 @@ class Recorder:
             return _dropped(connection, row)
         if row.status == "failed" and row.file == claimed.name and claimed.is_left_over:
             # A crash came between the row and the move.
-            return Verdict("known", row.batch_tag, "failed", row.file, row.error or "")
+            reason = row.reason or manifest.FAILED
+            unread = is_unread(row.extra)
+            cause = failing.unreadable(row.file) if unread else failing.unindexed(reason, row.source)
+            return Verdict("known", row.batch_tag, "failed", row.file, row.error or "", reason, cause)
         if row.status == "failed" or is_unread(row.extra):
             return self._again(connection, row, claimed)
         return self._here_already(connection, row, claimed)
@@ -161,7 +166,8 @@ class Recorder:
         if facts is None:
             error = str(scan.error)
             name = self._free(connection, claimed.name, claimed, tag)
-            verdict = Verdict("failed", tag, "failed", name, error)
+            cause = failing.unreadable(claimed.name)
+            verdict = Verdict("failed", tag, "failed", name, error, manifest.FAILED, cause)
             return common | _failed(name, scan.mtime, error, now), verdict
         wanted = tags.archive_name(tag, facts.batch_tag, scan.digest, claimed.name)
         name = self._free(connection, wanted, claimed, tag)
@@ -183,13 +189,15 @@ def is_unread(extra: str) -> bool:
     return bool(json.loads(extra).get(_UNREAD))
 
 
-def known_names(connection: sa.Connection) -> Iterable[str]:
-    """The files in `processing` that belong there; others were left by a crash, or are to be read again."""
-    columns = (_manifest.c.file, _manifest.c.extra)
-    query = sa.select(*columns).where(_manifest.c.status.in_(("queued", "processing")))
-    for row in connection.execute(query.where(_manifest.c.gone.is_(None))):
-        if f'"{_UNREAD}"' not in row.extra:
-            yield row.file
+def known_names(connection: sa.Connection, names: Sequence[str]) -> set[str]:
+    """Those of some files in `processing` that belong there; others a crash left, or are to be read again."""
+    m = _manifest.c
+    rows = connection.execute(sa.select(m.file, m.extra, m.status, m.gone).where(m.file.in_(names)))
+    return {row.file for row in rows if _is_on_its_way(row) and not is_unread(row.extra)}
+
+
+def _is_on_its_way(row: Any) -> bool:
+    return row.gone is None and row.status in {"queued", "processing"}
 
 
 def _known_rows(connection: sa.Connection, claimed: Sequence[Claimed]) -> dict[str, Any]:
@@ -198,11 +206,12 @@ def _known_rows(connection: sa.Connection, claimed: Sequence[Claimed]) -> dict[s
     with_content = sa.select(_manifest).where(m.digest.in_([each.scan.digest for each in claimed]))
     by_digest = {row.digest: row for row in connection.execute(with_content.with_for_update())}
     # What is to be read again may have another content by now.
-    queued = sa.select(_manifest).where(m.status == "queued", m.file.in_([each.name for each in claimed]))
+    of_name = sa.select(_manifest).where(m.file.in_([each.name for each in claimed]))
+    # By the name alone: the index of states would lead to all that wait at gates.
     by_name = {
         row.file: row
-        for row in connection.execute(queued.where(m.gone.is_(None)).with_for_update())
-        if is_unread(row.extra)
+        for row in connection.execute(of_name.with_for_update())
+        if row.gone is None and row.status == "queued" and is_unread(row.extra)
     }
     found = {each.name: by_digest.get(each.scan.digest, by_name.get(each.name)) for each in claimed}
     return {name: row for name, row in found.items() if row is not None}
@@ -246,7 +255,7 @@ def _without_unread(extra: str) -> dict[str, Any]:
 def _failed(name: str, mtime: float, error: str, now: float) -> dict[str, Any]:
     return {
         "status": "failed",
-        "reason": manifest.OTHER,
+        "reason": manifest.FAILED,
         "error": error,
         "finished_at": now,
         "source": "",

@@ -12,12 +12,13 @@ from __future__ import annotations
 import heapq
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ingest_assets.ledger.store import batched
 from ingest_assets.model import UnavailableError
-from ingest_assets.sources.spool.failing import put_aside
+from ingest_assets.sources.spool.failing import put_aside, unreadable
 from ingest_assets.sources.spool.files import free
 from ingest_assets.sources.spool.intake.errors import UnfinishedError
 from ingest_assets.sources.spool.intake.reading import BatchReader
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 MOST = 100_000  # files in one run: the oldest; the next run takes the others
 # Files that are recorded in one transaction.
 GROUP, GROUP_BYTES = 100, 16 << 20
-UNREADABLE = "batches that cannot be read"  # what people are alerted of
+LOOKED_UP = 1_000  # names in one query
 
 
 @dataclass(slots=True)
@@ -62,16 +63,17 @@ class _File:
     is_claimed: bool  # by an earlier run, which did not come to record it
 
 
-def take(bench: Workbench, check: Callable[[], None]) -> Taken:
+def take(bench: Workbench, reader: BatchReader, check: Callable[[], None] | None = None) -> Taken:
     """Claim each whole file in `incoming`, and go on with those that a crash left.
 
     `check` is called between files, and ends it by raising. The caller holds the source's lock. Raises
     ConfigurationError; UnavailableError if files cannot be moved, or nothing can be read: all others are
     taken, and everything is where it can be found again.
     """
+    check = check or (lambda: None)
     spool = Spool.of(bench.settings_of(SpoolSettings))
     spool.prepare()
-    with spool.lock(check=check), closing(BatchReader.of(bench, check)) as reader:
+    with spool.lock(check=check):
         taking = _Taking(bench, spool, reader, check)
         spool.remove_drafts()
         for files in (taking.left_over(), _whole(spool)):
@@ -110,16 +112,21 @@ class _Taking:
         self._bench, self._spool, self._reader, self._check = bench, spool, reader, check
         self._recorder = Recorder(spool, bench.settings_of(SpoolSettings).gate_url)
         self._refused: UnavailableError | None = None  # about some files; the others are taken
+        # Causes, of files that could be read, and of others.
+        self._read: set[str] = set()
+        self._unreadable: set[str] = set()
         self.taken = Taken()
 
     def left_over(self) -> Sequence[_File]:
         """Files in `processing` that no row of a batch on its way names."""
-        with self._bench.ledger.reading() as connection:
-            known = set(known_names(connection))
+        left: list[_File] = []
         with os.scandir(self._spool.processing) as entries:
-            left = [each for each in entries if is_batch(each.name) and each.name not in known]
-            files = [_File(e.name, e.stat(follow_symlinks=False).st_size, is_claimed=True) for e in left]
-        return sorted(files, key=lambda file: file.name)
+            for some in batched((each for each in entries if is_batch(each.name)), LOOKED_UP):
+                with self._bench.ledger.reading() as connection:
+                    known = known_names(connection, [each.name for each in some])
+                new = (each for each in some if each.name not in known)
+                left += [_File(e.name, e.stat(follow_symlinks=False).st_size, is_claimed=True) for e in new]
+        return sorted(left, key=lambda file: file.name)
 
     def take(self, group: Sequence[_File]) -> None:
         """Claim, scan and record some files."""
@@ -140,8 +147,8 @@ class _Taking:
         """Say what could not be done. Raises UnavailableError."""
         from ingest_assets.sources.spool.notifier.failures import end_cause
 
-        if self.taken.claimed and not self.taken.failed:
-            end_cause(self._bench, UNREADABLE)
+        for cause in self._read - self._unreadable:
+            end_cause(self._bench, cause)
         if self._refused is not None:
             raise self._refused
 
@@ -216,7 +223,8 @@ class _Taking:
                 batch_tag=verdict.batch_tag,
                 error=verdict.error,
                 delivered=claimed.delivered,
-                cause=UNREADABLE,
+                cause=verdict.cause,
+                reason=verdict.reason,
             )
         elif verdict.as_name not in {"", claimed.name} or verdict.target == "archive":
             folder = self._spool.archive if verdict.target == "archive" else self._spool.processing
@@ -227,6 +235,8 @@ class _Taking:
     def _count(self, claimed: Claimed, verdict: Verdict) -> None:
         from ingest_assets.sources.spool.notifier.events_log import log_event
 
+        is_read = claimed.scan.facts is not None
+        (self._read if is_read else self._unreadable).add(unreadable(claimed.name))
         if verdict.what != "known":
             count = getattr(self.taken, verdict.what)
             setattr(self.taken, verdict.what, count + 1)

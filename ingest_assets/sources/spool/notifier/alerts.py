@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
+from ingest_assets.ledger import Ledger
 from ingest_assets.ledger.spool_tables import alert as _alert
 from ingest_assets.ledger.store import insert_if_absent
 from ingest_assets.model import ConfigurationError, UnavailableError, when
@@ -65,6 +66,12 @@ def end(bench: Workbench, cause: str) -> None:
             connection.execute(_alert.delete().where(_alert.c.cause == cause))
     except Exception as error:  # noqa: BLE001 - whatever is wrong with an alert, the run goes on
         _log.warning(f"That {cause} has ended could not be recorded: {redact(str(error))}")
+
+
+def forget(ledger: Ledger, before: float) -> None:
+    """Forget causes that were last met before a time, and that nothing has ended."""
+    with ledger.transaction() as connection:
+        connection.execute(_alert.delete().where(_alert.c.seen_at < before))
 
 
 def send_unsent(bench: Workbench, *, now: Callable[[], float] = time.time) -> None:

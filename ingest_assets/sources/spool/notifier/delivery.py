@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from ingest_assets.model import ConfigurationError, UnavailableError
+from ingest_assets.sources.spool.decisions import Decider, log, require_short
 from ingest_assets.sources.spool.manifest import OTHER
 from ingest_assets.sources.spool.notifier import alerts, outbox
 from ingest_assets.sources.spool.notifier.events_log import log_event
@@ -72,10 +73,22 @@ def deliver(bench: Workbench, *, budget_s: float, now: Callable[[], float] = tim
     return Delivered(sent, waiting, dead)
 
 
-def redeliver(bench: Workbench, batch_tag: str | None = None, *, now: Callable[[], float] = time.time) -> int:
-    """Have what was put aside, of one batch or of all, tried again. Returns how many events that are."""
+def redeliver(
+    bench: Workbench,
+    by: Decider,
+    batch_tag: str | None = None,
+    *,
+    now: Callable[[], float] = time.time,
+) -> int:
+    """Have what was put aside, of one batch or of all, tried again. Returns how many events that are.
+
+    Raises RequestError for a reason that is too long.
+    """
+    require_short(by.why)
     with bench.ledger.transaction() as connection:
-        return outbox.put_back(connection, now(), batch_tag)
+        events = outbox.put_back(connection, now(), batch_tag)
+        log(connection, "redeliver_events", batch_tag, by, events=events)
+    return events
 
 
 def listener(settings: SpoolSettings, *, token: str | None = None) -> Webhook:

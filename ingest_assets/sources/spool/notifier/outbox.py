@@ -11,13 +11,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from ingest_assets.ledger import Ledger
+from ingest_assets.ledger.spool_tables import ingestion_manifest as _manifest
 from ingest_assets.ledger.spool_tables import spool_event as _event
 from ingest_assets.model import when
+from ingest_assets.sources.spool import manifest
 from ingest_assets.sources.spool.manifest import FAILED, HEALED, MISSING, OTHER, SUCCESS
 
 OPEN, DONE = "gate.open", "gate.done"
@@ -37,7 +40,7 @@ class OutboxState(NamedTuple):
 
     waiting: int
     dead: int
-    oldest_at: float | None  # when the one that is due first was to be tried; seconds since 1970
+    since: float | None  # when what the one that is due first tells happened; seconds since 1970
     error: str | None  # of the last attempt of that one, or of one that was put aside
 
 
@@ -58,13 +61,15 @@ def enqueue(
     mine = sa.select(_event.c.number, _event.c.state, _event.c.next_at).filter_by(batch_tag=batch_tag)
     # Locked, so that a delivery that puts it aside meanwhile does not overlook the new one.
     last = connection.execute(mine.order_by(_event.c.number.desc()).limit(1).with_for_update()).one_or_none()
-    if last is not None and event == OPEN and _was_opened(connection, batch_tag):
+    told = _told(connection, batch_tag, event)
+    if event == OPEN and told.nth:
         return
     behind_dead = last is not None and last.state == DEAD
     row = {
         "batch_tag": batch_tag,
-        "number": 1 if last is None else last.number + 1,
+        "number": 1 + (told.forgotten if last is None else last.number),
         "event": event,
+        "nth": 1 + told.nth,
         "body": json.dumps(facts, ensure_ascii=False),
         "created_at": now,
         "state": DEAD if behind_dead else WAITING,
@@ -92,31 +97,41 @@ def _require_facts(event: str, batch_tag: str, facts: Mapping[str, Any]) -> None
         raise ValueError(f"{facts['status']!r} or {facts['reason']!r} is none of {STATUSES} and {REASONS}.")
 
 
-def _was_opened(connection: sa.Connection, batch_tag: str) -> bool:
-    opened = sa.select(_event.c.number).filter_by(batch_tag=batch_tag, event=OPEN).limit(1)
-    return connection.execute(opened).first() is not None
+class _Told(NamedTuple):
+    """What a batch's listener was told before."""
+
+    nth: int  # how often of this event
+    forgotten: int  # the highest number of its events that were forgotten
+
+
+def _told(connection: sa.Connection, batch_tag: str, event: str) -> _Told:
+    kept = sa.select(sa.func.max(_event.c.nth)).filter_by(batch_tag=batch_tag, event=event)
+    found = connection.execute(
+        sa.select(
+            kept.scalar_subquery().label("nth"),
+            _forgotten(_manifest.c.events_forgotten, batch_tag).label("events"),
+            _forgotten(_manifest.c.settlements_forgotten, batch_tag).label("settlements"),
+        )
+    ).one()
+    # gate.open is told once at most, so what is forgotten besides settlements is that.
+    before = found.settlements if event == DONE else found.events - found.settlements
+    return _Told(found.nth or before, found.events)
+
+
+def _forgotten(column: sa.Column[int], batch_tag: str) -> sa.ColumnElement[int]:
+    mine = sa.select(column).where(_manifest.c.batch_tag == batch_tag).scalar_subquery()
+    return sa.func.coalesce(mine, 0)
 
 
 def due(connection: sa.Connection, now: float, limit: int) -> Sequence[Any]:
-    """Events to be sent now: of each batch the first that was not heard. `nth`: of its kind, from 1."""
-    earlier, same = _event.alias("earlier"), _event.alias("same")
+    """Events to be sent now: of each batch the first that was not heard."""
+    earlier = _event.alias("earlier")
     blocked = sa.exists().where(
         earlier.c.batch_tag == _event.c.batch_tag,
         earlier.c.number < _event.c.number,
         earlier.c.state != DELIVERED,
     )
-    nth = (
-        sa.select(sa.func.count())
-        .where(
-            same.c.batch_tag == _event.c.batch_tag,
-            same.c.event == _event.c.event,
-            same.c.number <= _event.c.number,
-        )
-        .scalar_subquery()
-    )
-    query = sa.select(*_event.c, nth.label("nth")).where(
-        _event.c.state == WAITING, _event.c.next_at <= now, ~blocked
-    )
+    query = sa.select(_event).where(_event.c.state == WAITING, _event.c.next_at <= now, ~blocked)
     return connection.execute(query.order_by(_event.c.next_at).limit(limit)).all()
 
 
@@ -189,8 +204,51 @@ def state_of(ledger: Ledger) -> OutboxState:
     """What has not been heard, for checks and for people."""
     with ledger.reading() as connection:
         waiting, dead = counts(connection)
-        first = sa.select(_event.c.next_at, _event.c.error).order_by(_event.c.next_at).limit(1)
+        first = sa.select(_event.c.created_at, _event.c.error).order_by(_event.c.next_at).limit(1)
         late = connection.execute(first.where(_event.c.state == WAITING)).one_or_none()
         aside = connection.execute(first.where(_event.c.state == DEAD, _event.c.error != _BEHIND)).first()
     error = (late.error if late else None) or (aside.error if aside else None)
-    return OutboxState(waiting, dead, late.next_at if late else None, error)
+    return OutboxState(waiting, dead, late.created_at if late else None, error)
+
+
+def forget_delivered(ledger: Ledger, before: float, limit: int) -> int:
+    """Delete some events that were delivered before a time. Returns how many: all if less than `limit`.
+
+    Their batches remember how many there were, so that later ones continue their numbers.
+    """
+    # `next_at` is no later than the delivery, and in the index.
+    old = sa.select(_event.c.batch_tag, _event.c.number, _event.c.event, _event.c.nth)
+    old = old.where(_event.c.state == DELIVERED, _event.c.next_at < before)
+    this = (_event.c.batch_tag == sa.bindparam("tag"), _event.c.number == sa.bindparam("event_number"))
+    with ledger.transaction() as connection:
+        rows = connection.execute(old.order_by(_event.c.next_at).limit(limit)).all()
+        # Whoever enqueues an event of a batch has locked its row.
+        batches = manifest.find_all_to_change(connection, (row.batch_tag for row in rows))
+        for tag, mine in groupby(sorted(rows), key=lambda row: row.batch_tag):
+            if tag in batches:
+                _remember(connection, batches[tag], list(mine))
+        if rows:
+            keys = [{"tag": row.batch_tag, "event_number": row.number} for row in rows]
+            connection.execute(_event.delete().where(*this), keys)
+    return len(rows)
+
+
+def _remember(connection: sa.Connection, batch: Any, gone: Sequence[Any]) -> None:
+    settlements = (row.nth for row in gone if row.event == DONE)
+    manifest.mark(
+        connection,
+        batch.batch_tag,
+        events_forgotten=max(batch.events_forgotten, *(row.number for row in gone)),
+        settlements_forgotten=max(batch.settlements_forgotten, 0, *settlements),
+    )
+
+
+def everybody_was_told() -> sa.ColumnElement[bool]:
+    """SQL, of a row of the manifest: the batch has no event that the listener has not heard."""
+    mine = _event.c.batch_tag == _manifest.c.batch_tag
+    return ~sa.exists().where(mine, _event.c.state != DELIVERED)
+
+
+def forget_batches(connection: sa.Connection, batch_tags: Sequence[str]) -> None:
+    """Delete all events of batches that are deleted themselves."""
+    connection.execute(_event.delete().where(_event.c.batch_tag.in_(batch_tags)))
