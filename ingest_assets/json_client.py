@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cached_property
+from functools import cached_property, partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -23,6 +23,7 @@ from pydantic import SecretStr
 from ingest_assets.model import ConfigurationError, ItemError, UnavailableError
 from ingest_assets.quoting import quotes_allowed
 from ingest_assets.redaction import keep_secret, keep_secrets_of_url, redact
+from ingest_assets.stopping import waited_for
 
 if TYPE_CHECKING:
     import httpx
@@ -132,7 +133,7 @@ class JsonClient:
             reraise=True,
         )
         try:
-            return retrying(self._attempt, method, f"{self.base}{path}", body)
+            return waited_for(partial(retrying, self._attempt, method, f"{self.base}{path}", body))
         except _TransientError as error:
             raise UnavailableError(
                 f"{error}, {attempts} attempts. Check that the {self._peer.what} is running; the next run "

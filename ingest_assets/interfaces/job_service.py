@@ -33,6 +33,7 @@ class JobRequest:
     project_id: str | None = None
     force_reindex: bool = False
     source: str | None = None  # None: the source whose jobs are the default
+    allow_removals: bool = False  # however many documents are gone
 
 
 class JobStatus(BaseModel, frozen=True):
@@ -51,10 +52,13 @@ class JobStatus(BaseModel, frozen=True):
     files_indexed: int
     chunks_created: int
     error_message: str | None
+    error_type: str | None
+    missing: dict[str, int]  # how much of the target is not in the index, by kind, once it has ended
     cancel_requested: bool
     created_at: str
     started_at: str | None
     completed_at: str | None  # when it ended, in whichever way
+    cancelled_at: str | None
 
     @property
     def has_ended(self) -> bool:
@@ -66,6 +70,10 @@ class Jobs(Protocol):
 
     Those that take a job's id raise UnknownJobError when there is no such job, or no longer.
     """
+
+    def why_none_run(self) -> str | None:
+        """Why nothing would run a job that is started now; None if something would."""
+        ...
 
     def start(self, request: JobRequest) -> JobStarted:
         """Queue the job, which another process runs. Raises JobRefusedError."""

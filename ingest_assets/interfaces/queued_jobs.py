@@ -39,10 +39,14 @@ class QueuedJobs:
     def __init__(self, bench: Workbench, connection: str = "http", caller: str | None = None) -> None:
         self._bench, self._connection, self._caller = bench, connection, caller
 
+    def why_none_run(self) -> str | None:
+        return queue.why_none_run(self._bench.ledger)
+
     def start(self, request: JobRequest) -> queue.JobStarted:
         jobs = self._definition(request.source)
         target, ref = jobs.target(self._bench, request.repo, request.git_ref)
         given = {GIVEN: request.repo} if _is_local(target.path) else {}
+        allowed = {queue.ALLOW_REMOVALS: True} if request.allow_removals else {}
         most = self._bench.settings.ingest_max_pending_jobs
         try:
             started = queue.start(
@@ -53,7 +57,7 @@ class QueuedJobs:
                 force_reindex=request.force_reindex,
                 connection_id=self._connection,
                 caller=queue.JobCaller(self._caller, most) if self._caller else None,
-                metadata=given,
+                metadata=given | allowed,
             )
         except TooManyJobsError:
             raise

@@ -6,16 +6,18 @@ What belongs here: the shape of that. What does not: any source's jobs (their de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, get_args
+
+import sqlalchemy as sa
 
 if TYPE_CHECKING:
     from ingest_assets.jobs.events import Draft
     from ingest_assets.jobs.progress import Phase
     from ingest_assets.jobs.queue import JobTarget
     from ingest_assets.jobs.rows import Job, Status
-    from ingest_assets.model import IngestError
+    from ingest_assets.model import IngestError, SkippedItem
     from ingest_assets.reconcile import Stage
     from ingest_assets.workbench import Workbench
 
@@ -29,9 +31,48 @@ class JobCounts(NamedTuple):
     chunks: int
 
 
-def no_events(_bench: Workbench, _job: Job, _stage: str, _check: Check) -> Iterator[Draft]:
-    """For a source whose jobs have no events but their end."""
-    return iter(())
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which documents and items are a job's."""
+
+    documents: sa.ColumnElement[bool]  # a condition on the table of documents
+    # What ids of its items begin with. An id may also be one of them without the "/" at its end.
+    prefixes: tuple[str, ...]
+
+    def holds(self, item_id: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+        """A condition on the ids of items, for tables that are small: no index serves it."""
+        return sa.or_(
+            sa.false(),
+            *(sa.func.substr(item_id, 1, len(prefix)) == prefix for prefix in self.prefixes),
+            item_id.in_([prefix.removesuffix("/") for prefix in self.prefixes]),
+        )
+
+
+def nothing_known(_bench: Workbench, _job: Job) -> Scope | None:
+    """For a source that does not say which documents are a job's: nothing of it can be found missing."""
+    return None
+
+
+class JobEventsOf(Protocol):
+    """The events of a source's jobs, told as the work is done: each once, in order."""
+
+    def begun(self, bench: Workbench, job: Job) -> Iterator[Draft]:
+        """Once what the job asks for has been prepared."""
+        ...
+
+    def read(
+        self, bench: Workbench, job: Job, ids: Sequence[str], skipped: Sequence[SkippedItem]
+    ) -> Iterator[Draft]:
+        """Of items that were read, and recorded or parked, in the order of the source."""
+        ...
+
+    def recorded(self, bench: Workbench, job: Job) -> Iterator[Draft]:
+        """Of all items on record, when there was nothing to read."""
+        ...
+
+    def made(self, bench: Workbench, job: Job, after: str, until: str | None) -> Iterator[Draft]:
+        """Of the chunks of the documents between two ids, without the first."""
+        ...
 
 
 def nothing_found(_bench: Workbench, _job: Job, _stage: Stage) -> Mapping[str, Any]:
@@ -56,13 +97,15 @@ class JobsDefinition:
     # job's result.
     prepare: Callable[[Workbench, Job, Check], Mapping[str, Any] | None]
     counts: Callable[[Workbench, str], JobCounts]  # by the target's id
-    # The events of a stage that has completed.
-    events: Callable[[Workbench, Job, str, Check], Iterator[Draft]] = no_events
+    # None for a source whose jobs have no events but their end.
+    events: JobEventsOf | None = None
     # What a stage that has completed found for the job: part of its result.
     found: Callable[[Workbench, Job, Stage], Mapping[str, Any]] = nothing_found
     # Once every stage has completed: why what the job is for was not done nevertheless. The job then ends as
     # failed, and what the stages did stays.
     unmet: Callable[[Workbench, Job], IngestError | None] = nothing_unmet
+    # Which documents are the job's. Anything of them that is missing at its end makes it fail (`missing`).
+    scope: Callable[[Workbench, Job], Scope | None] = nothing_known
     # Whether a job that is forced looks at everything again, in every stage.
     rebuilds: bool = True
     default: bool = False  # whether a request that names no source means this one

@@ -34,5 +34,9 @@ class TooManyJobsError(RequestError, ConfigurationError):
     """The caller has as many pending jobs as it may have."""
 
 
+class IncompleteError(RequestError, ConfigurationError):
+    """A job did all it could, and something of its target is missing from the index nevertheless."""
+
+
 class JobCancelledError(IngestError):
     """A job must stop: it was cancelled, or has ended in the meantime. Not a failure of the work."""

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from ingest_assets.jobs.errors import JobCancelledError
 from ingest_assets.jobs.events import COMPLETED, Context, Draft, JobEvent, Tally, seal
 from ingest_assets.jobs.rows import RUNNING, checked_id, require
-from ingest_assets.ledger import Ledger, tables
+from ingest_assets.ledger import Ledger, job_tables
 from ingest_assets.model import ConfigurationError
 
 BATCH = 500  # events per transaction: about 10 ms
@@ -40,7 +40,7 @@ def append(ledger: Ledger, job_id: str, drafts: Sequence[Draft]) -> int:
     job_id = checked_id(job_id)
     if any(draft.event_type == COMPLETED for draft in drafts):
         raise ValueError("A completed event is written by ending the job.")
-    t = tables.indexing_jobs
+    t = job_tables.indexing_jobs
     with ledger.transaction() as connection:
         taken = (
             t.update()
@@ -75,7 +75,7 @@ def write(connection: sa.Connection, job: Any, first: int, drafts: Sequence[Draf
         for sequence, draft in enumerate(drafts, first)
     ]
     if rows:
-        connection.execute(tables.indexing_job_events.insert(), rows)
+        connection.execute(job_tables.indexing_job_events.insert(), rows)
 
 
 def after(ledger: Ledger, job_id: str, sequence: int = -1, limit: int = 1_000) -> list[JobEvent]:
@@ -89,7 +89,7 @@ def after(ledger: Ledger, job_id: str, sequence: int = -1, limit: int = 1_000) -
         raise ConfigurationError("The sequence to continue after must be an event's, or -1 for all events.")
     if not 1 <= limit <= MAX_READ:
         raise ConfigurationError(f"The limit of events must be 1 to {MAX_READ:,}, not {limit}.")
-    t = tables.indexing_job_events
+    t = job_tables.indexing_job_events
     query = (
         sa.select(t.c.event)
         .where(t.c.job_id == job_id, t.c.sequence > sequence)

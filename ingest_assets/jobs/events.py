@@ -37,6 +37,7 @@ Result = Literal["success", "failed"]
 SkipReason = Literal["binary", "too_large", "unsupported_language", "ignore_pattern", "parse_error"]
 # The language of a file that is skipped before it is known: readers rely on a string being there.
 UNKNOWN_LANGUAGE = "unknown"
+UNREAD_REASON: Final = "parse_error"  # of a file that should have been read, and could not be
 META = {"producer": "ingest-assets", "schema": "1"}
 # The UUIDv5 namespace of all job and event ids: it must never change.
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:ingest-assets:job")
@@ -73,6 +74,7 @@ class Summary(TypedDict):
     chunks_created: int
     duration_ms: int
     language_breakdown: dict[str, int]
+    missing: NotRequired[dict[str, int]]  # how much is not there that should be, by kind; absent if nothing
 
 
 class Draft(NamedTuple):
@@ -119,8 +121,13 @@ def chunk_created(
     return Draft(CHUNK_CREATED, payload)
 
 
-def completed(tally: Tally, duration_ms: int, error: str | None = None) -> Draft:
-    """`error` is the reason for a failure or a cancellation; None for success."""
+def completed(
+    tally: Tally, duration_ms: int, error: str | None = None, missing: Mapping[str, int] | None = None
+) -> Draft:
+    """`error` is the reason for a failure or a cancellation; None for success.
+
+    `missing` is how much is not there that should be, by kind; the payload has it only if something is.
+    """
     payload = {
         "files_detected": tally.files_detected,
         "files_processed": tally.files_processed,
@@ -130,6 +137,8 @@ def completed(tally: Tally, duration_ms: int, error: str | None = None) -> Draft
         "language_breakdown": dict(sorted(tally.languages.items())),
         "error": error,
     }
+    if missing:
+        payload["missing"] = dict(missing)
     return Draft(COMPLETED, payload, "success" if error is None else "failed")
 
 
@@ -141,6 +150,7 @@ class Tally:
     files_skipped: int = 0
     chunks_created: int = 0
     languages: Counter[str] = field(default_factory=Counter)  # of the files that were not skipped
+    unread: int = 0  # of the skipped, those that should have been read
     last: tuple[str, str] = ("", "")  # (path, language) of the file detected last
 
     @property
@@ -156,6 +166,7 @@ class Tally:
                 self.languages[payload["language"]] += 1
         elif draft.event_type == FILE_SKIPPED:
             self.files_skipped += 1
+            self.unread += payload["reason"] == UNREAD_REASON
             path, language = self.last
             if path == payload["file_path"] and self.languages[language] > 0:
                 self.languages[language] -= 1
@@ -169,6 +180,7 @@ class Tally:
             "files_skipped": self.files_skipped,
             "chunks_created": self.chunks_created,
             "languages": self.languages,
+            "unread": self.unread,
             "last": self.last,
         }
 
@@ -180,6 +192,7 @@ class Tally:
             value["files_skipped"],
             value["chunks_created"],
             Counter(value["languages"]),
+            value.get("unread", 0),
             (path, language),
         )
 
@@ -205,7 +218,7 @@ def summary_of(events: Iterable[JobEvent]) -> Summary:
     for event in events:
         if event["event_type"] == COMPLETED:
             payload = event["payload"]
-            return Summary(
+            summary = Summary(
                 status=event.get("status", "failed"),
                 files_detected=payload["files_detected"],
                 files_processed=payload["files_processed"],
@@ -214,6 +227,9 @@ def summary_of(events: Iterable[JobEvent]) -> Summary:
                 duration_ms=payload["duration_ms"],
                 language_breakdown=payload["language_breakdown"],
             )
+            if "missing" in payload:
+                summary["missing"] = payload["missing"]
+            return summary
     raise ConfigurationError("The job has not ended yet: there is no summary.")
 
 

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from ingest_assets.jobs.errors import JobCancelledError
 from ingest_assets.jobs.rows import RUNNING, checked_id, clean
-from ingest_assets.ledger import Ledger, tables
+from ingest_assets.ledger import Ledger, job_tables
 from ingest_assets.model import IngestError
 
 Phase = Literal["scan", "chunk", "embed", "write"]
@@ -166,7 +166,7 @@ class JobProgress:
             self._swallow("notify the listener", lambda: listener(update))
 
     def _record(self) -> None:
-        t = tables.indexing_jobs
+        t = job_tables.indexing_jobs
         later = sa.case(
             (t.c.progress_percentage > self.percentage, t.c.progress_percentage), else_=self.percentage
         )
@@ -194,7 +194,7 @@ class JobProgress:
         self._judge(row)
 
     def _row(self, connection: sa.Connection) -> Any:
-        t = tables.indexing_jobs
+        t = job_tables.indexing_jobs
         query = sa.select(t.c.status, t.c.cancel_requested_at).where(t.c.id == self.job_id)
         return connection.execute(query).one_or_none()
 

@@ -31,14 +31,19 @@ from ingest_assets.jobs.rows import (
     status_row,
 )
 from ingest_assets.jobs.transitions import finish
-from ingest_assets.ledger import Ledger, tables
+from ingest_assets.ledger import Ledger, job_tables
 from ingest_assets.ledger.store import count_up
 from ingest_assets.model import digest_of
 
 MAX_LISTED = 1_000
 CALLER = "caller"  # the name of who asked for a job, in its metadata
-# A launcher looks for jobs about every 30 s. If none has for this long, it is not running, or is stuck.
-LAUNCHER_SILENT_S = 180.0
+ALLOW_REMOVALS = "allow_removals"  # true in the metadata of a job that may remove however much is gone
+# A launcher looks for jobs every few seconds. If none has for this long, it is not running, or is stuck.
+LAUNCHER_SILENT_S = 60.0
+START_ONE = (
+    "Start the Dagster daemon, and switch on its sensor for indexing jobs; or run `ingest job run`; or serve "
+    "with `ingest serve --run-jobs`."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,8 @@ def start(
     jobs as it may have.
 
     Starting twice gives one job: while a job for the same target, ref and project is pending or running,
-    that job is returned (`existing`), unless the new one forces a reindex and that one does not. A job that
+    that job is returned (`existing`), unless the new one forces a reindex, or allows removals, and that one
+    does not. A job that
     is being cancelled is not reused. A running job may have fetched before the last push: to index that push,
     start again when the job is done, or leave it to the next refresh. Raises JobArgumentError for strings
     that are empty, too long or not valid text.
@@ -116,7 +122,7 @@ def start(
     }
     with ledger.transaction() as connection:
         # From here on, starts for one target take turns: two at once would not see each other.
-        counter = tables.indexing_job_counter.c.last_number
+        counter = job_tables.indexing_job_counter.c.last_number
         number = count_up(connection, counter, {"repository_id": target.id})
         if (existing := _same(connection, row)) is not None:
             message = (
@@ -127,7 +133,7 @@ def start(
         if caller is not None and caller.max_pending is not None:
             _require_room(connection, caller.name, caller.max_pending)
         row |= _new(row, number)
-        connection.execute(tables.indexing_jobs.insert(), [row])
+        connection.execute(job_tables.indexing_jobs.insert(), [row])
     return _started(row, "Queued. Ask for its status by its id.", existing=False)
 
 
@@ -140,6 +146,12 @@ def status_of(ledger: Ledger, job_id: str) -> JobRow:
         if row.status == "pending":
             status["progress_message"] = _waiting(connection, row)
     return status
+
+
+def why_none_run(ledger: Ledger) -> str | None:
+    """Why a job that is started now would wait for no one knows how long; None if something runs jobs."""
+    with ledger.reading() as connection:
+        return _silence(connection)
 
 
 def list_jobs(
@@ -161,7 +173,7 @@ def list_jobs(
         raise JobArgumentError(f"The limit of jobs must be 1 to {MAX_LISTED:,}.")
     if status is not None and status not in get_args(Status):
         raise JobArgumentError(f"The status of a job must be one of {', '.join(get_args(Status))}.")
-    t = tables.indexing_jobs
+    t = job_tables.indexing_jobs
     query = sa.select(t).order_by(t.c.created_at.desc(), t.c.id.desc()).limit(limit)
     if source is not None:
         query = query.where(t.c.source == source)
@@ -184,7 +196,7 @@ def cancel(ledger: Ledger, job_id: str) -> CancelledJob:
     Asking again changes nothing. Raises UnknownJobError, and JobStateError for a job that has ended.
     """
     job_id = checked_id(job_id)
-    t = tables.indexing_jobs
+    t = job_tables.indexing_jobs
     now = time.time()
     with ledger.transaction() as connection:
         # In the order of the states, so that no change in between is missed.
@@ -204,7 +216,7 @@ def cancel(ledger: Ledger, job_id: str) -> CancelledJob:
 
 def _same(connection: sa.Connection, row: Mapping[str, Any]) -> Any:
     """The newest job that has not ended and does what the new one would do."""
-    t = tables.indexing_jobs
+    t = job_tables.indexing_jobs
     query = (
         sa.select(t)
         .where(
@@ -220,12 +232,15 @@ def _same(connection: sa.Connection, row: Mapping[str, Any]) -> Any:
     )
     if row["force_reindex"]:
         query = query.where(t.c.force_reindex.is_(True))
-    return connection.execute(query).one_or_none()
+    found = connection.execute(query).one_or_none()
+    if found is not None and json.loads(row["metadata"]).get(ALLOW_REMOVALS):
+        return found if json.loads(found.metadata).get(ALLOW_REMOVALS) else None
+    return found
 
 
 def _require_room(connection: sa.Connection, caller: object, most: int) -> None:
     """Raises TooManyJobsError. Pending jobs are few, because every caller's are limited."""
-    pending = connection.scalars(sa.select(tables.indexing_jobs.c.metadata).where(sa.text(PENDING)))
+    pending = connection.scalars(sa.select(job_tables.indexing_jobs.c.metadata).where(sa.text(PENDING)))
     if sum(json.loads(each).get(CALLER) == caller for each in pending) >= most:
         raise TooManyJobsError(
             f"You have {most:,} pending jobs, and may not have more. Wait until some of them have run, or "
@@ -266,15 +281,18 @@ def _started(row: Mapping[str, Any], message: str, *, existing: bool) -> JobStar
     )
 
 
+def _silence(connection: sa.Connection) -> str | None:
+    looked_at = connection.scalar(sa.select(sa.func.max(job_tables.indexing_job_launcher.c.looked_at)))
+    if looked_at is not None and time.time() - looked_at <= LAUNCHER_SILENT_S:
+        return None
+    since = "" if looked_at is None else f" since {iso(looked_at)}"
+    return f"Nothing runs jobs at the moment: nobody has looked for any{since}. {START_ONE}"
+
+
 def _waiting(connection: sa.Connection, row: Any) -> str:
-    t = tables.indexing_jobs
-    looked_at = connection.scalar(sa.select(sa.func.max(tables.indexing_job_launcher.c.looked_at)))
-    since = row.created_at if looked_at is None else max(looked_at, row.created_at)
-    if time.time() - since > LAUNCHER_SILENT_S:
-        return (
-            f"Waiting, and nothing runs jobs at the moment: nobody has looked for any since {iso(since)}. "
-            "Start the Dagster daemon, and switch on its sensor for indexing jobs."
-        )
+    t = job_tables.indexing_jobs
+    if (silence := _silence(connection)) is not None:
+        return f"Waiting for a daemon: {silence[0].lower()}{silence[1:]}"
     ahead = connection.scalar(
         sa.select(sa.func.count())
         .select_from(t)

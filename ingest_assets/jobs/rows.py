@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from ingest_assets.jobs.errors import JobArgumentError, UnknownJobError
 from ingest_assets.jobs.events import iso
-from ingest_assets.ledger import tables
+from ingest_assets.ledger import job_tables
 
 Status = Literal["pending", "running", "completed", "failed", "cancelled"]
 
@@ -26,6 +26,7 @@ RUNNING = "status = 'running'"
 ACTIVE = "status in ('pending', 'running')"
 FINISHED = "status in ('completed', 'failed', 'cancelled')"
 
+MISSING = "missing"  # in a job's result: how much of its target is not in the index, by kind
 MAX_METADATA = 16_384  # characters of JSON
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 
@@ -58,6 +59,7 @@ class JobRow(TypedDict):
     worker_task_id: str | None
     connection_id: str | None
     metadata: dict[str, Any]
+    missing: dict[str, int]  # how much of its target is not in the index, by kind; known once it has ended
     result: dict[str, Any]  # what its source says of it
 
 
@@ -125,13 +127,14 @@ def status_row(row: Any) -> JobRow:
         worker_task_id=row.worker_task_id,
         connection_id=row.connection_id,
         metadata=json.loads(row.metadata),
+        missing=json.loads(row.result).get(MISSING, {}),
         result=json.loads(row.result),
     )
 
 
 def require(connection: sa.Connection, job_id: str) -> Any:
     """The row of a job. Raises UnknownJobError."""
-    row = connection.execute(sa.select(tables.indexing_jobs).filter_by(id=job_id)).one_or_none()
+    row = connection.execute(sa.select(job_tables.indexing_jobs).filter_by(id=job_id)).one_or_none()
     if row is None:
         raise UnknownJobError(job_id)
     return row

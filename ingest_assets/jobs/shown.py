@@ -5,13 +5,16 @@ What belongs here: which reasons are shown. What does not: how a job is written 
 
 from __future__ import annotations
 
-from ingest_assets.jobs.errors import JobTargetError
+from ingest_assets.jobs.errors import IncompleteError, JobTargetError
 from ingest_assets.jobs.rows import JobRow
 from ingest_assets.model import ContentError
 
 # The types of the errors whose messages are about the request, or about the job itself.
 SHOWN_REASONS = frozenset(
-    {JobTargetError.__name__, ContentError.__name__, "NotAllowedError", "JobTimeoutError", "WorkerLostError"}
+    {
+        *(JobTargetError.__name__, ContentError.__name__, IncompleteError.__name__),
+        *("NotAllowedError", "JobTimeoutError", "RemovalsHeldError", "WorkerLostError"),
+    }
 )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 
 from ingest_assets.jobs.events import COMPLETED, Context, Draft, JobEvent, Tally, completed, seal
+from ingest_assets.jobs.missing import Missing
 from ingest_assets.model import IngestError
 
 
@@ -35,7 +36,11 @@ def stream(
         error = str(failure)
     except Exception as failure:  # noqa: BLE001  # raised below, after the completed event
         error, unexpected = f"{type(failure).__name__}: {failure}", failure
-    yield seal(completed(tally, round((clock() - begun) * 1000), error), context, sequence, clock())
+    missing = Missing()
+    missing.add("unread", tally.unread)
+    error = error or (str(missing.error) if missing.error else None)
+    last = completed(tally, round((clock() - begun) * 1000), error, missing.counts)
+    yield seal(last, context, sequence, clock())
     if unexpected is not None:
         raise unexpected
 

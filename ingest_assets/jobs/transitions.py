@@ -18,8 +18,8 @@ import sqlalchemy as sa
 
 from ingest_assets.jobs.event_log import write
 from ingest_assets.jobs.events import Tally, completed
-from ingest_assets.jobs.rows import ACTIVE, PENDING, RUNNING, clean, require
-from ingest_assets.ledger import tables
+from ingest_assets.jobs.rows import ACTIVE, MISSING, PENDING, RUNNING, clean, require
+from ingest_assets.ledger import job_tables
 from ingest_assets.model import IngestError
 from ingest_assets.redaction import redact, without_secrets
 
@@ -62,7 +62,7 @@ def finish(
     totals: Tally | None = None,
 ) -> bool:
     """End a job that is in an `expected` state. False, with nothing changed, when it is in another one."""
-    t = tables.indexing_jobs
+    t = job_tables.indexing_jobs
     ending = (
         t.update()
         .where(t.c.id == job_id, sa.text(_WHERE[expected]))
@@ -73,7 +73,8 @@ def finish(
     row = require(connection, job_id)
     error = None if outcome == "completed" else row.error_message or CANCELLED
     since = row.created_at if row.started_at is None else row.started_at
-    draft = completed(totals or _tally(row), round((now - since) * 1000), error)
+    missing = json.loads(row.result).get(MISSING)
+    draft = completed(totals or _tally(row), round((now - since) * 1000), error, missing)
     write(connection, row, row.event_count - 1, [draft])
     return True
 
@@ -95,7 +96,7 @@ def _values(outcome: Outcome, now: float, failure: Failure | None, totals: Tally
         }
     if totals is not None:
         values |= {
-            "files_scanned": totals.files_detected,
+            "files_scanned": totals.files_processed,  # those that were skipped were not
             "files_indexed": totals.files_processed,
             "chunks_created": totals.chunks_created,
         }

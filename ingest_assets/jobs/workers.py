@@ -31,7 +31,7 @@ from ingest_assets.jobs.rows import (
     require,
 )
 from ingest_assets.jobs.transitions import Failure, Outcome, finish
-from ingest_assets.ledger import Ledger, tables
+from ingest_assets.ledger import Ledger, job_tables
 from ingest_assets.ledger.store import upsert
 from ingest_assets.model import ConfigurationError, IngestError
 
@@ -39,6 +39,8 @@ from ingest_assets.model import ConfigurationError, IngestError
 FORGET_EVENTS = 20_000
 FORGET_JOBS = 500
 DAY_S = 86_400.0
+# In a job's result: how long it has waited for others, and since when it does.
+WAITED_S, WAITING_SINCE = "waited_s", "waiting_since"
 
 
 class EndedJob(NamedTuple):
@@ -62,10 +64,8 @@ def to_launch(
         raise ConfigurationError(f"MAX_CONCURRENT_INDEXING_JOBS must be at least 1, not {max_concurrent}.")
     if limit is not None and limit < 1:
         raise ConfigurationError(f"The limit of jobs to launch must be at least 1, not {limit}.")
-    t = tables.indexing_jobs
-    with ledger.transaction() as connection:
-        row = {"name": checked_text("The launcher's name", launcher, 200), "looked_at": time.time()}
-        upsert(connection, tables.indexing_job_launcher, [row])
+    t = job_tables.indexing_jobs
+    note_launcher(ledger, launcher)
     with ledger.reading() as connection:
         busy = connection.execute(sa.select(t.c.source, t.c.repository_id).where(sa.text(RUNNING))).all()
         free_slots = max_concurrent - len(busy)
@@ -84,9 +84,16 @@ def to_launch(
         return [job_of(require(connection, job_id)) for job_id in ids]
 
 
+def note_launcher(ledger: Ledger, launcher: str = "default") -> None:
+    """Record that a launcher looks for jobs, or is about to."""
+    row = {"name": checked_text("The launcher's name", launcher, 200), "looked_at": time.time()}
+    with ledger.transaction() as connection:
+        upsert(connection, job_tables.indexing_job_launcher, [row])
+
+
 def active_targets(ledger: Ledger, source: str) -> set[str]:
     """The ids of the targets of a source that have a pending or running job."""
-    t = tables.indexing_jobs
+    t = job_tables.indexing_jobs
     with ledger.reading() as connection:
         ids = sa.select(t.c.repository_id).where(sa.text(ACTIVE), t.c.source == source)
         return set(connection.scalars(ids))
@@ -100,7 +107,7 @@ def mark_running(ledger: Ledger, job_id: str, worker_task_id: str) -> Job:
     """
     job_id = checked_id(job_id)
     worker = checked_text("The worker's id", worker_task_id, 500)
-    t = tables.indexing_jobs
+    t = job_tables.indexing_jobs
     now = time.time()
     with ledger.transaction() as connection:
         taking = (
@@ -158,7 +165,7 @@ def add_result(ledger: Ledger, job_id: str, found: Mapping[str, Any]) -> None:
     """Add to the result of a job that is running. A name that is there already gets the new value."""
     if not found:
         return
-    t = tables.indexing_jobs
+    t = job_tables.indexing_jobs
     with ledger.transaction() as connection:
         row = require(connection, checked_id(job_id))
         result = json.dumps(json.loads(row.result) | dict(found), ensure_ascii=False, sort_keys=True)
@@ -187,7 +194,7 @@ def failing(ledger: Ledger, job_id: str) -> Iterator[None]:
     except BaseException as error:
         # Interrupts too: the job must not wait until somebody finds that its worker is gone.
         try:
-            stopped = isinstance(error, JobCancelledError) or _cancel_requested(ledger, job_id)
+            stopped = isinstance(error, JobCancelledError) or cancel_asked_at(ledger, job_id) is not None
             end(ledger, job_id, "cancelled" if stopped else "failed", error)
         except IngestError as also:
             # The ledger does not answer: the job is left to be found as an orphan. The first error counts.
@@ -196,17 +203,17 @@ def failing(ledger: Ledger, job_id: str) -> Iterator[None]:
 
 
 def end_orphans(ledger: Ledger, is_alive: Callable[[str], bool], *, timeout_s: float) -> list[EndedJob]:
-    """End the jobs whose worker is gone, and those that have taken longer than `timeout_s`.
+    """End the jobs whose worker is gone, and those that have worked, not waited, for longer than `timeout_s`.
 
     `is_alive(worker_task_id)` says whether a worker is still running; what it raises propagates once the jobs
     that timed out have been ended. A job ends as failed, or as cancelled if that was requested. A pending job
     whose run ended before taking it is returned by `to_launch` again, and the caller of that ends it.
     """
-    t = tables.indexing_jobs
+    t = job_tables.indexing_jobs
     with ledger.reading() as connection:
         running = connection.execute(sa.select(t).where(sa.text(RUNNING)).order_by(t.c.started_at)).all()
     ended: list[EndedJob] = []
-    timed_out = [row for row in running if time.time() - row.started_at > timeout_s]
+    timed_out = [row for row in running if worked_s(row, time.time()) > timeout_s]
     for row in timed_out:
         reason = f"The job took longer than {timeout_s:g} s (INDEXING_JOB_TIMEOUT_SECONDS)."
         ended += _end_orphan(ledger, row, Failure(reason, "JobTimeoutError"))
@@ -217,11 +224,40 @@ def end_orphans(ledger: Ledger, is_alive: Callable[[str], bool], *, timeout_s: f
     return ended
 
 
+class Wait:
+    """A running job's waits for others, which its time limit does not count. Writes nothing without one."""
+
+    def __init__(self, ledger: Ledger, job_id: str) -> None:
+        self._ledger, self._job_id, self._since = ledger, job_id, 0.0
+
+    def begin(self) -> None:
+        """May be called again and again."""
+        if not self._since:
+            self._since = time.time()
+            add_result(self._ledger, self._job_id, {WAITING_SINCE: self._since})
+
+    def end(self) -> None:
+        if self._since:
+            with self._ledger.reading() as connection:
+                before = json.loads(require(connection, self._job_id).result).get(WAITED_S, 0.0)
+            waited = round(before + time.time() - self._since, 3)
+            add_result(self._ledger, self._job_id, {WAITED_S: waited, WAITING_SINCE: None})
+            self._since = 0.0
+
+
+def worked_s(row: Any, now: float) -> float:
+    """Seconds that a running job has worked."""
+    result = json.loads(row.result)
+    since = result.get(WAITING_SINCE)
+    waited: float = result.get(WAITED_S, 0.0) + (0.0 if since is None else now - since)
+    return float(now - row.started_at - waited)
+
+
 def forget_old(ledger: Ledger, days: float) -> int:
     """Delete the jobs that ended more than `days` ago, with their events. Returns how many."""
     if not days >= 0:
         raise ConfigurationError(f"JOB_STATUS_RETENTION_DAYS must be 0 or more, not {days}.")
-    t, events = tables.indexing_jobs, tables.indexing_job_events
+    t, events = job_tables.indexing_jobs, job_tables.indexing_job_events
     before = time.time() - days * DAY_S
     old = (
         sa.select(t.c.id, t.c.event_count)
@@ -245,9 +281,11 @@ def forget_old(ledger: Ledger, days: float) -> int:
             forgotten += connection.execute(t.delete().where(t.c.id.in_(ids))).rowcount
 
 
-def _cancel_requested(ledger: Ledger, job_id: str) -> bool:
+def cancel_asked_at(ledger: Ledger, job_id: str) -> float | None:
+    """When somebody asked a job to stop; None if nobody did."""
     with ledger.reading() as connection:
-        return require(connection, job_id).cancel_requested_at is not None
+        at: float | None = require(connection, job_id).cancel_requested_at
+    return at
 
 
 def _end_orphan(ledger: Ledger, row: Any, failure: Failure) -> list[EndedJob]:

@@ -79,7 +79,8 @@ def test_every_file_has_its_events(source: FileSource) -> None:
     }
     chunks = [event["payload"] for event in _of(found, "chunk_created")]
     assert summary_of(found) | {"duration_ms": 0} == {
-        "status": "success",
+        "status": "failed",  # a file that should have been read was not
+        "missing": {"unread": 1},
         "files_detected": 7,
         "files_processed": 3,
         "files_skipped": 4,
@@ -87,7 +88,7 @@ def test_every_file_has_its_events(source: FileSource) -> None:
         "duration_ms": 0,
         "language_breakdown": {"Python": 1, "Text": 2},
     }
-    assert failure_in(found) is None
+    assert "1 file could not be read" in str(failure_in(found))
 
 
 def test_byte_ranges_are_offsets_in_the_file(source: FileSource) -> None:

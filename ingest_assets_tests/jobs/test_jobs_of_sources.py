@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from ingest_assets.interfaces.job_service import JobRefusedError, JobRequest
 from ingest_assets.interfaces.queued_jobs import QueuedJobs
 from ingest_assets.jobs import workers
 from ingest_assets.jobs.definition import JobCounts, JobsDefinition
-from ingest_assets.jobs.errors import JobTargetError
+from ingest_assets.jobs.errors import JobCancelledError, JobTargetError
 from ingest_assets.jobs.queue import JobTarget
 from ingest_assets.jobs.work import working_for
 from ingest_assets.sources import chunks_stage, documents_stage, record_chunker
@@ -70,6 +71,9 @@ def test_its_states_have_the_names_of_its_own(bench: ToyBench) -> None:
 def test_a_step_of_its_run_reports_what_its_definition_counts(bench: ToyBench) -> None:
     jobs = QueuedJobs(bench)
     job_id = jobs.start(JobRequest("PMC1", source="papers")).job_id
+    ends = dict.fromkeys(PAPERS.stage_names, 99) | {
+        "sections": 10, "chunks": 50, "dense_vectors": 70, "sparse_vectors": 90,
+    }  # fmt: skip
     for stage in PAPERS.stage_names:
         with working_for(bench, "papers", job_id, "run", stage) as (job, moved):
             assert (job.source, job.repository_id) == ("papers", "PMC1")
@@ -77,8 +81,55 @@ def test_a_step_of_its_run_reports_what_its_definition_counts(bench: ToyBench) -
         if stage == "chunks":
             status = jobs.status(job_id)
             assert (status.files_scanned, status.chunks_created) == (7, 21)
-            assert status.progress_percentage == 50
+        if stage != PAPERS.stage_names[-1]:
+            assert jobs.status(job_id).progress_percentage == ends[stage]
     assert jobs.status(job_id).status == "complete"
+
+
+def test_progress_within_a_stage_is_of_what_is_the_job_s_own(tmp_path: Path) -> None:
+    with ToyBench(tmp_path, progress_update_interval_seconds=0.001) as bench:
+        bench.sources = Sources([*load_sources().values(), PAPERS])
+        jobs = QueuedJobs(bench)
+        job_id = jobs.start(JobRequest("PMC1", source="papers")).job_id
+        seen: dict[str, list[int]] = {}
+        for stage, moves in (
+            ("chunks", 7),
+            ("dense_vectors", 21),
+            ("sparse_vectors", 21),
+            ("collection", 21),
+        ):
+            seen[stage] = []
+            with working_for(bench, "papers", job_id, "run", stage) as (_, work):
+                for count in range(moves + 1):
+                    time.sleep(0.002)
+                    work(count)
+                    seen[stage].append(jobs.status(job_id).progress_percentage)
+    assert seen["chunks"] == [10 + 40 * n // 7 for n in range(8)]
+    assert seen["dense_vectors"] == [50 + 20 * n // 21 for n in range(22)]
+    assert seen["sparse_vectors"] == [70 + 20 * n // 21 for n in range(22)]
+    assert (seen["collection"][0], seen["collection"][-1]) == (95, 99)
+
+
+def test_a_worker_that_cannot_stop_does_not_keep_its_job(bench: ToyBench) -> None:
+    """An engine that is busy for long asks nobody whether to go on."""
+    jobs = QueuedJobs(bench)
+    job_id = jobs.start(JobRequest("PMC1", source="papers")).job_id
+
+    def work_on() -> None:
+        with working_for(bench, "papers", job_id, "run", "collection") as (_, work):
+            assert (jobs.cancel(job_id).status, jobs.status(job_id).cancelled_at) == ("running", None)
+            asked = time.monotonic()
+            while jobs.status(job_id).status != "cancelled":
+                assert time.monotonic() - asked < 5  # the promise
+                time.sleep(0.1)
+            while True:  # until it looks again
+                work(1)
+                time.sleep(0.1)
+
+    with pytest.raises(JobCancelledError):
+        work_on()
+    assert jobs.status(job_id).status == "cancelled"
+    assert jobs.status(job_id).cancelled_at is not None
 
 
 def test_jobs_of_two_sources_with_one_target_id_are_two(bench: ToyBench) -> None:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from ingest_assets.jobs import queue, workers
 from ingest_assets.jobs.errors import JobCancelledError
 from ingest_assets.jobs.progress import JobProgress, Update
-from ingest_assets.ledger import Ledger, tables
+from ingest_assets.ledger import Ledger, job_tables
 from ingest_assets.ledger.store import BUSY_TIMEOUT_S
 from ingest_assets_tests.jobs.conftest import Start
 
@@ -145,7 +145,7 @@ def test_a_cancellation_is_looked_up_every_five_seconds(ledger: Ledger, job: str
 def test_a_deleted_job_stops(ledger: Ledger, job: str) -> None:
     progress = JobProgress(ledger, job, cancel_interval_s=0)
     with ledger.transaction() as connection:
-        connection.execute(tables.indexing_jobs.delete())
+        connection.execute(job_tables.indexing_jobs.delete())
     with pytest.raises(JobCancelledError, match="no longer exists"):
         progress.check_cancelled()
 
@@ -155,7 +155,7 @@ def test_a_locked_ledger_breaks_nothing(ledger: Ledger, job: str, caplog: pytest
     clock = Clock()
     progress = JobProgress(ledger, job, clock=clock)
     with caplog.at_level(logging.WARNING), ledger.transaction() as other:
-        other.execute(tables.indexing_jobs.update().values(connection_id="x"))
+        other.execute(job_tables.indexing_jobs.update().values(connection_id="x"))
         began = time.monotonic()
         for done in range(8):
             clock.now += 6

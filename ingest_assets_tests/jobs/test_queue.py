@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from ingest_assets.jobs import event_log, queue, rows, workers
 from ingest_assets.jobs.errors import JobStateError, UnknownJobError
 from ingest_assets.jobs.queue import JobTarget
-from ingest_assets.ledger import Ledger, tables
+from ingest_assets.ledger import Ledger, job_tables
 from ingest_assets.model import ConfigurationError
 from ingest_assets_tests.jobs.conftest import Start, repository
 
@@ -42,7 +42,10 @@ def test_a_started_job_has_a_status(ledger: Ledger, start: Start) -> None:
     assert (status["status"], status["progress_percentage"], status["started_at"]) == ("pending", 0, None)
     assert (status["git_ref"], status["connection_id"], status["metadata"]) == ("main", "c1", {"by": "Ada"})
     assert status["created_at"] == job.created_at
-    assert status["progress_message"] == "Waiting: it is the next to run."
+    assert status["progress_message"].startswith("Waiting for a daemon: nothing runs jobs at the moment")
+    workers.note_launcher(ledger)
+    waiting = queue.status_of(ledger, status["job_id"])["progress_message"]
+    assert waiting == "Waiting: it is the next to run."
 
 
 @both
@@ -167,10 +170,15 @@ def test_lists(ledger: Ledger, start: Start) -> None:
 def test_a_waiting_job_says_what_it_waits_for(ledger: Ledger, start: Start) -> None:
     start("a")
     job = start("b").job_id
+    nobody = queue.status_of(ledger, job)["progress_message"]
+    assert nobody.startswith("Waiting for a daemon: nothing runs jobs at the moment")
+    assert (queue.why_none_run(ledger) or "").startswith("Nothing runs jobs at the moment")
+    workers.note_launcher(ledger)
+    assert queue.why_none_run(ledger) is None
     assert queue.status_of(ledger, job)["progress_message"] == "Waiting for its turn; jobs before it: 1."
-    t = tables.indexing_jobs
+    launcher = job_tables.indexing_job_launcher
     with ledger.transaction() as connection:
-        connection.execute(t.update().values(created_at=t.c.created_at - 3_600))
+        connection.execute(launcher.update().values(looked_at=launcher.c.looked_at - 3_600))
     assert "nothing runs jobs at the moment" in queue.status_of(ledger, job)["progress_message"]
     workers.to_launch(ledger, max_concurrent=1)
     assert "jobs before it: 1" in queue.status_of(ledger, job)["progress_message"]
@@ -182,7 +190,7 @@ def test_the_table_enforces_its_checks(ledger: Ledger, start: Start) -> None:
     changes: list[dict[str, Any]] = [{"status": "lost"}, {"progress_percentage": 101}]
     for change in [*changes, {"progress_percentage": -1}]:
         with pytest.raises(sa.exc.IntegrityError), ledger.transaction() as connection:
-            connection.execute(tables.indexing_jobs.update().values(**change))
+            connection.execute(job_tables.indexing_jobs.update().values(**change))
 
 
 def test_queries_use_the_partial_indexes(ledger: Ledger) -> None:

@@ -20,7 +20,8 @@ from ingest_assets.jobs import event_log
 from ingest_assets.jobs.events import Context, JobEvent
 from ingest_assets.jobs.queue import JobTarget, cancel, start, status_of
 from ingest_assets.jobs.streaming import stream
-from ingest_assets.jobs.workers import end, mark_running
+from ingest_assets.jobs.workers import Wait, end, end_orphans, mark_running
+from ingest_assets.ledger import job_tables
 from ingest_assets.orchestration.assets import JOB_TAG
 from ingest_assets.orchestration.orphaned_runs import process_tags
 from ingest_assets.orchestration.resources import Ingest
@@ -29,6 +30,7 @@ from ingest_assets.sources.repositories.definition import SOURCE as REPOSITORIES
 from ingest_assets.sources.repositories.kept import repositories_of
 from ingest_assets.sources.repositories.source import ConfinedRepository
 from ingest_assets.sources.repositories.streaming import ingest_events
+from ingest_assets_tests.embedding.endpoint_server import DIMENSION, Reply, serving
 from ingest_assets_tests.interfaces.mcp.agents import serve
 from ingest_assets_tests.orchestration.jobs import QUIET
 from ingest_assets_tests.orchestration.shop import GO, PYTHON, refresh
@@ -107,6 +109,28 @@ def test_a_job_is_one_run_that_reports_and_completes(jobs: Jobs, repo: TestRepo)
     [request] = jobs.tick()
     assert jobs.run(request).success
     assert jobs.status(again)["status"] == "completed"
+
+
+def test_a_job_that_would_remove_too_much_fails_and_one_that_is_allowed_to_goes_on(
+    jobs: Jobs, repo: TestRepo
+) -> None:
+    repo.commit({f"notes/{n}.md": b"# Oats\n\nAbout oats, number %d.\n" % n for n in range(40)})
+    jobs.start(repo.path)
+    assert jobs.run(jobs.tick()[0]).success
+    repo.commit({"README.md": b"# Moved away\n"})
+    stopped = jobs.start(repo.path)
+    assert not jobs.run(jobs.tick()[0]).success
+    with jobs.home.bench() as bench:
+        queued = QueuedJobs(bench)
+        assert "remove 40 of 40 documents" in (queued.status(stopped).error_message or "")
+        waiting = queued.start(JobRequest(str(repo.path)))
+        allowed = queued.start(JobRequest(str(repo.path), allow_removals=True))
+        assert not allowed.existing
+        assert queued.start(JobRequest(str(repo.path), allow_removals=True)).job_id == allowed.job_id
+        queued.cancel(waiting.job_id)
+    [request] = jobs.tick()
+    assert request.tags["ingest/allow_removals"] == "true"
+    assert jobs.run(request).success
 
 
 def comparable(events: Iterable[JobEvent]) -> list[tuple[str, Any]]:
@@ -274,6 +298,57 @@ def test_a_job_is_cancelled_while_its_remote_hangs_and_keeps_no_other_waiting(
             assert [kept.location for kept in repositories_of(bench).all()] == [str(repo.path)]
 
 
+def test_a_job_is_cancelled_while_its_model_does_not_answer(home: Home, repo: TestRepo) -> None:
+    with serving() as endpoint:
+        endpoint.usual = Reply(delay_s=40)
+        slow = home.with_settings(
+            spark_control_url=endpoint.url,
+            ingest_dense_dimension=DIMENSION,
+            progress_update_interval_seconds=2,  # as it is by default
+            cancellation_check_interval_seconds=5,
+        )
+        with slow.instance() as instance:
+            jobs = Jobs(slow, instance)
+            job_id = jobs.start(repo.path)
+            [request] = jobs.tick()
+            embedding = threading.Thread(target=jobs.run, args=(request,))
+            embedding.start()
+            wait_until(lambda: len(endpoint.requests) > 0)
+            # What was made until then is told already.
+            with slow.bench() as bench:
+                told = [event["event_type"] for event in event_log.after(bench.ledger, job_id)]
+                assert "ingest.chunk_created.v1" in told
+                cancel(bench.ledger, job_id)
+            asked = time.monotonic()
+            embedding.join(30)
+            assert time.monotonic() - asked < 5  # the promise
+            assert jobs.status(job_id)["status"] == "cancelled"
+
+
+def test_a_job_s_time_does_not_run_while_it_waits(home: Home, repo: TestRepo) -> None:
+    hasty = home.with_settings(indexing_job_timeout_seconds=1)
+    with hasty.instance() as instance:
+        jobs = Jobs(hasty, instance)
+        job_id = jobs.start(repo.path)
+        with hasty.bench() as bench:
+            mark_running(bench.ledger, job_id, "a run")
+            wait = Wait(bench.ledger, job_id)
+            wait.begin()
+            t = job_tables.indexing_jobs
+            since = time.time() - 100
+            waiting = json.dumps({"waiting_since": since})
+            with bench.ledger.transaction() as connection:
+                connection.execute(t.update().values(started_at=since, result=waiting))
+            assert end_orphans(bench.ledger, lambda _: True, timeout_s=1) == []
+            wait.end()
+            assert jobs.status(job_id)["result"]["waiting_since"] is None
+            # Once it works, it does: its time runs.
+            with bench.ledger.transaction() as connection:
+                connection.execute(t.update().values(result="{}"))
+            [ended] = end_orphans(bench.ledger, lambda _: True, timeout_s=1)
+            assert (ended.job_id, ended.outcome) == (job_id, "failed")
+
+
 def test_a_run_waits_for_another_until_it_is_cancelled(jobs: Jobs, repo: TestRepo) -> None:
     job_id = jobs.start(repo.path)
     [request] = jobs.tick()
@@ -284,6 +359,9 @@ def test_a_run_waits_for_another_until_it_is_cancelled(jobs: Jobs, repo: TestRep
         wait_until(lambda: jobs.status(job_id)["progress_message"].startswith("Waiting for another run"))
         assert waiting.is_alive()
         assert jobs.status(job_id)["files_scanned"] == 0
+        # The commit is known, and said, before the rest has to wait.
+        told = event_log.after(bench.ledger, job_id)
+        assert [each["event_type"] for each in told] == ["ingest.started.v1"]
         cancel(bench.ledger, job_id)
         waiting.join(10)
         assert not waiting.is_alive()

@@ -239,6 +239,7 @@ def test_an_extraction_that_is_down_fails_the_job_but_the_paper_is_searched(
             assert jobs.run(jobs.tick()[0])  # what it could do is done
             failed = jobs.shown(job_id)
             assert (failed["status"], failed["entities_added"]) == ("failed", 0)
+            assert (failed["missing"], failed["error_type"]) == ({"parked": 1}, "UnavailableError")
             assert endpoint.url not in failed["error"]  # that is for the operator
             assert not jobs.checks["every_paper_has_a_bundle"]
             assert not jobs.checks["nothing_parked"]
@@ -260,6 +261,7 @@ def test_a_cancelled_job_adds_nothing(jobs: PaperJobs) -> None:
         cancel(bench.ledger, early)
     assert jobs.tick() == []
     assert jobs.shown(early)["status"] == "cancelled"
+    assert jobs.shown(early)["cancelled_at"] == jobs.shown(early)["completed_at"] is not None
     late = jobs.start("PMC2")
     [request] = jobs.tick()
     with jobs.home.bench() as bench:

@@ -16,7 +16,7 @@ job = typer.Typer(no_args_is_help=True, help="Background jobs, as programs and a
 LISTED = ("job_id", "status", "created_at", "repository_id", "connection_id")
 SHOWN = (
     *("job_id", "status", "repo_path", "git_ref", "connection_id", "progress_message", "error_type"),
-    *("error_message", "created_at", "started_at", "completed_at"),
+    *("error_message", "missing", "created_at", "started_at", "completed_at", "cancelled_at"),
 )
 
 
@@ -59,8 +59,39 @@ def show(
     return table(("field", "value"), rows, right=False)
 
 
+@job.command()
+def run(
+    job_id: Annotated[
+        str | None, typer.Argument(help="Run this pending job, and wait. By default all jobs, as they come.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Run background jobs where no Dagster daemon does, until stopped (Ctrl-C or SIGTERM).
+
+    MAX_CONCURRENT_INDEXING_JOBS run at a time, each in a process of its own.
+    """
+    from ingest_assets.interfaces.cli.job_runner import JobRunner
+    from ingest_assets.interfaces.cli.runs import run_job
+    from ingest_assets.interfaces.cli.watch import stopped_by_signals
+
+    settings = load_settings()
+    if job_id is not None:
+        done = run_job(settings, job_id)
+        if json:
+            print_json({"job_id": job_id, "success": done})
+        raise typer.Exit(0 if done else 1)
+    with stopped_by_signals() as stop:
+        JobRunner(settings, stop).run()
+
+
 def _cells(found: Any, names: tuple[str, ...]) -> list[str]:
-    return ["" if found[name] is None else str(found[name]) for name in names]
+    return [_cell(found[name]) for name in names]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in value.items())
+    return "" if value is None else str(value)
 
 
 def _caller(found: Any) -> str:

@@ -17,7 +17,14 @@ from ingest_assets.jobs.errors import UnknownJobError
 
 async def start(service: Service, request: Request, given: JobBody) -> Response:
     """Queue a job, which runs in the background."""
-    wanted = JobRequest(given.repo, given.git_ref, given.project_id, given.force_reindex, given.source)
+    wanted = JobRequest(
+        given.repo,
+        given.git_ref,
+        given.project_id,
+        given.force_reindex,
+        given.source,
+        given.allow_removals,
+    )
     started = await asyncio.to_thread(jobs_of(service, request).start, wanted)
     return JSONResponse(started.model_dump(), 202, {"Location": f"/jobs/{started.job_id}"})
 

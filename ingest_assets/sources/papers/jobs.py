@@ -6,14 +6,14 @@ What belongs here: what a job is for, and what it found. What does not: fetching
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
 from ingest_assets.jobs import queue
-from ingest_assets.jobs.definition import JobCounts
+from ingest_assets.jobs.definition import JobCounts, Scope
 from ingest_assets.jobs.errors import JobTargetError
 from ingest_assets.ledger import tables
 from ingest_assets.ledger.graph_tables import paper_bundle, paper_file
@@ -138,20 +138,33 @@ def _is_left_to_others(bench: Workbench) -> bool:
     return bench.settings_of(PaperSettings).pass1_llm_backend == "none"
 
 
+def scope(bench: Workbench, job: Job) -> Scope:
+    """The sections of the job's papers."""
+    papers = job.result.get(PAPERS, ())
+    with bench.ledger.reading() as connection:
+        ids = _sections(connection, papers)
+    return Scope(tables.document.c.document_id.in_(ids), tuple(f"{paper}/" for paper in papers))
+
+
 def counts(bench: Workbench, target_id: str) -> JobCounts:
     """How many sections, and chunks of them, the papers of the target's newest job have."""
     jobs = queue.list_jobs(bench.ledger, source=NAME, repository_id=target_id, limit=1)
     papers = jobs[0]["result"].get(PAPERS, ()) if jobs else ()
+    with bench.ledger.reading() as connection:
+        ids = _sections(connection, papers)
+        return JobCounts(_count(connection, tables.document, ids), _count(connection, tables.chunk, ids))
+
+
+def _sections(connection: sa.Connection, papers: Sequence[str]) -> list[str]:
+    """The ids of the documents of some papers."""
     sections = sa.select(paper_file.c.paper_id, paper_file.c.sections).where(
         paper_file.c.paper_id.in_(papers), read_file()
     )
-    with bench.ledger.reading() as connection:
-        ids = [
-            f"{row.paper_id}/{section}"
-            for row in connection.execute(sections)
-            for section, _ in json.loads(row.sections)
-        ]
-        return JobCounts(_count(connection, tables.document, ids), _count(connection, tables.chunk, ids))
+    return [
+        f"{row.paper_id}/{section}"
+        for row in connection.execute(sections)
+        for section, _ in json.loads(row.sections)
+    ]
 
 
 def _count(connection: sa.Connection, table: sa.Table, document_ids: list[str]) -> int:

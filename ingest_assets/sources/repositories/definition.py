@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ingest_assets.fields import FilterField
-from ingest_assets.jobs.definition import JobCounts, JobsDefinition
-from ingest_assets.model import Chunker, IngestError, Outcomes, Source
+from ingest_assets.jobs.definition import JobCounts, JobsDefinition, Scope
+from ingest_assets.model import Chunker, IngestError, Outcomes, SkippedItem, Source
 from ingest_assets.sources.definition import Missing, Partitioning, SourceDefinition, Triggers, Words
 from ingest_assets.sources.repositories.settings import NAME, RepositorySettings
 from ingest_assets.sources.stages import chunks_stage, documents_stage
@@ -117,19 +117,36 @@ def _counts(bench: Workbench, repository_id: str) -> JobCounts:
     return JobCounts(repositories.files(repository_id), repositories.chunks(repository_id))
 
 
-def _events(bench: Workbench, job: Job, stage: str, check: Callable[[], None]) -> Iterator[Draft]:
-    """After the files stage, the files that were found; after the chunks stage, the chunks.
+def _scope(_bench: Workbench, job: Job) -> Scope:
+    from ingest_assets.ledger import tables
 
-    All of the repository's, changed or not, and as early as possible, so that they are there even for a job
-    that fails later.
-    """
-    from ingest_assets.sources.repositories import events
+    return Scope(tables.document.c.part == job.repository_id, (f"{job.repository_id}/",))
 
-    if stage == FILES:
-        return events.recorded_files(bench, job, check)
-    if stage == "chunks":
-        return events.recorded_chunks(bench, job, check)
-    return iter(())
+
+class _Events:
+    """All of the repository's, changed or not, and as early as possible: a job that fails later has them."""
+
+    def begun(self, bench: Workbench, job: Job) -> Iterator[Draft]:
+        from ingest_assets.sources.repositories import events
+
+        return events.begun(bench, job)
+
+    def read(
+        self, bench: Workbench, job: Job, ids: Sequence[str], skipped: Sequence[SkippedItem]
+    ) -> Iterator[Draft]:
+        from ingest_assets.sources.repositories import events
+
+        return events.read_files(bench, job, ids, skipped)
+
+    def recorded(self, bench: Workbench, job: Job) -> Iterator[Draft]:
+        from ingest_assets.sources.repositories import events
+
+        return events.recorded_files(bench, job)
+
+    def made(self, bench: Workbench, job: Job, after: str, until: str | None) -> Iterator[Draft]:
+        from ingest_assets.sources.repositories import events
+
+        return events.recorded_chunks(bench, job, after, until)
 
 
 def _metadata(_bench: Workbench, stage: Stage, _outcomes: Outcomes) -> dict[str, Any]:
@@ -241,7 +258,8 @@ SOURCE = SourceDefinition(
         target=_target,
         prepare=_prepare,
         counts=_counts,
-        events=_events,
+        events=_Events(),
+        scope=_scope,
         default=True,
         phases={FILES: "scan"},
     ),

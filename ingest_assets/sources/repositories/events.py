@@ -8,46 +8,96 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy as sa
 
 from ingest_assets.jobs.events import UNKNOWN_LANGUAGE, Draft, file_detected, file_skipped, started
 from ingest_assets.ledger import Ledger, tables
-from ingest_assets.ledger.store import pages
+from ingest_assets.ledger.store import batched, pages
 from ingest_assets.sources.repositories.kept import repositories_of
 from ingest_assets.sources.repositories.settings import NAME
 from ingest_assets.sources.repositories.streaming import byte_length, chunk_events
 from ingest_assets.stages.chunks import recorded_chunks as chunks_on_record
 
 if TYPE_CHECKING:
+    from ingest_assets.jobs.events import SkipReason
     from ingest_assets.jobs.rows import Job
+    from ingest_assets.model import SkippedItem
     from ingest_assets.workbench import Workbench
 
 PAGE = 100  # files, whose texts are read for their sizes
 _document, _skipped, _parked = tables.document, tables.skipped_item, tables.parked
 
 
-def recorded_files(bench: Workbench, job: Job, check: Callable[[], None]) -> Iterator[Draft]:
-    """A started event, then each file in the order of the paths, detected and perhaps skipped."""
+def begun(bench: Workbench, job: Job) -> Iterator[Draft]:
+    """The commit is known."""
     repositories = repositories_of(bench)
-    commit = repositories.head(repositories.get(job.repository_id))
-    yield started(job.repo_path, job.git_ref, commit)
+    yield started(job.repo_path, job.git_ref, repositories.head(repositories.get(job.repository_id)))
+
+
+def read_files(
+    bench: Workbench, job: Job, ids: Sequence[str], skipped: Sequence[SkippedItem]
+) -> Iterator[Draft]:
+    """Files that were just read, in the order of the paths, detected and perhaps skipped."""
+    part = job.repository_id
+    found = heapq.merge(_these(bench.ledger, part, ids), _left_out(part, skipped), key=itemgetter(0))
+    for _, drafts in found:
+        yield from drafts
+
+
+def recorded_files(bench: Workbench, job: Job) -> Iterator[Draft]:
+    """Each file on record, in the order of the paths, detected and perhaps skipped."""
     part = job.repository_id
     for _, drafts in heapq.merge(
         _files(bench.ledger, part), _skips(bench.ledger, part), _refused(bench.ledger, part)
     ):
-        check()
         yield from drafts
 
 
-def recorded_chunks(bench: Workbench, job: Job, check: Callable[[], None]) -> Iterator[Draft]:
-    """Each chunk, by file and in order."""
-    return chunk_events(chunks_on_record(bench.ledger, NAME, job.repository_id), check)
+def recorded_chunks(bench: Workbench, job: Job, after: str, until: str | None) -> Iterator[Draft]:
+    """Each chunk of the files between two ids, by file and in order."""
+    return chunk_events(chunks_on_record(bench.ledger, NAME, job.repository_id, after, until))
 
 
 _FileEvents = tuple[str, list[Draft]]  # a path, by which they are ordered, and its events
+
+
+def _these(ledger: Ledger, part: str, ids: Sequence[str]) -> Iterator[_FileEvents]:
+    """Files by their ids. One that is no document could not be read as text."""
+    columns = (_document.c.document_id, _document.c.body, _document.c.attributes)
+    for batch in batched(ids, PAGE):
+        query = sa.select(*columns).where(_document.c.source == NAME, _document.c.document_id.in_(batch))
+        with ledger.reading() as connection:
+            rows = {row.document_id: row for row in connection.execute(query)}
+        for document_id in batch:
+            if document_id in rows:
+                yield _file(rows[document_id], part)
+            else:
+                yield _unreadable(_path(document_id, part))
+
+
+def _left_out(part: str, skipped: Sequence[SkippedItem]) -> Iterator[_FileEvents]:
+    for each in skipped:
+        path = _path(each.id, part)
+        yield path, [file_detected(path, size_bytes=each.size or 0), file_skipped(path, _reason(each.reason))]
+
+
+def _file(row: Any, part: str) -> _FileEvents:
+    attributes = json.loads(row.attributes)
+    path = _path(row.document_id, part)
+    size = byte_length(row.body, attributes["encoding"])
+    return path, [file_detected(path, attributes["language"], size)]
+
+
+def _unreadable(path: str) -> _FileEvents:
+    return path, [file_detected(path, UNKNOWN_LANGUAGE), file_skipped(path, "parse_error")]
+
+
+def _reason(reason: str) -> SkipReason:
+    return cast("SkipReason", reason)
 
 
 def _files(ledger: Ledger, part: str) -> Iterator[_FileEvents]:
@@ -55,10 +105,7 @@ def _files(ledger: Ledger, part: str) -> Iterator[_FileEvents]:
     query = sa.select(*columns).filter_by(source=NAME, part=part)
     for page in pages(ledger, query, _document.c.document_id, PAGE):
         for row in page:
-            attributes = json.loads(row.attributes)
-            size = byte_length(row.body, attributes["encoding"])
-            path = _path(row.document_id, part)
-            yield path, [file_detected(path, attributes["language"], size)]
+            yield _file(row, part)
 
 
 def _skips(ledger: Ledger, part: str) -> Iterator[_FileEvents]:
@@ -79,8 +126,7 @@ def _refused(ledger: Ledger, part: str) -> Iterator[_FileEvents]:
     )
     for page in pages(ledger, query, _parked.c.item_id, PAGE):
         for row in page:
-            path = _path(row.item_id, part)
-            yield path, [file_detected(path, UNKNOWN_LANGUAGE), file_skipped(path, "parse_error")]
+            yield _unreadable(_path(row.item_id, part))
 
 
 def _path(document_id: str, part: str) -> str:

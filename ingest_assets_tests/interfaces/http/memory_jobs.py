@@ -18,9 +18,13 @@ NOW = "2026-01-31T09:00:00+00:00"
 class MemoryJobs:
     def __init__(self) -> None:
         self._lock = Lock()
+        self.none_run: str | None = None
         self._jobs: dict[str, JobStatus] = {}
         self._events: dict[str, list[JobEvent]] = {}
         self.pages: list[int] = []  # how many events each call of `events` returned
+
+    def why_none_run(self) -> str | None:
+        return self.none_run
 
     def start(self, request: JobRequest) -> JobStarted:
         if ".." in request.repo:
@@ -41,10 +45,13 @@ class MemoryJobs:
                 files_indexed=0,
                 chunks_created=0,
                 error_message=None,
+                error_type=None,
+                missing={},
                 cancel_requested=False,
                 created_at=NOW,
                 started_at=None,
                 completed_at=None,
+                cancelled_at=None,
             )
             self._jobs[job_id], self._events[job_id] = job, []
         return JobStarted(

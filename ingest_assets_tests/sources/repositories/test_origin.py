@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest_assets.internet import is_public
 from ingest_assets.model import ConfigurationError, UnavailableError
-from ingest_assets.sources.addresses import is_public
 from ingest_assets.sources.repositories.mirror import Mirror, remote_heads
 from ingest_assets.sources.repositories.origin import Origin, checked_ref, parse_origin
 from ingest_assets.sources.repositories.policy import Policy
