@@ -20,20 +20,17 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ingest_assets.collection.base import (
-    SPARSE,
-    Leg,
-    Payload,
     Points,
-    ScoredPoint,
 )
-from ingest_assets.collection.edge_types import edge_filter, edge_point, edge_query
+from ingest_assets.collection.edge_types import edge_point
+from ingest_assets.collection.embedded_reader import EmbeddedReader, identity_of
 from ingest_assets.collection.files import clone_shard, create_text, replace_text, sync, sync_tree
 from ingest_assets.collection.marks import NAME, Mark, mark_from
-from ingest_assets.collection.shards import create_shard, dense_search, load_shard, load_whole_shard
-from ingest_assets.fields import Conditions, FilterField
+from ingest_assets.collection.shards import create_shard, load_shard, load_whole_shard
+from ingest_assets.fields import FilterField
 from ingest_assets.model import IngestError, NotPublishedError, UnavailableError
 from ingest_assets.private import keep_private, make_private_folder
 
@@ -42,7 +39,6 @@ if TYPE_CHECKING:
 
 _REVISION = re.compile(r"(\d{6,})-(\d{6,})")
 UPSERT_BATCH = 1_000
-SCAN_BATCH = 5_000
 # After this many new points, the engine indexes them and releases their memory, so that the memory of a build
 # does not grow with the collection.
 OPTIMIZE_EVERY = 50_000
@@ -57,7 +53,7 @@ class EmbeddedStore:
     def __init__(self, home: Path) -> None:
         self._home = home
         keep_private(home)
-        self._readers: dict[str, _EmbeddedReader] = {}  # of the live revisions, kept open between calls
+        self._readers: dict[str, EmbeddedReader] = {}  # of the live revisions, kept open between calls
 
     def live(self, collection: str) -> int | None:
         current = self._current(collection)
@@ -65,7 +61,7 @@ class EmbeddedStore:
 
     def revision(self, collection: str) -> str:
         current = self._current(collection)
-        return ":".join(map(str, _identity(self._path(collection, *current)))) if current else ""
+        return ":".join(map(str, identity_of(self._path(collection, *current)))) if current else ""
 
     def generations(self, collection: str) -> list[int]:
         return sorted({generation for generation, _ in self._revisions(collection)})
@@ -97,7 +93,7 @@ class EmbeddedStore:
             writer.discard()
 
     @contextmanager
-    def reader(self, collection: str, generation: int | None = None) -> Iterator[_EmbeddedReader]:
+    def reader(self, collection: str, generation: int | None = None) -> Iterator[EmbeddedReader]:
         is_live = generation is None or generation == self.live(collection)
         reader = self._live_reader(collection) if is_live else self._open(collection, generation)
         reader.users += 1
@@ -146,17 +142,22 @@ class EmbeddedStore:
         while self._readers:
             self._readers.popitem()[1].close()
 
-    def _live_reader(self, collection: str) -> _EmbeddedReader:
+    def _live_reader(self, collection: str) -> EmbeddedReader:
         """The open reader, if its revision is still live: opening one takes a tenth of a second."""
         kept = self._readers.get(collection)
-        if kept is not None and kept.identity == _identity(self._readable(collection, None)):
+        if kept is not None and kept.identity == identity_of(self._readable(collection, None)):
             return kept
-        reader = self._readers[collection] = self._open(collection, None)
-        if kept is not None:
-            self._close_unless_wanted(collection, kept)
+        return self._keep(collection, self._open(collection, None))
+
+    def _keep(self, collection: str, reader: EmbeddedReader) -> EmbeddedReader:
+        """Keep the reader of the live revision open, in place of the one before."""
+        before = self._readers.get(collection)
+        self._readers[collection] = reader
+        if before is not None:
+            self._close_unless_wanted(collection, before)
         return reader
 
-    def _close_unless_wanted(self, collection: str, reader: _EmbeddedReader) -> None:
+    def _close_unless_wanted(self, collection: str, reader: EmbeddedReader) -> None:
         if not reader.users and self._readers.get(collection) is not reader:
             reader.close()
 
@@ -181,15 +182,24 @@ class EmbeddedStore:
         current = self._current(collection)
         is_live = current is not None and current[0] == generation
         revision = self._newest(collection, generation) + 1
-        self._adopt(collection, generation, revision, work)
+        path = self._adopt(collection, generation, revision, work)
+        # Opening applies the engine's journals and removes them. This is done once here, so that whoever
+        # opens the published revision first does not write to it while others read or copy it.
+        reader = EmbeddedReader(load_shard(path), path)
+        sync_tree(path)
         if is_live:
             self._point_to(collection, generation, revision)
+            self._keep(collection, reader)
+        else:
+            reader.close()
         self._prune(collection, generation, revision)
 
-    def _adopt(self, collection: str, generation: int, revision: int, work: Path) -> None:
+    def _adopt(self, collection: str, generation: int, revision: int, work: Path) -> Path:
+        path = self._path(collection, generation, revision)
         sync_tree(work)
-        work.rename(self._path(collection, generation, revision))
+        work.rename(path)
         sync(work.parent)
+        return path
 
     def _prune(self, collection: str, generation: int, newest: int) -> None:
         # The revision before the newest stays: a reader may be about to open it.
@@ -239,11 +249,11 @@ class EmbeddedStore:
             raise NotPublishedError(f"The collection {collection} has no generation {generation}.")
         return max(revisions)
 
-    def _open(self, collection: str, generation: int | None) -> _EmbeddedReader:
+    def _open(self, collection: str, generation: int | None) -> EmbeddedReader:
         for attempt in range(_OPEN_ATTEMPTS):
             path = self._readable(collection, generation)
             try:
-                return _EmbeddedReader(load_whole_shard(path), path)
+                return EmbeddedReader(load_whole_shard(path), path)
             except UnavailableError:
                 # A commit may have removed the revision after CURRENT was read and before it was opened.
                 if attempt == _OPEN_ATTEMPTS - 1 or path == self._readable(collection, generation):
@@ -306,9 +316,6 @@ class _EmbeddedWriter:
         self._shard.flush()
         self._shard.close()
         self._shard = None
-        # Opening applies the engine's journals and removes them. This is done once here, so that whoever
-        # opens the published revision first does not write to it while others read or copy it.
-        load_shard(self._work).close()
         self._store.finish(self._collection, self._generation, self._work)
         self._work = None
 
@@ -328,76 +335,5 @@ class _EmbeddedWriter:
         return self._shard
 
 
-class _EmbeddedReader:
-    def __init__(self, shard: qdrant_edge.EdgeShard, path: Path) -> None:
-        self._shard, self.generation = shard, int(path.name.split("-")[0])
-        self.identity = _identity(path)
-        self.users = 0
-
-    def query(self, legs: Sequence[Leg], limit: int, where: Conditions = ()) -> list[list[ScoredPoint]]:
-        import qdrant_edge as edge
-
-        condition = edge_filter(where)
-        requests = [
-            edge.QueryRequest(
-                limit=limit,
-                query=edge_query(leg),
-                filter=condition,
-                with_payload=False,
-                params=dense_search(limit) if leg.dense is not None else None,
-            )
-            for leg in legs
-        ]
-        answers = self._shard.query_batch(edge.QueryBatchRequest(requests))
-        return [[ScoredPoint(str(point.id), point.score) for point in answer] for answer in answers]
-
-    def payloads(self, ids: Sequence[str]) -> dict[str, Payload]:
-        records = self._shard.retrieve(list(ids), with_payload=True, with_vector=False)
-        return {str(record.id): record.payload or {} for record in records}
-
-    def count(self) -> int:
-        import qdrant_edge as edge
-
-        return self._shard.count(edge.CountRequest(exact=True))
-
-    def scan(self) -> Iterator[tuple[str, str]]:
-        for record in self._scroll(with_payload=["digest"]):
-            yield str(record.id), (record.payload or {}).get("digest", "")
-
-    def without_sparse(self) -> list[str]:
-        import qdrant_edge as edge
-
-        missing = edge.Filter(must_not=[edge.HasVectorCondition(SPARSE)])
-        return [str(record.id) for record in self._scroll(with_payload=False, filter=missing)]
-
-    def _scroll(self, **request: Any) -> Iterator[qdrant_edge.Record]:
-        import qdrant_edge as edge
-
-        offset = None
-        while True:
-            page = edge.ScrollRequest(offset=offset, limit=SCAN_BATCH, with_vector=False, **request)
-            records, offset = self._shard.scroll(page)
-            yield from records
-            if offset is None:
-                return
-
-    def close(self) -> None:
-        self._shard.close()
-
-
 def _mark_text(mark: Mark) -> str:
     return json.dumps(mark.to_json(), ensure_ascii=False, indent=1) + "\n"
-
-
-def _identity(path: Path) -> tuple[Path, int, int]:
-    """Which directory this is: another one may have been created under the same name.
-
-    It is identified by its segments folder: opening a revision rewrites its configuration, which changes the
-    times of the revision's own folder, so each of two readers would see a new revision whenever the other
-    opens it.
-    """
-    try:
-        found = (path / "segments").stat()
-    except FileNotFoundError:
-        return path, 0, 0
-    return path, found.st_ino, found.st_ctime_ns

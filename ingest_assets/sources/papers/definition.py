@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ingest_assets.fields import FilterField
-from ingest_assets.jobs.definition import JobCounts, JobsDefinition
+from ingest_assets.jobs.definition import JobCounts, JobsDefinition, Scope
 from ingest_assets.model import IngestError, Outcomes, Source
 from ingest_assets.sources.definition import (
     Missing,
@@ -119,6 +119,19 @@ def _unmet(bench: Workbench, job: Job) -> IngestError | None:
     return jobs.unmet(bench, job)
 
 
+def _removed_on_purpose(bench: Workbench) -> Callable[[str], bool]:
+    """Sections of papers without a file on record: one that was lost stays there, a removed one does not."""
+    from ingest_assets.sources.papers.file_rows import has_file
+
+    return lambda document_id: not has_file(bench.ledger, document_id.partition("/")[0])
+
+
+def _scope(bench: Workbench, job: Job) -> Scope:
+    from ingest_assets.sources.papers import jobs
+
+    return jobs.scope(bench, job)
+
+
 def _checks() -> Sequence[AssetCheck]:
     from ingest_assets.sources.papers.checks import GRAPH_CHECKS
 
@@ -170,6 +183,7 @@ SOURCE = SourceDefinition(
     settings=PaperSettings,
     open=_open,
     missing=_missing,
+    removed_on_purpose=_removed_on_purpose,
     collection="paper_chunks",
     stages=(
         documents_stage(
@@ -264,6 +278,7 @@ SOURCE = SourceDefinition(
         counts=_counts,
         found=_found,
         unmet=_unmet,
+        scope=_scope,
         rebuilds=False,
         phases=dict.fromkeys((ARTICLES, BUNDLES, MERGED, GRAPH), "scan"),
         states=STATES,

@@ -11,6 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ingest_assets.ledger import Ledger
 from ingest_assets.ledger.graph_tables import paper_file
 from ingest_assets.model import digest_of
 from ingest_assets.sources.papers.article import Article, Notice, Section
@@ -29,6 +30,12 @@ def read_file() -> sa.ColumnElement[bool]:
         other.c.paper_id == _file.c.paper_id, other.c.article.is_not(None), other.c.rank < _file.c.rank
     )
     return sa.and_(_file.c.article.is_not(None), ~better)
+
+
+def has_file(ledger: Ledger, paper_id: str) -> bool:
+    """Whether a file of a paper is on record: a lost one stays there, one that was removed does not."""
+    with ledger.reading() as connection:
+        return bool(connection.scalar(sa.select(sa.exists().where(_file.c.paper_id == paper_id))))
 
 
 def file_row(file: KeptFile, article: Article) -> dict[str, Any]:

@@ -56,6 +56,8 @@ class PaperJob(FromDocuments):
     entities_added: int = Field(description="What this paper added to the graph; 0 if all was known.")
     relationships_added: int
     error: str | None
+    error_type: str | None
+    missing: dict[str, int] = Field(description="How much is not in the index, by kind, once it has ended.")
     progress_percentage: int
     pass1_s: float | None = Field(description="Seconds of pass 1, the extraction.")
     pass2_s: float | None = Field(description="Seconds of pass 2, merging entities.")
@@ -64,6 +66,7 @@ class PaperJob(FromDocuments):
     created_at: str
     started_at: str | None
     completed_at: str | None
+    cancelled_at: str | None
 
 
 class JobId(Arguments):
@@ -194,11 +197,14 @@ def _job(found: JobRow) -> PaperJob:
         entities_added=result.get("entities_added", 0),
         relationships_added=result.get("relationships_added", 0),
         error=shown_reason(found),
+        error_type=found["error_type"],
+        missing=found["missing"],
         progress_percentage=found["progress_percentage"],
         **{name: result.get(name) for name in ("pass1_s", "pass2_s", "pass3_s", "load_s")},
         created_at=found["created_at"],
         started_at=found["started_at"],
         completed_at=found["completed_at"],
+        cancelled_at=found["cancelled_at"],
     )
 
 

@@ -271,7 +271,7 @@ class Papers:
 
     def _remember(self, row: dict[str, Any]) -> None:
         """Record a file, and by what the authors of its paper are found."""
-        from ingest_assets.sources.papers.graph.author_links import author_blocks
+        from ingest_assets.sources.papers.graph.authors import author_blocks
 
         paper_id = row["paper_id"]
         with self.ledger.transaction() as connection:

@@ -1,15 +1,10 @@
-"""Two graphs to ask, what tests compare answers by, and a look at what the ledger does to find them."""
+"""Two graphs to ask, and what tests compare answers by."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
-import sqlalchemy as sa
-
-from ingest_assets.ledger import Ledger
 from ingest_assets.sources.papers.graph.pages import PageOf
 from ingest_assets_tests.sources.papers.loading import Rows, entity, evidence, relationship
 
@@ -72,31 +67,3 @@ def all_pages(question: Callable[[PageOf], Any], items: str, limit: int = 7) -> 
         cursor = answer.next_cursor
         if cursor is None:
             return found
-
-
-@contextmanager
-def selects_of(ledger: Ledger) -> Iterator[dict[str, Any]]:
-    """The queries that the block makes, with the values of the last of each."""
-    found: dict[str, Any] = {}
-
-    @sa.event.listens_for(ledger.engine, "before_cursor_execute")
-    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, _x: Any, _many: bool) -> None:
-        if statement.startswith("SELECT"):
-            found[statement] = parameters
-
-    try:
-        yield found
-    finally:
-        sa.event.remove(ledger.engine, "before_cursor_execute", note)
-
-
-def plan_of(ledger: Ledger, statement: str, parameters: Any) -> str:
-    with ledger.reading() as connection:
-        if ledger.is_sqlite:
-            rows = connection.exec_driver_sql(f"explain query plan {statement}", parameters).all()
-            return json.dumps([row[-1] for row in rows])
-        # As on large tables: here all of them are small enough to be read at once.
-        connection.exec_driver_sql("set local enable_seqscan = off")
-        connection.exec_driver_sql("set local enable_sort = off")
-        connection.exec_driver_sql("set local enable_bitmapscan = off")
-        return json.dumps([row[0] for row in connection.exec_driver_sql(f"explain {statement}", parameters)])

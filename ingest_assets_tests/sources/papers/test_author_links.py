@@ -11,17 +11,13 @@ import sqlalchemy as sa
 
 from ingest_assets.ledger import graph_tables, tables
 from ingest_assets.model import Document, Identity, RequestError
-from ingest_assets.sources.papers.graph import author_links
-from ingest_assets.sources.papers.graph.author_links import (
-    author_blocks,
-    links_of_paper,
-    links_of_person,
-    names_a_paper,
-)
+from ingest_assets.sources.papers.graph import authors
+from ingest_assets.sources.papers.graph.author_links import links_of_paper, links_of_person, names_a_paper
+from ingest_assets.sources.papers.graph.authors import author_blocks
 from ingest_assets_tests.conftest import fresh_schema
-from ingest_assets_tests.sources.papers.graph_samples import plan_of, selects_of
 from ingest_assets_tests.sources.papers.loading import add_paper
 from ingest_assets_tests.support.engines import local_store
+from ingest_assets_tests.support.plans import plan_of, statements_of
 from ingest_assets_tests.support.small_parts import ToyBench, document
 
 AUTHORS = [
@@ -137,7 +133,7 @@ def test_what_is_unknown_is_said(bench: ToyBench) -> None:
 
 
 def test_nobody_is_looked_for_among_all_people(bench: ToyBench) -> None:
-    with selects_of(bench.ledger) as selects:
+    with statements_of(bench.ledger) as selects:
         links_of_paper(bench.ledger, "PMC1")
         links_of_person(bench.ledger, "people/2")
     plans = {statement: plan_of(bench.ledger, statement, selects[statement]) for statement in selects}
@@ -152,7 +148,7 @@ def test_the_parts_of_an_affiliation_may_be_organisations() -> None:
     facts = {
         "authors": [{"name": "A B", "email": "x", "affiliations": ["Dept. X, Nordlab AS; Oslo, Norway"]}, {}]
     }
-    first, second = author_links.authors_of("P", facts)
+    first, second = authors.authors_of("P", facts)
     assert {"nordlab", "oslo", "norway"} <= first.organisations
     assert (second.name, second.organisations) == ("", frozenset())
     rows = author_blocks("P", facts)

@@ -124,7 +124,15 @@ def test_the_compiled_tables_are_those_of_the_data(monkeypatch: pytest.MonkeyPat
         load.__wrapped__()
 
 
-@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"{}")[:-9], gzip.compress(b"no JSON")])
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"no gzip", id="no gzip"),
+        pytest.param(gzip.compress(b"{}")[:-9], id="cut short"),
+        pytest.param(gzip.compress(b"no JSON"), id="no JSON"),
+    ],
+)
 def test_a_damaged_file_is_told(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     monkeypatch.setattr(dictionaries, "raw", lambda _name: content)
     with pytest.raises(ConfigurationError, match="Install the package again"):

@@ -25,9 +25,7 @@ from ingest_assets_tests.sources.papers.graph_samples import (
     asking,
     hub,
     key_of,
-    plan_of,
     said,
-    selects_of,
     small,
 )
 from ingest_assets_tests.sources.papers.loading import (
@@ -38,6 +36,7 @@ from ingest_assets_tests.sources.papers.loading import (
     old_bundle,
     relationship,
 )
+from ingest_assets_tests.support.plans import plan_of, statements_of
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
@@ -334,7 +333,7 @@ def test_an_answer_fits_its_budget(ledger: Ledger, old: Rows) -> None:
 
 
 def test_no_question_reads_a_whole_table(ledger: Ledger) -> None:
-    with selects_of(ledger) as selects:
+    with statements_of(ledger) as selects:
         ask.entity(ledger, "spoke number 7", source="hub")
         ask.search(ledger, "spo num", entity_class="disease", source="hub")
         with pytest.raises(RequestError):

@@ -13,19 +13,19 @@ What belongs here: finding candidates, and weighing them. What does not: how rec
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 from pydantic import BaseModel, Field
 
-from ingest_assets.entities import Features, MatchModel, block_keys, default_model, features_of, score
-from ingest_assets.entities.text import organisation_name
+from ingest_assets.entities import Features, MatchModel, block_keys, default_model, score
 from ingest_assets.ledger import Ledger, graph_tables, tables
 from ingest_assets.ledger.store import batched
-from ingest_assets.model import ConfigurationError, Identity, RequestError
+from ingest_assets.model import ConfigurationError, RequestError
 from ingest_assets.sources.papers.graph.answers import Answer, PaperText
+from ingest_assets.sources.papers.graph.authors import Author, authors_of, keys_of
 from ingest_assets.sources.papers.graph.lookup import MAX_SHOWN
 from ingest_assets.sources.papers.graph.pages import clip, storable
 from ingest_assets.stages.match_models import models_in_use
@@ -33,9 +33,7 @@ from ingest_assets.stages.resolution.match_rows import MatchRows, block_number
 from ingest_assets.stages.successors import living_id
 
 MAX_LINKS = 100  # of one answer
-AUTHORS = 200  # of a paper, the first, that are compared
 RECORDS = 2_000  # of people that one answer compares
-PARTS = 24  # of an author's affiliations
 _BOUND = 5_000  # values per query
 _MAX_BITS = 1_000.0
 
@@ -64,23 +62,6 @@ class AuthorLinks(Answer):
 
 
 @dataclass(frozen=True, slots=True)
-class Author:
-    """An author as a paper names one."""
-
-    paper_id: str
-    number: int
-    name: str
-    email: str
-    organisations: frozenset[str]  # what may be the name of one in the affiliations, normalised
-
-    def features(self, organisation: str = "") -> Features:
-        """The author as a record, with one of the organisations."""
-        emails = (self.email,) if self.email else ()
-        identity = Identity("person", self.name, emails=emails, organisation=organisation)
-        return features_of(f"{self.paper_id} {self.number} {organisation}", identity)
-
-
-@dataclass(frozen=True, slots=True)
 class _Person:
     """A record of a person in a source that resolves people."""
 
@@ -89,42 +70,6 @@ class _Person:
     entity_id: str
     name: str
     features: Features
-
-
-def authors_of(paper_id: str, facts: Mapping[str, Any]) -> list[Author]:
-    """The authors in what is known of a paper: {"authors": [{"name", "email", "affiliations"}, ...]}."""
-    found = (facts.get("authors") or ())[:AUTHORS]
-    return [
-        Author(
-            paper_id,
-            number,
-            each.get("name") or "",
-            each.get("email") or "",
-            frozenset(_organisations(each.get("affiliations") or ())),
-        )
-        for number, each in enumerate(found)
-    ]
-
-
-def _organisations(affiliations: Iterable[str]) -> list[str]:
-    """The parts of affiliations between commas: one of them may be the name of an organisation."""
-    parts = (part for each in affiliations for part in (each, *each.replace(";", ",").split(",")))
-    return list(dict.fromkeys(filter(None, map(organisation_name, parts))))[:PARTS]
-
-
-def author_blocks(paper_id: str, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The rows of a paper in the table `paper_author_block`, sorted: what its authors are found by."""
-    rows = {(block, author.number) for author in authors_of(paper_id, facts) for block in _blocks(author)}
-    return [{"block": block, "paper_id": paper_id, "author": number} for block, number in sorted(rows)]
-
-
-def _blocks(author: Author) -> set[int]:
-    return {block_number(key) for key in _keys(author)}
-
-
-def _keys(author: Author) -> set[str]:
-    """The blocks of an author with each of the organisations, and with none."""
-    return {key for each in ("", *author.organisations) for key in block_keys(author.features(each))}
 
 
 def names_a_paper(ledger: Ledger, asked: str) -> bool:
@@ -201,7 +146,7 @@ def _people_like(
 ) -> tuple[list[_Person], bool]:
     """People who share a block with one of the authors, and whether some were left out."""
     rows = MatchRows(source, connection)
-    keys = {key for author in authors for key in _keys(author)}
+    keys = {key for author in authors for key in keys_of(author)}
     usable = {block_number(key) for key in keys - rows.cut(keys).keys()}
     ids = sorted(rows.members(usable))
     return _people(connection, source, ids[:RECORDS]), len(ids) > RECORDS

@@ -75,12 +75,8 @@ class Excerpts:
         self._file.seek(0)
         for paper_id, size in self._sizes:
             year, mentions, evidence = marshal.loads(self._file.read(size))  # noqa: S302 - written above
-            yield (
-                paper_id,
-                Excerpt(
-                    year, list(map(MentionSaid._make, mentions)), list(map(EvidenceSaid._make, evidence))
-                ),
-            )
+            # As tuples without names: there are many, and each is taken apart at once.
+            yield paper_id, Excerpt(year, mentions, evidence)
 
     def __enter__(self) -> Self:
         return self
