@@ -19,6 +19,7 @@ from ingest_assets.process import begin_process
 from ingest_assets.redaction import raising_no_secrets
 from ingest_assets.settings import Settings, load_settings
 from ingest_assets.sources.definition import SourceDefinition
+from ingest_assets.sources.misspelt import misspelt_settings
 from ingest_assets.sources.registry import load_sources
 
 log = logging.getLogger(__name__)
@@ -73,4 +74,7 @@ def defs() -> dg.Definitions:
     """What `dagster` and `dg` load. A process that does so also runs what is defined."""
     begin_process()
     with raising_no_secrets():
-        return build_defs()
+        made = build_defs()
+        for misspelt in misspelt_settings(load_sources()):
+            log.warning("%s", misspelt)
+        return made

@@ -4,7 +4,7 @@ Errors, refusals and samples are kept for long, by the ledger, by Dagster and in
 back when what they quote must no longer be seen.
 
 What belongs here: the rule, and what stands in for words. What does not: which sources have it
-(`SourceDefinition.shows_samples`), and secrets, which are hidden always (`redaction`).
+(`SourceDefinition.quoting`), and secrets, which are hidden always (`redaction`).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import delete_keys, upsert
-from ingest_assets.model import SAMPLE_SIZE, ItemError, Outcomes, digest_of
+from ingest_assets.model import SAMPLE_SIZE, ItemError, Outcomes, SkippedItem, digest_of
 from ingest_assets.quoting import quotes_allowed
 from ingest_assets.redaction import redact
 
@@ -40,8 +40,14 @@ class Run:
 
     rebuild: bool = False  # look at everything, whatever is recorded; build a new generation
     retry_parked: bool = False
+    allow_removals: bool = False  # however many they are (see stages.removals)
     lock_timeout_s: float = 600
     progress: Progress = lambda _moved: None
+    # Called with the ids of items that are recorded by now, or parked, in the order of their source, and with
+    # what it has left out among them; by the stage that reads the source, if it reads it.
+    read: Callable[[Sequence[str], Sequence[SkippedItem]], None] = lambda _ids, _skipped: None
+    # Called by the stage that makes chunks: those of all documents up to this id are recorded, or parked.
+    reached: Callable[[str], None] = lambda _document_id: None
     begins: Callable[[], None] = lambda: None  # called when there may be something to do
 
 

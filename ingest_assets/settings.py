@@ -32,6 +32,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from ingest_assets.log_records import make_records_safe
 from ingest_assets.model import ConfigurationError
 from ingest_assets.redaction import keep_secret, keep_secrets_of_url
+from ingest_assets.setting_forms import API_TOKEN, UI_TOKEN, callers, removal_limits
+from ingest_assets.zones import known_zone
 
 
 def listed(value: str) -> tuple[str, ...]:
@@ -57,11 +59,6 @@ def _require_port(url: str) -> None:
 
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
-# Who may do what over HTTP: NAME:TOKEN:SCOPE, several scopes joined by +. A token consists of characters
-# that HTTP allows in one, and is too long to guess.
-_UI_TOKEN = re.compile(r"[\w.-]{1,64}:[A-Za-z0-9._~/=-]{20,256}")
-_SCOPE = "(read|ingest|write|gate)"
-_API_TOKEN = re.compile(rf"[\w.-]{{1,64}}:[A-Za-z0-9._~/=-]{{20,256}}:{_SCOPE}(\+{_SCOPE})*")
 _HOST_AND_PORT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?")
 
 
@@ -69,7 +66,7 @@ _HOST_AND_PORT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5
 LEDGER_URLS = ("ingest_ledger_url", "database_url", "supabase_db_url")
 EMBED_URLS = ("spark_control_url", "embed_base_url")
 
-_DATABASE = re.compile(r"(postgres(ql)?|sqlite)(\+\w+)?:")
+_DATABASE = re.compile(r"(postgres(ql)?|sqlite|mysql|mariadb)(\+\w+)?:")
 
 
 class FromEnvironment(BaseSettings):
@@ -173,12 +170,20 @@ class Settings(FromEnvironment):
     ingest_match_memory_mib: int = Field(default=1_024, ge=128, le=1_048_576)
     ingest_match_threads: int = Field(default=2, ge=1, le=256)
 
+    # How much a run may remove unasked
+    ingest_removal_guard_share: float = Field(default=0.2, ge=0, le=1)
+    ingest_removal_guard_count: int = Field(default=20, ge=0, le=1_000_000_000)
+    ingest_removal_guard_kinds: str = ""
+
     # Background indexing jobs
     max_concurrent_indexing_jobs: int = Field(default=2, ge=1, le=64)
     indexing_job_timeout_seconds: float = Field(default=3_600, gt=0)
     job_status_retention_days: float = Field(default=7, gt=0)
     progress_update_interval_seconds: float = Field(default=2, gt=0, le=60)
     cancellation_check_interval_seconds: float = Field(default=5, gt=0, le=60)
+
+    # The zone of days that are asked for without one
+    ingest_time_zone: str = Field(default="", max_length=100)
 
     # Freshness
     crm_ingest_sync_interval_min: int = Field(default=60, ge=1, le=1_440)
@@ -213,6 +218,12 @@ class Settings(FromEnvironment):
             raise ValueError(f"must be at most half of INGEST_CHUNK_SIZE ({size})")
         return value
 
+    @field_validator("ingest_removal_guard_kinds")
+    @classmethod
+    def _known_limits(cls, value: str) -> str:
+        removal_limits(listed(value))
+        return value
+
     @field_validator("ingest_agent_repository_hosts")
     @classmethod
     def _whole_hosts(cls, value: str) -> str:
@@ -220,6 +231,11 @@ class Settings(FromEnvironment):
         if not all(_HOST_AND_PORT.fullmatch(host) for host in listed(value)):
             raise ValueError("must be names of hosts, each with a port if it is not 443, separated by commas")
         return value
+
+    @field_validator("ingest_time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        return known_zone(value) if value else value
 
     @field_validator("ingest_installation_name")
     @classmethod
@@ -250,13 +266,13 @@ class Settings(FromEnvironment):
     @classmethod
     def _known_tokens(cls, value: SecretStr | None) -> SecretStr | None:
         form = "NAME:TOKEN:SCOPES, separated by commas: a token of at least 20 letters and digits, and "
-        return _callers(value, _API_TOKEN, f"{form}scopes of read, ingest, write and gate joined by +")
+        return callers(value, API_TOKEN, f"{form}scopes of read, ingest, write and gate joined by +")
 
     @field_validator("ingest_ui_tokens")
     @classmethod
     def _known_people(cls, value: SecretStr | None) -> SecretStr | None:
         form = "NAME:TOKEN, separated by commas: a token of at least 20 letters and digits"
-        return _callers(value, _UI_TOKEN, form)
+        return callers(value, UI_TOKEN, form)
 
     @field_validator("ingest_ledger_url", "database_url", "supabase_db_url")
     @classmethod
@@ -340,18 +356,6 @@ def load_settings(**overrides: Any) -> Settings:
     `overrides` replaces single values, including those of sources.
     """
     return Settings.load(**overrides)
-
-
-def _callers(value: SecretStr | None, entry_form: re.Pattern[str], form: str) -> SecretStr | None:
-    """Who may call, one entry each, with no name and no token twice."""
-    # Not `listed`, which overlooks an empty entry: one may be missing there.
-    entries = [part.strip() for part in value.get_secret_value().split(",")] if value else []
-    if not all(entry_form.fullmatch(entry) for entry in entries):
-        raise ValueError(f"must be {form}")
-    for part, what in enumerate(("name", "token")):
-        if len({entry.split(":")[part] for entry in entries}) < len(entries):
-            raise ValueError(f"must not give a {what} twice")
-    return value
 
 
 def _same(url: SecretStr | str) -> str:

@@ -279,6 +279,7 @@ class Workbench:
         from ingest_assets.stages.chunks import chunks_fingerprint
         from ingest_assets.stages.collection import Collection
         from ingest_assets.stages.generations import Pipeline
+        from ingest_assets.stages.removals import guard_of
 
         source = self.sources[name]
         attributes = source.payload_attributes(self.settings)
@@ -289,7 +290,8 @@ class Workbench:
             dimension=self.dense_model.dimension,
             fields=source.all_fields(self.settings),
         )
-        return Collection(name, source.collection, self.store, pipeline, source.made_of)
+        guard = guard_of(self.settings, name)
+        return Collection(name, source.collection, self.store, pipeline, source.made_of, guard)
 
     @property
     def match_limits(self) -> Limits:
@@ -339,11 +341,11 @@ class Workbench:
         wait_s = self.settings.ingest_lock_timeout_s if wait_s is None else wait_s
         return self.ledger.lock(name, wait_s, check)
 
-    def run(self, *, rebuild: bool = False, retry_parked: bool = False) -> Run:
+    def run(self, *, rebuild: bool = False, retry_parked: bool = False, allow_removals: bool = False) -> Run:
         """A run with the lock timeout of the settings."""
         from ingest_assets.reconcile import Run
 
-        return Run(rebuild, retry_parked, self.settings.ingest_lock_timeout_s)
+        return Run(rebuild, retry_parked, allow_removals, self.settings.ingest_lock_timeout_s)
 
 
 class _Twin(Workbench):

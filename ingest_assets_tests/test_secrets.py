@@ -48,6 +48,8 @@ SECRETS = {
     "ledger_user": "ledger-user-77a1",
     "ledger_password": "lp/'x y:z@%25",
     "ledger_query": "lq-1a2b3c4d5e",
+    "crm_user": "crm-user-3b7d",
+    "crm_password": "cp/'y z:@%26",
     "endpoint_key": 'sk-<Ab>/&"+9=',
     "endpoint_user": "spark-user-90c2",
     "endpoint_password": "sp w\xf6rd/&+'\\",
@@ -334,11 +336,17 @@ def test_a_postgres_that_repeats_the_password(searched: Searched) -> None:
         searched.run("status", ingest_ledger_url=f"postgresql://{S['ledger_user']}@127.0.0.1:{port}/x")
         for wrong in (url.replace("postgresql", "mysql"), url.replace(f":{port}", ":port"), url[13:]):
             searched.run("status", ingest_ledger_url=wrong)
+        crm = with_user(f"postgresql://127.0.0.1:{port}/crm", S["crm_user"], S["crm_password"])
+        for command in (("doctor",), ("refresh", "--source", "crm"), ("status",)):
+            for each in (crm, crm.replace("postgresql", "oracle")):
+                searched.run(*command, crm_db_path="", crm_db_url=each)
         assert S["ledger_password"] in heard
+        assert S["crm_password"] in heard
         assert S["libpq_password"] in heard
     searched.require_no_secrets()
 
 
+@pytest.mark.thorough
 def test_a_redis_that_repeats_the_password(searched: Searched, ingest_here: IngestHere) -> None:
     assert ingest_here(searched.home, "build").status == 0
     heard: list[bytes] = []
@@ -358,6 +366,7 @@ def test_a_redis_that_repeats_the_password(searched: Searched, ingest_here: Inge
     searched.require_no_secrets()
 
 
+@pytest.mark.thorough
 def test_a_listener_and_recipients_that_repeat_all(searched: Searched) -> None:
     spool = Spool(searched.home.path / "spool")
     spool.prepare()

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from ingest_assets.embedding import spec_of
 from ingest_assets.model import ConfigurationError
 from ingest_assets.settings import Settings, load_settings
-from ingest_assets.sources.crm.settings import crm_path
+from ingest_assets.sources.crm.settings import CrmSettings, crm_path
 from ingest_assets_tests.support.variables import fields, load_all
 
 EXAMPLE = Path(__file__).resolve().parents[1] / ".env.example"
@@ -75,6 +75,7 @@ WRONG = [
     ("CRM_INGEST_SYNC_INTERVAL_MIN", "1441", "less than or equal to 1440"),
     ("CRM_SENSOR_INTERVAL_S", "4", "greater than or equal to 5"),
     ("CRM_MAX_DOCUMENT_CHARS", "999", "greater than or equal to 1000"),
+    ("CRM_QUERY_TIMEOUT_S", "0", "greater than or equal to 1"),
     ("INGEST_CHUNK_SIZE", "99", "greater than or equal to 100"),
     ("INGEST_CHUNK_SIZE", "1e9", "integer"),
     ("INGEST_CHUNK_OVERLAP", "-1", "greater than or equal to 0"),
@@ -118,10 +119,16 @@ WRONG = [
     ("JOB_STATUS_RETENTION_DAYS", "0", "greater than 0"),
     ("MAX_CONCURRENT_INDEXING_JOBS", "0", "greater than or equal to 1"),
     ("PROGRESS_UPDATE_INTERVAL_SECONDS", "0", "greater than 0"),
+    ("INGEST_REMOVAL_GUARD_SHARE", "20", "less than or equal to 1"),
+    ("INGEST_REMOVAL_GUARD_COUNT", "-1", "greater than or equal to 0"),
+    ("INGEST_REMOVAL_GUARD_KINDS", "crm=20%", "SOURCE=SHARE:COUNT"),
+    ("INGEST_REMOVAL_GUARD_KINDS", "crm/email=2:5", ".*a share from 0 to 1"),
+    ("INGEST_REMOVAL_GUARD_KINDS", "=off", "SOURCE=off"),
     ("INGEST_LOCK_TIMEOUT_S", "-1", "greater than or equal to 0"),
     ("INGEST_MCP_USER", "a" * 201, "at most 200 characters"),
     ("INGEST_MATCH_MEMORY_MIB", "64", "greater than or equal to 128"),
     ("INGEST_MATCH_THREADS", "0", "greater than or equal to 1"),
+    ("INGEST_TIME_ZONE", "CEST", "Europe/Berlin"),
     ("INGEST_HTTP_HOST", "http://127.0.0.1", "without http://"),
     ("INGEST_INSTALLATION_NAME", "x" * 201, "at most 200 characters"),
     ("INGEST_INSTALLATION_NAME", " sales", "without spaces at its ends"),
@@ -179,6 +186,7 @@ WRONG = [
     ("SPOOL_PARTITIONS_AHEAD", "121", "less than or equal to 120"),
     ("SPOOL_QUIET_S", "86401", "less than or equal to 86400"),
     ("SPOOL_RETENTION_DAYS", "-1", "greater than or equal to 0"),
+    ("SPOOL_HISTORY_DAYS", "-1", "greater than or equal to 0"),
     ("SPARK_CONTROL_URL", "ftp://host", "begins with http:// or https://"),
     ("SPARK_CONTROL_VERIFY_TLS", "2", "boolean"),
 ]
@@ -231,6 +239,41 @@ def test_no_password_is_shown(monkeypatch: pytest.MonkeyPatch, name: str, value:
     assert "s3cret" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("oracle://ada:s3cret@host/crm", "must be postgresql://, mysql:// or mariadb://"),
+        ("postgresql://ada:s3cret@host", "names no database"),
+        ("mysql://ada:s3cret@host:port/crm", "percent-encoded"),
+        ("mysql://ada:s3cret@host:70000/crm", "port from 1 to 65535"),
+        ("mysql://ada:s3cret@host/crm?local_infile=1", "a parameter 'local_infile'; there are: ssl_ca, "),
+        (
+            "postgresql://ada:s3cret@host/crm?passfile=/x",
+            "a parameter 'passfile'; there are: application_name, ",
+        ),
+        ("mariadb+mysqldb://ada:s3cret@host/crm", "must be postgresql://"),
+        ("s3cret", "must be postgresql://"),
+    ],
+)
+def test_a_crm_server_that_is_not_understood(
+    monkeypatch: pytest.MonkeyPatch, url: str, expected: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"CRM_DB_URL=\(hidden\)") as caught:
+        _load(monkeypatch, CRM_DB_URL=url).of(CrmSettings)
+    assert expected in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+def test_one_crm_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = _load(monkeypatch, CRM_DB_URL="postgres://ada:s3cret@host/crm")
+    assert settings.of(CrmSettings).crm_db_url is not None
+    assert "s3cret" not in repr(settings.of(CrmSettings))
+    both = _load(monkeypatch, CRM_DB_PATH="crm.sqlite")
+    with pytest.raises(ConfigurationError, match="CRM_DB_PATH another one: unset either"):
+        both.of(CrmSettings)
 
 
 def test_secrets_are_not_in_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:

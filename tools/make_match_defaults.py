@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ingest_assets.entities.comparisons import PRIOR, TERM_FREQUENCIES, settings
-from ingest_assets.entities.model import JOIN_AT_UNTRAINED, Levels, MatchModel
+from ingest_assets.entities.model import JOIN_AT_UNTRAINED, Levels, MatchModel, method
 from ingest_assets.model import IdentityKind
 from ingest_assets.terminal import say
 
@@ -69,7 +69,7 @@ def made(kind: IdentityKind, shares: Mapping[str, Mapping[str, float]]) -> Match
         }
         for column in TERM_FREQUENCIES[kind]
     }
-    return MatchModel(kind, "default", 0, PRIOR, levels, common, average, JOIN_AT_UNTRAINED)
+    return MatchModel(kind, "default", 0, PRIOR, levels, common, average, JOIN_AT_UNTRAINED, method())
 
 
 def _written(kind: IdentityKind) -> tuple[dict[str, Levels], dict[str, float]]:

@@ -98,6 +98,12 @@ def file_digest(path: Path) -> str:
     return digest_of(path.read_bytes())
 
 
+def header_is_cut(document: Document) -> bool:
+    """Whether the header lines hold less than the document says."""
+    whole = [document.title, *(f"{label}: {value}" for label, value in document.context)]
+    return header_of(document) != "\n".join(" ".join(line.split()) for line in whole)
+
+
 def header_of(document: Document) -> str:
     """The lines that give a piece of text its context: the title, then `label: value`."""
     lines = [_shorten(document.title, VALUE_CHARS)]

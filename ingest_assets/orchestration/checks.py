@@ -12,7 +12,7 @@ from ingest_assets.orchestration.quotes import quoting_as
 from ingest_assets.orchestration.resources import Ingest
 from ingest_assets.redaction import redact
 from ingest_assets.sources.definition import SourceDefinition
-from ingest_assets.stages.checks import COLLECTION_CHECKS
+from ingest_assets.stages.checks import COLLECTION_CHECKS, HELD
 from ingest_assets.stages.shapes import AssetCheck, CheckResult
 from ingest_assets.workbench import Workbench
 
@@ -57,6 +57,22 @@ def _stage_checks(
                     yield _result(source, check, bench)
 
     return checked
+
+
+def report_held(instance: dg.DagsterInstance, source: SourceDefinition, bench: Workbench) -> None:
+    """Have the check that no removal is held fail now: a run that is stopped does not come to its checks."""
+    (check,) = [each for each in COLLECTION_CHECKS if each.name == HELD]
+    found = check.run(bench, source.name)
+    instance.report_runless_asset_event(
+        dg.AssetCheckEvaluation(
+            asset_key=_key(source, check).asset_key,
+            check_name=check.name,
+            passed=found.passed,
+            severity=dg.AssetCheckSeverity.ERROR,
+            description=redact(found.sentence),
+            metadata=as_metadata(found.metadata),
+        )
+    )
 
 
 def _result(source: SourceDefinition, check: AssetCheck, bench: Workbench) -> dg.AssetCheckResult:

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 import dagster as dg
 
 from ingest_assets.model import IngestError
-from ingest_assets.quoting import without_quotes
 from ingest_assets.sources.definition import SourceDefinition
 
 
@@ -21,7 +20,7 @@ def quoting_as(source: SourceDefinition) -> Iterator[None]:
     if source.shows_samples:
         yield
         return
-    with without_quotes():
+    with source.quoting():
         try:
             yield
         except (dg.Failure, dg.RetryRequested):

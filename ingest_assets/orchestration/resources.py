@@ -9,9 +9,11 @@ from pydantic import Field, PrivateAttr
 
 from ingest_assets.garbage import freeze_existing, unfreeze
 from ingest_assets.model import IngestError
+from ingest_assets.orchestration.metadata import as_metadata
 from ingest_assets.orchestration.orphaned_runs import note_process
 from ingest_assets.redaction import raise_alone, raising_no_secrets, without_secrets
 from ingest_assets.settings import load_settings
+from ingest_assets.stages.removals import RemovalsHeldError
 from ingest_assets.workbench import Workbench
 
 
@@ -21,7 +23,8 @@ def _as_failures() -> Iterator[None]:
         yield
     except IngestError as error:
         # Not retried by Dagster: clients retry what is transient, and the next tick tries again.
-        failure = dg.Failure(description=str(error), allow_retries=False)
+        metadata = as_metadata(error.metadata) if isinstance(error, RemovalsHeldError) else None
+        failure = dg.Failure(description=str(error), metadata=metadata, allow_retries=False)
         failure.__cause__ = without_secrets(error)
         raise_alone(failure)
 

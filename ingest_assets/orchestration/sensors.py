@@ -17,11 +17,14 @@ from ingest_assets.redaction import raising_no_secrets
 from ingest_assets.settings import Settings
 from ingest_assets.sources.definition import Due, SourceDefinition
 from ingest_assets.sources.parts import forget_emptied
+from ingest_assets.stages.removals import held
 from ingest_assets.workbench import Workbench
 
 STARTED_BY = {"ingest/started_by": "sensor"}
 # Dagster gives a tick a minute; looking at parts may take this much of it.
 TICK_BUDGET_S = 40.0
+# How long the sensor leaves a source alone whose last run was stopped because of what it would have removed.
+STOPPED_FOR_S = 600.0
 
 
 def change_sensor(source: SourceDefinition, settings: Settings) -> dg.SensorDefinition:
@@ -67,6 +70,8 @@ def _whole(
     due = source.triggers.due(bench) if source.triggers.due else _due(bench, source)
     if due.key is None:
         return dg.SensorResult(skip_reason=skipped(due.reason))
+    if stopped := _stopped(bench, source, ""):
+        return dg.SensorResult(skip_reason=skipped(stopped))
     if reason := active_run(context.instance, source):
         return dg.SensorResult(skip_reason=skipped(f"{due.reason}, but {reason}"))
     context.log.info(f"STARTED: {due.reason}.")
@@ -74,6 +79,8 @@ def _whole(
 
 
 def _due(bench: Workbench, source: SourceDefinition) -> Due:
+    if reason := source.triggers.only_scheduled(bench):
+        return Due(f"{source.name}: {reason}")
     changed = _changed(bench, source, "")
     if changed is None:
         return Due(f"{source.name} has not changed since the last refresh")
@@ -128,9 +135,24 @@ def _looked_at(
             continue
         if changed is None:
             said.append(f"{part} has not changed")
+        elif stopped := _stopped(bench, source, part):
+            said.append(f"{part}: {stopped.removesuffix('.')}")
         else:
             requests.append(dg.RunRequest(run_key=f"{part} {changed}", partition_key=part, tags=STARTED_BY))
     return requests, said, None
+
+
+def _stopped(bench: Workbench, source: SourceDefinition, part: str) -> str | None:
+    """Why no run is requested, if the last one was stopped before it removed too much.
+
+    If it is repaired, or meant to be, a person runs it, or the schedule. A source that goes on changing must
+    not be tried every few seconds; after a while it is, because it may have been repaired.
+    """
+    with bench.ledger.reading() as connection:
+        stopped = [each for each in held(connection, source.name) if each.part in ("", part)]
+    if not stopped or time.time() - stopped[0].at > STOPPED_FOR_S:
+        return None
+    return f"the last run was stopped. {stopped[0].message}"
 
 
 def _changed(bench: Workbench, source: SourceDefinition, part: str) -> str | None:

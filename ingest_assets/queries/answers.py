@@ -32,6 +32,8 @@ class Hit(Common):
     text: str
     attributes: dict[str, Any]  # what its source adds: for code, its language, symbol and lines
     scores: dict[str, float] = field(default_factory=dict)
+    # A sentence, if it is of an older version of its document, because the newer one was refused.
+    stale: str | None = None
 
 
 _NAMES = ("score", "chunk_id", "document_id", *COMMON, "entity_ids", "text", "attributes", "scores")
@@ -54,7 +56,13 @@ class Hits:
         # Not `asdict`, which copies every value and takes longer than everything else here.
         shown = _NAMES if scores else [name for name in _NAMES if name != "scores"]
         answer = {each.name: getattr(self, each.name) for each in fields(self)}
-        return answer | {"hits": [{name: getattr(hit, name) for name in shown} for hit in self.hits]}
+        return answer | {"hits": [_shown(hit, shown) for hit in self.hits]}
+
+
+def _shown(hit: Hit, names: Sequence[str]) -> dict[str, Any]:
+    """A hit as a mapping; `stale` is there only if it is."""
+    values = {name: getattr(hit, name) for name in names}
+    return values | {"stale": hit.stale} if hit.stale else values
 
 
 class SourceSearch(Protocol):

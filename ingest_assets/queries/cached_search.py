@@ -32,6 +32,7 @@ from ingest_assets.fields import Condition
 from ingest_assets.ledger.installation import cache_secret_of
 from ingest_assets.model import IngestError, UnavailableError, digest_of
 from ingest_assets.queries.answers import Hit, Hits, Mode, SourceSearch, check
+from ingest_assets.queries.older_versions import with_marks
 from ingest_assets.queries.status import source_meant
 from ingest_assets.redaction import redact_values
 from ingest_assets.stages.generations import contents_of
@@ -42,7 +43,8 @@ PERSONAL = "pii"
 # What is kept under a key: these bytes, the digest of its state, its code (HMAC), and the hits as JSON.
 _MARK = b"ia1\0"
 _PARTS = (0, 4, 20, 52, None)  # where each begins
-_FIELDS = tuple(each.name for each in fields(Hit))
+# Which hits are of older versions is asked anew each time: that may change while the index does not.
+_FIELDS = tuple(each.name for each in fields(Hit) if each.name != "stale")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class CachedSearch:
         key = self._key(query, mode, limit, conditions if where else None)
         kept = self._kept(key, before)
         if kept is not None:
+            kept = with_marks(self._bench, self._source, kept)
             took_ms = round((time.perf_counter() - started) * 1000, 2)
             return Hits(query, self._source, mode, self._collection, before.generation, took_ms, kept)
         hits = self._inner.search(query, mode=mode, limit=limit, where=where)

@@ -19,8 +19,9 @@ from ingest_assets.entities.golden import Value, golden_record
 from ingest_assets.entities.text import plain
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.model import ConfigurationError, Identity, RequestError, when
+from ingest_assets.queries.asked import document_meant
+from ingest_assets.stages.document_rows import identity_of
 from ingest_assets.stages.match_models import models_in_use
-from ingest_assets.stages.records import identity_of
 from ingest_assets.stages.resolution.match_rows import MatchRows
 from ingest_assets.stages.successors import living_id
 
@@ -238,7 +239,8 @@ def _members(connection: sa.Connection, source: str, entity_id: str) -> Sequence
 
 
 def _require_entity(connection: sa.Connection, source: str, asked: str) -> str:
-    of_record = sa.select(_member.c.entity_id).filter_by(source=source, document_id=asked)
+    record = document_meant(connection, source, asked)
+    of_record = sa.select(_member.c.entity_id).filter_by(source=source, document_id=record)
     entity_id = connection.scalar(of_record) or living_id(connection, source, asked)
     if entity_id is None:
         raise NoEntityError(f"Nothing is left of the entity {asked}: its records were deleted.", gone=True)
@@ -264,7 +266,8 @@ def _require_members(connection: sa.Connection, source: str, entity_id: str, ask
 
 def _records(connection: sa.Connection, source: str, asked: str) -> Sequence[Any]:
     members = _require_members(connection, source, _require_entity(connection, source, asked), asked)
-    return [row for row in members if row.document_id == asked] or members
+    record = document_meant(connection, source, asked)
+    return [row for row in members if row.document_id == record] or members
 
 
 def _most_alike(

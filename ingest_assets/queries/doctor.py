@@ -16,6 +16,7 @@ from ingest_assets.collection.owned import NotOursError
 from ingest_assets.model import IngestError
 from ingest_assets.redaction import redact
 from ingest_assets.settings import Settings, load_settings
+from ingest_assets.sources.misspelt import misspelt_settings
 from ingest_assets.stages.shapes import Finding
 from ingest_assets.workbench import Workbench
 
@@ -42,6 +43,7 @@ def _diagnosed(heartbeat: Heartbeat) -> list[Finding]:
     with Workbench(settings) as bench:
         return [
             Finding("settings", "ok", "They can be read."),
+            *(Finding("settings", "wrong", str(each)) for each in misspelt_settings(bench.sources)),
             *_looked_at("folders", lambda: _folders(bench)),
             *_looked_at("ledger", lambda: _ledger(bench)),
             *_looked_at("store", lambda: _store(bench)),

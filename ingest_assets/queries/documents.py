@@ -14,8 +14,10 @@ import sqlalchemy as sa
 
 from ingest_assets.ledger import tables
 from ingest_assets.model import COMMON, Document
+from ingest_assets.queries.asked import document_meant, spellings
+from ingest_assets.queries.older_versions import older_versions
+from ingest_assets.stages.document_rows import document_of
 from ingest_assets.stages.hidden import shown_documents
-from ingest_assets.stages.records import document_of
 from ingest_assets.workbench import Workbench
 
 _document, _about = tables.document, tables.document_entities
@@ -27,16 +29,21 @@ class FoundDocument:
 
     document: Document
     entity_ids: Sequence[str]
+    stale: str | None = None  # a sentence, if it is an older version: the newer one was refused
 
 
 def find(bench: Workbench, source: str, document_id: str) -> FoundDocument | None:
-    """One document; None if there is none with this id, or it is of a hidden part."""
-    key = {"source": source, "document_id": document_id}
+    """One document, by its id as people type it; None if there is none, or it is of a hidden part."""
     shown = shown_documents(bench, source)
     with bench.ledger.reading() as connection:
+        key = {"source": source, "document_id": document_meant(connection, source, document_id)}
         row = connection.execute(sa.select(_document).filter_by(**key).where(*shown)).one_or_none()
         entities = connection.scalar(sa.select(_about.c.entity_ids).filter_by(**key))
-    return None if row is None else FoundDocument(document_of(row), json.loads(entities or "[]"))
+    if row is None:
+        return None
+    refused = older_versions(bench, source, [row.document_id]).get(row.document_id)
+    older = refused is not None and refused.stage == bench.sources[source].documents
+    return FoundDocument(document_of(row), json.loads(entities or "[]"), str(refused) if older else None)
 
 
 def listed(
@@ -62,7 +69,8 @@ def listed(
         query = query.where(_document.c.kind == kind)
     if prefix is not None:
         # Not LIKE, which ignores case on SQLite.
-        query = query.where(sa.func.substr(_document.c.document_id, 1, len(prefix)) == prefix)
+        begins = (sa.func.substr(_document.c.document_id, 1, len(each)) == each for each in spellings(prefix))
+        query = query.where(sa.or_(*begins))
     if since is not None:
         query = query.where(_document.c.time >= _bound(since))
     with bench.ledger.reading() as connection:

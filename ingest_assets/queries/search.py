@@ -23,7 +23,9 @@ from ingest_assets.queries.answers import (
     SourceSearch,
     check,
 )
+from ingest_assets.queries.asked import document_meant
 from ingest_assets.queries.fusion import LEG_LIMIT, min_max
+from ingest_assets.queries.older_versions import with_marks
 from ingest_assets.stages.hidden import hiding
 from ingest_assets.workbench import Workbench
 
@@ -39,7 +41,7 @@ __all__ = [
     "open_search",
 ]
 
-ENTITY_IDS = "entity_ids"
+ENTITY_IDS, DOCUMENT_ID = "entity_ids", "document_id"
 
 
 def open_search(bench: Workbench, source: str, *, cached: bool = True) -> SourceSearch:
@@ -84,6 +86,7 @@ class Searcher:
         with self._bench.store.reader(self._collection) as reader:
             legs = self._legs(query, mode, reader.generation)
             hits = self._hits(reader, legs, limit, conditions) if legs else []
+        hits = with_marks(self._bench, self._source.name, hits)
         took_ms = round((time.perf_counter() - started) * 1000, 2)
         return Hits(query, self._source.name, mode, self._collection, reader.generation, took_ms, hits)
 
@@ -91,6 +94,8 @@ class Searcher:
         """What is asked for, and what the source requires of every search or hides from all, as of now."""
         if ENTITY_IDS in where:
             where = {**where, ENTITY_IDS: self._living(where[ENTITY_IDS])}
+        if DOCUMENT_ID in where:
+            where = {**where, DOCUMENT_ID: self._meant(where[DOCUMENT_ID])}
         try:
             asked = conditions_of(where, self._fields)
         except FilterError as error:
@@ -103,6 +108,10 @@ class Searcher:
 
         with self._bench.ledger.reading() as connection:
             return [living_id(connection, self._source.name, one) or one for one in entity_ids]
+
+    def _meant(self, document_ids: Sequence[str]) -> list[str]:
+        with self._bench.ledger.reading() as connection:
+            return [document_meant(connection, self._source.name, one) for one in document_ids]
 
     def _legs(self, query: str, mode: Mode, generation: int) -> list[Leg]:
         legs = []

@@ -18,6 +18,7 @@ from ingest_assets.model import IngestError, UnavailableError, when
 from ingest_assets.reconcile import count_parked
 from ingest_assets.sources.registry import UnknownSourceError
 from ingest_assets.stages.collection import UNKNOWN
+from ingest_assets.stages.removals import held
 from ingest_assets.workbench import Workbench
 
 
@@ -25,7 +26,8 @@ from ingest_assets.workbench import Workbench
 class SourceStatus:
     """Counts, and the live generation. `last_success` is when its collection last completed (UTC).
 
-    `problem` is a sentence if the index is not what the ledger says, or belongs to somebody else.
+    `problem` is a sentence if the index is not what the ledger says, or belongs to somebody else, or the last
+    run was stopped because it would have removed too much.
     """
 
     documents: int
@@ -157,8 +159,13 @@ def source_status(bench: Workbench, source: str, tell: Callable[[IngestError], s
             generation=live,
             fingerprint=generation.fingerprint if generation else None,
             last_success=None if succeeded is None else when(succeeded),
-            problem=tell(problem) if problem else None,
+            problem=tell(problem) if problem else _held(connection, source),
         )
+
+
+def _held(connection: sa.Connection, source: str) -> str | None:
+    stopped = held(connection, source)
+    return stopped[0].message if stopped else None
 
 
 def _live(bench: Workbench, collection: str) -> tuple[int | None, IngestError | None]:

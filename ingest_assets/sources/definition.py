@@ -8,6 +8,7 @@ any particular source; each declares itself in `definition.py` of its own folder
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from ingest_assets.fields import BOUNDS, COMMON_FIELDS, Conditions, FilterField
 from ingest_assets.model import Chunker, ConfigurationError, Float32Array, Outcomes, Source
+from ingest_assets.quoting import without_quotes
 from ingest_assets.settings import Settings, SourceSettings
 from ingest_assets.stages.origins import Origin
 from ingest_assets.stages.shapes import (
@@ -102,6 +104,9 @@ class Triggers:
     sensor_description: str = "Refreshes soon after the source has changed."
     # Decides when the sensor requests a run. Bounded in time. By default, when the source has changed.
     due: Callable[[Workbench], Due] | None = None
+    # Why the source's state cannot be told cheaply, as a clause: then the sensor leaves it to the schedule,
+    # which has everything compared. "" where it can be.
+    only_scheduled: Callable[[Workbench], str] = lambda _bench: ""
     # The folders in which a change may make a run due: `ingest watch` asks `due` as soon as there is one.
     # They exist when they are returned.
     watched: Callable[[Workbench], Sequence[Path]] = lambda _bench: ()
@@ -166,6 +171,9 @@ class SourceDefinition:
     # because ids name the system that a document is from.
     origin: Callable[[Workbench], Origin | None] = lambda _bench: None
     collection: str = ""  # the name that its index is searched by; NAME_chunks by default
+    # Which documents that it no longer gives somebody has removed: a run removes them however many they are.
+    # A part that somebody has removed is one of `Partitioning.leaving`.
+    removed_on_purpose: Callable[[Workbench], Callable[[str], bool]] = lambda _bench: lambda _id: False
     # Attributes of documents and chunks that points carry. Others do not reach the points.
     attributes: tuple[str, ...] = ()
     fields: tuple[FilterField, ...] = ()
@@ -191,7 +199,7 @@ class SourceDefinition:
     vectors: Callable[[Workbench], SuppliedVectors | None] = lambda _bench: None
     # Called at the end of each run, when the collection is in step with the documents.
     settle: Callable[[Workbench], None] = lambda _bench: None
-    # Whether Dagster may show, and keep, words of documents and of texts with a run.
+    # Whether messages, and what Dagster keeps of a run, may show words of documents and of texts.
     shows_samples: bool = True
     # What it offers over HTTP and MCP besides search.
     operations: Callable[[], Sequence[SourceOperation]] = tuple
@@ -210,6 +218,10 @@ class SourceDefinition:
         for name, value in defaults.items():
             if not getattr(self, name):
                 object.__setattr__(self, name, value)
+
+    def quoting(self) -> AbstractContextManager[None]:
+        """For whatever works on its documents: messages that are made meanwhile show words, or none."""
+        return nullcontext() if self.shows_samples else without_quotes()
 
     @property
     def schedule_name(self) -> str:

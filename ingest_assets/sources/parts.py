@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from ingest_assets.ledger import Ledger, tables
+from ingest_assets.ledger.guard_tables import held_removal
 from ingest_assets.sources.definition import SourceDefinition
 
 if TYPE_CHECKING:
     from ingest_assets.workbench import Workbench
 
 # Tables that have rows of a part, besides its documents.
-_TABLES = (tables.stage, tables.parked, tables.read_batch, tables.skipped_item)
+_TABLES = (tables.stage, tables.parked, tables.read_batch, tables.skipped_item, held_removal)
 
 
 def recorded_parts(ledger: Ledger, source: SourceDefinition) -> set[str]:

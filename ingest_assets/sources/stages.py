@@ -23,6 +23,7 @@ from ingest_assets.stages.shapes import (
 
 if TYPE_CHECKING:
     from ingest_assets.reconcile import Stage
+    from ingest_assets.stages.removals import Guard
     from ingest_assets.workbench import Workbench
 
 Metadata = Callable[["Workbench", "Stage", Outcomes], Mapping[str, Any]]
@@ -42,9 +43,14 @@ def documents_stage(
     def make(bench: Workbench, source: SourceDefinition, request: StageRequest) -> Stage:
         from ingest_assets.stages.records import Records
 
-        opened = bench.source(source.name, request.part)
+        part = request.part
         return Records(
-            opened, name, request.part, source.all_fields(bench.settings), system=source.origin(bench)
+            bench.source(source.name, part),
+            name,
+            part,
+            source.all_fields(bench.settings),
+            system=source.origin(bench),
+            guard=_guard(bench, source, part),
         )
 
     return StageDefinition(
@@ -56,6 +62,21 @@ def documents_stage(
         in_parts=in_parts,
         metadata=metadata,
     )
+
+
+def _guard(bench: Workbench, source: SourceDefinition, part: str) -> Guard | None:
+    """What may leave unasked; None for a part that somebody removed, and for sample data that gives way."""
+    from ingest_assets.stages.origins import recorded_origin
+    from ingest_assets.stages.removals import guard_of
+
+    if source.partitions is not None and part in source.partitions.leaving(bench):
+        return None
+    system = source.origin(bench)
+    if system is not None and system.kept:
+        with bench.ledger.reading() as connection:
+            if recorded_origin(connection, source.name) is None:
+                return None
+    return guard_of(bench.settings, source.name, source.removed_on_purpose(bench))
 
 
 def chunks_stage(
@@ -100,7 +121,8 @@ def resolution_stages(documents: str) -> tuple[StageDefinition, StageDefinition]
             name=MATCH_MODELS,
             description="One row per model that matches records of people, or of organisations. Trained on "
             "the records if there are enough of them when it is first needed, else the one that ships; "
-            "trained again only by the job train_match_models.",
+            "trained again only by `ingest entity train` (the job train_match_models), or when a new "
+            "version compares records in another way.",
             make=_match_models,
             deps=(documents,),
             kinds=frozenset({"splink", "duckdb"}),

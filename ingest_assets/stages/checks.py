@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ingest_assets.model import Markdown
+from ingest_assets.model import Markdown, NotPublishedError
 from ingest_assets.quoting import quoted
 from ingest_assets.stages.audit import audit, recorded_points
 from ingest_assets.stages.collection import finds, some_point
 from ingest_assets.stages.parked import count_parked_items, parked_items
+from ingest_assets.stages.removals import held
 from ingest_assets.stages.shapes import COLLECTION, AssetCheck, CheckResult
 
 if TYPE_CHECKING:
+    from ingest_assets.sources.definition import SourceDefinition
     from ingest_assets.workbench import Workbench
 
-AGREES, PARKED = "agrees_with_ledger", "nothing_parked"
+AGREES, PARKED, HELD = "agrees_with_ledger", "nothing_parked", "no_removal_held"
+SEARCHED = "search_answers"
 LISTED = 20
 
 
@@ -44,6 +47,15 @@ def _search_answers(bench: Workbench, source: str) -> CheckResult:
     return CheckResult(passed, f"Searched for {quoted(title)}.", {"document": document})
 
 
+def failed_searches(source: SourceDefinition, bench: Workbench) -> list[str]:
+    """The name of the check that a search answers, if it fails: jobs do not wait for the checks."""
+    try:
+        passed = _search_answers(bench, source.name).passed
+    except NotPublishedError:
+        passed = False
+    return [] if passed else [SEARCHED]
+
+
 def _nothing_parked(bench: Workbench, source: str) -> CheckResult:
     items = parked_items(bench, source, limit=LISTED)
     count = count_parked_items(bench.ledger, source)
@@ -52,6 +64,16 @@ def _nothing_parked(bench: Workbench, source: str) -> CheckResult:
     if lines:
         metadata["items"] = Markdown("\n".join(lines))
     return CheckResult(count == 0, f"{count} items are parked.", metadata)
+
+
+def _nothing_held(bench: Workbench, source: str) -> CheckResult:
+    with bench.ledger.reading() as connection:
+        stopped = held(connection, source)
+    if not stopped:
+        return CheckResult(passed=True, sentence="No run was stopped because of what it would have removed.")
+    parts = {each.part or each.stage: each.losses for each in stopped[:LISTED]}
+    metadata = {"held": len(stopped), "would_be_removed": parts}
+    return CheckResult(passed=False, sentence=stopped[0].message, metadata=metadata)
 
 
 def _agrees(bench: Workbench, source: str) -> CheckResult:
@@ -68,7 +90,7 @@ COLLECTION_CHECKS = (
         run=_complete,
     ),
     AssetCheck(
-        name="search_answers",
+        name=SEARCHED,
         stage=COLLECTION,
         description="A search with the vectors of a recorded chunk finds it by meaning, and something by "
         "words.",
@@ -79,6 +101,13 @@ COLLECTION_CHECKS = (
         stage=COLLECTION,
         description="No document or text is parked until its content or the pipeline changes.",
         run=_nothing_parked,
+    ),
+    AssetCheck(
+        name=HELD,
+        stage=COLLECTION,
+        description="No run was stopped because it would have removed more than may go unasked. It "
+        "fails as soon as one is, and passes when a run completes.",
+        run=_nothing_held,
     ),
     AssetCheck(
         name=AGREES,

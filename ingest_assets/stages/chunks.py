@@ -14,7 +14,7 @@ from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import MAX_BOUND_VALUES, batched, delete_keys, pages, upsert
 from ingest_assets.model import Chunk, Chunker, Document, IngestError, ItemError, common_of, digest_of
 from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_sum, is_parked
-from ingest_assets.stages.records import document_of
+from ingest_assets.stages.document_rows import document_of
 
 # Documents are read and cut in batches of at most this many, and this many characters of text.
 BATCH = 500
@@ -67,8 +67,9 @@ class Chunks:
 
     def steps(self, ledger: Ledger, _session: sa.Connection, run: Run) -> Generator[Step]:
         for keys in self._pages(ledger, run):
-            for rows in self._rows(ledger, keys):
+            for last, rows in self._rows(ledger, keys):
                 yield from self._made(rows)
+                run.reached(last)
         yield from self._removals(ledger)
         yield Step(self._forget_parked)
 
@@ -112,17 +113,17 @@ class Chunks:
             query = query.where(~is_parked(self, _document.c.document_id, _document.c.digest))
         yield from pages(ledger, query, _document.c.document_id, BATCH)
 
-    def _rows(self, ledger: Ledger, page: Sequence[Any]) -> Iterator[Sequence[Any]]:
-        """The documents of a page, at most BATCH_CHARS at a time (but at least one document)."""
+    def _rows(self, ledger: Ledger, page: Sequence[Any]) -> Iterator[tuple[str, Sequence[Any]]]:
+        """The documents of a page, at most BATCH_CHARS (but at least one) at a time, and the last's id."""
         keys: list[str] = []
         chars = 0
         for entry in page:
             if keys and chars + entry.size > BATCH_CHARS:
-                yield self._read(ledger, keys)
+                yield keys[-1], self._read(ledger, keys)
                 keys, chars = [], 0
             keys.append(entry.document_id)
             chars += entry.size
-        yield self._read(ledger, keys)
+        yield keys[-1], self._read(ledger, keys)
 
     def _read(self, ledger: Ledger, keys: Sequence[str]) -> Sequence[Any]:
         query = _document.select().where(_document.c.source == self.source, _document.c.document_id.in_(keys))
@@ -213,9 +214,14 @@ class Chunks:
         return delta
 
 
-def recorded_chunks(ledger: Ledger, source: str, part: str) -> Iterator[Chunk]:
-    """The recorded chunks of a part's documents, by document, in order."""
+def recorded_chunks(
+    ledger: Ledger, source: str, part: str, after: str = "", until: str | None = None
+) -> Iterator[Chunk]:
+    """The recorded chunks of a part's documents, by document, in order: of those between two ids."""
     documents = sa.select(_document.c.document_id).filter_by(source=source, part=part)
+    documents = documents.where(_document.c.document_id > after)
+    if until is not None:
+        documents = documents.where(_document.c.document_id <= until)
     for page in pages(ledger, documents, _document.c.document_id, READ_BACK):
         ids = [row.document_id for row in page]
         query = _chunk.select().where(_chunk.c.source == source, _chunk.c.document_id.in_(ids))

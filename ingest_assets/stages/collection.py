@@ -18,7 +18,9 @@ from ingest_assets.ledger.store import pages, temporary_table, upsert
 from ingest_assets.model import IngestError, SparseVectors, common_of, digest_of
 from ingest_assets.reconcile import Delta, Run, Step, content_sum
 from ingest_assets.stages.generations import Generations, Pipeline, note_contents
+from ingest_assets.stages.removals import Guard, let_go, stopping
 from ingest_assets.stages.vectors import model_key
+from ingest_assets.stopping import go_on
 
 BATCH = 1_000
 # The digests of a point that was touched but not acknowledged: they match no chunk.
@@ -59,6 +61,7 @@ class Collection:
     store: OwnedStore
     pipeline: Pipeline
     made_of: tuple[str, ...]  # the stages, besides those of the vectors, that its points are made of
+    guard: Guard | None = None  # against publishing a generation that lacks what the live one has
     name: str = "collection"
     part: str = ""
 
@@ -104,8 +107,10 @@ class Collection:
             for page in self._pages(ledger, number):
                 ready = [row for row in page if row.vector is not None and row.indices is not None]
                 waiting = waiting or len(ready) < len(page)
+                go_on()  # an embedded engine has no step until its end
                 yield from work.upsert(ready)
             for page in self._removals(ledger, number, waiting=waiting):
+                go_on()
                 yield from work.delete(page)
             yield from work.commit()
         if waiting:
@@ -117,8 +122,12 @@ class Collection:
                 # The next run builds another one; this one would be refused again.
                 yield Step(partial(generations.discard, number=number))
                 raise
+            if live is not None and self.guard is not None and not run.allow_removals:
+                judge = partial(generations.require_as_full, ledger, self.source, number, live, self.guard)
+                yield from stopping(self, judge)
             self.store.publish(self.collection, number)
             yield Step(partial(generations.published, number=number))
+            yield Step(partial(let_go, self))
 
     def _require_upstream(self, ledger: Ledger) -> None:
         """Refuse to work after stages that never ran, or with chunks made with other settings."""

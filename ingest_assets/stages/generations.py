@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -15,6 +16,7 @@ from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import upsert
 from ingest_assets.model import digest_of
 from ingest_assets.reconcile import Delta
+from ingest_assets.stages.removals import Guard, Loss
 from ingest_assets.stages.vectors import model_key
 
 _collection, _generation, _point = tables.collection, tables.generation, tables.point
@@ -164,6 +166,32 @@ class Generations:
             self.discard(connection, old)
         self._forget_models(connection)
         return Delta()
+
+    def require_as_full(self, ledger: Ledger, source: str, number: int, live: int, guard: Guard) -> None:
+        """Raises RemovalsHeldError if too many documents of the live generation are not in a new one.
+
+        Only documents that are still on record count: of those that are not, the removal was let go before.
+        Of a generation that was adopted, the ledger does not know what it holds.
+        """
+        with ledger.reading() as connection:
+            held = dict(connection.execute(self._by_kind(source, live)).tuples().all())
+            lost = dict(connection.execute(self._by_kind(source, live, number)).tuples().all())
+        losses = [Loss(kind, lost.get(kind, 0), of) for kind, of in held.items()]
+        guard.require(losses, "publish an index without")
+
+    def _documents(self, number: int) -> sa.Select[Any]:
+        """The documents with points in a generation."""
+        mine = {"collection": self.collection, "generation": number}
+        return sa.select(_point.c.document_id).filter_by(**mine)
+
+    def _by_kind(self, source: str, number: int, lacking: int | None = None) -> sa.Select[Any]:
+        """How many documents on record of each kind are in a generation, and not in another one."""
+        d = tables.document
+        query = sa.select(d.c.kind, sa.func.count()).where(d.c.source == source)
+        query = query.where(d.c.document_id.in_(self._documents(number)))
+        if lacking is not None:
+            query = query.where(d.c.document_id.not_in(self._documents(lacking)))
+        return query.group_by(d.c.kind).order_by(d.c.kind)
 
     def discard(self, connection: sa.Connection, number: int) -> Delta:
         """Drop a generation if it is ours, and what is recorded of it."""

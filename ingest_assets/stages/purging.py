@@ -23,7 +23,7 @@ def purge(bench: Workbench, source: str) -> None:
     stage = bench.collection(source)
     # One that an earlier run began may hold what was deleted since.
     _drop_all_but_live(bench.ledger, stage)
-    reconcile(stage, bench.ledger, bench.run(rebuild=True))
+    reconcile(stage, bench.ledger, bench.run(rebuild=True, allow_removals=True))
     _drop_all_but_live(bench.ledger, stage)
 
 

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 
-from ingest_assets.fields import FilterField, utc_of
+from ingest_assets.fields import FilterField
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import delete_keys, temporary_table, upsert
 from ingest_assets.model import (
     ConfigurationError,
-    Document,
-    Identity,
+    IngestError,
     ItemError,
     Source,
     SourceItem,
-    common_of,
     digest_of,
 )
-from ingest_assets.quoting import quoted
 from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_of, content_sum, key_of
+from ingest_assets.stages.document_rows import checked_document, document_row
 from ingest_assets.stages.origins import Origin, record_origin, require_origin
 from ingest_assets.stages.read_batches import ReadBatches, batch_digest, batches
+from ingest_assets.stages.removals import Guard, Loss, let_go, stopping
 
 BATCH = 1_000
+# What is held back until it is known how much would be removed has at most about so many characters.
+HELD_CHARS = 16_000_000
+ROW_CHARS = 1_000  # of a row besides its text
 # Bump when a document's row is made differently from the same item.
 VERSION = "1"
 
@@ -51,6 +52,24 @@ class _Reading:
     known: Mapping[str, int] = field(default_factory=dict)
     read: dict[str, int] = field(default_factory=dict)  # each batch's digest and content
     skipped: bool = False
+    items: int = 0
+    new: int = 0  # of the items: those that have no row
+    chars: int = 0  # of what was rendered
+    # If every item was looked at: documents without an item, with digest and kind; and ids that are parked.
+    gone: Sequence[tuple[str, str, str]] = ()
+    not_parked: Sequence[str] = ()
+    losses: Sequence[Loss] = ()
+    told: tuple[int, int] = (0, 0)  # how many items and left-out items `run.read` knows of
+    ids: list[str] = field(default_factory=list)  # of the items read that it does not know of
+
+    def begin(self) -> None:
+        """Forget what was read so far."""
+        self.read, self.skipped, self.items, self.new, self.chars = {}, False, 0, 0, 0
+        self.ids = []
+
+    def missed(self, recorded: int) -> int:
+        """How many of so many recorded documents no item stands for, if known batches are recorded."""
+        return recorded - (self.items - self.new)
 
     @property
     def content(self) -> str:
@@ -61,6 +80,9 @@ class _Reading:
         """The items that have to be looked at, BATCH or more at a time, and fewer than twice as many."""
         waiting: list[SourceItem] = []
         for batch in read:
+            first = max(0, self.told[0] - self.items)
+            self.items += len(batch)
+            self.ids += [item.id for item in batch[first:]]
             digest = batch_digest(VERSION, batch)
             if digest in self.known:
                 self.read[digest] = self.known[digest]
@@ -80,7 +102,7 @@ class Records:
     """Keeps `document` in step with what the source says should exist.
 
     A document that can no longer be rendered is parked, and its last good row stays. Nothing is removed
-    unless the source was read completely.
+    unless the source was read completely, and nothing at all is recorded if that would be too much.
 
     A source with a `part` gives the documents of that part only; those of other parts stay. An id belongs to
     one part.
@@ -91,6 +113,7 @@ class Records:
     part: str = ""
     fields: tuple[FilterField, ...] = ()  # the source's own, whose types attributes must have
     system: Origin | None = None  # that it reads; another one than before is refused
+    guard: Guard | None = None  # against the removal of more than may go unasked
 
     @property
     def source(self) -> str:
@@ -126,38 +149,95 @@ class Records:
             require_origin(session, self.source, self.system)
             record_origin(session, self.source, self.system)
             known = batches_on_record.known(session)
+            recorded = self.total(session)
+        guard = None if run.allow_removals else self.guard
         reading = _Reading({} if run.rebuild else known)
-        yield from self._read(session, run, reading)
+        if guard is None or recorded <= guard.least:
+            yield from self._read(session, run, reading)
+        else:
+            yield from self._considered(session, run, reading, guard, recorded)
         if reading.skipped and not self._is_whole(session, reading):
             # Something is gone, refused or not as recorded: looking at every item finds it.
-            reading = _Reading()
+            reading = _Reading(told=reading.told)
             yield from self._read(session, replace(run, retry_parked=False), reading)
+        if guard is not None:
+            yield from stopping(self, partial(guard.require, reading.losses))
+        yield from self._removals(reading)
         read = reading.read if self._is_whole(session, reading) else {}
         if read != known:
             yield Step(partial(_remember, batches_on_record, read))
         yield Step(self._record_skipped)
+
+    def _considered(
+        self, session: sa.Connection, run: Run, reading: _Reading, guard: Guard, recorded: int
+    ) -> Iterator[Step]:
+        """What differs, held back until it is known that not too much is gone.
+
+        If that is more than memory should hold, or much is gone, the source is read once more for it.
+        """
+        held: list[Step] = []
+        complete = True
+        with closing(self._read(session, run, reading)) as steps:
+            try:
+                for step in steps:
+                    held.append(step)
+                    if reading.chars > HELD_CHARS:
+                        complete = False
+                        break
+            except IngestError:
+                yield from held  # it broke off, and nothing is removed: the next run continues from here
+                raise
+        if not complete or reading.missed(recorded) > guard.least:
+            losses = self._lost(session)
+            yield from stopping(self, partial(guard.require, losses))
+        if complete:
+            yield from held
+        else:
+            reading.begin()
+            yield from self._read(session, run, reading)
+
+    def _lost(self, session: sa.Connection) -> Sequence[Loss]:
+        """What a run would remove: the source is read, and nothing of it rendered."""
+        everything = _Reading()
+        with self.origin.read() as items, temporary_table(session, _seen):
+            for number, batch in enumerate(everything.unknown(batches(items, BATCH))):
+                with session.begin():
+                    self._mark_seen(session, batch, number)
+            with session.begin():
+                self._look_for_gone(session, everything)
+        return everything.losses
 
     def _is_whole(self, session: sa.Connection, reading: _Reading) -> bool:
         """Whether exactly the items that were read are recorded."""
         with session.begin():
             return self.content(session) == reading.content
 
-    def _read(self, session: sa.Connection, run: Run, reading: _Reading) -> Iterator[Step]:
-        """Record what differs, and remove what is gone if every item was looked at."""
+    def _read(self, session: sa.Connection, run: Run, reading: _Reading) -> Generator[Step]:
+        """Record what differs, and find what is gone if every item was looked at."""
         with session.begin():
             parked = self._parked(session)
         with self.origin.read() as items, temporary_table(session, _seen):
-            for number, batch in enumerate(reading.unknown(batches(items, BATCH))):
+            for number, batch in enumerate(reading.unknown(_heard(run, batches(items, BATCH)))):
                 with session.begin():
                     self._mark_seen(session, batch, number)
                     recorded = self._recorded(session, number, everything=run.rebuild or bool(parked))
-                step = self._step(batch, recorded, parked, run)
+                reading.new += sum(digest is None for digest in recorded.values())
+                step = self._step(batch, recorded, parked, run, reading)
                 if step is not None:
                     yield step
+                self._tell(run, reading)
+            self._tell(run, reading)
             if not reading.skipped:
                 with session.begin():
-                    gone = self._gone(session)
-                yield from self._removals(gone)
+                    self._look_for_gone(session, reading)
+
+    def _tell(self, run: Run, reading: _Reading) -> None:
+        """What has been read until now is recorded: say so, once, also if the source is read again."""
+        items, left_out = reading.told
+        skipped = self.origin.skipped[left_out:]
+        run.read(reading.ids, skipped)
+        reading.told = (items + len(reading.ids), left_out + len(skipped))
+        reading.ids = []
 
     def _parked(self, session: sa.Connection) -> Mapping[str, str]:
         t = tables.parked
@@ -195,6 +275,7 @@ class Records:
         recorded: Mapping[str, str | None],
         parked: Mapping[str, str],
         run: Run,
+        reading: _Reading,
     ) -> Step | None:
         rows: list[dict[str, Any]] = []
         refused: list[Refusal] = []
@@ -218,6 +299,7 @@ class Records:
                 refused.append(Refusal(item.id, digest, str(error)))
         if not rows and not refused and not restored:
             return None
+        reading.chars += sum(ROW_CHARS + len(row["body"]) + len(row["context"]) for row in rows)
         repaired = self.origin.repaired - repaired_before
         record = partial(self._record, rows=rows, recorded=recorded, restored=restored, repaired=repaired)
         return Step(record, refused)
@@ -247,31 +329,35 @@ class Records:
             delta.note([f"{key}: {row['title']}"])
         return delta
 
-    def _gone(self, session: sa.Connection) -> list[tuple[str, str]]:
-        t = tables.document
+    def _look_for_gone(self, session: sa.Connection, reading: _Reading) -> None:
+        t, p = tables.document, tables.parked
         absent = ~sa.exists().where(_seen.c.document_id == t.c.document_id)
-        query = sa.select(t.c.document_id, t.c.digest).where(*self._mine(t), absent)
-        gone = [(row.document_id, row.digest) for row in session.execute(query)]
-        p = tables.parked
+        gone = sa.select(t.c.document_id, t.c.digest, t.c.kind).where(*self._mine(t), absent)
+        reading.gone = session.execute(gone.order_by(t.c.document_id)).tuples().all()
         unseen = ~sa.exists().where(_seen.c.document_id == p.c.item_id)
         mine = [p.c[column] == value for column, value in key_of(self).items()]
-        session.execute(p.delete().where(*mine, unseen))
-        return gone
+        reading.not_parked = session.scalars(sa.select(p.c.item_id).where(*mine, unseen)).all()
+        if self.guard is not None and len(reading.gone) > self.guard.least:
+            kinds = sa.select(t.c.kind, sa.func.count()).where(*self._mine(t)).group_by(t.c.kind)
+            recorded = dict(session.execute(kinds.order_by(t.c.kind)).tuples().all())
+            reading.losses = self.guard.losses(((key, kind) for key, _, kind in reading.gone), recorded)
 
-    def _removals(self, gone: Sequence[tuple[str, str]]) -> Iterator[Step]:
-        for start in range(0, len(gone), BATCH):
-            part = gone[start : start + BATCH]
-            yield Step(partial(self._remove, gone=part))
+    def _removals(self, reading: _Reading) -> Iterator[Step]:
+        for start in range(0, len(reading.gone), BATCH):
+            yield Step(partial(self._remove, gone=reading.gone[start : start + BATCH]))
+        for start in range(0, len(reading.not_parked), BATCH):
+            ids = list(reading.not_parked[start : start + BATCH])
+            yield Step(lambda _connection, ids=ids: Delta(finished=ids))  # type: ignore[misc]
 
-    def _remove(self, connection: sa.Connection, gone: Sequence[tuple[str, str]]) -> Delta:
+    def _remove(self, connection: sa.Connection, gone: Sequence[tuple[str, str, str]]) -> Delta:
         delta = Delta()
         delete_keys(
-            connection, tables.document, {"source": self.source}, "document_id", [key for key, _ in gone]
+            connection, tables.document, {"source": self.source}, "document_id", [key for key, *_ in gone]
         )
-        for key, digest in gone:
+        for key, digest, _ in gone:
             delta.drop(key, digest)
         delta.outcomes.removed = len(gone)
-        delta.note(f"{key}: removed" for key, _ in gone)
+        delta.note(f"{key}: removed" for key, *_ in gone)
         return delta
 
     def _record_skipped(self, connection: sa.Connection) -> Delta:
@@ -285,7 +371,14 @@ class Records:
         }
         connection.execute(t.delete().where(*(t.c[name] == value for name, value in mine.items())))
         upsert(connection, t, list(skipped.values()))
-        return Delta()
+        return let_go(self, connection)
+
+
+def _heard(run: Run, read: Iterator[list[SourceItem]]) -> Iterator[list[SourceItem]]:
+    """Batches, each after a sign of life: a long read may find nothing that is worth a step."""
+    for batch in read:
+        run.read((), ())
+        yield batch
 
 
 def _remember(batches_on_record: ReadBatches, read: Mapping[str, int], connection: sa.Connection) -> Delta:
@@ -296,69 +389,3 @@ def _remember(batches_on_record: ReadBatches, read: Mapping[str, int], connectio
 def recorded_digest(item: SourceItem) -> str:
     """An item's digest as the ledger has it: it begins with the version of how rows are made."""
     return VERSION + item.digest[len(VERSION) :]
-
-
-def checked_document(document: Document, fields: Sequence[FilterField]) -> Document:
-    """The document. Raises ItemError if something in it could be stored, but not be found by."""
-    for name, value in document.attributes.items():
-        values = value if isinstance(value, list | tuple) else (value,)
-        if not all(map(_storable, values)):
-            raise ItemError(
-                f"The attribute {name} of {document.id} is {quoted(value)}, "
-                "and must be text, a number or a flag."
-            )
-    for each in fields:
-        own = document.attributes.get(each.name)
-        if own is not None and not each.holds(own):
-            raise ItemError(
-                f"The attribute {each.name} of {document.id} is {quoted(own)}, which is not a {each.type}."
-            )
-    if document.time is not None and utc_of(document.time) is None:
-        raise ItemError(f"The time of {document.id} is {quoted(document.time)}, which is not a date or time.")
-    return document
-
-
-def _storable(value: object) -> bool:
-    """Whether JSON can hold an attribute's value: it has neither NaN nor infinity."""
-    return (
-        value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
-    )
-
-
-def document_row(source: str, part: str, digest: str, document: Document) -> dict[str, Any]:
-    """A document as a row of the ledger."""
-    return {
-        "source": source,
-        "document_id": document.id,
-        "part": part,
-        "digest": digest,
-        **common_of(document),
-        "context": json.dumps(document.context, ensure_ascii=False),
-        "body": document.body,
-        # No id contains a NUL, and Postgres reads no JSON with one.
-        "refs": json.dumps([ref.replace("\0", "") for ref in document.refs], ensure_ascii=False),
-        "identity": json.dumps(asdict(document.identity), ensure_ascii=False) if document.identity else None,
-        "attributes": json.dumps(document.attributes, ensure_ascii=False, sort_keys=True),
-    }
-
-
-def document_of(row: Any) -> Document:
-    """The document that `document_row` made a row from."""
-    identity = json.loads(row.identity) if row.identity else None
-    return Document(
-        id=row.document_id,
-        **common_of(row),
-        context=tuple((label, value) for label, value in json.loads(row.context)),
-        body=row.body,
-        refs=tuple(json.loads(row.refs)),
-        identity=identity_of(identity) if identity else None,
-        attributes=json.loads(row.attributes),
-    )
-
-
-def identity_of(fields: Mapping[str, Any]) -> Identity:
-    """An identity from its JSON form."""
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
-    }
-    return Identity(**values)

@@ -12,6 +12,7 @@ from mcp import Client
 
 from ingest_assets import audit_log
 from ingest_assets.audit_log import LoggedCall
+from ingest_assets.sources.spool.decisions import DECISIONS
 from ingest_assets.sources.spool.notifier import outbox
 from ingest_assets_tests.interfaces.http import served as http
 from ingest_assets_tests.interfaces.http.served import AGENT, READER, WRITER, served
@@ -88,8 +89,9 @@ def decisions(home: Home) -> list[LoggedCall]:
     """What people and programs decided, newest first."""
     with home.bench() as bench:
         logged = audit_log.read(bench.ledger, limit=1_000)
-    made = ("open_gate", "close_gate", "retry_batch", "remove_batch")
-    return [each for each in logged if each.tool in made and (each.transport, each.outcome) == ("http", "ok")]
+    return [
+        each for each in logged if each.tool in DECISIONS and (each.transport, each.outcome) == ("http", "ok")
+    ]
 
 
 def remove(client: httpx.Client, tag: str, **body: str) -> httpx.Response:
@@ -124,7 +126,7 @@ def test_why_a_batch_failed_is_shown(reader: httpx.Client) -> None:
     failed = said(reader.get(f"/batches/{failed_tag(reader, BROKEN)}"))
     assert (failed["status"], failed["reason"], failed["files"]) == (
         "failed",
-        "other_error",
+        "failed",
         ["broken.msgpack"],
     )
     assert "not a map" in failed["error"]
@@ -155,7 +157,7 @@ def test_gates_are_listed(reader: httpx.Client) -> None:
         ("GET", "/batches", None, "read"),
         ("GET", f"/batches/{INDEXED}", None, "read"),
         ("GET", "/gates", None, "read"),
-        ("POST", f"/batches/{INDEXED}/retry", None, "ingest"),
+        ("POST", f"/batches/{INDEXED}/retry", {}, "ingest"),
         ("DELETE", f"/batches/{INDEXED}", WHY, "ingest"),
         ("POST", "/gates/redeliver", {}, "ingest"),
         ("POST", f"/gates/{LOCKED}/open", WHY, "gate"),
@@ -235,8 +237,8 @@ def test_what_is_wrong_with_a_decision_is_said(
         (officer.post(f"/gates/{LOCKED}/open", json={"why": "x" * 301}), 400, "at most 300"),
         (officer.post(f"/gates/{LOCKED}/open", json={"why": "a\x1bb"}), 400, "not valid text"),
         (officer.post(f"/gates/{LOCKED}/open", json=WHY | {"by": "me"}), 400, "no parameter 'by'"),
-        (agent.post(f"/batches/{INDEXED}/retry"), 409, "only a failed one is tried again"),
-        (agent.post("/batches/none/retry"), 404, "There is no batch 'none'"),
+        (agent.post(f"/batches/{INDEXED}/retry", json={}), 409, "only a failed one is tried again"),
+        (agent.post("/batches/none/retry", json={}), 404, "There is no batch 'none'"),
         (remove(agent, "none", **WHY), 404, "There is no batch 'none'"),
         (remove(agent, INDEXED), 400, "why: Field required"),
         (agent.post("/gates/redeliver", json={"batch_tag": "none"}), 404, "There is no batch 'none'"),
@@ -292,13 +294,17 @@ def assert_hidden(found: Any) -> None:
 
 def test_a_failed_batch_is_retried(agent: httpx.Client, home: Home) -> None:
     tag = failed_tag(agent, TO_RETRY)
-    retried = said(agent.post(f"/batches/{tag}/retry"))
+    assert said(agent.post(f"/batches/{tag}/retry", json={"why": "x" * 301}), 400)
+    retried = said(agent.post(f"/batches/{tag}/retry", json={"why": "the producer was mended"}))
     assert (retried["status"], retried["error"], retried["decided"][0]["what"]) == (
         "queued",
         None,
         "retry_batch",
     )
-    assert (decisions(home)[0].tool, decisions(home)[0].who) == ("retry_batch", "agent")
+    newest = decisions(home)[0]
+    assert (newest.tool, newest.who) == ("retry_batch", "agent")
+    assert newest.arguments["why"] == "the producer was mended"
+    assert said(agent.post(f"/batches/{tag}/retry", json={}), 409)  # there need not be a reason
 
 
 def test_a_batch_is_removed_for_good(agent: httpx.Client, home: Home) -> None:
@@ -309,7 +315,7 @@ def test_a_batch_is_removed_for_good(agent: httpx.Client, home: Home) -> None:
     before = decisions(home)
     assert said(remove(agent, TO_REMOVE, why="again"))["gone"] == "removed"
     assert decisions(home) == before
-    assert said(agent.post(f"/batches/{TO_REMOVE}/retry"), 409)
+    assert said(agent.post(f"/batches/{TO_REMOVE}/retry", json={}), 409)
     assert not list((home.path / "spool" / "archive").glob(f"{TO_REMOVE}*"))
 
 
@@ -322,7 +328,13 @@ def test_events_that_were_put_aside_are_tried_again(agent: httpx.Client, home: H
         aside = outbox.state_of(bench.ledger).dead
         mine = said(agent.post("/gates/redeliver", json={"batch_tag": INDEXED}))["events"]
         assert 0 < mine < aside
-        assert said(agent.post("/gates/redeliver", json={})) == {"events": aside - mine}
+        assert said(agent.post("/gates/redeliver", json={"why": "mended"})) == {"events": aside - mine}
+        every, one = decisions(home)[:2]
+        assert (every.tool, every.who, one.tool) == ("redeliver_events", "agent", "redeliver_events")
+        assert every.arguments == {"batch": "batches", "why": "mended", "events": aside - mine}
+        assert one.arguments == {"batch": f"batches/{INDEXED}", "why": "", "events": mine}
+        shown = said(agent.get(f"/batches/{INDEXED}"))
+        assert [each["what"] for each in shown["decided"]] == ["redeliver_events"]
         assert said(agent.post("/gates/redeliver", json={})) == {"events": 0}
         assert outbox.state_of(bench.ledger).dead == 0
 

@@ -20,11 +20,13 @@ from ingest_assets_tests.orchestration.jobs import (
 from ingest_assets_tests.support.built_index import DOCUMENTS, Home, new_home
 
 BUILD, REFRESH = "build_search_index", "refresh_search_index"
-OF_COLLECTION = dict.fromkeys(("agrees_with_ledger", "complete", "nothing_parked", "search_answers"), True)
+OF_COLLECTION = dict.fromkeys(
+    ("agrees_with_ledger", "complete", "no_removal_held", "nothing_parked", "search_answers"), True
+)
 OF_ENTITIES = dict.fromkeys(
     ("decisions_agree", "every_record_has_an_entity", "labels_agree", "models_fit", "no_giant_entity"), True
 )
-ALL = OF_COLLECTION | OF_ENTITIES
+ALL = OF_COLLECTION | OF_ENTITIES | {"readable": True}
 
 
 def live_generation(home: Home) -> int | None:
@@ -249,7 +251,8 @@ def test_a_crm_that_becomes_empty_empties_the_index(built: Home) -> None:
         for table in ("opportunities", "interaction_participants", "interactions", "people", "organisations"):
             crm.execute(f"DELETE FROM {table}")
     with built.instance() as instance:
-        result = run(built, instance, REFRESH)
+        assert not run(built, instance, REFRESH).success
+        result = run(built, instance, REFRESH, {"allow_removals": True})
         assert result.success
         assert counts_of(result)["records"] == (0, 0, 0, DOCUMENTS, 0)
         assert counts_of(result)["collection"][3] >= DOCUMENTS

@@ -28,7 +28,7 @@ from ingest_assets.sources.crm.definition import SOURCE as CRM
 from ingest_assets.sources.registry import load_sources
 from ingest_assets.sources.repositories.kept import repositories_of
 from ingest_assets.stages.audit import audit
-from ingest_assets.stages.records import document_row
+from ingest_assets.stages.document_rows import document_row
 from ingest_assets_tests.interfaces.mcp.agents import serve
 from ingest_assets_tests.orchestration.runs import looked, ticked
 from ingest_assets_tests.sources.repositories.repos import TestRepo

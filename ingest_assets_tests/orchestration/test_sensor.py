@@ -52,6 +52,16 @@ def test_it_requests_one_run_per_change(built: Home) -> None:
         assert key(look(built, instance)) not in {first, second}
 
 
+def test_a_crm_without_a_count_of_changes_is_left_to_the_schedule(empty: Home) -> None:
+    """Which does not need the server: what kind of server it is decides."""
+    home = empty.with_settings(crm_db_path=None, crm_db_url="mysql://reader:s3cret@127.0.0.1:1/crm")
+    with home.instance() as instance:
+        assert reason(look(home, instance)) == (
+            "SKIPPED: crm: this server keeps no count of its changes that can be trusted, so every row is "
+            "compared at each scheduled refresh."
+        )
+
+
 def test_it_requests_a_run_for_a_crm_that_was_never_indexed(empty: Home) -> None:
     with empty.instance() as instance:
         assert key(look(empty, instance))

@@ -108,6 +108,23 @@ def test_the_second_answer_comes_from_the_cache(bench: Bench, server: RedisServe
     assert second.took_ms >= 0
 
 
+def test_an_answer_from_the_cache_says_what_is_an_older_version_by_now(bench: Bench) -> None:
+    """The index, and so what an answer counts for, is the same throughout."""
+    assert bench.both("crane").hits[0].stale is None
+    bench.toy.put(document("notes/0", "A heron by the sea"))
+    bench.toy.refused["notes/0"] = "too large"
+    assert bench.do("records").parked == 1
+    bench.lookups  # noqa: B018 - counts from here on
+    stale = bench.both("crane").hits[0].stale
+    assert bench.lookups == {"hit": 1}
+    assert stale == "This is an older version: the newer one was refused (too large)."
+    bench.toy.put(document("notes/0", "crane by the water", kind="kind0"))
+    bench.toy.refused.clear()
+    bench.do("records")
+    assert bench.both("crane").hits[0].stale is None
+    assert bench.lookups == {"hit": 1}
+
+
 def test_an_answer_needs_neither_model_nor_engine(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     first = bench.with_cache("crane")
     monkeypatch.setattr(Searcher, "search", None)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest_assets.sources.addresses import HostRules, NotAllowedError, checked_host, is_public
+from ingest_assets.internet import is_on_the_internet, is_public
+from ingest_assets.sources.addresses import HostRules, NotAllowedError, checked_host
 
 LOCAL_4 = [
     "127.0.0.1", "127.255.255.254", "10.0.0.8", "172.31.255.1", "192.168.0.1", "0.0.0.0", "0.1.2.3",
@@ -77,3 +78,15 @@ def test_a_message_says_what_may_not_be_fetched() -> None:
         rules.require_host("localhost")
     with pytest.raises(NotAllowedError, match="The letter's URL has no host"):
         checked_host("", "the letter's URL")
+
+
+@pytest.mark.parametrize(
+    ("host", "public"),
+    [
+        ("127.0.0.1", False), ("10.1.2.3", False), ("192.168.1.1", False), ("::1", False), ("fe80::1", False),
+        ("100.64.0.1", False), ("8.8.8.8", True), ("2001:4860:4860::8888", True), ("no such host", False),
+        ("b\u00fccher." * 30, False),
+    ],
+)  # fmt: skip
+def test_which_hosts_are_on_the_internet(host: str, public: bool) -> None:
+    assert is_on_the_internet(host, 80) == public

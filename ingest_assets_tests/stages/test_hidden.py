@@ -14,6 +14,7 @@ from ingest_assets.model import ConfigurationError, Source
 from ingest_assets.queries import documents
 from ingest_assets.queries.search import MODES, open_search
 from ingest_assets.queries.skipped import skipped_items
+from ingest_assets.queries.whereabouts import whereabouts
 from ingest_assets.quoting import NOT_SHOWN, without_quotes
 from ingest_assets.reconcile import reconcile
 from ingest_assets.sources import chunks_stage, documents_stage, record_chunker, resolution_stages
@@ -102,6 +103,9 @@ def test_what_is_hidden_is_in_no_answer_until_it_is_shown_again(drawers: Drawers
         assert found(drawers, SECRET, mode, document_id=["locked/0"]) == set()
     assert listed(drawers) == ["open/0", "open/1"]
     assert documents.find(drawers, NAME, "locked/0") is None
+    hidden = whereabouts(drawers, "locked/0", NAME)
+    assert "no answer may show" in hidden.missing[0]
+    assert not [each for each in hidden.near if each.startswith("locked")]
     assert documents.find(drawers, NAME, "open/0") is not None
     drawers.hidden = []
     assert found(drawers, SECRET, "dense") == set(listed(drawers)) == everything

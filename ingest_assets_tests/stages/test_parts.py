@@ -42,6 +42,7 @@ class Shelves(ToyBench):
         super().__init__(home, **given)
         self.parts = parts
         self.forgotten: list[str] = []
+        self.leaving: list[str] = []  # removed on purpose
         self.hidden: tuple[Condition, ...] = ()
         self.supplied: Supplied | None = None
         self.declare("colour")
@@ -66,6 +67,7 @@ class Shelves(ToyBench):
             partitions=Partitioning(
                 noun="shelf",
                 parts=lambda _bench: sorted(self.parts),
+                leaving=lambda _bench: self.leaving,
                 forget=lambda _bench, part: self.forgotten.append(part),
             ),
             required=lambda _bench: self.hidden,

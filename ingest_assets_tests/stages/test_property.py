@@ -61,7 +61,7 @@ def on_postgres(postgres: str) -> Iterator[Engines]:
     engines.close()
 
 
-@fast(40)
+@fast(25)
 @given(histories)
 def test_on_a_server_and_sqlite(server: Engines, history: list[Operation]) -> None:
     run_history(server, history)

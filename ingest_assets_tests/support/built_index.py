@@ -15,7 +15,7 @@ from typing import Any
 import dagster as dg
 
 from ingest_assets.collection.files import copy_sparse
-from ingest_assets.interfaces.cli.runs import RunReport, run_sources
+from ingest_assets.interfaces.cli.runs import Asked, RunReport, run_sources
 from ingest_assets.settings import Settings, load_settings
 from ingest_assets.sources.crm.sample import edit_sample, write_sample
 from ingest_assets.stages.adoption import adopt
@@ -84,12 +84,12 @@ class Home:
         return edit_sample(self.crm, seed, changes=changes, deletes=deletes, inserts=inserts)
 
     def refresh(self, *, retry_parked: bool = False) -> RunReport:
-        return run_sources(self.load(), sources=["crm"], retry_parked=retry_parked, overrides=self.overrides)
+        asked = Asked(retry_parked=retry_parked)
+        return run_sources(self.load(), sources=["crm"], asked=asked, overrides=self.overrides)
 
     def build(self) -> RunReport:
-        return run_sources(
-            self.load(), sources=["crm"], rebuild=True, retry_parked=True, overrides=self.overrides
-        )
+        asked = Asked(rebuild=True, retry_parked=True)
+        return run_sources(self.load(), sources=["crm"], asked=asked, overrides=self.overrides)
 
     def copy(self, target: Path) -> Home:
         """As after a move to another folder."""

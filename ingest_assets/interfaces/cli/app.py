@@ -16,9 +16,21 @@ from ingest_assets.garbage import collect_rarely
 from ingest_assets.interfaces.cli import agents, output
 from ingest_assets.interfaces.cli.adopt import adopt
 from ingest_assets.interfaces.cli.daemon import heartbeat
+from ingest_assets.interfaces.cli.document import document
 from ingest_assets.interfaces.cli.entity import entity
 from ingest_assets.interfaces.cli.job import job
-from ingest_assets.interfaces.cli.options import FILTER_HELP, Json, Part, Source, require_source
+from ingest_assets.interfaces.cli.options import (
+    DONE,
+    FAILED,
+    FILTER_HELP,
+    PARKED,
+    WRONG,
+    AllowRemovals,
+    Json,
+    Part,
+    Source,
+    require_source,
+)
 from ingest_assets.interfaces.cli.serve import serve
 from ingest_assets.interfaces.cli.ui import ui
 from ingest_assets.interfaces.cli.watch import watch
@@ -26,6 +38,7 @@ from ingest_assets.model import ConfigurationError, IngestError
 from ingest_assets.process import begin_process, safe_traceback
 from ingest_assets.redaction import redact
 from ingest_assets.settings import Settings, load_settings
+from ingest_assets.sources.misspelt import misspelt_settings
 from ingest_assets.sources.registry import load_sources
 from ingest_assets.terminal import complain, safe_streams, say
 from ingest_assets.workbench import Workbench
@@ -43,11 +56,10 @@ app = typer.Typer(
 )
 sample = typer.Typer(no_args_is_help=True, help="Write sample data to try things out.")
 app.add_typer(sample, name="sample")
+app.add_typer(document, name="document")
 app.add_typer(entity, name="entity")
 app.add_typer(agents.note, name="note")
 load_sources().derive(lambda source: source.commands(app, sample) if source.commands else None)
-
-DONE, FAILED, WRONG, PARKED = 0, 1, 2, 3
 
 
 def _version(asked: bool) -> None:
@@ -80,6 +92,7 @@ def search(
     json: Json = False,
 ) -> None:
     """Search the index. For example: ingest search "renewal of the support contract" --filter kind=email."""
+    from ingest_assets.queries.asked import where_meant, zone_of
     from ingest_assets.queries.search import open_search
     from ingest_assets.queries.status import source_meant
 
@@ -87,7 +100,10 @@ def search(
     require_source(source)
     where = _filters(filter_ or [])
     with Workbench(settings) as bench:
-        searcher = open_search(bench, source_meant(bench, source))
+        meant = source_meant(bench, source)
+        zone = zone_of(bench, None) if settings.ingest_time_zone else None  # else that of this machine
+        where = where_meant(bench, meant, where, zone)
+        searcher = open_search(bench, meant)
         hits = searcher.search(query, mode=mode, limit=limit, where=where)  # type: ignore[arg-type]
     output.hits(hits, json)
 
@@ -144,7 +160,8 @@ def audit(
             published = bench.published(source)
             if repair:
                 accept_observed(published, bench.ledger, settings.ingest_lock_timeout_s)
-                reconcile(bench.collection(source), bench.ledger, bench.run())
+                with bench.sources[source].quoting():
+                    reconcile(bench.collection(source), bench.ledger, bench.run())
             results[published.collection] = audit_of(published, bench.ledger)
     output.audits(results, json)
     raise typer.Exit(DONE if all(result.agrees for result in results.values()) else FAILED)
@@ -159,10 +176,11 @@ def refresh(
     retry_parked: Annotated[
         bool, typer.Option("--retry-parked", help="Retry parked items even if they have not changed.")
     ] = False,
+    allow_removals: AllowRemovals = False,
     json: Json = False,
 ) -> None:
     """Bring the index up to date with what changed since the last run. Safe to run at any time."""
-    _run(source, part, rebuild=False, retry_parked=retry_parked, json=json)
+    _run(source, part, retry_parked=retry_parked, allow_removals=allow_removals, json=json)
 
 
 @app.command()
@@ -170,14 +188,23 @@ def build(
     source: Annotated[
         str | None, typer.Option(help="Only this source. By default all that are configured.")
     ] = None,
+    allow_removals: AllowRemovals = False,
     json: Json = False,
 ) -> None:
     """Build a new index from scratch beside the live one, then switch to it. Safe to run at any time."""
-    _run(source, None, rebuild=True, retry_parked=True, json=json)
+    _run(source, None, rebuild=True, retry_parked=True, allow_removals=allow_removals, json=json)
 
 
-def _run(source: str | None, part: str | None, *, rebuild: bool, retry_parked: bool, json: bool) -> None:
-    from ingest_assets.interfaces.cli.runs import run_sources
+def _run(
+    source: str | None,
+    part: str | None,
+    *,
+    json: bool,
+    rebuild: bool = False,
+    retry_parked: bool,
+    allow_removals: bool,
+) -> None:
+    from ingest_assets.interfaces.cli.runs import Asked, run_sources
 
     require_source(source)
     settings = load_settings()
@@ -185,8 +212,7 @@ def _run(source: str | None, part: str | None, *, rebuild: bool, retry_parked: b
         settings,
         sources=_source_of_part(settings, source, part) if part else _sources_to_run(settings, source),
         part=part,
-        rebuild=rebuild,
-        retry_parked=retry_parked,
+        asked=Asked(rebuild, retry_parked, allow_removals),
         show_progress=not json and sys.stderr.isatty(),
     )
     output.run(report, json)
@@ -264,6 +290,8 @@ def main(arguments: list[str] | None = None) -> Any:
     with safe_streams():
         for left_out in load_sources().left_out:
             complain(f"ingest: warning: {left_out}")
+        for misspelt in misspelt_settings(load_sources()):
+            complain(f"ingest: warning: {misspelt}")
         try:
             return app(arguments, standalone_mode=True)
         except IngestError as error:

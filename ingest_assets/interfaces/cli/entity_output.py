@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from ingest_assets.terminal import console_of, escape, print_json, table
+from ingest_assets.terminal import console_of, escape, print_json, say, table
 
 if TYPE_CHECKING:
     from ingest_assets.entities import FieldWeight
     from ingest_assets.queries.directory import EntityView, Happened, NameHit, Why
+    from ingest_assets.queries.entity_export import Exported
 
 
 HOW_JOINED = (
@@ -86,6 +90,27 @@ def names(name: str, hits: Sequence[NameHit], as_json: bool) -> None:
         return None
     rows = [[hit.name, hit.kind, str(hit.records), hit.entity_id] for hit in hits]
     return table(("name", "kind", "records", "entity"), rows, right=False)
+
+
+def export(rows: Iterable[Exported], form: str) -> None:
+    """Print exported rows as they are read."""
+    if form == "jsonl":
+        for row in rows:
+            print_json(asdict(row), on_one_line=True)
+        return
+    from ingest_assets.queries.entity_export import columns
+
+    line = io.StringIO()
+    written = csv.writer(line, lineterminator="")
+    for values in chain([columns()], (_cells(row) for row in rows)):
+        written.writerow(values)
+        say(line.getvalue())
+        line.seek(0)
+        line.truncate()
+
+
+def _cells(row: Exported) -> list[Any]:
+    return [" ".join(value) if isinstance(value, tuple) else value for value in asdict(row).values()]
 
 
 def _evidence(fields: Sequence[FieldWeight]) -> str:

@@ -10,7 +10,10 @@ from ingest_assets.fields import BOUNDS, COMMON_FIELDS
 from ingest_assets.sources.registry import load_sources
 from ingest_assets.terminal import JsonOption as Json
 
-__all__ = ["FILTER_HELP", "EntitySource", "Json", "Part", "Source", "require_source"]
+__all__ = ["FILTER_HELP", "AllowRemovals", "EntitySource", "Json", "Part", "Source", "require_source"]
+
+# What commands that run something exit with.
+DONE, FAILED, WRONG, PARKED = 0, 1, 2, 3
 
 _sources = load_sources()
 _NAMES = ", ".join(_sources)
@@ -30,6 +33,15 @@ Part = Annotated[
         "--part",
         *(f"--{noun}" for noun in _NOUNS),
         help=f"Only this part ({', '.join(_NOUNS)}) of a source, by its id. By default all parts.",
+    ),
+]
+
+AllowRemovals = Annotated[
+    bool,
+    typer.Option(
+        "--allow-removals",
+        help="Remove what is gone, however much it is. Without this, a run is stopped before it removes more "
+        "than INGEST_REMOVAL_GUARD_SHARE and INGEST_REMOVAL_GUARD_COUNT say.",
     ),
 ]
 

@@ -28,6 +28,8 @@ def hits(result: Hits, as_json: bool) -> None:
             f"[bold]{number}. {escape(hit.title)}[/bold]  [dim]{escape(hit.kind)}  {hit.score:.3f}[/dim]"
         )
         console.print(f"   [dim]{escape(hit.uri)}  {_where(hit)}[/dim]", soft_wrap=True)
+        if hit.stale:
+            console.print(f"   [yellow]{escape(hit.stale)}[/yellow]", soft_wrap=True)
         console.print(f"   {escape(_snippet(hit.text))}\n")
     found = f"{len(result.hits)} hits" if result.hits else "Nothing found"
     console.print(

@@ -11,6 +11,7 @@ import dagster as dg
 
 from ingest_assets.definitions import build_defs
 from ingest_assets.model import ConfigurationError, IngestError
+from ingest_assets.orchestration.indexing_jobs import request_for
 from ingest_assets.orchestration.instance import open_instance
 from ingest_assets.orchestration.orphaned_runs import fail_orphaned_runs, process_tags
 from ingest_assets.orchestration.partitions import sync_partitions
@@ -50,30 +51,40 @@ class RunReport:
         return asdict(self) | {"parked": self.parked}
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What people ask of a run, of all stages: see `ReconcileConfig`."""
+
+    rebuild: bool = False
+    retry_parked: bool = False
+    allow_removals: bool = False
+    retrain: bool = False
+
+
 def run_sources(
     settings: Settings,
     *,
     sources: Sequence[str],
     part: str | None = None,
-    rebuild: bool = False,
-    retry_parked: bool = False,
+    asked: Asked = Asked(),
     show_progress: bool = False,
     overrides: dict[str, Any] | None = None,
 ) -> RunReport:
-    """Refresh or rebuild sources, and wait. Each takes one run, or one run for each of its parts.
+    """Refresh or rebuild sources, and wait.
+
+    Each takes one run, or one run for each of its parts.
 
     Runs are recorded on the instance. They read their settings from the environment; `overrides` replaces
     individual ones.
     """
     definitions = build_defs(overrides)
-    config = {"rebuild": rebuild, "retry_parked": retry_parked}
     with open_instance(settings) as instance, Workbench(settings) as bench, _progress(show_progress):
         fail_orphaned_runs(instance)
 
         def run(job: str, source: SourceDefinition, partition: str | None = None) -> RunReport:
             result = definitions.resolve_job_def(job).execute_in_process(
                 instance=instance,
-                run_config=_run_config(source, config),
+                run_config=_run_config(source, asked),
                 raise_on_error=False,
                 # Set from the start, so that a run killed before its first step is marked as failed too.
                 tags={"ingest/started_by": "command line", **process_tags()},
@@ -83,7 +94,7 @@ def run_sources(
 
         def run_source(source: SourceDefinition) -> list[RunReport]:
             if source.partitions is None:
-                return [run(source.build_job if rebuild else source.refresh_job, source)]
+                return [run(source.build_job if asked.rebuild else source.refresh_job, source)]
             keys = _parts(bench, instance, source, part)
             done = [run(source.refresh_job, source, key) for key in keys]
             forget_emptied(bench, source)
@@ -103,11 +114,41 @@ def run_sources(
     return _combined(reports)
 
 
-def _run_config(source: SourceDefinition, config: dict[str, bool]) -> dict[str, Any]:
+def run_job(settings: Settings, job_id: str) -> bool:
+    """Run a pending background job, and wait. Returns whether its run got through."""
+    from ingest_assets.jobs.rows import checked_id, job_of, require
+
+    with open_instance(settings) as instance, Workbench(settings) as bench:
+        with bench.ledger.reading() as connection:
+            job = job_of(require(connection, checked_id(job_id)))
+        source = bench.sources[job.source]
+        if source.partitions is not None:
+            sync_partitions(instance, bench, source)
+        request = request_for(bench, job)
+        result = (
+            build_defs()
+            .resolve_job_def(source.refresh_job)
+            .execute_in_process(
+                instance=instance,
+                run_config={**_quiet(), **request.run_config},
+                raise_on_error=False,
+                tags={**request.tags, **process_tags()},
+                partition_key=request.partition_key,
+            )
+        )
+    return bool(result.success)
+
+
+def _run_config(source: SourceDefinition, asked: Asked) -> dict[str, Any]:
+    config = asdict(asked)
     return {
         "ops": {f"{source.name}__{stage}": {"config": config} for stage in source.stage_names},
-        "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+        **_quiet(),
     }
+
+
+def _quiet() -> dict[str, Any]:
+    return {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def _parts(

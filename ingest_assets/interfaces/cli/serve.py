@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from ingest_assets.interfaces.cli import output
 from ingest_assets.interfaces.cli.daemon import heartbeat
+from ingest_assets.interfaces.cli.job_runner import running_jobs
 from ingest_assets.interfaces.cli.options import Json
 from ingest_assets.settings import load_settings
 
@@ -22,7 +25,12 @@ if TYPE_CHECKING:
 SWITCH_S = 0.001
 
 
-def serve(json: Json = False) -> None:
+def serve(
+    json: Json = False,
+    run_jobs: Annotated[
+        bool, typer.Option("--run-jobs", help="Run background jobs too: for a container that is alone.")
+    ] = False,
+) -> None:
     """Serve people (search page), programs (HTTP) and agents (MCP) until SIGTERM or Ctrl-C.
 
     INGEST_HTTP_HOST and INGEST_HTTP_PORT set the address.
@@ -41,6 +49,7 @@ def serve(json: Json = False) -> None:
         listen(settings) as listening,
         Workbench(settings) as bench,
         closing(WorkbenchPool(settings)) as pool,
+        running_jobs(settings) if run_jobs else nullcontext(),
     ):
         jobs = lambda caller: QueuedJobs(bench, "http", caller)  # noqa: E731
         service = http.Service(settings, jobs, heartbeat=partial(heartbeat, settings))

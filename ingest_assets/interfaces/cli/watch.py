@@ -58,7 +58,7 @@ def watch(
             f"{source} does not say when a refresh of it is due. Its sensor and its schedule refresh it."
         )
     settings = load_settings()
-    with Workbench(settings) as bench, _stopped_by_signals() as stop:
+    with Workbench(settings) as bench, stopped_by_signals() as stop:
         bench.dense_model  # noqa: B018 - raises if the settings are wrong; loads nothing yet
         definition = bench.sources[source or _WATCHABLE[0]]
         bench.require_configured(definition.name)
@@ -194,7 +194,7 @@ def _occasions(folders: Sequence[Path], stop: threading.Event) -> Iterator[Any]:
 
 
 @contextmanager
-def _stopped_by_signals() -> Iterator[threading.Event]:
+def stopped_by_signals() -> Iterator[threading.Event]:
     """Set by the first SIGTERM or SIGINT; the second one ends the process, as it would have without this."""
     stop = threading.Event()
     signals = (signal.SIGTERM, signal.SIGINT)

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ingest_assets.interfaces.http.jobs import job_id, jobs_of
+from ingest_assets.interfaces.http.problems import RETRY_S, Problem
 from ingest_assets.interfaces.http.requests import EventsQuery, IngestQuery
 from ingest_assets.interfaces.http.service import Service
 from ingest_assets.interfaces.http.streaming import EventStream, Feed, last_event_id, place
@@ -45,7 +46,7 @@ async def ingest(service: Service, request: Request, given: IngestQuery) -> Resp
     """Start indexing a repository and stream the job's events.
 
     With `Last-Event-ID` no job is started: the newest job of the same repository and reference is streamed
-    from after that event.
+    from after that event. Where nothing runs jobs, no job is started.
     """
     jobs, last = jobs_of(service, request), last_event_id(request, MAX_SEQUENCE)
     with place(service, request) as give_back:  # before a job is started for a stream that is refused
@@ -53,6 +54,8 @@ async def ingest(service: Service, request: Request, given: IngestQuery) -> Resp
             newest = await asyncio.to_thread(jobs.list, repo=given.repo_url, git_ref=given.git_ref, limit=1)
             if newest:
                 return await _response(service, jobs, newest[0].job_id, last, give_back)
+        if (reason := await asyncio.to_thread(jobs.why_none_run)) is not None:
+            raise Problem(503, "nothing_runs_jobs", reason, {"Retry-After": str(RETRY_S)})
         started = await asyncio.to_thread(jobs.start, JobRequest(given.repo_url, given.git_ref))
         return await _response(service, jobs, started.job_id, -1, give_back)
 

@@ -14,6 +14,7 @@ from ingest_assets.fields import BOUNDS, COMMON_FIELDS
 from ingest_assets.jobs.event_log import MAX_SEQUENCE
 from ingest_assets.queries.search import MAX_LIMIT, Mode
 from ingest_assets.sources.registry import load_sources
+from ingest_assets.zones import known_zone
 
 _sources = load_sources()
 MAX_EVENT = 2**53 - 1  # the highest number that every reader of JSON reads exactly
@@ -62,6 +63,17 @@ class _Search(BaseModel, extra="forbid"):
     )
     mode: Mode = Field("hybrid", description="dense (by meaning), sparse (by words) or hybrid (both).")
     limit: int = Field(10, ge=1, le=MAX_LIMIT, description="Maximum number of hits.")
+    time_zone: Line | None = Field(
+        None,
+        description="The zone of dates in filters, and of times that name none, such as Europe/Berlin. A "
+        "date is the whole day there. By default INGEST_TIME_ZONE, else UTC.",
+        max_length=100,
+    )
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str | None) -> str | None:
+        return None if value is None else known_zone(value)
 
     @field_validator("source")
     @classmethod
@@ -167,6 +179,11 @@ class JobBody(BaseModel, extra="forbid"):
     )
     force_reindex: bool = Field(default=False, description="Process every file again, changed or not.")
     source: Line | None = Field(None, description="A source that has jobs. By default repositories.")
+    allow_removals: bool = Field(
+        default=False,
+        description="Remove what is gone, however much it is. Without it, a job that would remove more than "
+        "the server's settings let go fails before it changes anything.",
+    )
 
     @model_validator(mode="before")
     @classmethod

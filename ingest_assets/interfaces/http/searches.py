@@ -12,5 +12,5 @@ from ingest_assets.interfaces.http.workers import SearchRequest
 
 async def search(service: Service, _request: Request, given: SearchBody | SearchQuery) -> Response:
     """The best hits for a query."""
-    request = SearchRequest(given.source, given.query, given.mode, given.limit, given.where)
+    request = SearchRequest(given.source, given.query, given.mode, given.limit, given.where, given.time_zone)
     return Response(await service.pool.search(request), media_type="application/json")

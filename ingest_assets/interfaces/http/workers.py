@@ -19,6 +19,7 @@ from typing import Protocol
 from ingest_assets.cache.lookups import LOOKUPS
 from ingest_assets.garbage import collect_rarely
 from ingest_assets.model import IngestError, UnavailableError
+from ingest_assets.queries.asked import where_meant, zone_of
 from ingest_assets.queries.search import Mode, open_search
 from ingest_assets.queries.status import source_meant
 from ingest_assets.redaction import redact_values
@@ -38,6 +39,7 @@ class SearchRequest:
     mode: Mode = "hybrid"
     limit: int = 10
     where: Mapping[str, Sequence[str]] | None = None
+    time_zone: str | None = None  # of days in `where`
     cached: bool = True  # the answer may come from the cache
 
 
@@ -61,8 +63,10 @@ class InProcessWorker:
 
     def search(self, request: SearchRequest) -> bytes:
         source = source_meant(self._bench, request.source)
+        zone = zone_of(self._bench, request.time_zone)
+        where = where_meant(self._bench, source, request.where or {}, zone)
         hits = open_search(self._bench, source, cached=request.cached).search(
-            request.query, mode=request.mode, limit=request.limit, where=request.where
+            request.query, mode=request.mode, limit=request.limit, where=where
         )
         answer = redact_values(hits.to_dict(scores=True))
         return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()

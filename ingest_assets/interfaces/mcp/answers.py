@@ -23,6 +23,8 @@ _ABOUT = (
     "look those up."
 )
 
+_STALE = "Why it is an older version of its document: the newer one was refused. Null if it is up to date."
+
 
 class Page(BaseModel):
     next_cursor: str | None = Field(
@@ -70,6 +72,7 @@ class SearchHit(_Common):
     attributes: dict[str, Any] = Field(
         description="What its source adds, such as the path and lines of code."
     )
+    stale: str | None = Field(None, description=_STALE)
 
 
 class SearchAnswer(Page, FromDocuments):
@@ -101,6 +104,10 @@ class DocumentAnswer(_Common, Page, FromDocuments):
     refs: list[str] = Field(description="The documents that it refers to.")
     entity_ids: list[str] = Field(description=_ABOUT)
     attributes: dict[str, Any]
+    stale: str | None = Field(None, description=_STALE)
+    missing: list[str] = Field(
+        description="Why search does not find it, or not all of it; on the first page only. Empty if it does."
+    )
     notes: list[NoteRow] = Field(description="The ten newest notes on it; on the first page only.")
 
 

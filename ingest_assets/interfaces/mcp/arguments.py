@@ -17,18 +17,23 @@ from ingest_assets.notes import MAX_TEXT, MAX_WHY
 from ingest_assets.settings import Settings
 from ingest_assets.sources.definition import SourceDefinition
 from ingest_assets.sources.operations import MAX_ID, Arguments, Cursor, Id, Text
+from ingest_assets.zones import known_zone
 
 
 def _moment(value: str) -> str:
-    moment = utc_of(value)
-    if moment is None:
+    if utc_of(value.strip()) is None:
         raise ValueError("must be a date or time such as 2026-01-31 or 2026-01-31T09:30:00Z")
-    return moment
+    return value.strip()
 
 
 MAX_VALUES = 400  # of all filters of a search
 Values = Annotated[list[Id], Field(min_length=1, max_length=50)]
 Moment = Annotated[str, Field(max_length=40), AfterValidator(_moment)]
+Zone = Annotated[
+    Annotated[str, Field(max_length=100), AfterValidator(known_zone)] | None,
+    Field(description="The zone of dates, and of times that name none, such as Europe/Berlin. A date is the "
+          "whole day there. By default that of the server."),
+]  # fmt: skip
 Source = Annotated[str | None, Field(max_length=MAX_ID)]
 
 
@@ -50,6 +55,7 @@ class Search(Arguments):
     )
     source: Source = None
     filters: Filters = Field(default_factory=Filters)
+    time_zone: Zone = None
     limit: int = Field(10, ge=1, le=50, description="Hits per page.")
     cursor: Cursor = None
 
@@ -67,6 +73,7 @@ class ListDocuments(Arguments):
         Id | None, Field(description='Only documents whose ids begin with this, such as "people/".')
     ] = None
     since: Moment | None = Field(None, description="Only documents with this date or time, or a later one.")
+    time_zone: Zone = None
     limit: int = Field(50, ge=1, le=200, description="Documents per page.")
     cursor: Cursor = None
 

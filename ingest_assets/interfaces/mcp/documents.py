@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from ingest_assets import notes
+from ingest_assets.fields import BOUNDS, SINCE, in_zone
 from ingest_assets.interfaces.mcp.answers import DocumentAnswer, DocumentList, DocumentRow, NoteRow
 from ingest_assets.interfaces.mcp.arguments import GetDocument, ListDocuments
 from ingest_assets.interfaces.mcp.calls import Call
 from ingest_assets.model import RequestError, common_of
 from ingest_assets.paging import BUDGET, clip, cursor_at, cut, fitting, key_in, offset_in, size
 from ingest_assets.queries import documents
+from ingest_assets.queries.asked import zone_of
 from ingest_assets.queries.status import source_meant
+from ingest_assets.queries.whereabouts import missing_of, near, refusals
 
 # Limits on the other fields, so that there is room for the text within the size budget.
 MAX_NOTES, MAX_REFS, MAX_HEADERS = 10, 50, 20
@@ -24,10 +27,7 @@ def get_document(call: Call, asked: GetDocument) -> DocumentAnswer:
     source = source_meant(call.bench, asked.source)
     found = documents.find(call.bench, source, asked.document_id)
     if found is None:
-        raise RequestError(
-            f"There is no document {clip(asked.document_id, 100)!r} in {source}. Use search or "
-            "list_documents to find ids. (A new note becomes a document with the next refresh.)"
-        )
+        raise RequestError(_no_document(call, source, asked.document_id))
     document, body = found.document, found.document.body
     if start > len(body):
         raise RequestError(
@@ -44,7 +44,9 @@ def get_document(call: Call, asked: GetDocument) -> DocumentAnswer:
         refs=list(document.refs[:MAX_REFS]),
         entity_ids=list(found.entity_ids[:MAX_REFS]),
         attributes=dict(document.attributes),
-        notes=[] if start else notes_on(call, [asked.document_id], MAX_NOTES),
+        stale=found.stale,
+        missing=[] if start else [clip(each, 500) for each in missing_of(call.bench, source, found)],
+        notes=[] if start else notes_on(call, [document.id], MAX_NOTES),
     )
     answer.text = cut(body[start:], BUDGET - size(answer) - 500) if body[start:] else ""
     end = start + len(answer.text)
@@ -53,24 +55,41 @@ def get_document(call: Call, asked: GetDocument) -> DocumentAnswer:
     return answer
 
 
+def _no_document(call: Call, source: str, document_id: str) -> str:
+    said = f"There is no document {clip(document_id, 100)!r} in {source}."
+    reasons = [clip(each, 500) for each in refusals(call.bench, source, document_id)]
+    like = [clip(each, 100) for each in near(call.bench, source, document_id)]
+    others = f"Ids like it: {', '.join(like)}." if like else ""
+    find = "Use search or list_documents to find ids. (A new note becomes a document with the next refresh.)"
+    return " ".join(filter(None, [said, *reasons, others, find]))
+
+
 def list_documents(call: Call, asked: ListDocuments) -> DocumentList:
     """A page of documents, in the order of their ids."""
+    source = source_meant(call.bench, asked.source)
     rows = [
         DocumentRow(**_common(row, 200, 300), document_id=row.document_id)
         for row in documents.listed(
             call.bench,
-            source_meant(call.bench, asked.source),
+            source,
             after=key_in("list_documents", asked, asked.cursor),
             limit=asked.limit + 1,
             kind=asked.kind,
             prefix=asked.prefix,
-            since=asked.since,
+            since=_since(call, asked),
         )
     ]
     shown = fitting(rows[: asked.limit], BUDGET - 1_000)
     more = len(rows) > len(shown)
     cursor = cursor_at("list_documents", asked, shown[-1].document_id) if more else None
     return DocumentList(documents=shown, next_cursor=cursor)
+
+
+def _since(call: Call, asked: ListDocuments) -> str | None:
+    if asked.since is None:
+        return None
+    zone = zone_of(call.bench, asked.time_zone)
+    return in_zone({SINCE: [asked.since]}, BOUNDS, zone)[SINCE][0]
 
 
 def _common(holder: object, title_chars: int, uri_chars: int) -> dict[str, Any]:

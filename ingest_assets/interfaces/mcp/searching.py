@@ -7,6 +7,7 @@ from ingest_assets.interfaces.mcp.arguments import Search
 from ingest_assets.interfaces.mcp.calls import Call
 from ingest_assets.model import NotPublishedError, RequestError, common_of
 from ingest_assets.paging import BUDGET, clip, cursor_at, cut, fitting, offset_in
+from ingest_assets.queries.asked import where_meant, zone_of
 from ingest_assets.queries.fusion import LEG_LIMIT
 from ingest_assets.queries.search import Hit, open_search
 from ingest_assets.queries.status import source_meant
@@ -25,6 +26,7 @@ def search(call: Call, asked: Search) -> SearchAnswer:
         name: [value] if isinstance(value, str) else value
         for name, value in asked.filters.model_dump(exclude_none=True).items()
     }
+    where = where_meant(call.bench, source, where, zone_of(call.bench, asked.time_zone))
     try:
         # One hit more than is shown tells whether there is a next page.
         found = open_search(call.bench, source).search(
@@ -61,4 +63,5 @@ def _hit(hit: Hit) -> SearchHit:
         text_is_cut=len(text) < len(hit.text),
         chunk_id=hit.chunk_id,
         attributes=hit.attributes,
+        stale=hit.stale,
     )

@@ -15,6 +15,7 @@ from ingest_assets.ledger import tables
 from ingest_assets.model import RequestError
 from ingest_assets.notes import MAX_REFS, PREFIX, Kind, Subject
 from ingest_assets.paging import clip
+from ingest_assets.queries.asked import document_meant
 from ingest_assets.stages.hidden import shown_documents
 from ingest_assets.stages.successors import living_id
 from ingest_assets.workbench import Workbench
@@ -67,8 +68,9 @@ def _record(bench: Workbench, document_id: str) -> Subject | None:
     shown = {name: shown_documents(bench, name) for name in bench.sources}
     with bench.ledger.reading() as connection:
         for source in bench.sources.values():
+            found = document_meant(connection, source.name, document_id)
             query = sa.select(_document.c.title, _document.c.refs).filter_by(
-                source=source.name, document_id=document_id
+                source=source.name, document_id=found
             )
             row = connection.execute(query.where(*shown[source.name])).one_or_none()
             if row is not None:
@@ -78,8 +80,8 @@ def _record(bench: Workbench, document_id: str) -> Subject | None:
                         "on one would stay."
                     )
                 # A note on a meeting is also about whatever the meeting is about.
-                refs = [document_id, *json.loads(row.refs)] if source is notes_source else []
-                return Subject(document_id, clip(row.title, TITLE_CHARS), refs)
+                refs = [found, *json.loads(row.refs)] if source is notes_source else []
+                return Subject(found, clip(row.title, TITLE_CHARS), refs)
     return None
 
 

@@ -18,9 +18,11 @@ from ingest_assets_tests.support.fixtures import IngestHere
 
 COUNTS = {"added", "changed", "unchanged", "removed", "parked", "seconds"}
 CHECKS = {
-    *(f"crm/collection/{n}" for n in ("agrees_with_ledger", "complete", "nothing_parked", "search_answers")),
+    *(f"crm/collection/{n}" for n in ("agrees_with_ledger", "complete", "no_removal_held")),
+    *(f"crm/collection/{n}" for n in ("nothing_parked", "search_answers")),
     *(f"crm/entities/{n}" for n in ("decisions_agree", "every_record_has_an_entity", "labels_agree")),
     *(f"crm/entities/{n}" for n in ("models_fit", "no_giant_entity")),
+    "crm/records/readable",
 }
 STAGES = {"records", "match_models", "entities", "chunks", "dense_vectors", "sparse_vectors", "collection"}
 

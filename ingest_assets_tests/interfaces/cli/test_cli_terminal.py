@@ -174,9 +174,16 @@ ARGUMENTS = {
     "serve": [],
     "audit": [],
     "sample crm": ["--path", "sample\u202e\x1b[58;5;99m.sqlite", "--documents", "20"],
+    "mapping init": ["crm.sqlite"],
+    "mapping check": [],
+    "mapping preview": ["interactions"],
     "entity show": ["people/1"],
     "entity why": ["people/1", "people/2"],
     "entity search": ["Bo"],
+    "entity export": [],
+    "entity train": [],
+    "document show": ["people/1"],
+    "document kinds": [],
     "repository add": [f"https://h/{TEXT}"],
     "repository remove": [TEXT],
     "repository list": [],
@@ -197,6 +204,7 @@ ARGUMENTS = {
     "audit-log verify": [],
     "adopt": ["--yes"],
     "job list": [],
+    "job run": [TEXT],
     "job show": [TEXT],
     "ui": [],
     "paper add": ["paper.md", TEXT],
@@ -232,7 +240,16 @@ def test_every_command_is_run() -> None:
 
 
 # What shows each kind of text; `make thorough` runs every command.
-SHOWING = ("search", "entity show", "parked", "repository skips", "audit-log", "note list", "refresh")
+SHOWING = (
+    "search",
+    "mapping preview",
+    "entity show",
+    "parked",
+    "repository skips",
+    "audit-log",
+    "note list",
+    "refresh",
+)
 LIKE_ALL = ("search", "refresh", "entity show", "note remove")
 
 

@@ -164,7 +164,7 @@ def process_of(home: Home) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
             process.kill()
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGINT", marks=pytest.mark.thorough)])
 def test_batches_are_indexed_one_run_after_another_and_a_signal_ends_it(home: Home, name: str) -> None:
     with process_of(home) as (process, out):
         for number in range(2):

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import typer
 
-from ingest_assets.interfaces.cli.app import DONE, FAILED, PARKED, WRONG, app
+from ingest_assets.interfaces.cli.app import app
+from ingest_assets.interfaces.cli.options import DONE, FAILED, PARKED, WRONG
 from ingest_assets.sources.spool.waiting import is_batch
 from ingest_assets_tests.support.built_index import ROOT
 
@@ -38,6 +39,17 @@ def test_the_path_unit_starts_the_service_for_batches_and_nothing_else() -> None
     assert not is_batch(pattern.replace("*", ".name"))  # and a glob's * matches no leading dot
 
 
+def test_a_timer_does_what_no_file_tells_of() -> None:
+    [path] = [unit for unit in UNITS if unit.suffix == ".path"]
+    [timer] = [unit for unit in UNITS if unit.suffix == ".timer"]
+    assert read(timer)["Timer"]["Unit"] == read(path)["Path"]["Unit"]
+    # From the end of a refresh: one that takes long is not followed by another at once.
+    assert {"OnActiveSec", "OnUnitInactiveSec"} < set(read(timer)["Timer"])
+    assert read(path)["Install"]["Also"] == timer.name
+    [watch] = [unit for unit in SERVICES if read(unit)["Service"]["ExecStart"].split()[1] == "watch"]
+    assert set(read(watch)["Unit"]["Conflicts"].split()) == {path.name, timer.name}
+
+
 @pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
 def test_a_service_runs_a_command_that_there_is(unit: Path) -> None:
     service = read(unit)["Service"]
@@ -57,7 +69,7 @@ def test_systemd_finds_no_fault(tmp_path: Path) -> None:
         program = unit.read_text("utf-8").replace("/opt/ingest/bin/ingest", sys.executable)
         (tmp_path / unit.name).write_text(program, "utf-8")
     for unit in UNITS:
-        named = re.findall(r"[\w-]+\.(?:service|path)", unit.read_text("utf-8"))
+        named = re.findall(r"[\w-]+\.(?:service|path|timer)", unit.read_text("utf-8"))
         assert {name for name in named if name.startswith("ingest-")} <= {each.name for each in UNITS}
     if analyze := shutil.which("systemd-analyze"):  # without it, the tests above are all that can be said
         said = subprocess.run(

@@ -86,6 +86,20 @@ def test_a_job_that_ends_without_a_last_event_ends_the_stream(api: httpx.Client,
     assert len(read(api, f"/jobs/{job}/events")) == 1
 
 
+def test_where_nothing_runs_jobs_none_is_started_for_a_stream(built_once: Home) -> None:
+    jobs = MemoryJobs()
+    jobs.none_run = "Nothing runs jobs at the moment."
+    with served(built_once, jobs) as server, server.client() as client:
+        refused = client.get("/ingest", params={"repo_url": REPO})
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+        assert refused.json()["error"] == {"code": "nothing_runs_jobs", "message": jobs.none_run}
+        assert jobs.list() == []
+        # What waits in the queue says so in its status; a stream of what has been done is given.
+        job = client.post("/jobs", json={"repo_url": REPO}).json()["job_id"]
+        jobs.finish(job, chunks=0)
+        assert len(read(client, "/ingest", params={"repo_url": REPO}, headers={"Last-Event-ID": "0"})) == 1
+
+
 def test_a_quiet_stream_is_kept_alive(built_once: Home) -> None:
     jobs = MemoryJobs()
     with served(built_once, jobs) as server, server.client() as client:

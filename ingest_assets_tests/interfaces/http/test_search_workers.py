@@ -69,7 +69,7 @@ def test_a_worker_that_hangs_delays_nobody_else(workers: Served) -> None:
         os.kill(hangs, signal.SIGCONT)
 
 
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("end", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.thorough)])
 def test_workers_exit_with_the_server(built_once: Home, end: signal.Signals) -> None:
     two = built_once.with_settings(ingest_http_search_workers=2)
     with process(two) as (server, url), httpx.Client(base_url=url, trust_env=False, timeout=20) as client:

@@ -318,6 +318,7 @@ def test_invalid_tokens_in_the_settings(empty: Home) -> None:
         assert good not in str(caught.value)
 
 
+@pytest.mark.thorough
 def test_with_the_daemon_both_end_together(built: Home) -> None:
     with running(built, "--daemon") as (process, url):
         children = psutil.Process(process.pid).children(recursive=True)

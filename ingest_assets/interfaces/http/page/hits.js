@@ -139,7 +139,8 @@ export function hitElement(hit, answer, source, wanted, narrow) {
   const meta = metaOf(hit, source, wanted, narrow);
   const text = element(tag, { className: "text" }, ...marked(part, wanted));
   const item = element("li", { tabIndex: -1, className: "hit" },
-    element("h2", {}, titleOf(hit, wanted)), element("p", { className: "meta" }, ...meta), text);
+    element("h2", {}, titleOf(hit, wanted)), element("p", { className: "meta" }, ...meta),
+    hit.stale ? element("p", { className: "stale", textContent: hit.stale }) : null, text);
   const more = element("button", { type: "button", className: "more", textContent: "Show all", hidden: part === whole });
   item.open = () => {
     const opened = item.classList.toggle("whole");

@@ -32,13 +32,14 @@ function formSearch() {
   const filters = {};
   for (const { name } of fieldsOf($("source").value)) {
     const value = inputOf(name).value.trim();
-    if (value) filters[name] = name === "until" && !value.includes("T") ? `${value}T23:59:59Z` : value;
+    if (value) filters[name] = value;
   }
   return {
     query: $("query").value.trim(),
     source: $("source").value || undefined,
     mode: document.querySelector("input[name=mode]:checked").value,
     limit: Number($("limit").value) || 10,
+    time_zone: Intl.DateTimeFormat().resolvedOptions().timeZone?.replace("Etc/Unknown", "UTC"),
     filters,
   };
 }

@@ -1,0 +1,81 @@
+"""What a ledger does to answer: the statements, their plans, and how much each of them reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+
+from ingest_assets.ledger import Ledger
+
+
+@contextmanager
+def statements_of(ledger: Ledger) -> Iterator[dict[str, Any]]:
+    """What the block asks, changes and deletes: the statements, with the values of the last of each."""
+    found: dict[str, Any] = {}
+
+    @sa.event.listens_for(ledger.engine, "before_cursor_execute")
+    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, _x: Any, _many: bool) -> None:
+        if statement.startswith(("SELECT", "UPDATE", "DELETE")):
+            found[statement] = parameters[0] if isinstance(parameters, list) else parameters
+
+    try:
+        yield found
+    finally:
+        sa.event.remove(ledger.engine, "before_cursor_execute", note)
+
+
+def plan_of(ledger: Ledger, statement: str, parameters: Any) -> str:
+    with ledger.reading() as connection:
+        if ledger.is_sqlite:
+            rows = connection.exec_driver_sql(f"explain query plan {statement}", parameters).all()
+            return json.dumps([row[-1] for row in rows])
+        # As on large tables: here all of them are small enough to be read at once.
+        connection.exec_driver_sql("set local enable_seqscan = off")
+        connection.exec_driver_sql("set local enable_sort = off")
+        connection.exec_driver_sql("set local enable_bitmapscan = off")
+        return json.dumps([row[0] for row in connection.exec_driver_sql(f"explain {statement}", parameters)])
+
+
+STEPS = 10  # of the machine that runs SQLite's statements, about, for a row that is looked at
+
+
+def rows_read(ledger: Ledger, statement: str, parameters: Any) -> int:
+    """How many rows a statement looks at, about. What it changes is undone."""
+    with ledger.session() as connection, connection.begin() as transaction:
+        found = _steps if ledger.is_sqlite else _rows
+        count = found(connection, statement, parameters)
+        transaction.rollback()
+    return count
+
+
+def _steps(connection: sa.Connection, statement: str, parameters: Any) -> int:
+    driver: Any = connection.connection.driver_connection
+    count = 0
+
+    def one_more() -> None:
+        nonlocal count
+        count += 1
+
+    driver.set_progress_handler(one_more, STEPS)
+    try:
+        result = connection.exec_driver_sql(statement, parameters)
+        if result.returns_rows:
+            result.all()
+    finally:
+        driver.set_progress_handler(None, 0)
+    return count
+
+
+def _rows(connection: sa.Connection, statement: str, parameters: Any) -> int:
+    explain = f"explain (analyze, format json) {statement}"
+    return _rows_of(connection.exec_driver_sql(explain, parameters).scalar_one()[0]["Plan"])
+
+
+def _rows_of(plan: dict[str, Any]) -> int:
+    removed = sum(count for name, count in plan.items() if name.startswith("Rows Removed"))
+    here = (plan["Actual Rows"] + removed) * plan["Actual Loops"] if "Scan" in plan["Node Type"] else 0
+    return int(here) + sum(map(_rows_of, plan.get("Plans", [])))
