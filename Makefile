@@ -3,11 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 export DAGSTER_HOME := $(CURDIR)
 
-.PHONY: demo test thorough fuzz dev lint types lock wheels audit clean
+.PHONY: demo test thorough test-services fuzz dev lint types lock wheels audit clean
 .DEFAULT_GOAL := help
 
 help: ## Show what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
 demo: .venv/ready ## A sample CRM becomes a search index; change it and see only that move
 	$(BIN)/python -m tools.demo
@@ -16,10 +16,13 @@ dev: .venv/ready ## The Dagster UI on the demo's state, with schedule and sensor
 	umask 077 && $(BIN)/ingest ui --daemon
 
 test: lint types .venv/ready ## Lint, types and tests
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal
 
 thorough: .venv/ready ## The tests that take too long for every day
-	$(BIN)/pytest -n 2 --dist worksteal -m thorough
+	$(BIN)/pytest -n 3 --dist worksteal -m thorough
+
+test-services: .venv/ready ## The tests that need MariaDB (apt-get install mariadb-server)
+	$(BIN)/pytest -n 0 -m services
 
 fuzz: .venv/ready ## Give every parser damaged input, a minute each
 	$(BIN)/python -m ingest_assets_tests.fuzz --seconds 60
