@@ -60,9 +60,9 @@ NO_REPLY = frozenset(["noreply", "no-reply", "donotreply", "do-not-reply", "no.r
 
 
 def email(value: str) -> str | None:
-    """The mailbox that an address leads to, in one spelling; None if it is invalid or a placeholder.
+    """The mailbox behind an address, in one spelling; None if it is invalid or a placeholder.
 
-    Without a display name, in lower case; without a tag (`ada+crm@`), and for Gmail without full stops.
+    Without a display name, in lower case; without a tag (`ada+news@`), and for Gmail without full stops.
     """
     found = _EMAIL.search(value.strip().lower())
     if not found:
