@@ -23,7 +23,8 @@ OURS = "INGEST"
 COMMON = frozenset({"DATABASE_URL", "SUPABASE_DB_URL", "DAGSTER_HOME"})
 LONG = 8  # characters: of shorter names, any is like another
 TYPOS = 2  # letters that may be wrong
-OTHERS = "INGEST_BENCHMARK_"  # read by the benchmarks, not by the product
+# Read by benchmarks and tests, not by the product.
+OTHERS = ("INGEST_BENCHMARK_", "INGEST_TEST_", "INGEST_REQUIRE_")
 
 
 class Misspelt(NamedTuple):

@@ -33,11 +33,14 @@ def plan_of(ledger: Ledger, statement: str, parameters: Any) -> str:
         if ledger.is_sqlite:
             rows = connection.exec_driver_sql(f"explain query plan {statement}", parameters).all()
             return json.dumps([row[-1] for row in rows])
-        # As on large tables: here all of them are small enough to be read at once.
-        connection.exec_driver_sql("set local enable_seqscan = off")
-        connection.exec_driver_sql("set local enable_sort = off")
-        connection.exec_driver_sql("set local enable_bitmapscan = off")
+        _as_on_large_tables(connection)
         return json.dumps([row[0] for row in connection.exec_driver_sql(f"explain {statement}", parameters)])
+
+
+def _as_on_large_tables(connection: sa.Connection) -> None:
+    """Here all are small enough to be read at once, and what is planned depends on fresh statistics."""
+    for way in ("seqscan", "sort", "bitmapscan"):
+        connection.exec_driver_sql(f"set local enable_{way} = off")
 
 
 STEPS = 10  # of the machine that runs SQLite's statements, about, for a row that is looked at
@@ -71,6 +74,7 @@ def _steps(connection: sa.Connection, statement: str, parameters: Any) -> int:
 
 
 def _rows(connection: sa.Connection, statement: str, parameters: Any) -> int:
+    _as_on_large_tables(connection)
     explain = f"explain (analyze, format json) {statement}"
     return _rows_of(connection.exec_driver_sql(explain, parameters).scalar_one()[0]["Plan"])
 
