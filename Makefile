@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export DAGSTER_HOME := $(CURDIR)
 
-.PHONY: demo test thorough test-services fuzz dev lint types lock wheels audit clean
+.PHONY: demo test thorough test-services startos fuzz dev lint types lock wheels audit clean
 .DEFAULT_GOAL := help
 
 help: ## Show what there is
@@ -23,6 +23,9 @@ thorough: .venv/ready ## The tests that take too long for every day
 
 test-services: .venv/ready ## The tests that need MariaDB (apt-get install mariadb-server)
 	$(BIN)/pytest -n 0 -m services
+
+startos: ## The StartOS package: its types, lint and tests (needs Node 20 or newer)
+	cd deploy/startos && npm ci --no-audit --no-fund --silent && npm run -s check && npm run -s lint && npm test
 
 fuzz: .venv/ready ## Give every parser damaged input, a minute each
 	$(BIN)/python -m ingest_assets_tests.fuzz --seconds 60
