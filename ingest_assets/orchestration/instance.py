@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from ingest_assets.orchestration.supervision import heartbeats
 from ingest_assets.private import keep_private, make_private_folder
 from ingest_assets.settings import Settings
 
@@ -49,7 +50,7 @@ def seconds_since_heartbeat(settings: Settings) -> float | None:
     if not (home / "dagster.yaml").exists():
         return None
     with dg.DagsterInstance.from_config(str(home)) as instance:
-        beats = [beat.timestamp for beat in instance.get_daemon_heartbeats().values()]
+        beats = heartbeats(instance)
     return max(0.0, time.time() - max(beats)) if beats else None
 
 

@@ -15,7 +15,7 @@ from ingest_assets.characters import visible
 from ingest_assets.garbage import collect_rarely
 from ingest_assets.interfaces.cli import agents, output
 from ingest_assets.interfaces.cli.adopt import adopt
-from ingest_assets.interfaces.cli.daemon import heartbeat
+from ingest_assets.interfaces.cli.daemon import daemon, heartbeat
 from ingest_assets.interfaces.cli.document import document
 from ingest_assets.interfaces.cli.entity import entity
 from ingest_assets.interfaces.cli.job import job
@@ -34,10 +34,10 @@ from ingest_assets.interfaces.cli.options import (
 from ingest_assets.interfaces.cli.serve import serve
 from ingest_assets.interfaces.cli.ui import ui
 from ingest_assets.interfaces.cli.watch import watch
-from ingest_assets.model import ConfigurationError, IngestError
+from ingest_assets.model import ConfigurationError, IngestError, UnavailableError
 from ingest_assets.process import begin_process, safe_traceback
 from ingest_assets.redaction import redact
-from ingest_assets.settings import Settings, load_settings
+from ingest_assets.settings import Settings, begin_logging, load_settings
 from ingest_assets.sources.misspelt import misspelt_settings
 from ingest_assets.sources.registry import load_sources
 from ingest_assets.terminal import complain, safe_streams, say
@@ -271,6 +271,7 @@ def _filters(pairs: list[str]) -> dict[str, list[str]]:
 app.command()(adopt)
 app.command()(serve)
 app.command()(ui)
+app.command()(daemon)
 app.command()(watch)
 app.command()(agents.mcp)
 app.add_typer(job, name="job")
@@ -280,6 +281,7 @@ app.add_typer(agents.audit_log, name="audit-log")
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line. Errors that we raise are one message on standard error and exit status 2."""
     begin_process()
+    begin_logging()
     collect_rarely()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -296,7 +298,8 @@ def main(arguments: list[str] | None = None) -> Any:
             return app(arguments, standalone_mode=True)
         except IngestError as error:
             complain(f"ingest: {error}")
-            raise SystemExit(WRONG) from None
+            # A supervisor tries again after the first, and leaves wrong settings to people.
+            raise SystemExit(FAILED if isinstance(error, UnavailableError) else WRONG) from None
         except OSError as error:
             # A folder that cannot be written to, a full disk: the system's message says which and why.
             place = f"{error.filename}: " if error.filename else ""

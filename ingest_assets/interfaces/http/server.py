@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from functools import partial
+from subprocess import Popen
+from threading import Event, Thread
 from typing import Any
 
 import uvicorn
@@ -13,6 +15,7 @@ from starlette.types import ASGIApp
 from ingest_assets.interfaces import listening as addresses
 from ingest_assets.interfaces.http.connections import KEEP_ALIVE_S, Connection, Connections, closing_unread
 from ingest_assets.interfaces.http.service import Service
+from ingest_assets.model import UnavailableError
 from ingest_assets.settings import Settings
 
 # How long running requests may continue after the server was told to stop; event streams end at once.
@@ -35,6 +38,22 @@ def server_of(service: Service, app: ASGIApp, ready: Callable[[], None]) -> uvic
     """A server that has not been started."""
     config = bounded_config(app, service.settings.ingest_http_max_connections, ws="none", lifespan="on")
     return NotifyingServer(config, ready, service.closing.set)
+
+
+def serve_beside(daemon: Popen[bytes], server: uvicorn.Server, listening: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT, or until Dagster's daemon ends by itself: raises UnavailableError."""
+    failed = Event()
+
+    def end_together() -> None:
+        daemon.wait()
+        if not server.should_exit:  # else a signal, which ends both
+            failed.set()
+            server.should_exit = True
+
+    Thread(target=end_together, daemon=True).start()
+    server.run(sockets=[listening])
+    if failed.is_set():
+        raise UnavailableError("Dagster's daemon ended; its output above says why.")
 
 
 def bounded_config(app: ASGIApp, max_connections: int, **options: Any) -> uvicorn.Config:

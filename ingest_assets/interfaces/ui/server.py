@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from threading import Event, Thread
+from collections.abc import Callable
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from ingest_assets.interfaces import listening as addresses
-from ingest_assets.interfaces.http.server import NotifyingServer, bounded_config
+from ingest_assets.interfaces.http.server import NotifyingServer, bounded_config, serve_beside
 from ingest_assets.interfaces.tokens import Tokens
 from ingest_assets.interfaces.ui.guard import Guard
-from ingest_assets.model import UnavailableError
 from ingest_assets.orchestration import webserver
+from ingest_assets.process import ends_in_order
 from ingest_assets.settings import Settings
 
 
@@ -36,35 +33,11 @@ def server_of(settings: Settings, app: ASGIApp, ready: Callable[[], None]) -> uv
 
 def serve(settings: Settings, listening: socket.socket, ready: Callable[[], None]) -> None:
     """Serve until SIGTERM or SIGINT. `ready` is called once requests are answered."""
-    with _ends_in_order(), webserver.web_application(settings) as app:
+    with ends_in_order(), webserver.web_application(settings) as app:
         server_of(settings, app, ready).run(sockets=[listening])
 
 
 def serve_with_daemon(settings: Settings, listening: socket.socket, ready: Callable[[], None]) -> None:
     """As `serve`, with Dagster's daemon beside it. Raises UnavailableError when the daemon ends by itself."""
-    failed = Event()
-    with _ends_in_order(), webserver.web_application(settings) as app, webserver.daemon(settings) as daemon:
-        server = server_of(settings, app, ready)
-
-        def end_together() -> None:
-            daemon.wait()
-            if not server.should_exit:  # else Ctrl-C, which ends both
-                failed.set()
-                server.should_exit = True
-
-        Thread(target=end_together, daemon=True).start()
-        server.run(sockets=[listening])
-    if failed.is_set():
-        raise UnavailableError("Dagster's daemon ended; its output above says why.")
-
-
-@contextmanager
-def _ends_in_order() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does, so that the processes that were started in it are stopped."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    except KeyboardInterrupt:
-        pass  # uvicorn raises the signal again after its shutdown
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with ends_in_order(), webserver.web_application(settings) as app, webserver.daemon(settings) as daemon:
+        serve_beside(daemon, server_of(settings, app, ready), listening)

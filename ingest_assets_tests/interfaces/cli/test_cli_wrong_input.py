@@ -236,8 +236,8 @@ def test_a_qdrant_that_is_down(built: Home, closed_port: int, ingest_here: Inges
     down = built.with_settings(
         qdrant_url=f"http://me:{SECRET}@127.0.0.1:{closed_port}", qdrant_api_key=SECRET, qdrant_timeout_s=2
     )
-    refused(ingest_here(down, "search", "renewal"), "Qdrant does not answer", "Check QDRANT_URL.")
-    refused(ingest_here(down, "audit"), "Qdrant does not answer")
+    refused(ingest_here(down, "search", "renewal"), "Qdrant does not answer", "Check QDRANT_URL.", status=1)
+    refused(ingest_here(down, "audit"), "Qdrant does not answer", status=1)
     said = ingest_here(down, "refresh")
     assert said.status == 1
     assert "crm__collection: Qdrant does not answer" in said.out
@@ -246,6 +246,7 @@ def test_a_qdrant_that_is_down(built: Home, closed_port: int, ingest_here: Inges
     refused(
         ingest_here(down.with_settings(qdrant_grpc_port=closed_port), "search", "renewal"),
         "Qdrant does not answer (failed to connect",
+        status=1,
     )
 
 
@@ -265,6 +266,7 @@ def test_an_endpoint_that_is_down(built: Home, closed_port: int, ingest_here: In
         ingest_here(down, "search", "renewal"),
         "could not be reached",
         "Check that the embedding endpoint is running",
+        status=1,
     )
     # Search by words still works, and every mode does without the endpoint's settings.
     assert ingest_here(down, "search", "renewal", "--mode", "sparse").status == 0
@@ -282,9 +284,9 @@ def _not_recorded(home: Home) -> None:
 def test_a_ledger_that_is_down(built: Home, closed_port: int, ingest_here: IngestHere) -> None:
     url = f"postgresql://me:{SECRET}@127.0.0.1:{closed_port}/ledger"
     down = built.with_settings(ingest_ledger_url=url)
-    refused(ingest_here(down, "status"), "does not answer", "Check INGEST_LEDGER_URL")
+    refused(ingest_here(down, "status"), "does not answer", "Check INGEST_LEDGER_URL", status=1)
     said = ingest_here(down, "refresh")
-    refused(said, "does not answer", "Check INGEST_LEDGER_URL")
+    refused(said, "does not answer", "Check INGEST_LEDGER_URL", status=1)
     assert SECRET not in said.everything
 
 
