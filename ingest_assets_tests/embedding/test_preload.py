@@ -7,14 +7,16 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from ingest_assets.embedding import DenseSpec, dense_model, sparse_model
+from ingest_assets.embedding import DenseSpec, dense_model, preload, sparse_model
 from ingest_assets.embedding.preload import FEW, PreloadedDenseModel, PreloadedSparseModel, Preloader
+from ingest_assets.embedding.worker import available_cores
 
 TEXTS = [f"Text {n} about the renewal of contract {n * 7}." for n in range(FEW)]
 
 
 @pytest.fixture
-def preloader() -> Iterator[Preloader]:
+def preloader(monkeypatch: pytest.MonkeyPatch) -> Iterator[Preloader]:
+    monkeypatch.setattr(preload, "available_cores", available_cores)  # other tests load no models ahead
     preloader = Preloader()
     preloader.start()
     assert preloader.running

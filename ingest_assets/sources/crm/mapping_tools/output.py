@@ -10,7 +10,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ingest_assets.entities import features_of
 from ingest_assets.sources.crm.readings import NOWHERE, Readings
 from ingest_assets.terminal import console_of, escape, print_json, say, table
 
@@ -25,7 +24,12 @@ _COLUMNS = (
     "kind", "rows", "without title", "without body", "times read", "not read", "with e-mail",
     "with telephone", "references", "lead nowhere", "parked",
 )  # fmt: skip
-_READ_AS = {"time": "times", "emails": "e-mail addresses", "phones": "telephone numbers"}
+_READ_AS = {
+    "attributes": "times to filter by",
+    "time": "times",
+    "emails": "e-mail addresses",
+    "phones": "telephone numbers",
+}
 
 
 def drafted(draft: Draft, text: str, file: Path | None, as_json: bool) -> None:
@@ -142,6 +146,8 @@ def _seen(document: Document) -> dict[str, Any]:
     """What entity resolution sees of a document."""
     if document.identity is None:
         return {}
+    from ingest_assets.entities import features_of
+
     features = asdict(features_of(document.id, document.identity))
     return {name: value for name, value in features.items() if value and name != "id"}
 
