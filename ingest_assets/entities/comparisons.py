@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from splink import SettingsCreator
 
 # Bump when the same model gives a different score.
-VERSION = "3"
+VERSION = "4"
 # The probability that two random records are one entity. A trained model has its own.
 PRIOR = 2.0**-14
 # Columns whose common values are weaker evidence than rare ones.

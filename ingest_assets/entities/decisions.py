@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -53,6 +53,15 @@ class Decisions:
     @property
     def different(self) -> list[tuple[str, str]]:
         return [(d.left, d.right) for d in self.made if d.verdict == "different"]
+
+    def renamed(self, names: Mapping[str, str]) -> Decisions:
+        """The same decisions, with the ids that those in the file stand for."""
+        return Decisions(
+            tuple(
+                replace(d, left=names.get(d.left, d.left), right=names.get(d.right, d.right))
+                for d in self.made
+            )
+        )
 
     def about(self, members: Iterable[str]) -> list[Decision]:
         """The decisions that name one of the members."""

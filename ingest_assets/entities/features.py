@@ -13,7 +13,7 @@ from ingest_assets.entities import dates, firm_names, identifiers, person_names,
 from ingest_assets.model import Identity, IdentityKind
 
 # Bump when the same identity gives a different row or different keys.
-VERSION = "5"
+VERSION = "6"
 _MIN_PERSONAL_MAILBOX = 3  # shorter ones do not identify anybody
 
 

@@ -15,7 +15,7 @@ from ingest_assets.entities.wordlists import lines
 
 # Words between two names of owners, which one spelling has and another one writes as a sign.
 _ANDS = frozenset(["and", "und", "et", "y", "e", "en", "og", "och", "i", "ja", "a", "ve", "si", "es", "kai"])
-_UMLAUTS = re.compile(r"(?<=[aou])e(?![iu])")  # ü and ue, as in Mueller; not in "queue"
+_UMLAUTS = re.compile(r"(?<=[aou])e(?![iu])|(?<=a)e(?=u)")  # ü and ue, äu and aeu; not in "queue"
 MOST_FORMS = 3  # "GmbH & Co. KG", "Ltd. Şti."
 
 

@@ -68,7 +68,7 @@ def _domain() -> ComparisonCreator:
 
 
 def _reach() -> ComparisonCreator:
-    apart = beside(f"jaro_winkler_similarity(name_l, name_r) < 0.65 and {_COMMON_WORDS} = 0")
+    apart = beside(f"jaro_winkler_similarity(name_l, name_r) < 0.7 and {_COMMON_WORDS} = 0")
     neighbours = when(f"{shares('phones')} and {beside(same('door'))}", apart)
     return comparison(
         "reach",

@@ -5,7 +5,7 @@ What belongs here: when there is enough data to learn from, and which results ar
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import log2
@@ -210,8 +210,8 @@ def term_frequencies(
     shares: dict[str, dict[str, float]] = {}
     rare: dict[str, float] = {}
     for column in TERM_FREQUENCIES[kind]:
-        counts = Counter(value for f in records if (value := getattr(f, column)) is not None)
-        if not (total := counts.total()):
+        counts = _counts(kind, column, records)
+        if not (total := sum(getattr(f, column) is not None for f in records)):
             continue
         alike = sum(n * n for n in counts.values()) / total**2
         rare[column] = round(max(alike / MAX_RARITY, 1 / total), DIGITS_OF_SHARES)
@@ -219,6 +219,21 @@ def term_frequencies(
         rounded = {value: round(n / total, DIGITS_OF_SHARES) for value, n in sorted(common)}
         shares[column] = {value: share for value, share in rounded.items() if share > rare[column]}
     return shares, rare
+
+
+def _counts(kind: IdentityKind, column: str, records: Sequence[Features]) -> Counter[str]:
+    """How often each value occurs.
+
+    The name of an organisation counts for each further place it is found in: the records of one firm have it
+    in common because they are one, and a sample does not show how common a name is that occurs once.
+    """
+    if (kind, column) != ("organisation", "name"):
+        return Counter(value for f in records if (value := getattr(f, column)) is not None)
+    places: dict[str, set[str]] = defaultdict(set)
+    for f in records:
+        if f.name is not None:
+            places[f.name] |= {f.place} if f.place else set()
+    return Counter({name: max(len(found) - 1, 0) for name, found in places.items()})
 
 
 def _pair_count(api: DuckDBAPI, table: str, rule: str) -> int:

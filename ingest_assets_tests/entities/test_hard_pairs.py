@@ -7,23 +7,50 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.entities import HARD, hard_shares
-from ingest_assets.entities import Features, default_model, features_of, score
+from benchmarks.entity_sets import HardSet
+from ingest_assets.entities import Features, MatchModel, default_model, features_of, score, train
 from ingest_assets.entities.clusters import cluster
 from ingest_assets.entities.firm_names import organisation_name
 from ingest_assets.entities.identifiers import email, is_role
 from ingest_assets.entities.person_names import generation, is_of_family, person_name
+from ingest_assets.entities.training import term_frequencies
 from ingest_assets.model import Identity
 
 
 @pytest.mark.parametrize("name", HARD)
 def test_hard_pairs(name: str) -> None:
-    data, model = HARD[name](7), default_model(HARD[name](7).kind)
+    data = HARD[name](7)
     records = [features_of(key, identity) for key, identity in data.identities.items()]
+    _require_quality(data, records, default_model(data.kind))
+
+
+def test_hard_pairs_of_organisations_with_a_model_trained_on_them() -> None:
+    data = HARD["organisations-wild"](13)
+    records = [features_of(key, identity) for key, identity in data.identities.items()]
+    model = train("organisation", records)
+    assert model.origin == "trained"
+    _require_quality(data, records, model)
+
+
+def _require_quality(data: HardSet, records: list[Features], model: MatchModel) -> None:
     shares = hard_shares(
         data, cluster(data.truth, score(model, records).pairs, join_at=model.join_at).clusters
     )
     assert shares["strangers joined"]["all"] <= 0.01
     assert shares["people or firms found"]["all"] >= 0.9
+
+
+def test_a_firm_that_is_entered_often_does_not_make_its_name_a_common_one() -> None:
+    firms = [("Falk Tiefbau", "Graz")] * 6 + [
+        ("City Taxi", town) for town in ("Graz", "Linz", "Wels", "Steyr")
+    ]
+    firms += [("Otter Verlag", "")] * 2 + [(f"Firm number {n}", "Graz") for n in range(88)]
+    records = [
+        features_of(str(number), Identity("organisation", name, place=town))
+        for number, (name, town) in enumerate(firms)
+    ]
+    shares, _ = term_frequencies("organisation", records)
+    assert shares["name"] == {"city taxi": pytest.approx(3 / 100)}
 
 
 COLLEAGUES = [
@@ -85,6 +112,7 @@ def _joined(records: list[Features]) -> list[set[str]]:
         ("株式会社山川", "山川㈱"),
         ("Bauer & Söhne e.K.", "Bauer und Soehne"),
         ("Oy Kivi Ab", "Kivi"),
+        ("Häuser & Bräuer OHG", "Haeuser und Braeuer"),
         ("Groß Logistik GmbH & Co. KG", "Gross Logistik"),
     ],
 )
