@@ -117,9 +117,23 @@ def _data_redaction() -> Callable[[str], str]:
 def _each_text(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, str):
         return change(value)
-    if isinstance(value, dict | Mapping):  # the type that it usually is, first: the other takes long to ask
-        return {_each_text(key, change): _each_text(each, change) for key, each in value.items()}
+    # The type that it usually is, first: the other takes long to ask. And leaves here, without a call each:
+    # an answer has hundreds, and they are most of what a search costs that is answered from the cache.
+    if isinstance(value, dict | Mapping):
+        return {
+            change(key) if type(key) is str else _each_text(key, change): (
+                change(each)
+                if type(each) is str
+                else each
+                if type(each) in _PLAIN
+                else _each_text(each, change)
+            )
+            for key, each in value.items()
+        }
     return [_each_text(each, change) for each in value] if isinstance(value, list | tuple) else value
+
+
+_PLAIN = frozenset({int, float, bool, type(None)})
 
 
 # --- Errors -------------------------------------------------------------------------------------------------

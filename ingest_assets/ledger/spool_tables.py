@@ -75,6 +75,8 @@ ingestion_manifest = Table(
     Index(None, "wanted", "recorded_with", "batch_tag"),
     Index(None, "gone", "created_at"),
     Index(None, "gone", "gone_at"),
+    # All that is counted of the batches, so that counting reads no row.
+    Index(None, "gone", "status", "gate", "processed"),
     # As the queries say it on either database, or SQLite would not use them.
     Index(None, "purge", postgresql_where=text("purge"), sqlite_where=text("purge = 1")),
     Index(
@@ -82,6 +84,14 @@ ingestion_manifest = Table(
         "batch_tag",
         postgresql_where=text("gone IS NOT NULL AND file <> ''"),
         sqlite_where=text("gone IS NOT NULL AND file != ''"),
+    ),
+    # Empty, unless something went wrong. With `status`, or SQLite would take another one that begins so.
+    Index(
+        "ix_ingestion_manifest_not_added_up",
+        "status",
+        "batch_tag",
+        postgresql_where=text("status = 'success' AND processed <> total_records - skipped"),
+        sqlite_where=text("status = 'success' AND processed != total_records - skipped"),
     ),
 )
 

@@ -67,7 +67,7 @@ def _too_old(ledger: Ledger, before: float) -> Sequence[str]:
 
 
 def forget_history(bench: Workbench, now: float) -> None:
-    """Delete what is old: announcements, delivered events, batches that expired, causes that never ended.
+    """Delete what is old: announcements, batches that expired, delivered events, causes that never ended.
 
     Batches that were removed stay for good, or a redelivery would bring them back. The caller holds the
     source's lock.
@@ -77,8 +77,9 @@ def forget_history(bench: Workbench, now: float) -> None:
     days = bench.settings_of(SpoolSettings).spool_history_days
     if days:
         before = now - days * DAY_S
-        _exhaust(lambda: outbox.forget_delivered(ledger, before, PAGE))
+        # Batches first: their events go with them, and nothing of these need be remembered.
         _exhaust(lambda: _forget_expired(ledger, before))
+        _exhaust(lambda: outbox.forget_delivered(ledger, before, PAGE))
         alerts.forget(ledger, before)
 
 

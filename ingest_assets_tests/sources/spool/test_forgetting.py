@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +183,36 @@ def test_maintenance_forgets_announcements_in_pages_and_causes_that_nobody_meets
 def counted(bench: SpoolBench, table: sa.Table) -> int:
     with bench.ledger.reading() as connection:
         return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+
+
+def test_a_page_of_events_takes_as_many_statements_as_one_event(new_bench: NewBench) -> None:
+    bench = new_bench()
+    counts = []
+    for size in (1, 40):
+        tags = [f"{size}-{n:02}" for n in range(size)]
+        with bench.ledger.transaction() as connection:
+            manifest.insert_all(connection, [ROW | {"batch_tag": tag, "digest": tag} for tag in tags])
+            for tag in tags:
+                body = settled(tag, "success")
+                outbox.enqueue(connection, tag, outbox.DONE, body, gate_url="https://example.com")
+            connection.execute(spool_event.update().values(state="delivered", next_at=1.0))
+        with counting_statements(bench.ledger) as counted_statements:
+            assert outbox.forget_delivered(bench.ledger, 2.0, 1_000) == size
+        counts.append(len(counted_statements))
+        assert {bench.batches()[tag].settlements_forgotten for tag in tags} == {1}
+    assert counts[0] == counts[1]
+
+
+@contextmanager
+def counting_statements(ledger: Ledger) -> Iterator[list[str]]:
+    """The statements that are executed meanwhile; one that is executed with many rows is one."""
+    found: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_others: Any) -> None:
+        found.append(statement)
+
+    sa.event.listen(ledger.engine, "before_cursor_execute", note)
+    try:
+        yield found
+    finally:
+        sa.event.remove(ledger.engine, "before_cursor_execute", note)

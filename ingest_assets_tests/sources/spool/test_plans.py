@@ -15,8 +15,10 @@ from ingest_assets.ledger import Ledger
 from ingest_assets.ledger.spool_tables import ingestion_manifest, manifest_event, spool_event
 from ingest_assets.ledger.store import batched
 from ingest_assets.sources.spool import gates, manifest, retention, trigger
+from ingest_assets.sources.spool.checks import SPOOL_CHECKS
 from ingest_assets.sources.spool.decisions import Decider
 from ingest_assets.sources.spool.maintenance import maintain
+from ingest_assets.sources.spool.metadata import batches_metadata
 from ingest_assets.sources.spool.notifier import outbox
 from ingest_assets.sources.spool.notifier.delivery import deliver, redeliver
 from ingest_assets.sources.spool.removing import remove, retry
@@ -129,3 +131,37 @@ def _do_everything(bench: SpoolBench) -> None:
             manifest.listed(bench.ledger, status, after=after)
         gates.listed(bench.ledger, "locked", after=after)
         gates.listed(bench.ledger, "open", after=after)
+
+
+def test_counting_batches_reads_an_index_and_no_row(bench: SpoolBench) -> None:
+    _vacuum(bench.ledger)  # an index tells by itself only of pages that were seen to be all visible
+    with statements_of(bench.ledger) as statements:
+        shown = batches_metadata(bench)
+    of_each = BATCHES // len(KINDS)
+    assert (shown["batches"], shown["locked"]) == (3 * of_each, of_each)
+    ((statement, parameters),) = statements.items()
+    plan = plan_of(bench.ledger, statement, parameters)
+    assert "COVERING INDEX ix_ingestion_manifest_gone_status_gate_processed" in plan or (
+        "Index Only Scan using ix_ingestion_manifest_gone_status_gate_processed" in plan
+    )
+
+
+def test_whether_counts_add_up_is_asked_of_an_index_that_is_empty_if_they_do(bench: SpoolBench) -> None:
+    (check,) = (each for each in SPOOL_CHECKS if each.name == "counts_add_up")
+    with bench.ledger.transaction() as connection:
+        connection.execute(ingestion_manifest.update().values(processed=2))
+        connection.execute(ingestion_manifest.update().filter_by(batch_tag="b0000000").values(processed=1))
+    _vacuum(bench.ledger)
+    with statements_of(bench.ledger) as statements:
+        found = check.run(bench, "spool")
+    assert (found.passed, found.metadata) == (False, {"found": 1})
+    for statement, parameters in statements.items():
+        plan = plan_of(bench.ledger, statement, parameters)
+        assert "ix_ingestion_manifest_not_added_up" in plan
+
+
+def _vacuum(ledger: Ledger) -> None:
+    """What Postgres does by itself after many changes."""
+    if not ledger.is_sqlite:
+        with ledger.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("vacuum analyze ingestion_manifest")

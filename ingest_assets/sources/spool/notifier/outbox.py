@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -224,23 +223,31 @@ def forget_delivered(ledger: Ledger, before: float, limit: int) -> int:
         rows = connection.execute(old.order_by(_event.c.next_at).limit(limit)).all()
         # Whoever enqueues an event of a batch has locked its row.
         batches = manifest.find_all_to_change(connection, (row.batch_tag for row in rows))
-        for tag, mine in groupby(sorted(rows), key=lambda row: row.batch_tag):
-            if tag in batches:
-                _remember(connection, batches[tag], list(mine))
+        _remember(connection, batches, rows)
         if rows:
             keys = [{"tag": row.batch_tag, "event_number": row.number} for row in rows]
             connection.execute(_event.delete().where(*this), keys)
     return len(rows)
 
 
-def _remember(connection: sa.Connection, batch: Any, gone: Sequence[Any]) -> None:
-    settlements = (row.nth for row in gone if row.event == DONE)
-    manifest.mark(
-        connection,
-        batch.batch_tag,
-        events_forgotten=max(batch.events_forgotten, *(row.number for row in gone)),
-        settlements_forgotten=max(batch.settlements_forgotten, 0, *settlements),
-    )
+def _remember(connection: sa.Connection, batches: Mapping[str, Any], gone: Sequence[Any]) -> None:
+    """Keep the highest numbers of events that go with the rows of their batches, in one statement."""
+    last = {
+        tag: {"tag": tag, "events": batch.events_forgotten, "settlements": batch.settlements_forgotten}
+        for tag, batch in batches.items()
+    }
+    for row in gone:
+        if (known := last.get(row.batch_tag)) is not None:
+            known["events"] = max(known["events"], row.number)
+            if row.event == DONE:
+                known["settlements"] = max(known["settlements"], row.nth)
+    if last:
+        values: dict[str, Any] = {
+            "events_forgotten": sa.bindparam("events"),
+            "settlements_forgotten": sa.bindparam("settlements"),
+        }
+        mine = _manifest.update().where(_manifest.c.batch_tag == sa.bindparam("tag"))
+        connection.execute(mine.values(values), list(last.values()))
 
 
 def everybody_was_told() -> sa.ColumnElement[bool]:
