@@ -66,7 +66,7 @@ def documents_stage(
 
 def _guard(bench: Workbench, source: SourceDefinition, part: str) -> Guard | None:
     """What may leave unasked; None for a part that somebody removed, and for sample data that gives way."""
-    from ingest_assets.stages.origins import recorded_origin
+    from ingest_assets.stages.origins import holds_sample
     from ingest_assets.stages.removals import guard_of
 
     if source.partitions is not None and part in source.partitions.leaving(bench):
@@ -74,7 +74,7 @@ def _guard(bench: Workbench, source: SourceDefinition, part: str) -> Guard | Non
     system = source.origin(bench)
     if system is not None and system.kept:
         with bench.ledger.reading() as connection:
-            if recorded_origin(connection, source.name) is None:
+            if holds_sample(connection, source.name):
                 return None
     return guard_of(bench.settings, source.name, source.removed_on_purpose(bench))
 

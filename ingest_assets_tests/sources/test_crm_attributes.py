@@ -11,6 +11,7 @@ from ingest_assets.model import ConfigurationError, ItemError
 from ingest_assets.settings import load_settings
 from ingest_assets.sources.crm.definition import SOURCE
 from ingest_assets.sources.crm.reader import CrmSource
+from ingest_assets.sources.crm.readings import of
 from ingest_assets_tests.interfaces.cli.conftest import ingest_here  # noqa: F401 - a fixture
 from ingest_assets_tests.sources.crm_databases import NOTES_MAPPING, digests, documents, make, mapping_of
 from ingest_assets_tests.support.built_index import Home
@@ -61,6 +62,17 @@ def test_a_value_of_another_type_parks_its_record_alone(tmp_path: Path) -> None:
         assert by_id["deals/1"].render().attributes["amount"] == 1500.5
         with pytest.raises(ItemError, match="deals/2: the attribute amount is a number, not 'a lot'"):
             by_id["deals/2"].render()
+
+
+@pytest.mark.parametrize("closes", ["7/12/2024", "0000-00-00", "soon"])
+def test_a_time_that_is_not_read_is_left_out_and_counted(tmp_path: Path, closes: str) -> None:
+    crm = make(tmp_path / "crm.db", SCRIPT + f"UPDATE deals SET closes = '{closes}' WHERE id = 2;")
+    found = documents(CrmSource(crm, mapping_of(tmp_path, DEALS)))
+    attributes = {"stage": "lost", "amount": 20.0, "won": True}
+    assert found["deals/2"].attributes == attributes | {"unread_attributes": f"closes: {closes}"}
+    counts = of(["deals"], found.values())["deals"]
+    assert counts.unread == {"attributes": 1}
+    assert counts.examples["attributes"] == [f"deals/2: closes: {closes}"]
 
 
 def test_a_field_of_another_type_renders_its_documents_again(tmp_path: Path) -> None:

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 # From either of these on, what is not read is no slip of single rows, but a form of a column.
 MOST_UNREAD, UNREAD_SHARE = 20, 0.01
 KEPT = "crm-readings.json"  # in INGEST_HOME
-_NAMES = {"time": "a time", "emails": "an e-mail address", "phones": "a telephone number"}
+_NAMES = {
+    "time": "a time",
+    "attributes": "a time to filter by",
+    "emails": "an e-mail address",
+    "phones": "a telephone number",
+}
 
 
 def readings_metadata(bench: Workbench, source: str) -> dict[str, Any]:
@@ -62,17 +67,24 @@ def _readings(bench: Workbench, source: str) -> dict[str, Readings]:
 def _readable(bench: Workbench, source: str) -> CheckResult:
     found = _readings(bench, source)
     wrong: list[str] = []
+    lost: list[str] = []  # what is no more than slips
     for one in found.values():
         for what, count in one.unread.items():
-            read = {"time": one.times, "emails": one.emails, "phones": one.phones}[what]
+            read = {"time": one.times, "emails": one.emails, "phones": one.phones}.get(what, one.rows - count)
             if count >= MOST_UNREAD or count > UNREAD_SHARE * (read + count):
                 wrong.append(f"{count:,} of {one.kind} have {_NAMES[what]} that is not read")
-    lost = [f"{one.nowhere:,} references of {one.kind} lead nowhere" for one in found.values() if one.nowhere]
+        if one.nowhere >= MOST_UNREAD or one.nowhere > UNREAD_SHARE * one.references:
+            wrong.append(f"{one.nowhere:,} of {one.references:,} references of {one.kind} lead nowhere")
+        elif one.nowhere:
+            lost.append(f"{one.nowhere:,} references of {one.kind} lead nowhere")
     metadata = readings_metadata(bench, source) if wrong or lost else {}
     if not wrong:
         sentence = "; ".join(["What records have for times, addresses and telephones is read", *lost])
         return CheckResult(passed=True, sentence=f"{sentence}.", metadata=metadata)
-    advice = "The mapping's time_format says how times are written, and formats how a column is read"
+    advice = (
+        "The mapping's time_format says how times are written, formats how a column is read, and refs where "
+        "references lead"
+    )
     return CheckResult(passed=False, sentence=f"{'; '.join([*wrong, *lost])}. {advice}.", metadata=metadata)
 
 
@@ -80,8 +92,8 @@ CRM_CHECKS = (
     AssetCheck(
         name="readable",
         stage="records",
-        description="Times, e-mail addresses and telephone numbers of records are read, but for slips. "
-        "Those that are not are listed, with references that lead nowhere.",
+        description="Times, e-mail addresses and telephone numbers of records are read, and references lead "
+        "somewhere, but for slips. Those that are not and do not are listed.",
         run=_readable,
         warns=True,
     ),

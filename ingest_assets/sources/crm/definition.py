@@ -169,7 +169,7 @@ SOURCE = SourceDefinition(
             "One row per record of the source: people, organisations, interactions and opportunities of a "
             "CRM, rendered to a title, header fields and a body. Read through a read-only connection; a "
             "record counts as changed when the digest of its columns changes.",
-            kinds=("sqlite",),
+            kinds=("sql",),
             metadata=_readings,
         ),
         *resolution_stages(RECORDS),

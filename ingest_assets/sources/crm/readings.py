@@ -17,7 +17,8 @@ from typing import Any
 
 from ingest_assets.model import Document
 
-# An attribute `unread_WHAT`: the text that was not read. WHAT is "time", or the key of the identity.
+# An attribute `unread_WHAT`: the text that was not read. WHAT is "time", the key of the identity,
+# or "attributes", whose times may be unread as well.
 UNREAD = "unread_"
 EXAMPLES = 3  # of each sort
 EXAMPLE_CHARS = 80

@@ -86,7 +86,7 @@ class Renderer:
             body=self._body.fill(values, filters),
             refs=tuple(dict.fromkeys(self._refs(row))),
             identity=self._identity(values, missed),
-            attributes={**self._attributes_of(document_id, values), **unread(missed)},
+            attributes={**self._attributes_of(document_id, values, missed), **unread(missed)},
         )
         return Rendered(document, repaired)
 
@@ -117,10 +117,12 @@ class Renderer:
             missed["time"] = value if isinstance(value, str) else spell(value)
         return time
 
-    def _attributes_of(self, document_id: str, values: Mapping[str, str]) -> dict[str, Scalar]:
-        """Those that are not empty, as their fields' types have them.
+    def _attributes_of(
+        self, document_id: str, values: Mapping[str, str], missed: dict[str, str]
+    ) -> dict[str, Scalar]:
+        """Those that are not empty, as their fields' types have them; a time that is not read is left out.
 
-        Raises ItemError for what is not of one.
+        Raises ItemError for what is not of its type otherwise.
         """
         found: dict[str, Scalar] = {}
         for name, template in self._attributes.items():
@@ -128,7 +130,11 @@ class Renderer:
             if not text:
                 continue
             if self._types[name] == "time":
-                text = self._times.read(text) or text
+                time = self._times.read(text)
+                if time is None:
+                    missed.setdefault("attributes", f"{name}: {text}")
+                    continue
+                text = time
             value = typed(text, self._types[name])
             if value is None:
                 raise ItemError(

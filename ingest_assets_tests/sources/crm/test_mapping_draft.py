@@ -88,6 +88,21 @@ def test_names_of_another_language(tmp_path: Path) -> None:
     assert "time_format is guessed" in text
 
 
+def test_a_prefix_that_all_tables_share_and_references_that_begin_with_a_mark(tmp_path: Path) -> None:
+    script = """
+    CREATE TABLE zz_client (rowid INTEGER PRIMARY KEY, nom TEXT, ville TEXT);
+    CREATE TABLE zz_personne (rowid INTEGER PRIMARY KEY, nom TEXT, prenom TEXT, id_client INT, fk_cli INT);
+    CREATE TABLE zz_visite (id INTEGER PRIMARY KEY, titre TEXT, fk_pers INT, fk_inconnu INT);
+    INSERT INTO zz_client VALUES (1, 'Moulin', 'Lyon'), (2, 'Verger', 'Nantes');
+    INSERT INTO zz_personne VALUES (5, 'Petit', 'Anne', 1, 2);
+    INSERT INTO zz_visite VALUES (9, 'Devis', 5, 77);
+    """
+    _, _, documents = drafted(make(tmp_path / "crm.db", script))
+    assert set(documents["personne/5"].refs) == {"client/1", "client/2"}
+    assert documents["visite/9"].refs == ("personne/5",)
+    assert documents["visite/9"].kind == "visite"
+
+
 def test_links_parents_of_several_kinds_views_and_tables_without_keys(tmp_path: Path) -> None:
     script = """
     CREATE TABLE contacts (id TEXT PRIMARY KEY, first_name TEXT, last_name TEXT, deleted_at TEXT);

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ingest_assets.model import ConfigurationError
+from ingest_assets.model import ConfigurationError, SourceUnavailableError
 from ingest_assets.settings import Settings, load_settings
 from ingest_assets.sources.crm.mapping import DEFAULT_MAPPING
 from ingest_assets.sources.crm.mapping_tools import output
@@ -53,7 +53,14 @@ def init(
             "There is no CRM to draft a mapping of: name its SQLite file or its folder of CSV files, or set "
             "CRM_DB_PATH or CRM_DB_URL."
         )
-    drafted = draft(read_schema_of(settings, crm))
+    if database is not None and not database.exists():
+        raise ConfigurationError(f"{database} does not exist. Name an SQLite file or a folder of CSV files.")
+    try:
+        drafted = draft(read_schema_of(settings, crm))
+    except SourceUnavailableError as error:
+        if database is None:
+            raise
+        raise SourceUnavailableError(str(error).removeprefix("CRM_DB_PATH: ")) from error
     output.drafted(drafted, written(drafted, crm.identity if database is None else database.name), file, json)
 
 

@@ -46,6 +46,7 @@ def draft(schema: Schema) -> Draft:
     kinds: list[Kind] = []
     links: list[Table] = []
     found: dict[str, Columns] = {}
+    prefix = w.shared_prefix([table.name for table in tables])
     for table in tables:
         if why := _unfit(table):
             left_out.append(LeftOut(table.name, why))
@@ -53,7 +54,7 @@ def draft(schema: Schema) -> Draft:
             links.append(table)
         else:
             columns = found[table.name] = Columns(table)
-            kinds.append(_kind(table, columns, {each.name for each in kinds}))
+            kinds.append(_kind(table, columns, {each.name for each in kinds}, prefix))
     gone = stores.attach(kinds)
     left_out += [LeftOut(name, why) for name, why in gone.items()]
     kinds = [kind for kind in kinds if kind.table.name not in gone]
@@ -100,8 +101,8 @@ def _trusted(table: Table) -> list[Reference]:
     return [each for each in table.references if each.declared or each.found * 2 >= each.looked_up]
 
 
-def _kind(table: Table, columns: Columns, taken: set[str]) -> Kind:
-    words = w.words_of(table.name)
+def _kind(table: Table, columns: Columns, taken: set[str], prefix: str) -> Kind:
+    words = w.without(prefix, w.words_of(table.name))
     name = unique("_".join(re.findall(r"[a-z0-9]+", " ".join(words))) or "documents", taken)
     noun = " ".join(w.singular(words)) or name
     person, organisation = roles.is_person(table, columns), roles.is_organisation(table, columns)

@@ -8,30 +8,59 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ingest_assets.sources.crm.mapping_tools.facts import Column, Reference, Table
-from ingest_assets.sources.crm.mapping_tools.words import ID_ENDS, SURE, TYPE_ENDS, likeness, words_of
+from ingest_assets.sources.crm.mapping_tools.words import (
+    ID_ENDS,
+    SURE,
+    TYPE_ENDS,
+    joined,
+    likeness,
+    shared_prefix,
+    without,
+    words_of,
+)
 
+_LEAST_ABBREVIATION = 3  # letters
 _CLASS_SEPARATORS = ("\\", ".", "::", "/")
 
 
 def guessed(table: Table, tables: Sequence[Table]) -> Iterator[Reference]:
-    """Columns named after another table: "account_id", "AccountId", "assigned_user_id"."""
+    """Columns named after another table: "account_id", "AccountId", "assigned_user_id", "fk_account"."""
     if table.is_view:
         return
+    prefix = shared_prefix([each.name for each in tables if not each.is_view])
     for column in table.columns:
-        words = words_of(column.name)
-        if not words[:-1] or words[-1] not in ID_ENDS or table.key == (column.name,):
+        named = _named(words_of(column.name))
+        if not named or table.key == (column.name,):
             continue
-        ends = [words[start:-1] for start in range(len(words) - 1)]
+        ends = [named[start:] for start in range(len(named))]
         scored = [
-            (likeness(end, words_of(other.name)), len(end), other)
+            (likeness(end, without(prefix, words_of(other.name))), len(end), other)
             for other in tables
             if not other.is_view and len(other.key) == 1 and other.key_is != "rowid"
             for end in ends
         ]
+        if "fk" in words_of(column.name):  # a foreign key beyond doubt, so that less of a name will do
+            scored += [(1, len(named), other) for other in _abbreviated(named, scored, prefix)]
         best = max(scored, key=lambda each: each[:2], default=None)
         if best and best[0]:
             other = best[2]
             yield Reference(columns=(column.name,), table=other.name, referred=other.key, declared=False)
+
+
+def _named(words: list[str]) -> list[str]:
+    """The words of a column that name another table: those before "id", or behind "fk"."""
+    if len(words) > 1 and words[-1] in ID_ENDS:
+        return words[:-1]
+    return words[1:] if len(words) > 1 and words[0] in ID_ENDS else []
+
+
+def _abbreviated(named: list[str], scored: Sequence[tuple[int, int, Table]], prefix: str) -> Sequence[Table]:
+    """The table with the shortest name that begins with a column's only word: of "fk_soc", "societe"."""
+    if len(named) != 1 or len(named[0]) < _LEAST_ABBREVIATION:
+        return ()
+    nouns = {joined(without(prefix, words_of(other.name))): other for _, _, other in scored}
+    found = [noun for noun in nouns if noun.startswith(named[0])]
+    return [nouns[min(found, key=lambda noun: (len(noun), noun))]] if found else ()
 
 
 def polymorphic(table: Table) -> Iterator[tuple[Column, Column]]:

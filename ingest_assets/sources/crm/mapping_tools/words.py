@@ -15,6 +15,7 @@ from collections.abc import Sequence
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _WORD = re.compile(r"[^\W\d_]+|\d+")
 _LEAST_STEM = 3
+_LEAST_SHARING = 3  # tables
 SURE = 2
 
 
@@ -47,6 +48,17 @@ def singular(words: Sequence[str]) -> list[str]:
 def same_noun(some: Sequence[str], table: Sequence[str]) -> bool:
     """Whether words are the singular, or a form, of a table's name."""
     return likeness(some, table) > 0
+
+
+def shared_prefix(names: Sequence[str]) -> str:
+    """The word that the names of all tables begin with, as of programs that share a database; else ""."""
+    firsts = {words[0] if len(words := words_of(name)) > 1 else "" for name in names}
+    return firsts.pop() if len(names) >= _LEAST_SHARING and len(firsts) == 1 else ""
+
+
+def without(prefix: str, words: Sequence[str]) -> list[str]:
+    """The words without a prefix that all tables share."""
+    return list(words[1:] if prefix and words[:1] == [prefix] else words)
 
 
 def likeness(some: Sequence[str], table: Sequence[str]) -> int:
