@@ -1,6 +1,6 @@
-"""`python -m benchmarks build|cache|confinement|papers|refresh|search|serve|…`: print figures, write JSON.
+"""`python -m benchmarks build|cache|confinement|jobs|papers|refresh|scale|…`: print figures, write JSON.
 
-`python -m benchmarks entities` has options of its own.
+`entities` and `jobs` have options of their own.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from benchmarks import (
     cache,
     confinement,
     entities,
+    jobs,
     papers,
     papers_extraction,
     papers_merging,
     refresh,
+    scale,
     search,
     serve,
     spool,
@@ -33,6 +35,7 @@ COMMANDS = {
     "papers_extraction": papers_extraction.measure,
     "papers_merging": lambda _documents, seed, repeat: papers_merging.measure(seed=seed, repeat=repeat),
     "refresh": refresh.measure,
+    "scale": scale.measure,
     "search": search.measure,
     "serve": serve.measure,
     "spool": spool.measure,
@@ -42,9 +45,10 @@ RESULTS = Path(__file__).parent / "results"
 
 def main() -> None:
     """Run one benchmark."""
-    if sys.argv[1:2] == ["entities"]:
-        entities.main(sys.argv[2:])
-        return
+    for name, with_options in (("entities", entities.main), ("jobs", jobs.main)):
+        if sys.argv[1:2] == [name]:
+            with_options(sys.argv[2:])
+            return
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--documents", type=int, default=20_000, help="records of the sample CRM (20,000)")

@@ -1,21 +1,27 @@
-"""`python -m benchmarks.jobs [--postgres URL]`: what starting, watching and cancelling jobs costs.
+"""`python -m benchmarks jobs [--postgres URL]`: what starting, watching and cancelling jobs costs.
 
-10,000 finished jobs are in the table, and three processes run one job each, with events and progress, while
-each call is timed. An empty database is needed; without a URL it is SQLite in a new folder.
+10,000 finished jobs are in the table, and two processes run one job each, with events and progress, while
+each call is timed: in this process, and over HTTP. An empty database is needed; without a URL it is
+SQLite in a new folder.
 """
 
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.serve import server
 from ingest_assets.jobs import event_log, events, queue, workers
 from ingest_assets.jobs.errors import JobCancelledError
 from ingest_assets.jobs.event_log import JobEvents
@@ -25,50 +31,97 @@ from ingest_assets.ledger import Ledger, job_tables
 
 FINISHED = 10_000
 CALLS = 200
-RUNNING = 3
+RUNNING = 2
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Print the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--postgres", help="URL of an empty database (SQLite in a new folder)")
     parser.add_argument("--work", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         url = options.postgres or f"sqlite:///{folder}/ledger.sqlite"
         if options.work:
             _work(Ledger(url), options.work)
         else:
-            print(json.dumps(_measure(url), indent=2))
+            print(json.dumps(_measure(url, Path(folder)), indent=2))
 
 
-def _measure(url: str) -> dict[str, Any]:
+def _measure(url: str, folder: Path) -> dict[str, Any]:
     ledger = Ledger(url)
     figures: dict[str, Any] = {"database": "sqlite" if ledger.is_sqlite else "postgres"}
     _finished(ledger)
     running = [_job(ledger, f"running {n}") for n in range(RUNNING)]
-    command = [sys.executable, "-m", "benchmarks.jobs", "--postgres", url, "--work"]
-    processes = [subprocess.Popen([*command, job], stdout=subprocess.PIPE, text=True) for job in running]
-    while any(queue.status_of(ledger, job)["status"] == "pending" for job in running):
-        time.sleep(0.05)  # until all are at work
-    jobs = [_job(ledger, f"measured {n}") for n in range(CALLS)]
-    figures["start"] = _timed(lambda n: _job(ledger, f"new {n}"))
-    figures["start of one that is there"] = _timed(lambda n: _job(ledger, f"new {n}"))
-    figures["status, pending"] = _timed(lambda n: queue.status_of(ledger, jobs[n]))
-    figures["status, running"] = _timed(lambda _: queue.status_of(ledger, running[0]))
-    figures["list of 50"] = _timed(lambda _: queue.list_jobs(ledger))
-    figures["to launch, 400 pending"] = _timed(lambda _: workers.to_launch(ledger, max_concurrent=5))
-    figures["cancel, pending"] = _timed(lambda n: queue.cancel(ledger, jobs[n]))
-    for job in running:
-        queue.cancel(ledger, job)
-    asked = time.time()
-    stopped = [json.loads(process.communicate()[0]) for process in processes]
+    with _at_work(url, running) as processes:
+        while any(queue.status_of(ledger, job)["status"] == "pending" for job in running):
+            time.sleep(0.05)  # until all are at work
+        jobs = [_job(ledger, f"measured {n}") for n in range(CALLS)]
+        figures["start"] = _timed(lambda n: _job(ledger, f"new {n}"))
+        figures["start of one that is there"] = _timed(lambda n: _job(ledger, f"new {n}"))
+        figures["status, pending"] = _timed(lambda n: queue.status_of(ledger, jobs[n]))
+        figures["status, running"] = _timed(lambda _: queue.status_of(ledger, running[0]))
+        figures["list of 50"] = _timed(lambda _: queue.list_jobs(ledger))
+        figures["to launch, 400 pending"] = _timed(lambda _: workers.to_launch(ledger, max_concurrent=5))
+        figures["cancel, pending"] = _timed(lambda n: queue.cancel(ledger, jobs[n]))
+        figures["over HTTP"] = _over_http(url, folder, running[0])
+        for job in running:
+            queue.cancel(ledger, job)
+        asked = time.time()
+        stopped = [json.loads(process.communicate()[0]) for process in processes]
     figures["cancel reaches the worker, s"] = [round(one.pop("stopped_at") - asked, 2) for one in stopped]
     figures["within the workers"] = stopped
     figures |= _events(ledger)
     began = time.monotonic()
     figures["forgotten jobs"] = workers.forget_old(ledger, 0)
     figures["forget, s"] = round(time.monotonic() - began, 2)
+    return figures
+
+
+@contextmanager
+def _at_work(url: str, jobs: Sequence[str]) -> Iterator[Sequence[subprocess.Popen[str]]]:
+    command = [sys.executable, "-m", "benchmarks.jobs", "--postgres", url, "--work"]
+    processes = [subprocess.Popen([*command, job], stdout=subprocess.PIPE, text=True) for job in jobs]
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def _over_http(url: str, folder: Path, running: str) -> dict[str, Any]:
+    """The same calls of a client that keeps its connection."""
+    settings = {
+        "INGEST_LEDGER_URL": url,
+        "INGEST_REPOSITORY_HOSTS": "git.example",
+        "INGEST_MAX_PENDING_JOBS": "100000",
+    }
+    with server(folder, **settings) as port:
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+
+        def ask(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+            headers = {"Content-Type": "application/json"}
+            connection.request(method, path, json.dumps(body) if body else None, headers)
+            answer = connection.getresponse()
+            text = answer.read()
+            if answer.status not in {HTTPStatus.OK, HTTPStatus.ACCEPTED}:
+                raise RuntimeError(f"{method} {path}: {answer.status} {text.decode()}")
+            return json.loads(text)
+
+        def start(n: int) -> str:
+            return str(ask("POST", "/jobs", {"repo_url": f"https://git.example/new/{n}"})["job_id"])
+
+        start(CALLS)  # what the first request of a server prepares
+        jobs: list[str] = []
+        figures = {
+            "start": _timed(lambda n: jobs.append(start(n))),
+            "status, pending": _timed(lambda n: ask("GET", f"/jobs/{jobs[n]}")),
+            "status, running": _timed(lambda _: ask("GET", f"/jobs/{running}")),
+            "list of 50": _timed(lambda _: ask("GET", "/jobs?limit=50")),
+            "cancel, pending": _timed(lambda n: ask("DELETE", f"/jobs/{jobs[n]}")),
+        }
+        connection.close()
     return figures
 
 

@@ -68,7 +68,7 @@ source_origin = Table(
     "source_origin",
     metadata,
     Column("source", String, primary_key=True),
-    Column("origin", Text, nullable=False),  # sources.definition.Origin.name
+    Column("origin", Text, nullable=False),  # stages.origins.Origin.name; "" for sample data
 )
 
 # One row per stage of a source, or of a part of one ("" where a source has no parts): a summary of its
@@ -324,7 +324,7 @@ point = Table(
     Column("document_id", String, nullable=False),
     Column("chunk_digest", DIGEST, nullable=False),
     Column("entities_digest", DIGEST, nullable=False),
-    Index(None, "collection", "generation", "document_id"),
+    Index(None, "document_id", "collection", "generation"),  # in this order: see migration 0014
 )
 
 # One row per item that could not be processed as it is, until its content or the pipeline changes.

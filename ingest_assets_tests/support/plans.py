@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -53,6 +53,44 @@ def rows_read(ledger: Ledger, statement: str, parameters: Any) -> int:
         count = found(connection, statement, parameters)
         transaction.rollback()
     return count
+
+
+class _Asked(NamedTuple):
+    statement: str
+    parameters: Any
+    how: tuple[str, ...]  # what the transaction was told before
+
+
+def costs_of_pages(ledger: Ledger, pages: Iterable[object], table: sa.TableClause) -> list[int]:
+    """How many rows each page of `table` looks at, about, as the database plans it by itself."""
+    asked: list[_Asked] = []
+    told: list[str] = []
+
+    @sa.event.listens_for(ledger.engine, "before_cursor_execute")
+    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, _x: Any, _many: bool) -> None:
+        if statement.startswith("SET LOCAL"):
+            told[:] = [statement]
+        elif "\n LIMIT " in statement and f"\nFROM {table.name} " in statement:
+            asked.append(_Asked(statement, parameters, tuple(told)))
+        if not statement.startswith("SET LOCAL"):
+            told.clear()
+
+    try:
+        for _ in pages:
+            pass
+    finally:
+        sa.event.remove(ledger.engine, "before_cursor_execute", note)
+    return [_cost(ledger, each) for each in asked]
+
+
+def _cost(ledger: Ledger, asked: _Asked) -> int:
+    with ledger.reading() as connection:
+        if ledger.is_sqlite:
+            return _steps(connection, asked.statement, asked.parameters)
+        for statement in asked.how:
+            connection.exec_driver_sql(statement)
+        explain = f"explain (analyze, format json) {asked.statement}"
+        return _rows_of(connection.exec_driver_sql(explain, asked.parameters).scalar_one()[0]["Plan"])
 
 
 def _steps(connection: sa.Connection, statement: str, parameters: Any) -> int:

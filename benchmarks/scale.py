@@ -1,0 +1,75 @@
+"""Whether a large index is built as fast, by item, as a small one: the rates of its stages at two sizes."""
+
+from __future__ import annotations
+
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from benchmarks.processes import home
+from ingest_assets.ledger import tables
+from ingest_assets.reconcile import reconcile
+from ingest_assets.settings import Settings
+from ingest_assets.sources.crm.definition import SOURCE as CRM
+from ingest_assets.workbench import Workbench
+
+TIMES = 10  # as large
+WARM_UP = 500  # documents
+UNMEASURED = ("match_models", "entities")  # they have benchmarks of their own
+ALIKE = 0.8  # of its rate at the small size, at least, a stage should have at the large one
+
+
+def measure(documents: int, seed: int, _repeat: int) -> dict[str, Any]:
+    """A tenth of the documents, then all of them, each from scratch, in one process and without Dagster.
+
+    People and organisations are not matched.
+    """
+    _built(WARM_UP, seed)  # models are loaded, libraries imported
+    sizes = [_built(each, seed) for each in (documents // TIMES, documents)]
+    ratios = {}
+    for figure in ("items_per_second", "items_per_cpu_second"):
+        small, large = (each[figure] for each in sizes)
+        ratios[figure] = {stage: round(large[stage] / small[stage], 2) for stage in small}
+    slower = [stage for stage, ratio in ratios["items_per_second"].items() if ratio < ALIKE]
+    return {"sizes": sizes, "ratios": ratios, "slower": slower}
+
+
+def _built(documents: int, seed: int) -> dict[str, Any]:
+    with home(documents, seed) as folder, _bench(folder) as bench:
+        rates, seconds, by_cpu, chunks = {}, {}, {}, 0
+        for stage in CRM.stage_names:
+            began, used = time.perf_counter(), _cpu_s()
+            outcomes = reconcile(bench.stage("crm", stage), bench.ledger, bench.run())
+            took = time.perf_counter() - began
+            if stage == CRM.documents:
+                _identify_nobody(bench)
+            if stage not in UNMEASURED:
+                chunks = outcomes.added
+                seconds[stage] = round(took, 1)
+                rates[stage] = round(outcomes.added / took)
+                by_cpu[stage] = round(outcomes.added / (_cpu_s() - used))
+        return {
+            "documents": documents,
+            "chunks": chunks,
+            "seconds": seconds,
+            "items_per_second": rates,
+            "items_per_cpu_second": by_cpu,
+        }
+
+
+def _cpu_s() -> float:
+    """Of this process and those that it has waited for: what else the machine does hardly counts."""
+    spent = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(each.ru_utime + each.ru_stime for each in spent)
+
+
+def _bench(folder: Path) -> Workbench:
+    return Workbench(Settings(_env_file=None, ingest_home=folder / ".ingest"))
+
+
+def _identify_nobody(bench: Workbench) -> None:
+    with bench.ledger.transaction() as connection:
+        connection.execute(sa.update(tables.document).values(identity=None))
