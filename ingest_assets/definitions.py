@@ -17,7 +17,7 @@ from ingest_assets.orchestration.schedules import audit_schedule, refresh_schedu
 from ingest_assets.orchestration.sensors import change_sensor
 from ingest_assets.process import begin_process
 from ingest_assets.redaction import raising_no_secrets
-from ingest_assets.settings import Settings, load_settings
+from ingest_assets.settings import Settings, begin_logging, load_settings
 from ingest_assets.sources.definition import SourceDefinition
 from ingest_assets.sources.misspelt import misspelt_settings
 from ingest_assets.sources.registry import load_sources
@@ -73,6 +73,7 @@ def _of_source(source: SourceDefinition, settings: Settings) -> _OfSource:
 def defs() -> dg.Definitions:
     """What `dagster` and `dg` load. A process that does so also runs what is defined."""
     begin_process()
+    begin_logging()
     with raising_no_secrets():
         made = build_defs()
         for misspelt in misspelt_settings(load_sources()):

@@ -1,4 +1,4 @@
-"""What every entry point does for its process first: private files, and errors without secrets.
+"""What every entry point does for its process first: private files, errors without secrets, an orderly end.
 
 What belongs here: what is set once per process. What does not: logs, which are safe from the moment that
 settings are loaded (`log_records`), and what a command prints (`terminal`).
@@ -6,12 +6,17 @@ settings are loaded (`log_records`), and what a command prints (`terminal`).
 
 from __future__ import annotations
 
+import logging
+import signal
 import sys
 import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from ingest_assets.characters import visible
+from ingest_assets.log_output import is_json
 from ingest_assets.log_records import make_records_safe
 from ingest_assets.private import create_private_by_default
 from ingest_assets.redaction import redact, without_secrets
@@ -52,5 +57,19 @@ def _report_unraisable(arguments: sys.UnraisableHookArgs) -> None:
 
 
 def _print(text: str) -> None:
-    if sys.stderr is not None:
+    if is_json():
+        logging.getLogger(__name__).critical(text)
+    elif sys.stderr is not None:
         print(text, end="" if text.endswith("\n") else "\n", file=sys.stderr)
+
+
+@contextmanager
+def ends_in_order() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does, so that the processes that were started in it are stopped."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        pass  # uvicorn raises the signal again after its shutdown
+    finally:
+        signal.signal(signal.SIGTERM, before)

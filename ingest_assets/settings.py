@@ -29,6 +29,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ingest_assets.log_output import LogFormat, LogLevel, send_logs
 from ingest_assets.log_records import make_records_safe
 from ingest_assets.model import ConfigurationError
 from ingest_assets.redaction import keep_secret, keep_secrets_of_url
@@ -106,7 +107,14 @@ class SourceSettings(FromEnvironment):
 S = TypeVar("S", bound=SourceSettings)
 
 
-class Settings(FromEnvironment):
+class LogSettings(FromEnvironment):
+    """What a process needs to know before its first log record."""
+
+    ingest_log_level: LogLevel = "warning"
+    ingest_log_format: LogFormat = "text"
+
+
+class Settings(LogSettings):
     """The settings that all sources share."""
 
     # Values given for the settings of sources, and those settings once they have been read.
@@ -208,6 +216,8 @@ class Settings(FromEnvironment):
     ingest_ui_host: str = "127.0.0.1"
     ingest_ui_port: int = Field(default=3_000, ge=0, le=65_535)
     ingest_ui_tokens: SecretStr | None = None
+    ingest_daemon_host: str = "127.0.0.1"
+    ingest_daemon_port: int = Field(default=3_001, ge=0, le=65_535)
     ingest_max_pending_jobs: int = Field(default=50, ge=1, le=100_000)
 
     @field_validator("ingest_chunk_overlap")
@@ -255,7 +265,7 @@ class Settings(FromEnvironment):
             )
         return value
 
-    @field_validator("ingest_http_host", "ingest_ui_host", "redis_host")
+    @field_validator("ingest_http_host", "ingest_ui_host", "ingest_daemon_host", "redis_host")
     @classmethod
     def _host_alone(cls, value: str) -> str:
         if value and not re.fullmatch(r"[\w.:%-]+", value):
@@ -356,6 +366,16 @@ def load_settings(**overrides: Any) -> Settings:
     `overrides` replaces single values, including those of sources.
     """
     return Settings.load(**overrides)
+
+
+def begin_logging() -> None:
+    """Send this process's log where the settings say. Wrong settings are reported when all are loaded."""
+    try:
+        found = LogSettings.load()
+    except ConfigurationError:
+        send_logs("warning", "text")
+    else:
+        send_logs(found.ingest_log_level, found.ingest_log_format)
 
 
 def _same(url: SecretStr | str) -> str:

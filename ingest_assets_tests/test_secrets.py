@@ -473,7 +473,7 @@ def test_http_and_mcp_and_the_servers_log(searched: Searched, ingest_here: Inges
             process.wait(timeout=30)
         # Among the files that are searched.
         log = (home.path / "server.log").read_text("utf-8")
-        assert "ingest: WARNING" in log or "ingest: ERROR" in log, log
+        assert "ingest: warning" in log or "ingest: error" in log, log
         assert any(S["qdrant_key"] in asked for asked in server.asked)
     searched.require_no_secrets()
 

@@ -70,6 +70,8 @@ def test_a_file_in_another_encoding_is_refused(
 
 
 WRONG = [
+    ("INGEST_LOG_LEVEL", "loud", "input should be 'debug', 'info', 'warning', 'error' or 'critical'"),
+    ("INGEST_LOG_FORMAT", "xml", "input should be 'text' or 'json'"),
     ("CRM_INGEST_SYNC_INTERVAL_MIN", "soon", "integer"),
     ("CRM_INGEST_SYNC_INTERVAL_MIN", "0", "greater than or equal to 1"),
     ("CRM_INGEST_SYNC_INTERVAL_MIN", "1441", "less than or equal to 1440"),
@@ -150,6 +152,8 @@ WRONG = [
     ("INGEST_PARSER_MEMORY_MIB", "63", "greater than or equal to 64"),
     ("INGEST_UI_HOST", "http://localhost", "without http://"),
     ("INGEST_UI_PORT", "65536", "less than or equal to 65535"),
+    ("INGEST_DAEMON_HOST", "http://localhost", "without http://"),
+    ("INGEST_DAEMON_PORT", "65536", "less than or equal to 65535"),
     ("QDRANT_URL", "qdrant:6333", "begins with http:// or https://"),
     ("QDRANT_URL", "http://", "begins with http:// or https://"),
     ("QDRANT_URL", "http://host:99999", "port from 1 to 65535"),
