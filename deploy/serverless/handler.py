@@ -13,8 +13,8 @@ the input in its body (base64 or not) or its query, which is answered as a gatew
 `{"id": ..., "input": {...}}`. It never raises.
 
 Deploying: install the project (`pip install .`) and this folder into the image, and name
-`deploy.serverless.handler.handler` as the function; for RunPod, `runpod.serverless.start({"handler":
-handler})`. Only public hosts over https may be fetched; make a `Handler` with another `Policy` for tokens, an
+`deploy.serverless.handler.handler` as the function; for RunPod, start `deploy.serverless.runpod_worker`.
+Only public hosts over https may be fetched; make a `Handler` with another `Policy` for tokens, an
 allow-list of hosts, or other limits. It needs a writable temporary folder with room for the repository
 (100 MiB by default), which it empties after each call. Platforms limit the size of answers (Lambda: 6 MB,
 including the texts of the chunks): larger repositories need the HTTP stream or a background job.

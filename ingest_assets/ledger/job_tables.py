@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, CheckConstraint, Column, Double, Index, Integer, String, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    text,
+)
 
 from ingest_assets.ledger.schema import metadata
 
@@ -93,4 +105,17 @@ indexing_job_launcher = Table(
     metadata,
     Column("name", String, primary_key=True),
     Column("looked_at", Double, nullable=False),
+)
+
+# How many jobs ever ended, by source, outcome and duration, and what they took and made. Jobs are forgotten,
+# these sums are not; and reading them costs the same however many jobs there are.
+indexing_job_total = Table(
+    "indexing_job_total",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("outcome", String, primary_key=True),
+    Column("bucket", Integer, primary_key=True, autoincrement=False),  # of `jobs.totals`
+    Column("jobs", BigInteger, nullable=False),
+    Column("seconds", Double, nullable=False),
+    Column("chunks", BigInteger, nullable=False),
 )

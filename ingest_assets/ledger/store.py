@@ -19,12 +19,13 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from ingest_assets.ledger.advisory import AdvisoryLocks
 from ingest_assets.ledger.files import lock_folder, make_private
+from ingest_assets.ledger.plans import read_in_order
 from ingest_assets.ledger.tables import metadata
 from ingest_assets.model import ConfigurationError, UnavailableError
 
 T = TypeVar("T")
 
-HEAD = "0013"  # the newest revision in migrations/versions; a test compares the two
+HEAD = "0016"  # the newest revision in migrations/versions; a test compares the two
 BUSY_TIMEOUT_S = 30
 LOCK_POLL_S = 0.2
 # SQLite allows 32,766 bound values per statement, Postgres 65,535.
@@ -302,12 +303,17 @@ def insert_if_absent(connection: sa.Connection, table: sa.Table, row: Mapping[st
 
 def count_up(connection: sa.Connection, counter: sa.Column[int], key: Mapping[str, Any], by: int = 1) -> int:
     """Increment a counter, from 0, and return it. Concurrent increments wait for this transaction."""
-    insert: Any = sqlite_insert if connection.dialect.name == "sqlite" else postgres_insert
-    statement = insert(counter.table).values({**key, counter.name: by})
-    more = {counter.name: counter + by}
-    connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=more))
+    add_up(connection, counter.table, key, {counter.name: by})
     number: int = connection.execute(sa.select(counter).filter_by(**key)).scalar_one()
     return number
+
+
+def add_up(connection: sa.Connection, table: Any, key: Mapping[str, Any], more: Mapping[str, float]) -> None:
+    """Add to columns of the row with this key, from 0. Concurrent additions wait for this transaction."""
+    insert: Any = sqlite_insert if connection.dialect.name == "sqlite" else postgres_insert
+    statement = insert(table).values({**key, **more})
+    sums = {name: table.c[name] + value for name, value in more.items()}
+    connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=sums))
 
 
 def delete_keys(connection: sa.Connection, table: sa.Table, scope: Mapping[str, Any], column: str,
@@ -345,6 +351,7 @@ def pages(
     after = ""
     while True:
         with ledger.reading() as connection:
+            read_in_order(connection)
             page = connection.execute(query.where(key > after)).all()
         if page:
             yield page

@@ -39,7 +39,10 @@ class Front:
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
                 route = scope.get(ROUTE, UNMATCHED)
-                self._service.metrics.answered(route, scope["method"], status, time.perf_counter() - started)
+                seconds = time.perf_counter() - started
+                self._service.metrics.answered(route, scope["method"], status, seconds)
+                # The route's pattern: paths and queries contain what people search for.
+                log.debug("%s %s: %s in %.3f s", scope["method"][:10], route, status, seconds)
             await send(message)
 
         try:

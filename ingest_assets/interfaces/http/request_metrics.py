@@ -1,7 +1,7 @@
 """Metrics that one server collects about itself while it runs.
 
-What belongs here: counters and gauges of requests and load. What does not: metrics of the index, which are
-read from the ledger on every scrape (`metrics`).
+What belongs here: counters and gauges of requests, load and the process. What does not: metrics of the index
+and of jobs, which are read from the ledger on every scrape (`metrics`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -21,6 +21,7 @@ class RequestMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)  # CPU, memory and open files of the server's own process
         self._requests = Counter(
             "ingest_http_requests",
             "Requests answered.",

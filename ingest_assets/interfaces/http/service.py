@@ -28,6 +28,7 @@ from ingest_assets.interfaces.http.shared_result import SharedResult
 from ingest_assets.interfaces.job_service import Jobs
 from ingest_assets.interfaces.limits import Buckets, Slots
 from ingest_assets.interfaces.tokens import Caller, Scope, Tokens
+from ingest_assets.jobs.totals import job_totals
 from ingest_assets.queries.status import status
 from ingest_assets.settings import Settings
 from ingest_assets.sources.operations import SourceStream
@@ -97,6 +98,7 @@ class Service:
         )
         self.newest = {each.name: self._newest_of(each) for each in self.bench.sources.streams()}
         self.status = SharedResult(lambda: status(self._status_bench, partial(told, "GET /status")))
+        self.job_totals = SharedResult(lambda: job_totals(self.bench.ledger))
         self.readiness = SharedResult(
             lambda: check_readiness(self._status_bench, heartbeat), max_age_s=MAX_AGE_S
         )

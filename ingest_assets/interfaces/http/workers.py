@@ -18,6 +18,8 @@ from typing import Protocol
 
 from ingest_assets.cache.lookups import LOOKUPS
 from ingest_assets.garbage import collect_rarely
+from ingest_assets.log_output import send_logs
+from ingest_assets.log_records import make_records_safe
 from ingest_assets.model import IngestError, UnavailableError
 from ingest_assets.queries.asked import where_meant, zone_of
 from ingest_assets.queries.search import Mode, open_search
@@ -142,7 +144,8 @@ def _run(pipe: Connection, settings: Settings) -> None:
     # on, and exits when the server closes the pipe or is gone.
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, signal.SIG_IGN)
-    logging.basicConfig(level=logging.WARNING, format="ingest: %(levelname)s: %(message)s")
+    make_records_safe()
+    send_logs(settings.ingest_log_level, settings.ingest_log_format)
     collect_rarely()
     worker = InProcessWorker(Workbench(settings))
     with suppress(EOFError, OSError):

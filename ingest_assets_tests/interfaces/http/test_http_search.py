@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -43,6 +46,34 @@ def test_a_single_value_needs_no_list(api: httpx.Client) -> None:
     asked = {"query": "contract", "filters": {"kind": "email", "since": "2020-01-01"}}
     hits = api.post("/search", json=asked).raise_for_status().json()["hits"]
     assert {hit["kind"] for hit in hits} == {"email"}
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago", "Europe/Berlin", None])
+def test_days_are_whole_days_in_the_zone_that_is_asked_for(api: httpx.Client, zone: str | None) -> None:
+    asked = {"query": "contract", "mode": "dense", "limit": 1000, "filters": {"kind": "email"}}
+    every = api.post("/search", json=asked).raise_for_status().json()["hits"]
+    days = defaultdict(set)
+    for hit in every:
+        local = datetime.fromisoformat(hit["time"]).astimezone(ZoneInfo(zone or "UTC"))
+        days[local.date()].add(hit["document_id"])
+    day = max(days, key=lambda each: (len(days[each]), each))
+    filters = {"kind": "email", "since": f"{day}", "until": f"{day}"}
+    body = asked | {"filters": filters} | ({"time_zone": zone} if zone else {})
+    found = api.post("/search", json=body).raise_for_status().json()["hits"]
+    assert {hit["document_id"] for hit in found} == days[day]
+    parameters = httpx.QueryParams([("query", "contract"), ("mode", "dense"), ("limit", 1000)])
+    for name, value in filters.items():
+        parameters = parameters.add("filter", f"{name}={value}")
+    if zone:
+        parameters = parameters.add("time_zone", zone)
+    same = api.get("/search", params=parameters).raise_for_status().json()["hits"]
+    assert [hit["document_id"] for hit in same] == [hit["document_id"] for hit in found]
+
+
+def test_a_zone_that_there_is_not_is_refused(api: httpx.Client) -> None:
+    answer = api.post("/search", json={"query": "contract", "time_zone": "Europe/Atlantis"})
+    assert answer.status_code == 400
+    assert "Europe/Atlantis" in answer.text
 
 
 def test_nothing_found_is_an_answer(api: httpx.Client) -> None:

@@ -71,6 +71,9 @@ def test_metrics(built_once: Home) -> None:
         assert samples[f"ingest_{name}", ("source", "crm")] == held[name]
     assert 0 < samples["ingest_seconds_since_last_success", ("source", "crm")] < 3_600
     assert samples["ingest_ledger_readable",] == 1
+    # Of the server's own process.
+    assert samples["process_cpu_seconds_total",] > 0
+    assert samples["process_resident_memory_bytes",] > 10_000_000
 
 
 def test_security_headers(api: httpx.Client) -> None:
