@@ -48,6 +48,9 @@ class Run:
     read: Callable[[Sequence[str], Sequence[SkippedItem]], None] = lambda _ids, _skipped: None
     # Called by the stage that makes chunks: those of all documents up to this id are recorded, or parked.
     reached: Callable[[str], None] = lambda _document_id: None
+    # Called by the stages that embed and write, with the document of each chunk that was worked off, whether
+    # that is recorded by now or not.
+    worked: Callable[[Iterable[str]], None] | None = None
     begins: Callable[[], None] = lambda: None  # called when there may be something to do
 
 

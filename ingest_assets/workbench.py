@@ -7,6 +7,7 @@ all start here.
 
 from __future__ import annotations
 
+from collections import ChainMap
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -302,10 +303,18 @@ class Workbench:
         return Limits(s.ingest_match_memory_mib, s.ingest_match_threads)
 
     def decisions(self) -> Decisions:
-        """People's decisions about which records are one person or organisation."""
+        """People's decisions about which records are one person or organisation, by the ids of documents."""
         from ingest_assets.entities.decisions import load_decisions
+        from ingest_assets.stages.ids_meant import documents_meant, spellings
 
-        return load_decisions(self.settings.ingest_entity_decisions)
+        typed = load_decisions(self.settings.ingest_entity_decisions)
+        # Most ids can only stand for themselves, and are not looked up.
+        unsure = {id_ for d in typed.made for id_ in (d.left, d.right) if len(spellings(id_)) > 1}
+        if not unsure:
+            return typed
+        with self.ledger.reading() as connection:
+            found = [documents_meant(connection, source, unsure) for source in self.sources]
+        return typed.renamed(ChainMap(*map(dict, found)))
 
     def stage(self, source: str, name: str, *, part: str = "", retrain: bool = False) -> Stage:
         """One stage of a source's lineage, for one part if it has parts.

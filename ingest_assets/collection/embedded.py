@@ -28,6 +28,7 @@ from ingest_assets.collection.base import (
 from ingest_assets.collection.edge_types import edge_point
 from ingest_assets.collection.embedded_reader import EmbeddedReader, identity_of
 from ingest_assets.collection.files import clone_shard, create_text, replace_text, sync, sync_tree
+from ingest_assets.collection.indexing import index_elsewhere
 from ingest_assets.collection.marks import NAME, Mark, mark_from
 from ingest_assets.collection.shards import create_shard, load_shard, load_whole_shard
 from ingest_assets.fields import FilterField
@@ -41,7 +42,9 @@ _REVISION = re.compile(r"(\d{6,})-(\d{6,})")
 UPSERT_BATCH = 1_000
 # After this many new points, the engine indexes them and releases their memory, so that the memory of a build
 # does not grow with the collection.
-OPTIMIZE_EVERY = 50_000
+INDEX_EVERY = 50_000
+# So many are indexed in a process of its own: it takes a second or more, and starting the process a fifth.
+ELSEWHERE_FROM = 5_000
 _OPEN_ATTEMPTS = 3
 
 
@@ -218,7 +221,7 @@ class EmbeddedStore:
     def _clean_work(self, collection: str, generation: int) -> Path:
         work = self._home / collection / f"work-{generation:06d}"
         if work.exists():
-            shutil.rmtree(work)
+            self._remove(work)  # renamed first: a process of a run that is gone may still write to it
         return work
 
     def _current(self, collection: str) -> tuple[int, int] | None:
@@ -276,7 +279,7 @@ class _EmbeddedWriter:
         self._store, self._collection, self._generation = store, collection, generation
         self._work: Path | None = None
         self._shard: qdrant_edge.EdgeShard | None = None
-        self._since_optimized = 0
+        self._since_indexed = 0
 
     def upsert(self, points: Points) -> None:
         import qdrant_edge as edge
@@ -285,38 +288,39 @@ class _EmbeddedWriter:
         for start in range(0, len(points.ids), UPSERT_BATCH):
             batch = [edge_point(points, i) for i in range(start, min(start + UPSERT_BATCH, len(points.ids)))]
             shard.update(edge.UpdateOperation.upsert_points(batch))
-        self._since_optimized += len(points.ids)
-        if self._since_optimized >= OPTIMIZE_EVERY:
-            self._optimize(shard)
+        self._since_indexed += len(points.ids)
+        if self._since_indexed >= INDEX_EVERY:
+            self._shard = load_shard(self._index(shard))
 
-    def _optimize(self, shard: qdrant_edge.EdgeShard) -> None:
-        """Index the new points, and release their memory.
+    def _index(self, shard: qdrant_edge.EdgeShard) -> Path:
+        """Index what is new, and close the shard. Returns where it is.
 
         A reopened shard is mapped from disk; what a shard has built stays in its memory, about 6 KiB per
         point, until it is closed.
         """
         assert self._work is not None
-        shard.optimize()
+        many = self._since_indexed >= ELSEWHERE_FROM
+        if not many:
+            shard.optimize()
         shard.flush()
         shard.close()
-        self._shard = None  # nothing is open if the next line fails
-        self._shard = load_shard(self._work)
-        self._since_optimized = 0
+        self._shard = None  # nothing is open if the next lines fail
+        if many:
+            index_elsewhere(self._work)
+        self._since_indexed = 0
+        return self._work
 
     def delete(self, ids: Sequence[str]) -> None:
         import qdrant_edge as edge
 
         if ids:
             self._open().update(edge.UpdateOperation.delete_points(list(ids)))
+            self._since_indexed += len(ids)
 
     def commit(self) -> None:
         if self._shard is None or self._work is None:
             return
-        self._shard.optimize()
-        self._shard.flush()
-        self._shard.close()
-        self._shard = None
-        self._store.finish(self._collection, self._generation, self._work)
+        self._store.finish(self._collection, self._generation, self._index(self._shard))
         self._work = None
 
     def discard(self) -> None:

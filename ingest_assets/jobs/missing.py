@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from ingest_assets.jobs.errors import IncompleteError
 from ingest_assets.jobs.events import UNREAD_REASON
 from ingest_assets.ledger import tables
+from ingest_assets.ledger.plans import looked_up
 from ingest_assets.model import NotPublishedError
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def _lacking(source: str, scope: Scope, collection: str, generation: int) -> sa.
     """How many chunks have no point, and no parked text that explains it."""
     t, p = tables.point, _parked
     mine = _of(source, scope)
-    point = sa.exists().where(
+    point = looked_up(
         t.c.collection == collection, t.c.generation == generation, t.c.chunk_id == mine.c.chunk_id
     )
     parked = sa.exists().where(

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from ingest_assets.jobs.event_log import write
 from ingest_assets.jobs.events import Tally, completed
 from ingest_assets.jobs.rows import ACTIVE, MISSING, PENDING, RUNNING, clean, require
+from ingest_assets.jobs.totals import add_ended
 from ingest_assets.ledger import job_tables
 from ingest_assets.model import IngestError
 from ingest_assets.redaction import redact, without_secrets
@@ -76,6 +77,7 @@ def finish(
     missing = json.loads(row.result).get(MISSING)
     draft = completed(totals or _tally(row), round((now - since) * 1000), error, missing)
     write(connection, row, row.event_count - 1, [draft])
+    add_ended(connection, row)
     return True
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,10 @@ class Working:
         self._share = (alike.index(stage), len(alike)) if stage in alike else (0, 1)
         self._passed = _counts(bench, jobs, job, definition, stage, done=False)
         self._total = _expected(self._passed, self.phase)
+        scope = jobs.scope(bench, job)
+        # Chunks of its own that were embedded or written. Where it is not known which are, all count.
+        self._prefixes = scope.prefixes if scope is not None else ()
+        self._worked: int | None = 0 if self._prefixes and self.phase in {"embed", "write"} else None
         self._files = self._chunks_told = 0  # that were told of
         self._told, self._cursor = False, ""
         self._last: tuple[int, str | None] = (0, None)
@@ -66,6 +70,8 @@ class Working:
         done, total = count, self._total
         if self._files:
             done = self._files
+        if self._worked is not None:
+            done = self._worked
         if total is not None:
             done, total = before * total + min(done, total), stages * total
         counts = dict(self._passed)
@@ -104,6 +110,16 @@ class Working:
         self._made(document_id)
         self._cursor = document_id
 
+    @property
+    def worked(self) -> Callable[[Iterable[str]], None] | None:
+        """See `Run.worked`."""
+        return None if self._worked is None else self._count_own
+
+    def _count_own(self, document_ids: Iterable[str]) -> None:
+        assert self._worked is not None
+        self._worked += sum(each.startswith(self._prefixes) for each in document_ids)
+        self.check()
+
     def finish(self) -> None:
         """The step is done: tell of what was not yet told."""
         if self._jobs.events is not None and self._reads and not self._told:
@@ -136,6 +152,8 @@ class NoJob:
     def begun(self) -> None: ...
 
     def read(self, ids: Sequence[str], skipped: Sequence[SkippedItem]) -> None: ...
+
+    worked = None
 
     def reached(self, document_id: str) -> None: ...
 

@@ -10,6 +10,7 @@ What belongs here: the workers' side. What does not: clients (queue), Dagster, a
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ from ingest_assets.ledger import Ledger, job_tables
 from ingest_assets.ledger.store import upsert
 from ingest_assets.model import ConfigurationError, IngestError
 
+log = logging.getLogger(__name__)
 # Events deleted per transaction: other writers wait for about 0.1 s.
 FORGET_EVENTS = 20_000
 FORGET_JOBS = 500
@@ -123,6 +125,8 @@ def mark_running(ledger: Ledger, job_id: str, worker_task_id: str) -> Job:
         )
         taken = connection.execute(taking).rowcount
         row = require(connection, job_id)
+    if taken:
+        log.info("Job %s of %s: started.", job_id, row.source)
     if taken or (row.status == "running" and row.worker_task_id == worker):
         return job_of(row)
     if row.status == "cancelled":
@@ -151,11 +155,13 @@ def end(
     failure = Failure.of(error) if outcome == "failed" else None
     expected: Any = "running" if outcome == "completed" else "active"
     with ledger.transaction() as connection:
-        if finish(
+        ended = finish(
             connection, job_id, outcome, expected=expected, now=time.time(), failure=failure, totals=totals
-        ):
-            return True
+        )
         row = require(connection, job_id)
+    if ended:
+        log.info("Job %s of %s: %s.", job_id, row.source, outcome)
+        return True
     if row.status == "pending":
         raise JobStateError("The job has not begun: it cannot be completed.")
     return False

@@ -102,6 +102,7 @@ def _asset(source: SourceDefinition, stage: StageDefinition, settings: Settings)
                 progress=_Progress(context, work),
                 read=work.read,
                 reached=work.reached,
+                worked=work.worked,
                 # A build embeds more than the preloading process is meant for.
                 begins=bench.preloader.start if reads and not config.rebuild else _nothing,
             )

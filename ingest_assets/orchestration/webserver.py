@@ -56,7 +56,7 @@ def daemon(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
         home = Path(instance.root_directory)
     file = _workspace_file(home)
     what = ["--workspace", str(file)] if file else ["--module-name", CODE_LOCATION]
-    command = [sys.executable, "-m", "dagster._daemon", "run", *what]
+    command = [sys.executable, "-m", "dagster._daemon", "run", *what, *_logging(settings)]
     environment = {**os.environ, "DAGSTER_HOME": str(home)}
     # Standard output is for results.
     process = subprocess.Popen(command, env=environment, stdout=sys.stderr.fileno())  # noqa: S603 - ours
@@ -69,6 +69,17 @@ def daemon(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _logging(settings: Settings) -> list[str]:
+    """What the daemon is told of its log: what was set, else its own defaults."""
+    told = []
+    if "ingest_log_level" in settings.model_fields_set:
+        level = settings.ingest_log_level
+        told += ["--log-level", level, "--code-server-log-level", level]
+    if settings.ingest_log_format == "json":
+        told += ["--log-format", "json"]
+    return told
 
 
 def _workspace_file(home: Path) -> Path | None:

@@ -19,8 +19,8 @@ from ingest_assets.entities.golden import Value, golden_record
 from ingest_assets.entities.text import plain
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.model import ConfigurationError, Identity, RequestError, when
-from ingest_assets.queries.asked import document_meant
 from ingest_assets.stages.document_rows import identity_of
+from ingest_assets.stages.ids_meant import document_meant
 from ingest_assets.stages.match_models import models_in_use
 from ingest_assets.stages.resolution.match_rows import MatchRows
 from ingest_assets.stages.successors import living_id

@@ -14,10 +14,10 @@ import sqlalchemy as sa
 
 from ingest_assets.ledger import tables
 from ingest_assets.model import COMMON, Document
-from ingest_assets.queries.asked import document_meant, spellings
 from ingest_assets.queries.older_versions import older_versions
 from ingest_assets.stages.document_rows import document_of
 from ingest_assets.stages.hidden import shown_documents
+from ingest_assets.stages.ids_meant import document_meant, spellings
 from ingest_assets.workbench import Workbench
 
 _document, _about = tables.document, tables.document_entities

@@ -23,10 +23,10 @@ from ingest_assets.queries.answers import (
     SourceSearch,
     check,
 )
-from ingest_assets.queries.asked import document_meant
 from ingest_assets.queries.fusion import LEG_LIMIT, min_max
 from ingest_assets.queries.older_versions import with_marks
 from ingest_assets.stages.hidden import hiding
+from ingest_assets.stages.ids_meant import document_meant
 from ingest_assets.workbench import Workbench
 
 __all__ = [

@@ -49,6 +49,14 @@ def status(bench: Workbench, tell: Callable[[IngestError], str] = str) -> dict[s
     return {"installation": bench.unchecked_installation.id, "sources": sources}
 
 
+def last_refreshes(bench: Workbench) -> dict[str, str | None]:
+    """When the collection of each source in use last completed (UTC, ISO 8601); None if it never did."""
+    query = sa.select(tables.stage.c.source, tables.stage.c.last_success).filter_by(stage="collection")
+    with bench.ledger.reading() as connection:
+        succeeded = {row.source: row.last_success for row in connection.execute(query)}
+    return {name: when(at) if (at := succeeded.get(name)) else None for name in sources_in_use(bench)}
+
+
 def sources_in_use(bench: Workbench) -> list[str]:
     """The sources that ever ran or have something to run; if there are none, the first of all."""
     run = sources_run(bench)

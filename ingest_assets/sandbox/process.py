@@ -35,6 +35,7 @@ from ingest_assets.model import (
 from ingest_assets.sandbox import child
 from ingest_assets.sandbox.child import FRAME, Setup
 from ingest_assets.sandbox.limits import MIB, Grants, Limits
+from ingest_assets.stopping import go_on
 
 log = logging.getLogger(__name__)
 
@@ -148,6 +149,7 @@ class Confined:
         clock = _CpuClock(self._process.pid, self._limits.cpu_s)
         with self._ended_in_time():
             while size:
+                go_on()
                 if check is not None:
                     check()
                 ready = _ready(pipe)

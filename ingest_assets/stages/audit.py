@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from ingest_assets.collection.base import Store
 from ingest_assets.ledger import Ledger, tables
+from ingest_assets.ledger.plans import looked_up
 from ingest_assets.ledger.store import temporary_table, upsert
 from ingest_assets.model import NotPublishedError
 from ingest_assets.stages.collection import UNKNOWN
@@ -164,7 +165,7 @@ def recorded_points(connection: sa.Connection, published: Published, number: int
     recorded = sa.select(sa.func.count()).select_from(_point).where(mine)
     lacking = sa.select(sa.func.count()).where(
         _chunk.c.source == published.source,
-        ~sa.exists().where(mine, _point.c.chunk_id == _chunk.c.chunk_id),
+        ~looked_up(mine, _point.c.chunk_id == _chunk.c.chunk_id),
         _chunk.c.text_digest.not_in(_parked(published)),
     )
     return connection.scalar(recorded) or 0, connection.scalar(lacking.select_from(_chunk)) or 0

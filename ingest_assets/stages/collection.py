@@ -109,6 +109,8 @@ class Collection:
                 waiting = waiting or len(ready) < len(page)
                 go_on()  # an embedded engine has no step until its end
                 yield from work.upsert(ready)
+                if run.worked is not None:
+                    run.worked(row.document_id for row in ready)
             for page in self._removals(ledger, number, waiting=waiting):
                 go_on()
                 yield from work.delete(page)
@@ -188,27 +190,23 @@ class Collection:
         One that lacks a vector waits for it. A chunk whose point is up to date waits for nothing.
         """
         entities = sa.func.coalesce(_about.c.digest, "")
-        here = sa.and_(
-            _point.c.collection == self.collection,
-            _point.c.generation == number,
-            _point.c.chunk_id == _chunk.c.chunk_id,
+        # Not a join: where Postgres has no statistics, it takes all points of a generation to be one, and
+        # would read them all for each chunk.
+        had = (
+            sa.select(_point.c.chunk_digest + _point.c.entities_digest)
+            .where(
+                _point.c.collection == self.collection,
+                _point.c.generation == number,
+                _point.c.chunk_id == _chunk.c.chunk_id,
+            )
+            .scalar_subquery()
         )
         about = sa.and_(_about.c.source == _chunk.c.source, _about.c.document_id == _chunk.c.document_id)
-        columns = [
-            *_chunk.c,
-            *VECTORS,
-            _about.c.entity_ids,
-            entities.label("entities_digest"),
-            _point.c.chunk_digest.label("had"),
-        ]
+        about_it = (_about.c.entity_ids, entities.label("entities_digest"))
+        columns = [*_chunk.c, *VECTORS, *about_it, had.label("had")]
         # Vectors last: they are looked up only for chunks that differ.
-        query = self.with_vectors(columns, _chunk.outerjoin(_about, about).outerjoin(_point, here)).where(
-            sa.or_(
-                _point.c.chunk_id.is_(None),
-                _point.c.chunk_digest != _chunk.c.digest,
-                _point.c.entities_digest != entities,
-            )
-        )
+        query = self.with_vectors(columns, _chunk.outerjoin(_about, about))
+        query = query.where(had.is_distinct_from(_chunk.c.digest + entities))
         yield from pages(ledger, query, _chunk.c.chunk_id, BATCH)
 
     def _lacking(self, columns: Sequence[Any]) -> sa.Select[Any]:

@@ -15,6 +15,7 @@ from ingest_assets.ledger.store import upsert
 from ingest_assets.model import ConfigurationError
 
 _origin = tables.source_origin
+_SAMPLE = ""  # recorded as the origin of sample data
 
 
 class Origin(NamedTuple):
@@ -30,6 +31,15 @@ class OtherOriginError(ConfigurationError):
 
 def recorded_origin(connection: sa.Connection, source: str) -> str | None:
     """The system that a source was last read from; None if it was none that is kept."""
+    return _recorded(connection, source) or None
+
+
+def holds_sample(connection: sa.Connection, source: str) -> bool:
+    """Whether what there is of a source is known to be sample data."""
+    return _recorded(connection, source) == _SAMPLE
+
+
+def _recorded(connection: sa.Connection, source: str) -> str | None:
     name: str | None = connection.scalar(sa.select(_origin.c.origin).filter_by(source=source))
     return name
 
@@ -47,6 +57,6 @@ def require_origin(connection: sa.Connection, source: str, origin: Origin | None
 
 
 def record_origin(connection: sa.Connection, source: str, origin: Origin | None) -> None:
-    """Record where a source is read from. Sample data leaves no record."""
-    if origin is not None and origin.kept:
-        upsert(connection, _origin, [{"source": source, "origin": origin.name}])
+    """Record where a source is read from. Sample data leaves no name."""
+    if origin is not None and (origin.kept or _recorded(connection, source) is None):
+        upsert(connection, _origin, [{"source": source, "origin": origin.name if origin.kept else _SAMPLE}])

@@ -21,11 +21,12 @@ from ingest_assets.model import (
     SourceItem,
     digest_of,
 )
-from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_of, content_sum, key_of
+from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_of, content_sum, is_up_to_date, key_of
 from ingest_assets.stages.document_rows import checked_document, document_row
 from ingest_assets.stages.origins import Origin, record_origin, require_origin
 from ingest_assets.stages.read_batches import ReadBatches, batch_digest, batches
 from ingest_assets.stages.removals import Guard, Loss, let_go, stopping
+from ingest_assets.stopping import go_on
 
 BATCH = 1_000
 # What is held back until it is known how much would be removed has at most about so many characters.
@@ -147,15 +148,15 @@ class Records:
         with session.begin():
             # Again, because somebody else may have had the lock since the source was opened.
             require_origin(session, self.source, self.system)
-            record_origin(session, self.source, self.system)
             known = batches_on_record.known(session)
             recorded = self.total(session)
         guard = None if run.allow_removals else self.guard
         reading = _Reading({} if run.rebuild else known)
         if guard is None or recorded <= guard.least:
+            yield Step(self._record_origin)
             yield from self._read(session, run, reading)
         else:
-            yield from self._considered(session, run, reading, guard, recorded)
+            yield from self._considered(session, run, reading, guard, recorded, known)
         if reading.skipped and not self._is_whole(session, reading):
             # Something is gone, refused or not as recorded: looking at every item finds it.
             reading = _Reading(told=reading.told)
@@ -169,43 +170,75 @@ class Records:
         yield Step(self._record_skipped)
 
     def _considered(
-        self, session: sa.Connection, run: Run, reading: _Reading, guard: Guard, recorded: int
+        self,
+        session: sa.Connection,
+        run: Run,
+        reading: _Reading,
+        guard: Guard,
+        recorded: int,
+        known: Mapping[str, int],
     ) -> Iterator[Step]:
         """What differs, held back until it is known that not too much is gone.
 
         If that is more than memory should hold, or much is gone, the source is read once more for it.
         """
         held: list[Step] = []
-        complete = True
-        with closing(self._read(session, run, reading)) as steps:
-            try:
-                for step in steps:
-                    held.append(step)
-                    if reading.chars > HELD_CHARS:
-                        complete = False
-                        break
-            except IngestError:
-                yield from held  # it broke off, and nothing is removed: the next run continues from here
-                raise
-        if not complete or reading.missed(recorded) > guard.least:
-            losses = self._lost(session)
+        # A rebuild renders everything: it is known beforehand when that is too much.
+        complete = not run.rebuild or recorded * ROW_CHARS <= HELD_CHARS
+        if complete:
+            with closing(self._read(session, run, reading)) as steps:
+                try:
+                    for step in steps:
+                        held.append(step)
+                        if reading.chars > HELD_CHARS:
+                            complete = False
+                            break
+                except IngestError:
+                    yield Step(self._record_origin)
+                    yield from held  # it broke off, and nothing is removed: the next run continues from here
+                    raise
+        unsure = reading.missed(recorded) > guard.least if complete else not self._is_unchanged(session)
+        if unsure:
+            losses = self._lost(session, guard, recorded, known)
             yield from stopping(self, partial(guard.require, losses))
+        yield Step(self._record_origin)  # a stopped run must not have claimed a wrong one
         if complete:
             yield from held
         else:
             reading.begin()
             yield from self._read(session, run, reading)
 
-    def _lost(self, session: sa.Connection) -> Sequence[Loss]:
-        """What a run would remove: the source is read, and nothing of it rendered."""
-        everything = _Reading()
+    def _is_unchanged(self, session: sa.Connection) -> bool:
+        """Whether the source is as it was when everything of it was recorded, so that nothing can be gone."""
+        with session.begin():
+            digest = self.input_digest(session)
+            return digest is not None and is_up_to_date(session, self, digest)
+
+    def _lost(
+        self, session: sa.Connection, guard: Guard, recorded: int, known: Mapping[str, int]
+    ) -> Sequence[Loss]:
+        """What a run would remove: the source is read, and nothing of it rendered.
+
+        Batches that are as they were are counted, and not looked at, unless too much is missed among them.
+        """
+        looked = _Reading(known)
         with self.origin.read() as items, temporary_table(session, _seen):
-            for number, batch in enumerate(everything.unknown(batches(items, BATCH))):
+            for number, batch in enumerate(looked.unknown(batches(items, BATCH))):
+                go_on()
                 with session.begin():
                     self._mark_seen(session, batch, number)
-            with session.begin():
-                self._look_for_gone(session, everything)
-        return everything.losses
+                    looked.new += list(self._recorded(session, number, everything=False).values()).count(None)
+            if looked.missed(recorded) <= guard.least:
+                return ()
+            if not looked.skipped:
+                with session.begin():
+                    self._look_for_gone(session, looked)
+                return looked.losses
+        return self._lost(session, guard, recorded, {})
+
+    def _record_origin(self, connection: sa.Connection) -> Delta:
+        record_origin(connection, self.source, self.system)
+        return Delta()
 
     def _is_whole(self, session: sa.Connection, reading: _Reading) -> bool:
         """Whether exactly the items that were read are recorded."""

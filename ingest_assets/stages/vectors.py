@@ -14,6 +14,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from ingest_assets.ledger import Ledger, tables
+from ingest_assets.ledger.plans import not_searched
 from ingest_assets.ledger.store import delete_keys, pages, upsert
 from ingest_assets.model import (
     ConfigurationError,
@@ -81,9 +82,10 @@ class _Vectors:
         present = sa.exists().where(
             self.table.c.model == self.fingerprint, self.table.c.text_digest == _chunk.c.text_digest
         )
+        source = not_searched(ledger.engine, _chunk.c.source)  # texts are read in their order
         query = (
             sa.select(_chunk.c.text_digest, sa.func.min(_chunk.c.text).label("text"))
-            .where(_chunk.c.source == self.source, ~present)
+            .where(source == self.source, ~present)
             .group_by(_chunk.c.text_digest)
         )
         if not (run.retry_parked or run.rebuild):
@@ -99,6 +101,16 @@ class _Vectors:
             delta.add(key, self.fingerprint)
         delta.note(text.splitlines()[0][:80] for _, text in texts)
         return delta
+
+    def tell(self, ledger: Ledger, run: Run, texts: Texts) -> None:
+        """Whose texts were worked off."""
+        if run.worked is None:
+            return
+        query = sa.select(_chunk.c.document_id).where(
+            _chunk.c.source == self.source, _chunk.c.text_digest.in_([key for key, _ in texts])
+        )
+        with ledger.reading() as connection:
+            run.worked(connection.scalars(query))
 
     def removals(self, ledger: Ledger) -> Iterator[Step]:
         """Vectors of this model whose text is no longer in any chunk of any source."""
@@ -148,6 +160,7 @@ class DenseVectors(_Vectors):
     def steps(self, ledger: Ledger, _session: sa.Connection, run: Run) -> Generator[Step]:
         for texts in self.texts(ledger, run):
             yield self._embed(texts)
+            self.tell(ledger, run, texts)
         yield from self.removals(ledger)
 
     def _embed(self, texts: Texts) -> Step:
@@ -219,7 +232,9 @@ class SparseVectorsStage(_Vectors):
                 yield [text for _, text in page]
 
         for vectors in self.model.embed_stream(batches()):
-            yield self._step(pages.pop(0), vectors)
+            texts = pages.pop(0)
+            yield self._step(texts, vectors)
+            self.tell(ledger, run, texts)
         yield from self.removals(ledger)
 
     def _step(self, texts: Texts, vectors: SparseVectors) -> Step:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from ingest_assets.interfaces.job_service import JobRefusedError, JobRequest
 from ingest_assets.interfaces.queued_jobs import QueuedJobs
 from ingest_assets.jobs import workers
-from ingest_assets.jobs.definition import JobCounts, JobsDefinition
+from ingest_assets.jobs.definition import JobCounts, JobsDefinition, Scope
 from ingest_assets.jobs.errors import JobCancelledError, JobTargetError
 from ingest_assets.jobs.queue import JobTarget
 from ingest_assets.jobs.work import working_for
@@ -84,6 +86,24 @@ def test_a_step_of_its_run_reports_what_its_definition_counts(bench: ToyBench) -
         if stage != PAPERS.stage_names[-1]:
             assert jobs.status(job_id).progress_percentage == ends[stage]
     assert jobs.status(job_id).status == "complete"
+
+
+def test_leftovers_of_others_do_not_advance_a_job(tmp_path: Path) -> None:
+    assert PAPERS.jobs is not None
+    scoped = replace(PAPERS.jobs, scope=lambda _bench, _job: Scope(sa.true(), ("PMC1/",)))
+    with ToyBench(tmp_path, progress_update_interval_seconds=0.001) as bench:
+        bench.sources = Sources([*load_sources().values(), replace(PAPERS, jobs=scoped)])
+        jobs = QueuedJobs(bench)
+        job_id = jobs.start(JobRequest("PMC1", source="papers")).job_id
+        seen = []
+        with working_for(bench, "papers", job_id, "run", "dense_vectors") as (_, work):
+            assert work.worked is not None
+            for others, own in ((0, 0), (100, 0), (100, 7), (0, 7), (50, 7)):
+                time.sleep(0.002)
+                work.worked(["PMC10/body"] * others + ["PMC1/body"] * own)
+                work(1_000)  # so many were recorded, whoever's they are
+                seen.append(jobs.status(job_id).progress_percentage)
+    assert seen == [50, 50, 50 + 20 * 7 // 21, 50 + 20 * 14 // 21, 70]
 
 
 def test_progress_within_a_stage_is_of_what_is_the_job_s_own(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -230,3 +231,16 @@ def test_ids_are_derived_from_the_call(served: Served) -> None:
     given = {"repo_url": served.url}
     assert ids(given) == ids(given)
     assert not ids({"id": "1", "input": given}) & ids({"id": "2", "input": given})
+
+
+def test_the_worker_hands_the_handler_to_the_platform(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The platform's package is an extra that tests go without: what it is given is what it would call."""
+    from deploy.serverless import runpod_worker
+
+    started: list[dict[str, Any]] = []
+    runpod = SimpleNamespace(serverless=SimpleNamespace(start=started.append))
+    monkeypatch.setitem(sys.modules, "runpod", runpod)
+    runpod_worker.main()
+    (given,) = started
+    answer = given["handler"]({"id": "1", "input": {"repo_url": "ftp://host.example/x"}})
+    assert "may not be fetched by ftp" in _failed(answer)

@@ -21,7 +21,7 @@ from ingest_assets.sources.registry import load_sources
 from ingest_assets_tests.support.built_index import ROOT, Home
 
 GRAPH: dict[str, dict[str, Any]] = {
-    "crm/records": {"deps": [], "kinds": {"sqlite"}},
+    "crm/records": {"deps": [], "kinds": {"sql"}},
     "crm/match_models": {"deps": ["crm/records"], "kinds": {"splink", "duckdb"}},
     "crm/entities": {"deps": ["crm/match_models", "crm/records"], "kinds": {"splink", "duckdb"}},
     "crm/chunks": {"deps": ["crm/records"], "kinds": {"python"}},

@@ -375,7 +375,13 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_a_job_that_fails_says_why(jobs: Jobs, repo: TestRepo) -> None:
+def test_a_job_whose_repository_vanishes_says_so_and_what_was_indexed_stays(
+    jobs: Jobs, repo: TestRepo
+) -> None:
+    jobs.start(repo.path)
+    assert jobs.run(jobs.tick()[0]).success
+    with jobs.home.bench() as bench:
+        before = bench.recorded("repositories")
     job_id = jobs.start(repo.path)
     [request] = jobs.tick()
     repo.path.rename(repo.path.with_name("elsewhere"))
@@ -383,6 +389,9 @@ def test_a_job_that_fails_says_why(jobs: Jobs, repo: TestRepo) -> None:
     status = jobs.status(job_id)
     assert status["status"] == "failed"
     assert "cannot be opened" in str(status["error_message"])
+    with jobs.home.bench() as bench:
+        assert bench.recorded("repositories") == before > (0, 0)
+        assert Searcher(bench, "repositories").search("frobnicate").hits
 
 
 def test_a_job_whose_time_is_up_fails_though_the_server_that_could_end_its_run_is_gone(

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from ingest_assets.fields import BOUNDS, FilterError, FilterField, Range, conditions_of, in_zone
 from ingest_assets.ledger import Ledger, tables
-from ingest_assets.queries.asked import document_meant, spellings
 from ingest_assets.stages.document_rows import document_row
+from ingest_assets.stages.ids_meant import document_meant, spellings
 from ingest_assets_tests.support.small_parts import document
 
 both = pytest.mark.parametrize("ledger_url", ["sqlite", "postgres"], indirect=True)

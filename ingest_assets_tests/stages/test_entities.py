@@ -172,6 +172,24 @@ def test_decisions_win_and_survive_a_rebuild_until_they_are_withdrawn(tmp_path: 
         assert clusters(bench) == {frozenset({"people/1", "people/3"}), frozenset({"people/2"})}
 
 
+def test_decisions_name_documents_as_people_type_them(tmp_path: Path) -> None:
+    ids = {"ada@engine.org": "people/ada%40engine.org", "Ant & Sons/2": "people/Ant%20%26%20Sons%2F2"}
+    people = [
+        document(id_, f"About {typed}.", title=typed, identity=Identity("person", typed))
+        for typed, id_ in ids.items()
+    ]
+    with ToyBench(tmp_path) as bench:
+        bench.toy.put(*people)
+        decide(bench, "people/ada@engine.org,people/Ant & Sons/2,same,Ada,she was married")
+        resolve(bench)
+        assert clusters(bench) == {frozenset(ids.values())}
+        with bench.ledger.reading() as connection:
+            assert without_effect(connection, "crm", bench.decisions()) == []
+        decide(bench, "people/ada%40engine.org,people/Ant%20%26%20Sons%2F2,different,Ada,")
+        resolve(bench)
+        assert clusters(bench) == {frozenset([id_]) for id_ in ids.values()}
+
+
 def test_decisions_that_cannot_hold_are_reported(tmp_path: Path) -> None:
     with ToyBench(tmp_path) as bench:
         bench.toy.put(ADA, ADAM, ADA_TOO, _record(4, "Engine Ltd", kind="organisation"))

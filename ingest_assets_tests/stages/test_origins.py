@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from ingest_assets.ledger import tables
 from ingest_assets.ledger.installation import Installation
 from ingest_assets.model import ConfigurationError
 from ingest_assets.stages.adoption import adopt, takeovers
 from ingest_assets.stages.origins import OtherOriginError
+from ingest_assets.stages.removals import RemovalsHeldError
 from ingest_assets_tests.support.engines import local_store
 from ingest_assets_tests.support.small_parts import ToyBench, contents, document
 
@@ -51,7 +53,7 @@ def _same_ledger(bench: ToyBench, **settings: Any) -> ToyBench:
 
 
 def _fill(bench: ToyBench, count: int, word: str) -> None:
-    bench.toy.put(*(document(f"notes/{n}", f"{word} number {n}.") for n in range(count)))
+    bench.toy.put(*(document(f"letters/{n}", f"{word} number {n}.") for n in range(count)))
 
 
 def _file(path: Path) -> str:
@@ -102,7 +104,7 @@ def test_a_ledger_from_before_origins_were_recorded_records_the_first(bench: Ben
 def test_the_sample_crm_gives_way_but_does_not_replace(bench: Bench, tmp_path: Path) -> None:
     one = bench("one")
     _file(tmp_path / "one" / "sample-crm.sqlite")
-    _fill(one, 5, "Sample")
+    _fill(one, 50, "Sample")
     one.refresh()
     real = _same_ledger(one, crm_db_path=_file(tmp_path / "real.sqlite"))
     _fill(real, 4, "Whale")
@@ -110,6 +112,26 @@ def test_the_sample_crm_gives_way_but_does_not_replace(bench: Bench, tmp_path: P
     with pytest.raises(OtherOriginError, match="sample-crm"):
         one.refresh()
     assert real.recorded("crm") == (4, 4)
+
+
+def test_a_wrong_system_is_held_and_not_recorded_where_none_was_recorded_yet(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """As on the first run after an upgrade from a version that recorded no systems."""
+    one = bench("one", crm_db_path=_file(tmp_path / "real.sqlite"))
+    _fill(one, 60, "Whale")
+    one.refresh()
+    with one.ledger.transaction() as connection:
+        connection.execute(tables.source_origin.delete())
+    wrong = _same_ledger(one, crm_db_path=_file(tmp_path / "wrong.sqlite"))
+    _fill(wrong, 2, "Oats")
+    for _ in range(2):
+        with pytest.raises(RemovalsHeldError):
+            wrong.refresh()
+    assert one.recorded("crm") == (60, 60)
+    assert one.refresh()["records"].moved == 0  # it is still nobody's, so the right one is not refused
+    with pytest.raises(OtherOriginError):
+        wrong.refresh()
 
 
 def test_a_ledger_of_another_name_is_refused(bench: Bench) -> None:

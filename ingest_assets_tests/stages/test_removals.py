@@ -135,6 +135,26 @@ def test_a_build_is_stopped_too(bench: ToyBench) -> None:
 
 
 @both
+@pytest.mark.parametrize("lost", [0, 25])
+def test_a_build_of_more_than_memory_should_hold_is_stopped_before_it_changes_anything(
+    bench: ToyBench, monkeypatch: pytest.MonkeyPatch, lost: int
+) -> None:
+    monkeypatch.setattr(records, "HELD_CHARS", 50)
+    monkeypatch.setattr(records, "BATCH", 4)
+    filled(bench)
+    before = state(bench)
+    lose(bench, "invoices/", lost)
+    bench.toy.put(letter(7, "Another text."), letter(800))
+    if lost:
+        with pytest.raises(RemovalsHeldError, match="25 of 30 invoice"):
+            bench.refresh(rebuild=True)
+        assert state(bench) == before
+        bench.toy.put(*map(invoice, range(30)))
+    assert bench.refresh(rebuild=True)["records"].removed == 0
+    assert ids(bench) == set(bench.toy.documents)
+
+
+@both
 def test_more_than_memory_should_hold_is_read_again_and_nothing_is_recorded_before(
     bench: ToyBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,7 +34,7 @@ def start_server(home: Home, stderr: Any, *which: str) -> tuple[subprocess.Popen
     """`ingest serve --json`, or another server, in a process of its own, and where it listens."""
     started = subprocess.Popen(
         command(*(which or ("serve",)), "--json"),
-        env=home.with_settings(ingest_http_port=0, ingest_ui_port=0).env,
+        env=home.with_settings(ingest_http_port=0, ingest_ui_port=0, ingest_daemon_port=0).env,
         cwd=home.path,
         stdout=subprocess.PIPE,
         stderr=stderr,

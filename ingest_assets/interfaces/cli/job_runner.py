@@ -8,6 +8,7 @@ What belongs here: the processes. What does not: runs (`runs`), and what is laun
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import threading
@@ -16,8 +17,8 @@ from contextlib import contextmanager
 
 from ingest_assets.model import IngestError
 from ingest_assets.settings import Settings
-from ingest_assets.terminal import complain
 
+log = logging.getLogger(__name__)
 LOOKED_FOR_EVERY_S = 1.0
 # How long a process may take to end by itself once it was told to; then it is killed.
 PATIENCE_S = 8.0
@@ -62,7 +63,7 @@ class JobRunner:
                     try:
                         due = due_jobs(instance, bench)
                     except (IngestError, OSError) as error:  # a ledger that is away may come back
-                        complain(f"ingest: {error}")
+                        log.warning("%s", error)
                     else:
                         self._follow([job.id for job in due.launch], due.ended)
                     self._stop.wait(LOOKED_FOR_EVERY_S)

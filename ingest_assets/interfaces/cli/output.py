@@ -103,6 +103,14 @@ def serving(url: str, tokens: bool, as_json: bool) -> None:
     return None
 
 
+def running_daemon(url: str, as_json: bool) -> None:
+    """Print where the daemon's health is told, once it is."""
+    if as_json:
+        return print_json({"url": url})
+    say(f"Dagster's daemon is starting; its health is at {url}. Press Ctrl-C to stop.")
+    return None
+
+
 def run(report: RunReport, as_json: bool) -> None:
     """Print what each asset did, the checks, and a summary."""
     if as_json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Mapping
 from contextlib import closing, nullcontext
@@ -43,7 +42,6 @@ def serve(
     from ingest_assets.workbench import Workbench
 
     settings = load_settings()
-    logging.basicConfig(level=logging.WARNING, format="ingest: %(levelname)s: %(message)s", stream=sys.stderr)
     sys.setswitchinterval(SWITCH_S)
     with (
         listen(settings) as listening,

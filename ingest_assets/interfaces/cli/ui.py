@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from functools import partial
 from typing import Annotated
 
@@ -29,7 +27,6 @@ def ui(
     from ingest_assets.interfaces.ui.server import listen, serve, serve_with_daemon
 
     settings = load_settings()
-    logging.basicConfig(level=logging.WARNING, format="ingest: %(levelname)s: %(message)s", stream=sys.stderr)
     with listen(settings) as listening:
         has_tokens = settings.ingest_ui_tokens is not None
         ready = partial(output.serving, url_of(listening), has_tokens, json)

@@ -15,8 +15,8 @@ from ingest_assets.ledger import tables
 from ingest_assets.model import RequestError
 from ingest_assets.notes import MAX_REFS, PREFIX, Kind, Subject
 from ingest_assets.paging import clip
-from ingest_assets.queries.asked import document_meant
 from ingest_assets.stages.hidden import shown_documents
+from ingest_assets.stages.ids_meant import document_meant
 from ingest_assets.stages.successors import living_id
 from ingest_assets.workbench import Workbench
 

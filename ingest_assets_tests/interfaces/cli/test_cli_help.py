@@ -36,6 +36,7 @@ def test_the_commands() -> None:
         "status",
         "parked",
         "doctor",
+        "daemon",
         "serve",
         "adopt",
         "audit",

@@ -171,6 +171,7 @@ ARGUMENTS = {
     "status": [],
     "parked": [],
     "doctor": [],
+    "daemon": [],
     "serve": [],
     "audit": [],
     "sample crm": ["--path", "sample\u202e\x1b[58;5;99m.sqlite", "--documents", "20"],
@@ -276,6 +277,7 @@ def test_nothing_that_is_shown_acts_on_the_terminal(
     home = hostile
     # A server that cannot start says why, and so ends; agents' input is empty, and so ends.
     env = env_of(home, packages) | {"INGEST_HTTP_HOST": "192.0.2.1", "INGEST_UI_HOST": "192.0.2.1"}
+    env |= {"INGEST_DAEMON_HOST": "192.0.2.1"}
     shown = {}
     for name in names:
         arguments = ARGUMENTS[name]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from mcp import Client
@@ -33,6 +35,23 @@ def pages(served: Served, tool: str, field: str, **arguments: Any) -> list[Any]:
         cursor = page["next_cursor"]
         if cursor is None:
             return items
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/St_Johns"])
+def test_days_begin_in_the_zone_that_is_asked_for(served_once: Served, zone: str) -> None:
+    listed = pages(served_once, "list_documents", "documents", kind="email", limit=100)
+    times = {each["document_id"]: datetime.fromisoformat(each["time"]) for each in listed}
+    day = sorted(times.values())[len(times) // 2].astimezone(ZoneInfo(zone)).date()
+    since = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone))
+    found = pages(
+        served_once, "list_documents", "documents", kind="email", since=f"{day}", time_zone=zone, limit=100
+    )
+    assert {each["document_id"] for each in found} == {key for key, time in times.items() if time >= since}
+    filters = {"kind": ["email"], "since": f"{day}", "until": f"{day}"}
+    hits = served_once.call("search", query="contract", filters=filters, time_zone=zone, limit=10).ok()
+    assert hits["hits"]
+    for hit in hits["hits"]:
+        assert datetime.fromisoformat(hit["time"]).astimezone(ZoneInfo(zone)).date() == day
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])

@@ -1,0 +1,64 @@
+"""Indexing many points of a shard in a process of its own, which can be stopped.
+
+The engine holds Python's global lock while it indexes: nothing else in its process runs meanwhile, for half
+a minute after 100,000 points, and nobody there could notice that the job has been cancelled.
+
+What belongs here: that process. What does not: when there is enough to index (see `embedded`).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from ingest_assets.collection.shards import load_shard
+from ingest_assets.model import UnavailableError
+from ingest_assets.stopping import ASKED_EVERY_S, go_on
+
+_COMMAND = f"from {__name__} import index_here; index_here()"
+
+
+def index_elsewhere(path: Path) -> None:
+    """Index what was written to a shard that nobody has open.
+
+    Raises what stops the work (`stopping`), UnavailableError when the process fails. The shard is then
+    of no use.
+    """
+    process = subprocess.Popen(  # noqa: S603  # the command is made of our own names
+        [sys.executable, "-c", _COMMAND, str(path)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    )
+    try:
+        said = _said_at_its_end(process)
+    except BaseException:
+        process.kill()
+        process.communicate()
+        raise
+    if process.returncode:
+        reason = said.strip().splitlines()[-1:] or [f"its process ended with {process.returncode}"]
+        raise UnavailableError(f"The embedded engine could not index new points: {reason[0]}")
+
+
+def _said_at_its_end(process: subprocess.Popen[str]) -> str:
+    while True:
+        go_on()
+        try:
+            return process.communicate(timeout=ASKED_EVERY_S)[1]
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def index_here() -> None:
+    """What the process does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it goes to the whole group, and the parent decides
+    shard = load_shard(Path(sys.argv[1]))
+    shard.optimize()
+    shard.flush()
+    shard.close()
