@@ -212,7 +212,7 @@ def test_a_folder_that_is_gone_is_not_taken_for_an_empty_one(installed: Installe
     assert installed.json("refresh")["success"]
     installed.folder.rename(installed.folder.with_name("elsewhere"))
     said = installed.ingest("refresh")
-    assert said.status == 2
+    assert said.status == 1
     assert "is not a folder" in said.err
     assert installed.json("status")["sources"]["folders"]["points"] >= 4
 
