@@ -71,7 +71,7 @@ export const diagnosis = (stdout: string): { result: 'success' | 'failure' | 'di
   if (wrong.length > 0) {
     return { result: 'failure', message: wrong.map((each) => `${each.name}: ${each.message}`).join('\n') }
   }
-  const missing = findings.filter((finding) => finding.name === 'crm' && finding.state === 'not configured')
+  const missing = findings.filter((finding) => finding.name === 'source crm' && finding.state === 'not configured')
   return missing.length > 0
     ? { result: 'disabled', message: missing[0].message }
     : { result: 'success', message: 'The endpoints answer, and the collections can be read.' }

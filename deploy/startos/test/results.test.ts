@@ -48,17 +48,17 @@ test('a run that took too long was stopped, and says so', () => {
 test('what doctor finds', () => {
   const finding = (name: string, state: string, message = name) => ({ name, state, message })
   const of = (...findings: object[]) => diagnosis(JSON.stringify({ findings }))
-  assert.equal(of(finding('crm', 'ok'), finding('store', 'ok')).result, 'success')
-  assert.deepEqual(of(finding('store', 'wrong', 'refused'), finding('crm', 'ok')), {
+  assert.equal(of(finding('source crm', 'ok'), finding('store', 'ok')).result, 'success')
+  assert.deepEqual(of(finding('store', 'wrong', 'refused'), finding('source crm', 'ok')), {
     result: 'failure',
     message: 'store: refused',
   })
-  assert.deepEqual(of(finding('crm', 'not configured', 'CRM_DB_PATH is not set.')), {
+  assert.deepEqual(of(finding('source crm', 'not configured', 'CRM_DB_PATH is not set.')), {
     result: 'disabled',
     message: 'CRM_DB_PATH is not set.',
   })
   // Another source that nobody uses is nothing to report.
-  assert.equal(of(finding('spool', 'not configured'), finding('crm', 'ok')).result, 'success')
+  assert.equal(of(finding('source spool', 'not configured'), finding('source crm', 'ok')).result, 'success')
   assert.equal(diagnosis('Killed').result, 'failure')
 })
 
