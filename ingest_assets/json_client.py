@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import ssl
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cached_property, partial
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -36,6 +38,7 @@ MAX_BACKOFF_S = 30.0
 _EXCERPT = 200  # characters of a server's own error message
 
 _ITEM_STATUS = {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
+_OVERLOAD_STATUS = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 _TRANSIENT_STATUS = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 
 
@@ -77,8 +80,12 @@ class Peer:
 class JsonClient:
     """Talks to one base URL. Safe to share between threads. Connects on the first request."""
 
-    def __init__(self, peer: Peer, *, backoff_s: float = 0.5) -> None:
+    def __init__(
+        self, peer: Peer, *, backoff_s: float = 0.5, refused: Callable[[], None] = lambda: None
+    ) -> None:
         """`backoff_s`: the wait before the second attempt, doubled for each further one, with jitter.
+
+        `refused` is called whenever the server says that it is asked too much, before the next attempt.
 
         Raises ConfigurationError when the URL or the CA file cannot be used.
         """
@@ -101,6 +108,9 @@ class JsonClient:
             raise ConfigurationError(f"No certificate file {peer.ca_file} for the endpoint {self.base}.")
         self._peer = peer
         self._backoff_s = backoff_s
+        self._refused_for_load = refused
+        self._connecting = threading.Lock()
+        self._connected: httpx.Client | None = None
 
     def request(self, method: str, path: str, body: object = None) -> object:
         """The decoded JSON answer of `method base/path`.
@@ -142,12 +152,19 @@ class JsonClient:
 
     def close(self) -> None:
         """Close the connections. The next request opens new ones."""
-        client = self.__dict__.pop("_client", None)
+        with self._connecting:
+            client, self._connected = self._connected, None
         if client is not None:
             client.close()
 
-    @cached_property
+    @property
     def _client(self) -> httpx.Client:
+        with self._connecting:
+            if self._connected is None:
+                self._connected = self._connect()
+            return self._connected
+
+    def _connect(self) -> httpx.Client:
         import httpx
 
         headers = {"Accept": "application/json"}
@@ -210,8 +227,10 @@ class JsonClient:
         said = f"{url} answered {status}{self._excerpt(raw)}"
         if status in _ITEM_STATUS:
             raise ItemError(f"{said}: it refuses this text.")
+        if status in _OVERLOAD_STATUS:
+            self._refused_for_load()
         if status in _TRANSIENT_STATUS or response.is_server_error:
-            raise _TransientError(said, _retry_after_s(response.headers.get("Retry-After")))
+            raise _TransientError(said, retry_after_s(response.headers.get("Retry-After")))
         if response.is_redirect:
             raise ConfigurationError(
                 f"{said}: a redirect, which is not followed. Set the URL that it leads to."
@@ -275,7 +294,7 @@ def is_certificate_problem(error: BaseException | None) -> bool:
     return False
 
 
-def _retry_after_s(value: str | None) -> float | None:
+def retry_after_s(value: str | None) -> float | None:
     """The seconds to wait that a Retry-After header asks for, which contains seconds or an HTTP date."""
     if value is None:
         return None

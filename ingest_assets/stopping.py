@@ -1,7 +1,7 @@
 """Work that may have to stop while it waits for another machine: a cancelled job does not wait for an answer.
 
-What belongs here: who is asked meanwhile, and waiting so that it can be. What does not: when work has to stop
-(`jobs.progress`).
+What belongs here: who is asked meanwhile, waiting so that it can be, and who can wait at all. What does not:
+when work has to stop (`jobs.progress`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,33 @@ T = TypeVar("T")
 
 ASKED_EVERY_S = 0.5
 _check: contextvars.ContextVar[Callable[[], None] | None] = contextvars.ContextVar("stop_check", default=None)
+
+_patient: contextvars.ContextVar[bool] = contextvars.ContextVar("patient", default=False)
+
+
+@contextmanager
+def patiently() -> Iterator[None]:
+    """For the block, another machine that does not answer is waited for: it is a run, and nobody looks on."""
+    token = _patient.set(True)
+    try:
+        yield
+    finally:
+        _patient.reset(token)
+
+
+@contextmanager
+def impatiently() -> Iterator[None]:
+    """For the block, it is not: what does not answer is left out."""
+    token = _patient.set(False)
+    try:
+        yield
+    finally:
+        _patient.reset(token)
+
+
+def is_patient() -> bool:
+    """Whether who asks can wait."""
+    return _patient.get()
 
 
 @contextmanager
@@ -33,6 +60,13 @@ def go_on() -> None:
     check = _check.get()
     if check is not None:
         check()
+
+
+def unchecked(call: Callable[[], T]) -> Callable[[], T]:
+    """The call for another thread, with this one's context but no check: who waits for it asks that."""
+    context = contextvars.copy_context()
+    context.run(_check.set, None)
+    return lambda: context.run(call)
 
 
 def waited_for(call: Callable[[], T]) -> T:

@@ -88,6 +88,7 @@ def spec_of(settings: Settings) -> DenseSpec:
         batch_count=s.ingest_embed_batch_count,
         batch_chars=s.ingest_embed_batch_chars,
         max_attempts=s.ingest_embed_max_attempts,
+        concurrency=s.ingest_embed_concurrency,
         dimension=s.ingest_dense_dimension,
     )
 

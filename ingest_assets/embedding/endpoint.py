@@ -1,7 +1,7 @@
 """An OpenAI-compatible embedding endpoint as a dense model.
 
 What belongs here: dividing texts into requests and checking every answer before its vectors are used. How a
-request is made is in `ingest_assets/json_client.py`.
+request is made is in `ingest_assets/json_client.py`, and how many at once in `at_once`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from ingest_assets import json_client
+from ingest_assets.embedding.at_once import Concurrency
 from ingest_assets.embedding.spec import DenseSpec
 from ingest_assets.embedding.texts import PREPROCESSING, clean_all, unit_rows
 from ingest_assets.model import ConfigurationError, Float32Array, ItemError
@@ -20,7 +21,7 @@ _MATRIX_NDIM = 2
 
 
 class EndpointModel:
-    """`POST {url}/v1/embeddings`, in requests bounded by texts and characters, one after the other.
+    """`POST {url}/v1/embeddings`, in requests bounded by texts and characters, several at once.
 
     `embed` raises, for its whole batch: ItemError when the server refuses a request with 400, 413 or 422, or
     answers with too few, zero or non-finite vectors: the caller bisects and finds the text; UnavailableError
@@ -45,7 +46,8 @@ class EndpointModel:
             max_body=json_client.MAX_BODY,
             if_too_long="send fewer texts at once",
         )
-        self._client = json_client.JsonClient(peer, backoff_s=backoff_s)
+        self._at_once = Concurrency(spec.concurrency)
+        self._client = json_client.JsonClient(peer, backoff_s=backoff_s, refused=self._at_once.refused)
 
     @property
     def identity(self) -> str:
@@ -59,12 +61,10 @@ class EndpointModel:
 
     def embed(self, texts: Sequence[str]) -> Float32Array:
         """(len(texts), dimension), unit length, in order. Raises what the class documents."""
-        out = np.empty((len(texts), self.dimension), dtype=np.float32)
-        at = 0
-        for batch in batches(clean_all(texts), self._spec.batch_count, self._spec.batch_chars):
-            out[at : at + len(batch)] = self._request(batch, self.dimension)
-            at += len(batch)
-        return out
+        dimension = self.dimension
+        requests = list(batches(clean_all(texts), self._spec.batch_count, self._spec.batch_chars))
+        parts = self._at_once.each(lambda batch: self._request(batch, dimension), requests)
+        return np.concatenate([np.empty((0, dimension), dtype=np.float32), *parts])
 
     def embed_query(self, text: str) -> Float32Array:
         """(dimension,), unit length. Raises what the class documents."""

@@ -2,8 +2,9 @@
 
 Loading the models takes longer than anything else in a refresh of one record. So it starts on another core
 as soon as a source turns out to have changed, and the few texts of such a refresh are sent there. Vectors do
-not depend on the process or batch that they are made in. If there are many texts, this process embeds them
-and the other one ends.
+not depend on the process or batch that they are made in. Many texts are embedded by the dense model here,
+which uses every core; terms are weighed there, a batch ahead of what this process records. For very many, all
+cores pay off, and the other process ends.
 
 What belongs here: the process, and the two models that ask it first.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import subprocess
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -22,7 +24,9 @@ from ingest_assets.model import DenseModel, Float32Array, SparseModel, SparseVec
 
 log = logging.getLogger(__name__)
 
-FEW = 256  # texts, as many as a paper has; to embed more, loading the models here as well pays off
+FEW = 256  # texts, as many as a paper has; to embed more, loading the dense model here as well pays off
+MANY = 10_000  # texts of a stream; for more, a process on each core does
+AHEAD = 1  # batches
 
 
 class Preloader:
@@ -43,11 +47,8 @@ class Preloader:
         self._started = True
 
     def ask(self, model: str, texts: Sequence[str]) -> Any:
-        """The process's answer; None if it is not running, or there are too many texts for it."""
+        """The process's answer; None if it is not running. Used by one thread at a time."""
         if self.process is None:
-            return None
-        if len(texts) > FEW:
-            self.close()
             return None
         try:
             return ask(self.process, (model, list(texts)))
@@ -78,7 +79,8 @@ class PreloadedDenseModel:
         return self._model.dimension
 
     def embed(self, texts: Sequence[str]) -> Float32Array:
-        vectors: Float32Array | None = self._preloader.ask("dense", texts)
+        few = len(texts) <= FEW
+        vectors: Float32Array | None = self._preloader.ask("dense", texts) if few else None
         return self._model.embed(texts) if vectors is None else vectors
 
     def embed_query(self, text: str) -> Float32Array:
@@ -97,12 +99,27 @@ class PreloadedSparseModel:
 
     def embed_stream(self, batches: Iterable[Sequence[str]]) -> Iterator[SparseVectors]:
         remaining = iter(batches)
-        for batch in remaining:
-            vectors: SparseVectors | None = self._preloader.ask("sparse", batch)
-            if vectors is None:
-                yield from self._model.embed_stream(_prepended(batch, remaining))
-                return
-            yield vectors
+        asked: deque[tuple[Sequence[str], Future[SparseVectors | None]]] = deque()
+        rest: Iterator[Sequence[str]] | None = None
+        sent = 0
+        with ThreadPoolExecutor(1, thread_name_prefix="preloaded") as thread:
+            for batch in remaining:
+                if not self._preloader.running or sent >= MANY:
+                    rest = _prepended(batch, remaining)
+                    break
+                asked.append((batch, thread.submit(self._preloader.ask, "sparse", batch)))
+                sent += len(batch)
+                if len(asked) > AHEAD:
+                    yield self._answered(*asked.popleft())
+            while asked:
+                yield self._answered(*asked.popleft())
+        if rest is not None:
+            self._preloader.close()
+            yield from self._model.embed_stream(rest)
+
+    def _answered(self, batch: Sequence[str], asked: Future[SparseVectors | None]) -> SparseVectors:
+        vectors = asked.result()
+        return next(self._model.embed_stream([batch])) if vectors is None else vectors
 
     def embed_query(self, text: str) -> SparseVectors:
         return self._model.embed_query(text)

@@ -28,3 +28,4 @@ class DenseSpec:
     batch_count: int = 64  # texts per request, at most
     batch_chars: int = 64_000  # characters per request, at most; a longer text is sent alone
     max_attempts: int = 5  # requests for one batch, the first included
+    concurrency: int = 4  # requests under way at once, at most

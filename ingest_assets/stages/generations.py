@@ -16,6 +16,7 @@ from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import upsert
 from ingest_assets.model import digest_of
 from ingest_assets.reconcile import Delta
+from ingest_assets.stages.ahead import forget_arrived, keys_ahead
 from ingest_assets.stages.removals import Guard, Loss
 from ingest_assets.stages.vectors import model_key
 
@@ -122,16 +123,32 @@ class Generations:
         session.execute(g.update().where(one).values(state="live", published_at=now))
 
     def target(self, session: sa.Connection, live: int | None, *, rebuild: bool) -> int:
-        """The generation to write: the live one if its pipeline is ours, else one that is being built."""
+        """The generation to write: the live one if its pipeline is ours, else one that is being built.
+
+        Drops what earlier runs began and this one does not go on with.
+        """
+        number = self._chosen(session, live, rebuild=rebuild)
+        begun = sa.select(_generation.c.number).filter_by(collection=self.collection, state="building")
+        for left in session.scalars(begun.where(_generation.c.number != number)).all():
+            self.discard(session, left)
+        return number
+
+    def is_left_over(self, connection: sa.Connection) -> bool:
+        """Whether a run began a generation and did not publish it."""
+        begun = sa.select(_generation.c.number).filter_by(collection=self.collection, state="building")
+        return connection.scalar(begun.limit(1)) is not None
+
+    def _chosen(self, session: sa.Connection, live: int | None, *, rebuild: bool) -> int:
         query = sa.select(_generation).filter_by(
             collection=self.collection, fingerprint=self.pipeline.fingerprint
         )
         rows = session.execute(query).all()
         if not rebuild and any(row.number == live for row in rows):
             assert live is not None
-            return live
+            if self.store.adapt(self.collection, live):
+                return live
         for row in rows:
-            if row.state == "building":
+            if row.state == "building" and self.store.adapt(self.collection, int(row.number)):
                 return int(row.number)
         return self._create(session)
 
@@ -202,14 +219,16 @@ class Generations:
         return Delta()
 
     def _forget_models(self, connection: sa.Connection) -> None:
-        """Delete the vectors of models that no generation of any collection was built with."""
+        """Delete the vectors of models that no generation was built with, and that are not to come."""
+        forget_arrived(connection)
+        to_come = keys_ahead(connection)
         stage = tables.stage
         for table, column, name in (
             (_dense, _generation.c.dense_model, "dense_vectors"),
             (_sparse, _generation.c.sparse_model, "sparse_vectors"),
         ):
             used = [model_key(identity) for identity in connection.scalars(sa.select(column).distinct())]
-            if connection.execute(table.delete().where(table.c.model.not_in(used))).rowcount:
+            if connection.execute(table.delete().where(table.c.model.not_in([*used, *to_come]))).rowcount:
                 # They may have been made for a generation that is yet to come.
                 connection.execute(
                     stage.update().where(stage.c.stage == name).values(input_digest_at_success=None)

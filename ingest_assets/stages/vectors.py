@@ -1,13 +1,14 @@
 """Chunk texts to vectors in the ledger, one row per distinct text and model.
 
-Vectors are memoised: a text that the same model has embedded for any source is not embedded again.
+Vectors are memoised: a text that the same model has embedded for any source is not embedded again, unless a
+run asks for it (`Run.again`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_sum, coun
 
 BATCH = 1_000
 REMOVAL_BATCH = 5_000
+READ_AGAIN = 50  # documents whose texts are read at a time
 # This many refusals without a success may not be the texts' fault. A model that refuses the probe as well
 # refuses everything, and then nothing is parked.
 SUSPICIOUS_REFUSALS = 10
@@ -39,7 +41,7 @@ UNIT_TOLERANCE = 1e-3  # how far rounding to float32 or float16 may move a lengt
 if TYPE_CHECKING:
     from ingest_assets.sources.definition import SuppliedVectors
 
-_chunk = tables.chunk
+_chunk, _document = tables.chunk, tables.document
 Texts = Sequence[tuple[str, str]]  # (text digest, text)
 
 
@@ -57,7 +59,7 @@ class _Vectors:
     identity: str
     table: sa.Table
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         return model_key(self.identity)
 
@@ -78,28 +80,71 @@ class _Vectors:
         return connection.scalar(query) or 0
 
     def texts(self, ledger: Ledger, run: Run) -> Iterator[Texts]:
-        """The texts without a vector, each once, ordered by digest."""
+        """The texts to embed: those of the documents to work off again, and those without a vector."""
+        if run.again is not None:
+            yield from self._again(ledger, run.again)
+        yield from self.without(ledger, again=run.retry_parked or run.rebuild)
+
+    def _again(self, ledger: Ledger, documents: sa.ColumnElement[bool]) -> Iterator[Texts]:
+        """All texts of these documents. One that many documents have may come more than once."""
+        ids = sa.select(_document.c.document_id).where(_document.c.source == self.source, documents)
+        waiting: dict[str, str] = {}
+        for page in pages(ledger, ids, _document.c.document_id, READ_AGAIN):
+            mine = _chunk.c.document_id.in_([row.document_id for row in page])
+            query = sa.select(_chunk.c.text_digest, _chunk.c.text).where(_chunk.c.source == self.source, mine)
+            with ledger.reading() as connection:
+                waiting.update(connection.execute(query).tuples().all())
+            while len(waiting) >= BATCH:
+                first = list(waiting.items())[:BATCH]
+                waiting = dict(list(waiting.items())[BATCH:])
+                yield first
+        if waiting:
+            yield list(waiting.items())
+
+    def without(
+        self, ledger: Ledger, *, again: bool = False, within: tuple[str, str] | None = None
+    ) -> Iterator[Texts]:
+        """The texts without a vector, each once, ordered by digest.
+
+        `again`: also those that are parked. `within`: only those whose digests are at least the first, and
+        less than the second.
+        """
+        query = self._lacking(ledger.engine, again=again)
+        if within is not None:
+            query = query.where(_chunk.c.text_digest >= within[0], _chunk.c.text_digest < within[1])
+        for page in pages(ledger, query, _chunk.c.text_digest, BATCH):
+            yield [(row.text_digest, row.text) for row in page]
+
+    def lacking(self, connection: sa.Connection) -> int:
+        """How many distinct texts have no vector, without those that are parked."""
+        query = self._lacking(connection.engine, again=False).subquery()
+        return connection.scalar(sa.select(sa.func.count()).select_from(query)) or 0
+
+    def _lacking(self, engine: sa.Engine, *, again: bool) -> sa.Select[Any]:
+        """The texts without a vector; `again`: also those that are parked."""
         present = sa.exists().where(
             self.table.c.model == self.fingerprint, self.table.c.text_digest == _chunk.c.text_digest
         )
-        source = not_searched(ledger.engine, _chunk.c.source)  # texts are read in their order
+        source = not_searched(engine, _chunk.c.source)  # texts are read in their order
         query = (
             sa.select(_chunk.c.text_digest, sa.func.min(_chunk.c.text).label("text"))
             .where(source == self.source, ~present)
             .group_by(_chunk.c.text_digest)
         )
-        if not (run.retry_parked or run.rebuild):
-            query = query.where(~is_parked(self, _chunk.c.text_digest, _chunk.c.text_digest))
-        for page in pages(ledger, query, _chunk.c.text_digest, BATCH):
-            yield [(row.text_digest, row.text) for row in page]
+        return query if again else query.where(~is_parked(self, _chunk.c.text_digest, _chunk.c.text_digest))
 
     def record(self, connection: sa.Connection, texts: Texts, rows: Sequence[Mapping[str, Any]]) -> Delta:
-        upsert(connection, self.table, rows)
-        delta = Delta(finished=[key for key, _ in texts])
-        delta.outcomes.added = len(texts)
-        for key, _ in texts:
+        t, keys = self.table, [key for key, _ in texts]
+        there = sa.select(t).where(t.c.model == self.fingerprint, t.c.text_digest.in_(keys))
+        before = {row.text_digest: dict(row._mapping) for row in connection.execute(there)}
+        upsert(connection, t, rows)
+        delta = Delta(finished=keys)
+        new = [key for key in keys if key not in before]
+        delta.outcomes.added = len(new)
+        delta.outcomes.changed = sum(before.get(row["text_digest"], row) != dict(row) for row in rows)
+        for key in new:
             delta.add(key, self.fingerprint)
-        delta.note(text.splitlines()[0][:80] for _, text in texts)
+        delta.note(text.splitlines()[0][:80] for key, text in texts if key not in before)
         return delta
 
     def tell(self, ledger: Ledger, run: Run, texts: Texts) -> None:
@@ -159,11 +204,12 @@ class DenseVectors(_Vectors):
 
     def steps(self, ledger: Ledger, _session: sa.Connection, run: Run) -> Generator[Step]:
         for texts in self.texts(ledger, run):
-            yield self._embed(texts)
+            yield self.embedded(texts)
             self.tell(ledger, run, texts)
         yield from self.removals(ledger)
 
-    def _embed(self, texts: Texts) -> Step:
+    def embedded(self, texts: Texts) -> Step:
+        """Their vectors: the source's own where they are usable, else the model's. Raises what it raises."""
         done: list[tuple[str, str]] = []
         rows: list[dict[str, Any]] = []
         refused: list[Refusal] = []

@@ -87,7 +87,7 @@ def test_shuffled_answers_are_put_in_order(endpoint: Endpoint) -> None:
 
 
 def test_requests_are_bounded_by_texts_and_characters(endpoint: Endpoint) -> None:
-    model = model_at(endpoint, batch_count=3, batch_chars=10)
+    model = model_at(endpoint, batch_count=3, batch_chars=10, concurrency=1)
     given_texts = ["a", "b", "c", "d", "eeeeee", "ffffff", "g" * 20, "h"]
     vectors = model.embed(given_texts)
     sent = [request["input"] for request in endpoint.requests]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from ingest_assets.embedding import DenseSpec, dense_model, preload, sparse_model
 from ingest_assets.embedding.preload import FEW, PreloadedDenseModel, PreloadedSparseModel, Preloader
 from ingest_assets.embedding.worker import available_cores
+from ingest_assets.model import SparseVectors
 
 TEXTS = [f"Text {n} about the renewal of contract {n * 7}." for n in range(FEW)]
 
@@ -31,21 +32,70 @@ def test_vectors_are_the_same_as_in_this_process(preloader: Preloader) -> None:
     assert (there.identity, there.dimension) == (here.identity, here.dimension)
     assert np.array_equal(there.embed(TEXTS), here.embed(TEXTS))
     assert preloader.running, "the process was not asked"
-    rows = list(PreloadedSparseModel(sparse_model(), preloader).embed_stream([TEXTS[:5], TEXTS[5:]]))
-    for ours, theirs in zip(rows, sparse_model().embed_stream([TEXTS[:5], TEXTS[5:]]), strict=True):
+    batches = [TEXTS[:5], TEXTS[5:]]
+    same_rows(PreloadedSparseModel(sparse_model(), preloader).embed_stream(batches), batches)
+
+
+def test_more_than_a_few_texts_are_embedded_here_and_weighed_there(preloader: Preloader) -> None:
+    here = dense_model(DenseSpec(kind="bundled"))
+    many = [*TEXTS, "One more."]
+    assert np.array_equal(PreloadedDenseModel(here, preloader).embed(many), here.embed(many))
+    batches = [many, TEXTS[:3], [], TEXTS[3:9]]
+    same_rows(PreloadedSparseModel(Absent(), preloader).embed_stream(batches), batches)
+    assert preloader.running
+
+
+@pytest.mark.parametrize("most", [0, 3, 8])
+def test_of_very_many_the_rest_is_weighed_on_all_cores_and_the_process_ends(
+    preloader: Preloader, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(preload, "MANY", most)
+    batches = [[], TEXTS[:3], [], TEXTS[3:8], [], TEXTS[8:9], TEXTS[9:10]]
+    same_rows(PreloadedSparseModel(sparse_model(), preloader).embed_stream(batches), batches)
+    assert not preloader.running
+
+
+def test_the_process_may_end_in_the_middle(preloader: Preloader) -> None:
+    batches = [TEXTS[at : at + 3] for at in range(0, 15, 3)]
+    stream = PreloadedSparseModel(sparse_model(), preloader).embed_stream(iter(batches))
+    first = next(stream)
+    assert preloader.process is not None
+    preloader.process.kill()
+    same_rows([first, *stream], batches)
+
+
+def test_who_stops_listening_ends_the_reading(preloader: Preloader) -> None:
+    read: list[int] = []
+
+    def batches() -> Iterator[list[str]]:
+        for n in range(100):
+            read.append(n)
+            yield [TEXTS[n]]
+
+    stream = PreloadedSparseModel(Absent(), preloader).embed_stream(batches())
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]
+    assert len(read) <= 1 + preload.AHEAD
+
+
+class Absent:
+    """A model that must not be asked."""
+
+    identity = "absent"
+
+    def embed_stream(self, _batches: object) -> Iterator[SparseVectors]:
+        raise AssertionError
+
+    def embed_query(self, _text: str) -> SparseVectors:
+        raise AssertionError
+
+
+def same_rows(found: Iterable[SparseVectors], batches: list[list[str]]) -> None:
+    expected = list(sparse_model().embed_stream(batches))
+    for ours, theirs in zip(found, expected, strict=True):
         assert np.array_equal(ours.offsets, theirs.offsets)
         assert np.array_equal(ours.indices, theirs.indices)
         assert np.array_equal(ours.values, theirs.values)
-
-
-def test_many_texts_are_embedded_in_this_process_and_end_the_other(preloader: Preloader) -> None:
-    many = [*TEXTS, "One more."]
-    [rows] = PreloadedSparseModel(sparse_model(), preloader).embed_stream([many])
-    assert len(rows) == len(many)
-    assert not preloader.running
-    assert PreloadedDenseModel(dense_model(DenseSpec(kind="bundled")), preloader).embed(many).shape[0] == len(
-        many
-    )
 
 
 def test_this_process_takes_over_when_the_other_was_killed(
