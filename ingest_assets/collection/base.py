@@ -57,6 +57,36 @@ class Leg:
     sparse: SparseVectors | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How far a server has come with a generation. Counts may be estimates.
+
+    `status` is green (all is indexed), yellow (it is at work), grey (it will be after the next write) or
+    red (it failed). `indexed` counts vectors of both kinds, of large segments only: small ones are scanned.
+    """
+
+    status: str
+    points: int
+    indexed: int
+    segments: int
+    queued: int  # writes that were acknowledged and are not applied yet
+    replicas: str = ""  # what is wrong with them
+    error: str = ""  # why indexing failed
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.status == "green" and not self.queued and not self.replicas
+
+    def __str__(self) -> str:
+        at_work = f", {self.queued:,} writes waiting" if self.queued else ""
+        said = "".join(f"; {each}" for each in (self.replicas, self.error) if each)
+        return (
+            f"{self.status}, {self.points:,} points, {self.indexed:,} vectors indexed, "
+            f"{self.segments:,} segments{at_work}{said}"
+        )
+
+
 class Writer(Protocol):
     """The one writer of a generation. Its writes count once `commit` has returned."""
 
@@ -100,6 +130,8 @@ class Store(Protocol):
     # How many points may be written before a commit; None: commit at the end only, because the cost of a
     # commit grows with the size of the collection.
     commit_every: int | None
+    # What the settings want of a generation that is not part of its pipeline; "" if there is nothing.
+    layout: str
 
     def live(self, collection: str) -> int | None:
         """The generation that the name points to; None if nothing was ever published."""
@@ -134,6 +166,28 @@ class Store(Protocol):
 
     def reader(self, collection: str, generation: int | None = None) -> AbstractContextManager[Reader]:
         """A reader of the live or the given generation. Raises NotPublishedError if there is none."""
+        ...
+
+    def adapt(self, collection: str, generation: int) -> bool:
+        """Change in place what the settings want of a generation. False if only a new one can have it."""
+        ...
+
+    def settle(self, collection: str, generation: int) -> None:
+        """Wait until a loaded generation is indexed and whole, with progress in the log.
+
+        Raises UnavailableError if it takes longer than the settings allow, or fails.
+        """
+        ...
+
+    def health(self, collection: str, generation: int) -> Health | None:
+        """How far a server has come with a generation; None where there is no server."""
+        ...
+
+    def at_each_node(self) -> dict[str, Store]:
+        """This store as each node of a cluster has it, by the node's URL; empty if there is only one.
+
+        Each has to be closed.
+        """
         ...
 
     def publish(self, collection: str, generation: int) -> None:

@@ -20,11 +20,10 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
-from ingest_assets.collection.base import (
-    Points,
-)
+from ingest_assets.collection.base import Points, Store
 from ingest_assets.collection.edge_types import edge_point
 from ingest_assets.collection.embedded_reader import EmbeddedReader, identity_of
 from ingest_assets.collection.files import clone_shard, create_text, replace_text, sync, sync_tree
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     import qdrant_edge
 
 _REVISION = re.compile(r"(\d{6,})-(\d{6,})")
+_TRASH = "trash-"  # before the name of what is to be removed
 UPSERT_BATCH = 1_000
 # After this many new points, the engine indexes them and releases their memory, so that the memory of a build
 # does not grow with the collection.
@@ -52,11 +52,13 @@ class EmbeddedStore:
     """Collections as directories below `home`."""
 
     commit_every: int | None = None
+    layout = ""
 
     def __init__(self, home: Path) -> None:
         self._home = home
         keep_private(home)
         self._readers: dict[str, EmbeddedReader] = {}  # of the live revisions, kept open between calls
+        self._removing: list[Thread] = []
 
     def live(self, collection: str) -> int | None:
         current = self._current(collection)
@@ -106,6 +108,18 @@ class EmbeddedStore:
             reader.users -= 1
             self._close_unless_wanted(collection, reader)
 
+    def adapt(self, collection: str, generation: int) -> bool:  # noqa: ARG002 - nothing can be set
+        return True
+
+    def settle(self, collection: str, generation: int) -> None:
+        """A commit has indexed it."""
+
+    def health(self, collection: str, generation: int) -> None:
+        """It is in this process."""
+
+    def at_each_node(self) -> dict[str, Store]:
+        return {}
+
     def publish(self, collection: str, generation: int) -> None:
         self._point_to(collection, generation, self._newest(collection, generation))
 
@@ -144,6 +158,8 @@ class EmbeddedStore:
     def close(self) -> None:
         while self._readers:
             self._readers.popitem()[1].close()
+        while self._removing:
+            self._removing.pop().join()
 
     def _live_reader(self, collection: str) -> EmbeddedReader:
         """The open reader, if its revision is still live: opening one takes a tenth of a second."""
@@ -208,15 +224,15 @@ class EmbeddedStore:
         # The revision before the newest stays: a reader may be about to open it.
         for number, revision in self._revisions(collection):
             if number == generation and revision < newest - 1:
-                self._remove(self._path(collection, number, revision))
+                _set_aside(self._path(collection, number, revision))
+        # Also what a run has left that was killed meanwhile. Nobody has to wait for it.
+        trash = list((self._home / collection).glob(f"{_TRASH}*"))
+        thread = Thread(target=_remove_all, args=(trash,), name="removes old revisions")
+        thread.start()
+        self._removing = [each for each in self._removing if each.is_alive()] + [thread]
 
     def _remove(self, path: Path) -> None:
-        # It is renamed first: a reader that still finds the name after opening has opened all of it, and not
-        # what was left of it. Windows refuses both while a reader has it mapped; the next commit tries again.
-        trash = path.with_name(f"trash-{path.name}")
-        with suppress(OSError):
-            path.rename(trash)
-        shutil.rmtree(trash, ignore_errors=True)
+        shutil.rmtree(_set_aside(path), ignore_errors=True)
 
     def _clean_work(self, collection: str, generation: int) -> Path:
         work = self._home / collection / f"work-{generation:06d}"
@@ -337,6 +353,21 @@ class _EmbeddedWriter:
             self._work = self._store.begin(self._collection, self._generation)
             self._shard = load_shard(self._work)
         return self._shard
+
+
+def _set_aside(path: Path) -> Path:
+    """Rename what is to be removed. Returns its new name."""
+    # A reader that still finds the old name after opening has opened all of it, and not what was left of it.
+    # Windows refuses while a reader has it mapped; the next commit tries again.
+    trash = path.with_name(f"{_TRASH}{path.name}")
+    with suppress(OSError):
+        path.rename(trash)
+    return trash
+
+
+def _remove_all(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _mark_text(mark: Mark) -> str:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
 
-from ingest_assets.collection.base import Points, Reader, Store, Writer
+from ingest_assets.collection.base import Health, Points, Reader, Store, Writer
 from ingest_assets.collection.marks import NAME, Mark
 from ingest_assets.fields import FilterField
 from ingest_assets.ledger.installation import Installation
@@ -54,7 +54,7 @@ class OwnedStore:
         """`sources` are the names of the sources by their collections'."""
         self.inner, self.owner = inner, owner
         self._sources, self._recorded = sources, recorded
-        self.commit_every = inner.commit_every
+        self.commit_every, self.layout = inner.commit_every, inner.layout
         self._seen: dict[tuple[str, int], float] = {}  # generations that are ours, and when that was asked
 
     def live(self, collection: str) -> int | None:
@@ -103,6 +103,24 @@ class OwnedStore:
             self._require(collection, generation)
         with self.inner.reader(collection, generation or self.live(collection)) as reader:
             yield reader
+
+    def adapt(self, collection: str, generation: int) -> bool:
+        self._require(collection, generation)
+        return self.inner.adapt(collection, generation)
+
+    def settle(self, collection: str, generation: int) -> None:
+        self._require(collection, generation)
+        self.inner.settle(collection, generation)
+
+    def health(self, collection: str, generation: int) -> Health | None:
+        """How far a server has come with a generation, whoever's it is."""
+        return self.inner.health(collection, generation)
+
+    def at_each_node(self) -> dict[str, Store]:
+        return {
+            url: OwnedStore(node, self.owner, self._sources, self._recorded)
+            for url, node in self.inner.at_each_node().items()
+        }
 
     def publish(self, collection: str, generation: int) -> None:
         self._take_up(collection, generation)

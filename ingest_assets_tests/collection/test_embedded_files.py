@@ -149,6 +149,7 @@ def test_a_revision_that_is_removed_while_it_is_opened_is_not_read(
 def test_only_two_revisions_are_kept(store: EmbeddedStore, tmp_path: Path) -> None:
     for n in range(10, 16):
         write(store, NAME, 1, make_points([n]))
+    store.close()
     assert len([p for p in (tmp_path / NAME).iterdir() if p.is_dir()]) == 2
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ingest_assets.collection.base import Leg, Payload, Points, Store
-from ingest_assets.collection.server import ServerStore
+from ingest_assets.collection.server import Connection, Endpoint, ServerStore
 from ingest_assets.fields import BOUNDS, COMMON_FIELDS, Condition, Range, conditions_of, utc_of
 from ingest_assets.model import (
     ConfigurationError,
@@ -22,31 +22,19 @@ from ingest_assets.model import (
     UnavailableError,
 )
 from ingest_assets_tests.collection.points import dense, ids_of, make_points, sparse_of, write
-from ingest_assets_tests.conftest import QDRANT_URL
-from ingest_assets_tests.support.engines import local_store, new_store
+from ingest_assets_tests.support.engines import STORES, client_of, local_store, new_store
 from ingest_assets_tests.support.small_parts import contents
 
 NAME = "test_chunks"
-ENGINES = ["embedded", "local", *(["server"] if QDRANT_URL else [])]
 
 FILTERABLE = (*COMMON_FIELDS, *BOUNDS)
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    if request.param != "server":
-        one = new_store(request.param, tmp_path)
-        yield one
-        one.close()
-        return
-    assert QDRANT_URL is not None
-    server = ServerStore.connect(QDRANT_URL, api_key=None, verify_tls=True, timeout_s=30, grpc_port=None)
-    for number in server.generations(NAME):
-        server.drop(NAME, number)
-    yield server
-    for number in server.generations(NAME):
-        server.drop(NAME, number)
-    server.close()
+    one = new_store(request.param, tmp_path)
+    yield one
+    one.close()
 
 
 @pytest.fixture
@@ -258,8 +246,10 @@ def test_a_server_that_is_down() -> None:
         port = taken.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     for grpc_port in (None, port):
-        store = ServerStore.connect(url, api_key="key", verify_tls=True, timeout_s=2, grpc_port=grpc_port)
-        with pytest.raises(UnavailableError, match=r"Qdrant does not answer.*Check QDRANT_URL") as caught:
+        store = ServerStore(Connection(Endpoint(urls=[url], api_key="key", grpc_port=grpc_port)))
+        with pytest.raises(
+            UnavailableError, match=rf"Qdrant at {url} .*does not answer.*Check QDRANT_URL"
+        ) as caught:
             store.live(NAME)
         assert "\n" not in str(caught.value)
         with pytest.raises(UnavailableError), store.reader(NAME):
@@ -291,8 +281,8 @@ def test_what_is_not_qdrant_is_told_from_it(answer: bytes) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}"
-        store = ServerStore.connect(url, api_key=None, verify_tls=True, timeout_s=5, grpc_port=None)
-        with pytest.raises(ConfigurationError, match="What answers at QDRANT_URL is not Qdrant"):
+        store = ServerStore(Connection(Endpoint(urls=[url])))
+        with pytest.raises(ConfigurationError, match=f"What answers at {url}.* is not Qdrant"):
             store.live(NAME)
         store.close()
         server.shutdown()
@@ -303,10 +293,10 @@ def test_a_collection_of_another_program_is_not_replaced() -> None:
 
     store = local_store()
     params = models.VectorParams(size=4, distance=models.Distance.COSINE)
-    store._client.create_collection(NAME, vectors_config=params)
+    client_of(store).create_collection(NAME, vectors_config=params)
     with pytest.raises(ConfigurationError, match=f"has a collection {NAME} that was not created by"):
         store.create(NAME, 1, 4)
-    assert store._client.collection_exists(NAME)
+    assert client_of(store).collection_exists(NAME)
 
 
 def test_an_alias_of_another_program_is_reported() -> None:
@@ -314,9 +304,9 @@ def test_an_alias_of_another_program_is_reported() -> None:
 
     store = local_store()
     params = models.VectorParams(size=4, distance=models.Distance.COSINE)
-    store._client.create_collection("theirs", vectors_config=params)
+    client_of(store).create_collection("theirs", vectors_config=params)
     alias = models.CreateAlias(collection_name="theirs", alias_name=NAME)
-    store._client.update_collection_aliases([models.CreateAliasOperation(create_alias=alias)])
+    client_of(store).update_collection_aliases([models.CreateAliasOperation(create_alias=alias)])
     with pytest.raises(ConfigurationError, match=f"alias {NAME} points to theirs"):
         store.live(NAME)
 
@@ -330,7 +320,7 @@ def test_points_without_a_sparse_vector_are_found(published: Store) -> None:
         from qdrant_client import models
 
         point = models.PointStruct(id=key, vector={"dense": vector.tolist()}, payload=payload)
-        published._client.upsert(f"{NAME}__1", [point], wait=True)
+        client_of(published).upsert(f"{NAME}__1", [point], wait=True)
     else:
         import qdrant_edge as edge
 

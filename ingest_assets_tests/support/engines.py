@@ -11,18 +11,21 @@ from typing import TYPE_CHECKING
 
 from ingest_assets.collection.base import Store
 from ingest_assets.collection.embedded import EmbeddedStore
-from ingest_assets.collection.server import ServerStore
+from ingest_assets.collection.server import Connection, ServerStore
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets_tests.support.memory import memory
+from ingest_assets_tests.support.server import SERVER_URL, server_store
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
-STORES = ["embedded", "local"]
+STORES = ["embedded", "local", *(["server"] if SERVER_URL else [])]
 
 
 def new_store(kind: str, home: Path) -> Store:
-    """An empty store: the embedded engine in a folder, or the client's in-process mode."""
+    """An empty store: the embedded engine in a folder, the client's in-process mode, or a real server."""
+    if kind == "server":
+        return server_store()
     return EmbeddedStore(home / "collections") if kind == "embedded" else local_store()
 
 
@@ -30,7 +33,8 @@ def local_store(commit_every: int = 250) -> ServerStore:
     from qdrant_client import QdrantClient
 
     warnings.filterwarnings("ignore", "Payload indexes have no effect in the local Qdrant")
-    store = ServerStore(QdrantClient(":memory:"))
+    warnings.filterwarnings("ignore", "Local mode performs exact")
+    store = ServerStore(Connection.over(QdrantClient(":memory:")))
     store.commit_every = commit_every
     return store
 
@@ -41,7 +45,7 @@ def sqlite_url(home: Path) -> str:
 
 def client_of(store: ServerStore) -> QdrantClient:
     """The client behind a store, for what the interface of stores does not offer."""
-    return store._client
+    return store.connection._client(0, "admin")
 
 
 class Engines:
@@ -71,17 +75,24 @@ class Engines:
             store = EmbeddedStore(folder)
             self._folders[store] = folder
             return store
-        return self._stores.pop() if self._stores else local_store(commit_every=3)
+        return self._stores.pop() if self._stores else self._new_server()
 
     def take_store(self, store: Store) -> None:
         if isinstance(store, ServerStore):
             client = client_of(store)
+            store._limits.clear()
             for entry in client.get_collections().collections:
                 client.delete_collection(entry.name)
             self._stores.append(store)
         else:
             store.close()
             shutil.rmtree(self._folders.pop(store))
+
+    @staticmethod
+    def _new_server() -> ServerStore:
+        store = server_store() if SERVER_URL else local_store()
+        store.commit_every = 3
+        return store
 
     def folder(self) -> Path:
         """An empty one."""
