@@ -121,6 +121,11 @@ class Confined:
         log.error("A fault in %s:\n%s", self._what, said[:MAX_TRACE])
         raise ConfinedError(f"There is a fault in {self._what}; the log has the details.")
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has neither been closed nor ended by itself."""
+        return not self._errors.closed and self._process.poll() is None
+
     def close(self) -> None:
         """End it at once: it holds nothing that could be lost."""
         if not self._errors.closed:

@@ -126,6 +126,12 @@ def _removed_on_purpose(bench: Workbench) -> Callable[[str], bool]:
     return lambda document_id: not has_file(bench.ledger, document_id.partition("/")[0])
 
 
+def _start_ahead(bench: Workbench) -> None:
+    from ingest_assets.sources.papers.places import start_parser
+
+    start_parser(bench)
+
+
 def _scope(bench: Workbench, job: Job) -> Scope:
     from ingest_assets.sources.papers import jobs
 
@@ -184,6 +190,7 @@ SOURCE = SourceDefinition(
     open=_open,
     missing=_missing,
     removed_on_purpose=_removed_on_purpose,
+    start_ahead=_start_ahead,
     collection="paper_chunks",
     stages=(
         documents_stage(

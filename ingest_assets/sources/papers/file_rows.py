@@ -32,6 +32,11 @@ def read_file() -> sa.ColumnElement[bool]:
     return sa.and_(_file.c.article.is_not(None), ~better)
 
 
+def says_of_others() -> sa.TextClause:
+    """SQL: a paper says that another one was retracted or corrected: few do, and an index has them."""
+    return sa.text("paper_file.notices <> '[]'")  # SQLite needs the very words of the index
+
+
 def has_file(ledger: Ledger, paper_id: str) -> bool:
     """Whether a file of a paper is on record: a lost one stays there, one that was removed does not."""
     with ledger.reading() as connection:

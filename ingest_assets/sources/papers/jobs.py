@@ -51,11 +51,13 @@ def prepare(bench: Workbench, job: Job, check: Callable[[], None]) -> Mapping[st
     """Fetch and parse. What cannot be parsed fails the job, and what was there before stays."""
     from ingest_assets.sources.papers.adding import fetched, require_extractor
     from ingest_assets.sources.papers.fetching.locations import parse_location
+    from ingest_assets.sources.papers.formats import parsing
     from ingest_assets.sources.papers.places import papers_of
 
     papers = papers_of(bench)
     if job.force_reindex:
         require_extractor(bench)
+    parsing.start_ahead(bench.sandbox)
     asked = parse_location(job.repo_path, local=False).pmcid
     with fetched(bench, job.repo_path, check) as file:
         added = list(papers.add_files([file], asked=asked))

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from ingest_assets.ledger.graph_tables import paper_bundle, paper_file
 from ingest_assets.ledger.store import batched
-from ingest_assets.sources.papers.file_rows import notices_about, read_file
+from ingest_assets.sources.papers.file_rows import notices_about, read_file, says_of_others
 from ingest_assets.sources.papers.identity import doi_of
 
 _BOUND = 5_000  # values per query
@@ -87,9 +87,7 @@ def _claims(connection: sa.Connection, keys: set[str]) -> dict[str, list[tuple[s
     """By DOI and PMID: the kind of notice, and the paper that says so."""
     if not keys:
         return {}
-    # As the index of the few papers with notices has it: SQLite needs the very words.
-    says = sa.text("paper_file.notices <> '[]'")
-    query = sa.select(_file.c.paper_id, _file.c.notices).where(says, read_file())
+    query = sa.select(_file.c.paper_id, _file.c.notices).where(says_of_others(), read_file())
     found: dict[str, list[tuple[str, str]]] = {}
     for row in sorted(connection.execute(query), key=lambda each: str(each.paper_id)):
         for key, notices in notices_about([(row.paper_id, row.notices)]).items():

@@ -5,11 +5,13 @@ What belongs here: putting these together from settings. What does not: what is 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from ingest_assets.ledger.graph_tables import graph_entity, paper_bundle, paper_file
+from ingest_assets.model import IngestError
 from ingest_assets.sources.papers.inbox import waiting_in
 from ingest_assets.sources.papers.settings import NAME, PaperSettings
 
@@ -41,6 +43,16 @@ def papers_of(bench: Workbench) -> Papers:
     from ingest_assets.sources.papers.papers import Papers
 
     return Papers(bench.ledger, library_of(bench), workspace_of(bench), bench.sandbox)
+
+
+def start_parser(bench: Workbench) -> None:
+    """Start the process that parses, if there is something to parse in the inbox; it starts in a while."""
+    from ingest_assets.sources.papers.formats import parsing
+
+    with suppress(IngestError):  # the run says what is wrong
+        inbox = bench.settings_of(PaperSettings).ingest_papers_inbox
+        if inbox is not None and waiting_in(inbox):
+            parsing.start_ahead(bench.sandbox)
 
 
 def has_papers(bench: Workbench) -> bool:

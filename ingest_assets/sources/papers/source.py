@@ -26,7 +26,7 @@ from ingest_assets.model import (
     digest_of,
 )
 from ingest_assets.sources.papers.article import Article, Notice, Section
-from ingest_assets.sources.papers.file_rows import notices_about, read_file
+from ingest_assets.sources.papers.file_rows import notices_about, read_file, says_of_others
 from ingest_assets.sources.papers.formats import parsing
 from ingest_assets.sources.papers.merging.names import folded
 from ingest_assets.sources.papers.papers import Papers, require_readable
@@ -116,7 +116,7 @@ class PapersSource:
                 yield SourceItem(row.file, digest, partial(_refuse, row.error))
 
     def _notices(self) -> dict[str, list[Notice]]:
-        query = sa.select(_file.c.paper_id, _file.c.notices).where(_file.c.notices != "[]", read_file())
+        query = sa.select(_file.c.paper_id, _file.c.notices).where(says_of_others(), read_file())
         with self._papers.ledger.reading() as connection:
             return notices_about((row.paper_id, row.notices) for row in connection.execute(query))
 

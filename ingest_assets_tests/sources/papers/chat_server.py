@@ -110,8 +110,5 @@ def chatting(usual: Callable[[dict[str, Any]], object] = lambda _: envelope(trut
 
 def extractor(endpoint: Endpoint, *, url: str = "", **changes: Any) -> EndpointExtractor:
     """An extractor that asks the endpoint, with short waits between its attempts."""
-    known = {"known_id": changes.pop("known_id")} if "known_id" in changes else {}
     spec: dict[str, Any] = {"model": "m", "api_key": SecretStr(KEY), "timeout_s": 5.0, "max_attempts": 2}
-    return EndpointExtractor(
-        EndpointSpec(url=url or endpoint.url, **(spec | changes)), backoff_s=0.01, **known
-    )
+    return EndpointExtractor(EndpointSpec(url=url or endpoint.url, **(spec | changes)), backoff_s=0.01)

@@ -78,6 +78,30 @@ def test_the_papers_own_list_comes_first_and_then_the_first_definition() -> None
     assert of_article(article) == {"AI": "artificial intelligence", "CD": "Cushing disease"}
 
 
+_LIST = {
+    "RAS": "Rat sarcoma",
+    "DRP1": "Dynamin-related protein 1",
+    "TME": "Tumor microenvironment",
+    "DC": "Dendritic cell",
+    "KO": "Knockout",
+}
+
+
+def test_a_list_that_has_slipped_by_a_row_says_what_it_meant() -> None:
+    shorts, longs = list(_LIST), list(_LIST.values())
+    slipped = dict(zip(shorts, ["Not detected", *longs[:-1]], strict=True)) | {"ATP": "Knockout"}
+    found = of_article(Article(paper_id="PMC1", abbreviations=slipped))
+    known = {short: long for short, long in found.items() if short in _LIST}
+    assert known == {short: long for short, long in _LIST.items() if short != "KO"} | {"KO": "Knockout"}
+    assert "ATP" not in found  # its row's long form is another's
+
+
+def test_a_list_whose_long_forms_share_no_letters_is_believed() -> None:
+    odd = {"D2": "Type 2 deiodinase", "NaB": "Sodium butyrate", "ICI": "Fulvestrant"}
+    listed = _LIST | odd
+    assert of_article(Article(paper_id="PMC1", abbreviations=listed)) == listed
+
+
 @given(st.text(alphabet="abcXY12 -()[];.,αβ\n", max_size=120))
 def test_any_text_gives_definitions_that_it_contains(text: str) -> None:
     for each in definitions(text):

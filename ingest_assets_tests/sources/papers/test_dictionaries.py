@@ -42,6 +42,26 @@ def test_names_lead_to_the_ids_of_their_authorities() -> None:
 
 
 @pytest.mark.parametrize(
+    ("entity_class", "name", "field", "value"),
+    [
+        ("Disease", "Type 2 Diabetes", "mesh_id", "D003924"),
+        ("Drug", "metformin", "mesh_id", "D008687"),
+        ("Gene", "TP53", "hgnc_id", "HGNC:11998"),
+        ("Gene", "p53", "hgnc_id", "HGNC:11998"),
+        # In another class, as an acronym, as a word, or as the alias of several, it is not known.
+        ("Drug", "TP53", "hgnc_id", None),
+        ("Gene", "metformin", "mesh_id", None),
+        ("Disease", "RRM", "mesh_id", None),
+        ("Gene", "tp53", "hgnc_id", None),
+        ("Disease", "patients", "mesh_id", None),
+        ("Disease", "", "mesh_id", None),
+    ],
+)
+def test_the_ids_of_a_name_in_a_class(entity_class: str, name: str, field: str, value: str | None) -> None:
+    assert load().ids_of(entity_class, name).get(field) == value
+
+
+@pytest.mark.parametrize(
     ("one", "other"),
     [
         ("Tumours", "tumor"),

@@ -105,22 +105,22 @@ def test_a_lie_is_refused_and_counted(endpoint: Endpoint, lie: str) -> None:
     assert bundle.paper.pmcid == "PMC77"
     assert {each.paper_id for each in bundle.evidence_entities} <= {"PMC77"}
     assert {each.name for each in bundle.entities} <= {each["name"] for each in KNOWN} | {"adults"}
-    assert all(each.mentions and each.canonical_id is None for each in bundle.entities)
+    assert all(each.mentions and each.mesh_id != "D000001" for each in bundle.entities)
 
 
-def test_an_identifier_that_a_dictionary_confirms_is_believed(endpoint: Endpoint) -> None:
+def test_the_ids_of_an_entity_are_those_that_dictionaries_give_its_name(endpoint: Endpoint) -> None:
     said = [
-        entity(1, "Drug", "Hydrocortisone", canonical_id="rxnorm:5492"),
-        entity(2, "Gene", "AIRE", canonical_id="HGNC:360"),
+        entity(1, "Drug", "Hydrocortisone", canonical_id="MeSH:D006854"),
+        entity(2, "Gene", "AIRE", canonical_id="HGNC:361"),  # of another gene
+        entity(3, "Population", "adults"),
+        entity(4, "Disease", "primary adrenal insufficiency", canonical_id="12345"),  # no authority
     ]
-    asking = extractor(
-        endpoint.then(says(truth(entities=said, relationships=[]))),
-        known_id=lambda authority, number: (authority, number) == ("RxNorm", "5492"),
-    )
-    drug, gene = asking.extract(ARTICLE).entities
-    assert (drug.canonical_id, drug.rxnorm_id) == ("RxNorm:5492", "5492")
-    assert (gene.canonical_id, gene.hgnc_id) == (None, None)
-    assert asking.refused == {Reason.MADE_UP_ID: 1}
+    asking = extractor(endpoint.then(says(truth(entities=said, relationships=[]))))
+    drug, gene, people, disease = asking.extract(ARTICLE).entities
+    assert (drug.mesh_id, gene.hgnc_id) == ("D006854", "HGNC:360")
+    assert disease.canonical_id != "12345"
+    assert (people.mesh_id, people.umls_id, people.canonical_id) == (None, None, None)
+    assert asking.refused == {Reason.MADE_UP_ID: 2}
 
 
 def test_an_answer_of_which_nothing_is_true_leaves_no_bundle(endpoint: Endpoint) -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from ingest_assets.ledger import Ledger
 from ingest_assets.sources.papers.graph.edges import papers_of
 from ingest_assets.sources.papers.known import KnownNotice, notices_of
 from ingest_assets.sources.papers.listing import listed_papers, paper_details
 from ingest_assets_tests.sources.papers.paper_bench import PaperBench, jats
+from ingest_assets_tests.support.plans import plan_of, statements_of
 
 RELATED = (
     '<related-article related-article-type="retracted-article" ext-link-type="doi" '
@@ -52,6 +54,14 @@ def test_what_a_paper_says_itself_needs_no_other(bench: PaperBench) -> None:
         assert notices_of(connection, {"X": facts | {"notices": []}}) == {
             "X": [KnownNotice("retraction", "PMC2")]
         }
+
+
+@pytest.mark.parametrize("ledger_url", ["sqlite", "postgres"], indirect=True)
+def test_notices_are_not_looked_for_among_all_papers(ledger: Ledger) -> None:
+    with statements_of(ledger) as selects, ledger.reading() as connection:
+        notices_of(connection, {"PMC1": {"doi": "10.1000/one"}})
+    ((statement, parameters),) = selects.items()
+    assert "ix_paper_file_notices" in plan_of(ledger, statement, parameters)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])

@@ -7,12 +7,14 @@ import socket
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
 from ingest_assets.model import UnavailableError
 from ingest_assets.sandbox import Limits, Sandbox
 from ingest_assets.sandbox.answers import PART
+from ingest_assets.sandbox.folder import Child
 from ingest_assets.sources.papers.formats import parsing
 from ingest_assets.sources.papers.formats.parsing import Parsed, checked, format_of, parse_files
 from ingest_assets_tests.sources.papers.jats_samples import DOCTYPE, article, wrapped
@@ -53,6 +55,35 @@ def test_files_of_every_kind_in_their_order(box: Sandbox, tmp_path: Path) -> Non
         (tmp_path / "alone.xml").write_bytes(each.content)
         ((alone,),) = (parsed.articles for parsed in parse_files(box, [tmp_path / "alone.xml"]))
         assert (alone.article, alone.content) == (each.article, each.content)
+
+
+def test_a_process_that_was_started_ahead_is_used_once_and_only_if_it_lives(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text(article())
+
+    class Counting(Sandbox):
+        started: ClassVar[list[Child]] = []
+
+        def start(self, *arguments: Any, **limits: Any) -> Child:
+            self.started.append(super().start(*arguments, **limits))
+            return self.started[-1]
+
+    def parses(box: Sandbox) -> None:
+        (parsed,) = parse_files(box, [tmp_path / "a.xml"])
+        assert ids(parsed) == ["PMC1"]
+
+    with closing(Counting(tmp_path / "home", _SMALL)) as box:
+        parsing.start_ahead(box)
+        parses(box)
+        assert len(box.started) == 1
+        parses(box)
+        assert len(box.started) == 2
+        parsing.start_ahead(box)
+        box.started[-1].close()
+        parses(box)
+        assert len(box.started) == 4
+    assert not any(each.process.is_running for each in Counting.started)
+    (tmp_path / "file").touch()
+    parsing.start_ahead(Sandbox(tmp_path / "file"))  # where no process can be started, it says nothing
 
 
 def test_a_file_that_is_wrong_is_its_own_error(box: Sandbox, tmp_path: Path) -> None:

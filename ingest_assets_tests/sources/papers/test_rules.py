@@ -120,6 +120,23 @@ def test_a_bundle_has_entities_with_ids_mentions_and_what_is_said_of_them(extrac
         ("MET was measured", {}),
         ("MET amplification", {"Gene": ["MET"]}),
         ("KRAS, MET and EGFR", {"Gene": ["KRAS", "MET", "EGFR"]}),
+        # A cell beside that of genes, a label, and what stands beside a symbol that is none: no genes.
+        ("Repair genes\tYes=11\nOther genes\tMAX=2", {}),
+        ("CAD: BRCA1 carriers", {"Gene": ["BRCA1"]}),
+        ("ANOVA and NDP post hoc tests", {}),
+        # The letter belongs to the name, and says which gene it is.
+        (
+            "N-cadherin, P‐cadherin and AMP-activated protein kinase",
+            {"Gene": ["N-cadherin", "P‐cadherin", "AMP-activated protein kinase"]},
+        ),
+        # Viruses, findings, and short acronyms that the paper does not say in words.
+        ("SARS-CoV-2 during the COVID-19 pandemic", {"Disease": ["COVID-19"]}),
+        ("insulin sensitivity in RRMs and GDH", {}),
+        ("AIDS", {"Disease": ["AIDS"]}),
+        ("polycystic ovaries, PCO", {"Disease": ["polycystic ovaries", "PCO"]}),
+        ("PCO", {}),
+        ("fasting plasma insulin (FPI); FPI was low", {}),
+        ("chimeric antigen receptor (CAR) T cells; CAR", {}),
     ],
 )
 def test_what_counts_as_a_name(extractor: RulesExtractor, text: str, found: dict[str, list[str]]) -> None:

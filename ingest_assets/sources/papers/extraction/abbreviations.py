@@ -19,6 +19,7 @@ _WORD = re.compile(r"\S+")
 MIN_SHORT_CHARS, MAX_SHORT_CHARS = 2, 10
 MAX_SHORT_WORDS = 2
 MAX_LONG_CHARS = 400
+MIN_SLIPPED = 3  # rows of a list whose long form is that of another one: fewer may be chance
 
 
 class Definition(NamedTuple):
@@ -129,11 +130,27 @@ def _plausible(short: str, long: str) -> bool:
 
 def of_article(article: Article) -> dict[str, str]:
     """What each abbreviation stands for in this paper: as its own list says, else its first definition."""
-    found: dict[str, str] = {}
-    for short, long in sorted(article.abbreviations.items()):
-        if short.strip() and long.strip():
-            found[short.strip()] = long.strip()
+    listed = {short.strip(): long.strip() for short, long in sorted(article.abbreviations.items())}
+    found = _listed({short: long for short, long in listed.items() if short and long})
     for section in article.sections:
         for each in definitions(section.text):
             found.setdefault(each.short, each.long)
     return found
+
+
+def _listed(said: dict[str, str]) -> dict[str, str]:
+    """What a paper's own list says. Where it has slipped by a row, each long form goes to what it fits.
+
+    That is told by several short forms which fit none of their letters, but the long form of another one.
+    """
+    lost = {short: long for short, long in said.items() if best_long_form(short, long) is None}
+    moved: dict[str, str] = {}
+    for short in lost:
+        fitting = [other for other in lost if other != short and best_long_form(short, lost[other]) == 0]
+        if len(fitting) == 1:
+            moved[short] = fitting[0]
+    if len(moved) < MIN_SLIPPED:
+        return said
+    given = set(moved.values())  # if none fits them, what they stand for is unknown
+    kept = {short: long for short, long in said.items() if short not in given}
+    return kept | {short: lost[other] for short, other in moved.items()}

@@ -122,6 +122,8 @@ def _named(long: str, last: Phrase, dictionaries: Dictionaries) -> tuple[Entry |
             return dictionaries.entries[gene], gene
     if last.start == 0 or last.entry.entity_class == "Gene":
         return last.entry, last.number
+    if last.entry.entity_class == "Drug" and key(long[last.start : last.end]) in dictionaries.own:
+        return None, None  # "fasting plasma insulin" is measured, not given
     if not _none(long, dictionaries):
         # More special than what the dictionary knows: it has no id, but a name.
         return Entry(last.entry.entity_class, " ".join(long.split()).lower(), ()), None
@@ -133,7 +135,10 @@ def _gene(short: str, long: str, dictionaries: Dictionaries) -> tuple[Entry | No
     candidates = dictionaries.symbols.get(symbol_key(short))
     approved = [each.entry for each in candidates if each.approved and each.surface == short]
     protein = _PROTEIN_TOO if approved else _PROTEIN
-    last = next((word for word in reversed(key(long).split(" ")) if len(word) >= MIN_NOUN_CHARS), "")
+    said = key(long).split(" ")
+    if not dictionaries.no_gene.isdisjoint(said):
+        return None, None
+    last = next((word for word in reversed(said) if len(word) >= MIN_NOUN_CHARS), "")
     if not candidates or not (
         last in dictionaries.product or (len(last) > MIN_PROTEIN_CHARS and protein.search(last))
     ):

@@ -19,14 +19,24 @@ from typing import Any, NamedTuple, overload
 from pydantic_core import from_json
 
 from ingest_assets.model import ConfigurationError
-from ingest_assets.sources.papers.extraction.words import GREEK
+from ingest_assets.sources.papers.extraction.words import GREEK, key
 
 PACKAGE = "ingest_assets.sources.papers.dictionaries"
 FILES = ("diseases.tsv.gz", "drugs.tsv.gz", "genes.tsv.gz", "words.toml")
 COMPILED = "compiled.json.gz"  # all of them as `dictionary_tables` makes them
 # The fields of `Dictionaries` that are lists in the compiled form.
 SETS = (
-    *("acronyms", "ambiguous", "only_defined", "beside", "product", "when_given", "given", "in_plural"),
+    *(
+        "acronyms",
+        "ambiguous",
+        "only_defined",
+        "beside",
+        "product",
+        "no_gene",
+        "when_given",
+        "given",
+        "in_plural",
+    ),
     *("hormones", "own", "no_drug_before", "not_before", "modifiers", "no_disease"),
 )
 MIN_NAME_CHARS = 4  # shorter names are abbreviations, and count where a paper defines them
@@ -104,6 +114,7 @@ class Dictionaries:
     only_defined: frozenset[str]  # symbols that count where the paper defines them
     beside: frozenset[str]
     product: frozenset[str]
+    no_gene: frozenset[str]
     when_given: frozenset[str]
     given: frozenset[str]
     in_plural: frozenset[str]
@@ -113,6 +124,22 @@ class Dictionaries:
     not_before: frozenset[str]
     modifiers: frozenset[str]
     no_disease: frozenset[str]
+
+    def ids_of(self, entity_class: str, name: str) -> dict[str, str]:
+        """The ids that authorities give what has this name, by the fields of a bundle's entity.
+
+        None if the name is unknown in this class, or several things have it. Acronyms are no names: they mean
+        too many things.
+        """
+        folded = key(name)
+        numbers = {self.phrases.get(folded), self.genes.get(folded)} if folded not in self.acronyms else set()
+        if entity_class == "Gene":
+            written = [each for each in self.symbols.get(symbol_key(name)) if each.surface == name]
+            approved = {each.entry for each in written if each.approved}
+            numbers |= approved or {each.entry for each in written}
+        found = [self.entries[number] for number in numbers if number is not None]
+        ids = [dict(each.ids) for each in found if each.entity_class == entity_class]
+        return ids[0] if len(ids) == 1 else {}
 
 
 def symbol_key(surface: str) -> str:

@@ -42,6 +42,7 @@ class _Builder:
         self.acronyms: set[str] = set()
         self.symbols: dict[str, str] = {}
         self.approved: set[str] = set()  # keys
+        self.more: dict[str, list[str]] = words["genes"]["more"]
         self.never = {kind: _folded(words[kind]["never"]) for kind in ("diseases", "drugs", "genes")}
 
     def add(self, entity_class: str, name: str, *ids: tuple[str, str]) -> int:
@@ -97,8 +98,9 @@ class _Builder:
             if not family:
                 self.symbol(symbol, entry, approved=True)
             for each in filter(None, symbols.split("|")):
-                self.symbol(each, entry, approved=family)
-            found.append((entry, names))
+                if "-" not in each or key(each) not in self.never["genes"]:
+                    self.symbol(each, entry, approved=family)
+            found.append((entry, "|".join(filter(None, (names, *map(key, self.more.get(hgnc, ())))))))
         return found
 
     def diseases(self, table: str) -> None:
@@ -137,6 +139,7 @@ def build() -> dict[str, Any]:
         "only_defined": genes["only_defined"],
         "beside": genes["beside"],
         "product": _folded(genes["product"]),
+        "no_gene": _folded(genes["no_gene"]),
         "when_given": _folded(drugs["when_given"]),
         "given": drugs["given"],
         "hormones": builder.never["genes"],

@@ -20,16 +20,15 @@ from ingest_assets.json_client import JsonClient, NotJsonError, Peer, TooLongErr
 from ingest_assets.model import ConfigurationError, ItemError, UnavailableError
 from ingest_assets.sources.papers.article import Article
 from ingest_assets.sources.papers.bundles import Bundle
-from ingest_assets.sources.papers.extraction import bundle_paper, prompt, provenance
+from ingest_assets.sources.papers.extraction import bundle_paper, dictionaries, prompt, provenance
 from ingest_assets.sources.papers.extraction.endpoint_checks import (
     Findings,
-    KnownId,
+    IdsOf,
     Refused,
-    none_known,
 )
 from ingest_assets.sources.papers.extraction.endpoint_schema import Answer, answer_schema, read_answer
 
-NAME, CODE_VERSION = "endpoint", "1"  # the version is raised when the same answers give another bundle
+NAME, CODE_VERSION = "endpoint", "2"  # the version is raised when the same answers give another bundle
 MAX_BODY = 8 << 20  # bytes of one answer; 32,000 tokens are about 200 KB
 _BYTES_PER_TOKEN = 3  # of English, at least; an estimate that is too high only waits for the next run
 _WRAPPING = 1_000  # tokens of a request besides its texts: the schema
@@ -110,11 +109,11 @@ class EndpointExtractor:
         self,
         spec: EndpointSpec,
         *,
-        known_id: KnownId = none_known,
+        ids_of: IdsOf | None = None,
         budget: TokenBudget | None = None,
         backoff_s: float = 0.5,
     ) -> None:
-        """`known_id`: whether a dictionary has an authority's id; without one, no id of a model is believed.
+        """`ids_of`: what says the ids of names, by default the dictionaries; no id of a model is believed.
 
         Raises ConfigurationError when the URL, the key, the model's name or a bound cannot be used.
         """
@@ -125,7 +124,7 @@ class EndpointExtractor:
                 "The bounds on the extraction endpoint's tokens and texts must be positive."
             )
         self._spec = spec
-        self._known_id = known_id
+        self._ids_of = ids_of
         self.budget = budget or TokenBudget(spec.max_run_tokens)
         self.refused = Refused()
         peer = Peer(
@@ -146,8 +145,8 @@ class EndpointExtractor:
         """All that an answer depends on. Not the address: a model may move to another server."""
         spec = self._spec
         return (
-            f"{NAME}-{CODE_VERSION}:{spec.model}:prompt-{prompt.VERSION}-{prompt.checksum()[7:19]}"
-            f":t{spec.temperature}:{spec.max_tokens}:{spec.max_input_chars}"
+            f"{NAME}:{CODE_VERSION}:{spec.model}:prompt-{prompt.VERSION}-{prompt.checksum()[7:19]}"
+            f":t{spec.temperature}:{spec.max_tokens}:{spec.max_input_chars}:{dictionaries.digest()[:12]}"
         )
 
     def extract(self, article: Article) -> Bundle:
@@ -161,7 +160,7 @@ class EndpointExtractor:
         if not parts:
             raise ItemError(f"{article.paper_id} has no text to extract from.")
         texts = [prompt.user_prompt(article, part) for part in parts]
-        findings = Findings(article, self._known_id)
+        findings = Findings(article, self._ids_of or dictionaries.load().ids_of)
         needed = sum(map(self._estimate, texts))
         self.budget.reserve(needed)
         try:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 
 from ingest_assets.sources.papers.article import Article
@@ -29,7 +29,8 @@ from ingest_assets.sources.papers.extraction.endpoint_schema import (
 )
 from ingest_assets.sources.papers.extraction.endpoint_text import FoldedText, fold
 
-KnownId = Callable[[str, str], bool]  # (authority, id) -> whether a dictionary has it
+# By class and name, the ids that dictionaries give, by the fields of a bundle's entity.
+IdsOf = Callable[[str, str], Mapping[str, str]]
 
 ASSERTED_BY = "llm"
 MAX_NAME = 300  # characters: longer ones are sentences
@@ -38,13 +39,13 @@ MAX_TERMS = 50  # of one entity, from all answers
 MAX_MENTIONS = 2_000  # of one entity
 MIN_QUOTE_WORDS, MAX_QUOTE = 3, 2_000
 MAX_QUOTES = 3  # of one relationship, from one answer
-_ID_FIELDS = {
-    "mesh": ("MeSH", "mesh_id"),
-    "umls": ("UMLS", "umls_id"),
-    "hgnc": ("HGNC", "hgnc_id"),
-    "rxnorm": ("RxNorm", "rxnorm_id"),
-    "loinc": ("LOINC", "loinc_code"),
-    "uniprot": ("UniProt", "uniprot_id"),
+_AUTHORITIES = {
+    "mesh_id": "mesh",
+    "umls_id": "umls",
+    "hgnc_id": "hgnc",
+    "rxnorm_id": "rxnorm",
+    "loinc_code": "loinc",
+    "uniprot_id": "uniprot",
 }
 
 
@@ -75,9 +76,9 @@ class Refused(Counter[str]):
         return tuple(f"Refused: {reason}: {self[reason]}" for reason in sorted(self) if self[reason])
 
 
-def none_known(_authority: str, _id: str) -> bool:
-    """The dictionary without an entry: no identifier that a model gives is believed."""
-    return False
+def no_ids(_entity_class: str, _name: str) -> Mapping[str, str]:
+    """Those of a dictionary without an entry."""
+    return {}
 
 
 @dataclass(eq=False)  # two with the same words are two
@@ -85,7 +86,6 @@ class _Entity:
     entity_class: str
     name: str
     terms: dict[str, str]  # by folded form: the name and the synonyms, as the model spells them
-    ids: dict[str, str] = field(default_factory=dict)  # by authority, confirmed ones
 
 
 @dataclass(eq=False)
@@ -100,9 +100,9 @@ class _Claim:
 class Findings:
     """What is believed of the answers about one paper."""
 
-    def __init__(self, article: Article, known_id: KnownId = none_known) -> None:
+    def __init__(self, article: Article, ids_of: IdsOf = no_ids) -> None:
         self._article = article
-        self._known_id = known_id
+        self._ids_of = ids_of
         self._texts = [FoldedText(section.text) for section in article.sections]
         self._entities: list[_Entity] = []
         self._by_name: dict[tuple[str, str], _Entity] = {}  # by class and folded name
@@ -181,12 +181,10 @@ class Findings:
         return next((each for each in others if each is not None and each not in self._of_answer), None)
 
     def _consider_id(self, given: str, entity: _Entity) -> None:
-        authority, _, text = (part.strip() for part in given.partition(":"))
-        known = _ID_FIELDS.get(authority.lower())
-        if known is None or not text or not self._known_id(known[0], text):
+        """Dictionaries say the ids of a name; what a model says besides is not believed, and counted."""
+        ids = self._ids_of(entity.entity_class, entity.name)
+        if "".join(given.split()).lower() not in {_spelt(*each) for each in ids.items()}:
             self._refuse(Reason.MADE_UP_ID)
-        else:
-            entity.ids.setdefault(known[0], text)
 
     def _mentioned(self, term: str) -> bool:
         return bool(term.strip()) and len(term) <= MAX_NAME and bool(self._places(term))
@@ -321,15 +319,12 @@ class Findings:
         )
 
     def _bundle_entity(self, entity: _Entity, entity_id: str) -> BundleEntity:
-        by_authority = dict(_ID_FIELDS.values())
-        first = min(entity.ids.items(), default=None)
         sections = self._article.sections
         return BundleEntity(
             id=entity_id,
             entity_class=entity.entity_class,
             name=entity.name,
             synonyms=tuple(sorted(set(entity.terms.values()) - {entity.name})),
-            canonical_id=f"{first[0]}:{first[1]}" if first else None,
             mentions=tuple(
                 Mention(
                     section=sections[number].id,
@@ -339,9 +334,14 @@ class Findings:
                 )
                 for number, start, end in self._mentions(entity)
             ),
-            **{by_authority[authority]: text for authority, text in entity.ids.items()},
+            **self._ids_of(entity.entity_class, entity.name),
         )
 
     def _refuse(self, reason: Reason, count: int = 1) -> None:
         if count:
             self.refused[reason.value] += count
+
+
+def _spelt(field: str, value: str) -> str:
+    """An id of a bundle's entity with its authority: "mesh:d000224"."""
+    return (value if ":" in value or field not in _AUTHORITIES else f"{_AUTHORITIES[field]}:{value}").lower()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, insort
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from ingest_assets.sources.papers.article import Article, Section
@@ -27,6 +28,7 @@ _RECEPTORS = frozenset({"receptor", "receptors", "transporter", "transporters", 
 _LISTED = re.compile(r"\s*(?:[,/+]|and|or|,\s*and|,\s*or)\s*\Z")
 _ORDER = {"Disease": 0, "Drug": 1, "Gene": 2}  # of names at one place
 MAX_MODIFIER_WORDS = 2
+SHORT_ACRONYM_CHARS = 3
 
 
 class Name(NamedTuple):
@@ -40,15 +42,16 @@ class Name(NamedTuple):
 def of_article(article: Article, dictionaries: Dictionaries) -> list[tuple[Section, list[Name]]]:
     """The names in every section, in the order of the text, none within another."""
     known = glossary(article, dictionaries)
-    reader = _Reader(dictionaries, known)
     texts = [(section, words(section.text)) for section in article.sections]
     phrases = [list(find(section.text, found, dictionaries, known.phrases)) for section, found in texts]
     found_symbols = [list(symbols.find(section.text, dictionaries)) for section in article.sections]
     evidence = symbols.Evidence(defined=known.genes)
     for found in phrases:
-        evidence.named.update(phrase.number for phrase in found if phrase.number is not None)
+        in_words = (phrase.number for phrase in found if not phrase.is_acronym)
+        evidence.named.update(number for number in in_words if number is not None)
+    reader = _Reader(dictionaries, known, evidence.named)
     for section, each in zip(article.sections, found_symbols, strict=True):
-        evidence.supported.update(symbols.support(section.text, each, dictionaries))
+        evidence.supported.update(symbols.support(section.text, each, dictionaries, known.genes))
     return [
         (
             section,
@@ -67,9 +70,10 @@ def of_article(article: Article, dictionaries: Dictionaries) -> list[tuple[Secti
 class _Reader:
     """What of one paper decides about its names."""
 
-    def __init__(self, dictionaries: Dictionaries, known: Glossary) -> None:
+    def __init__(self, dictionaries: Dictionaries, known: Glossary, named: AbstractSet[int]) -> None:
         self.dictionaries = dictionaries
         self.known = known
+        self.named = named  # entries that the paper names in words
         self.last_drug = -1  # where the drug before ended, in the text that is read
 
     def phrases(self, text: str, text_words: list[Word], found: list[Phrase]) -> Iterator[Name]:
@@ -80,6 +84,8 @@ class _Reader:
             start, end, entry = phrase.start, phrase.end, phrase.entry
             if text[start:end] in self.known.short:
                 continue  # what the paper says counts
+            if phrase.is_acronym and phrase.number not in self.named and _is_short(text[start:end]):
+                continue  # so short ones mean many things
             if entry.entity_class == "Drug":
                 name = self._drug(text, start, end, entry)
                 if name is not None and name.entity.entity_class == "Drug":
@@ -174,6 +180,10 @@ class _Reader:
             ):
                 entry = self.dictionaries.entries[meaning.gene]
             yield Name(*match.span(1), entry)
+
+
+def _is_short(acronym: str) -> bool:
+    return len(acronym.removesuffix("s")) <= SHORT_ACRONYM_CHARS
 
 
 def _longest(found: list[Name]) -> list[Name]:

@@ -9,9 +9,15 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from ingest_assets.sources.papers.extraction.dictionaries import MIN_NAME_CHARS, Dictionaries, Entry
+from ingest_assets.sources.papers.extraction.dictionaries import (
+    MIN_NAME_CHARS,
+    Dictionaries,
+    Entry,
+    symbol_key,
+)
 from ingest_assets.sources.papers.extraction.words import GREEK, MAX_FOLDED_CHARS, Word
 
+_HYPHENS = frozenset("-‐‑–")  # noqa: RUF001
 _GREEK = frozenset(GREEK.values())
 # Words that are names of diseases by their form, though no dictionary has them.
 _SUFFIX = re.compile(
@@ -29,6 +35,7 @@ class Phrase(NamedTuple):
     end: int
     entry: Entry
     number: int | None  # of the entry in the dictionaries; None: the paper's own
+    is_acronym: bool = False  # in the dictionaries
 
 
 def find(
@@ -82,7 +89,22 @@ def _at(
         and found[end].folded in _GREEK
     ):
         stop = found[end].end
-    return Phrase(start, stop, entry, number)
+    # "N-cadherin" is none of the genes that are called "cadherin".
+    if entry.entity_class == "Gene" and at and _is_letter_before(text, found[at - 1], start):
+        start = found[at - 1].start
+        return Phrase(start, stop, _of_symbol(text[start:stop], dictionaries), None)
+    return Phrase(start, stop, entry, number, folded in dictionaries.acronyms)
+
+
+def _is_letter_before(text: str, word: Word, start: int) -> bool:
+    """Whether a word is a single letter with a hyphen before what starts there."""
+    return word.end - word.start == 1 and text[word.end : start] in _HYPHENS and text[word.start].isalpha()
+
+
+def _of_symbol(surface: str, dictionaries: Dictionaries) -> Entry:
+    """The gene that has this symbol; without an id if there is none, or several have it."""
+    entries = {each.entry for each in dictionaries.symbols.get(symbol_key(surface))}
+    return dictionaries.entries[entries.pop()] if len(entries) == 1 else Entry("Gene", surface, ())
 
 
 def _written_so(surface: str, folded: str, dictionaries: Dictionaries) -> bool:

@@ -24,7 +24,7 @@ from ingest_assets.sources.papers.extraction.relations import Argument, statemen
 from ingest_assets.sources.papers.extraction.sentences import sentences
 
 NAME = "rules"
-VERSION = "1"
+VERSION = "2"
 ASSERTED_BY = "rules"
 MAX_EVIDENCE = 10  # sentences of one relationship; the first ones
 MAX_RELATIONSHIPS = 2_000  # of one paper; those with most evidence

@@ -7,7 +7,7 @@ abbreviations of something else. What does not: names in words (`names`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -18,7 +18,8 @@ from ingest_assets.sources.papers.extraction.dictionaries import Dictionaries, S
 _TOKEN = re.compile(r"(?<![\w])[^\W_]+(?:[-‐‑–][^\W_]+)*(?![\w])")  # noqa: RUF001
 _DIGIT = re.compile(r"\d")
 _PART = re.compile(r"[^\W_]+")
-_LIST_GAP = re.compile(r"\s*(?:[,/;|+:]|[-‐‑–]|,?\s*(?:and|or|&))\s*\Z")  # noqa: RUF001
+_LIST_GAP = re.compile(r":\Z|\s*(?:[,/;|+]|[-‐‑–]|,?\s*(?:and|or|&))\s*\Z")  # noqa: RUF001
+_BETWEEN = re.compile(r"[.,;:()\n\t]")  # what lies between is not beside: a new sentence, a cell of a table
 _ROMAN = re.compile(r"[-‐‑–](I{1,3})\Z")  # noqa: RUF001
 _HYPHENS = re.compile(r"[-‐‑–]")  # noqa: RUF001
 _NEAR = re.compile(r"[^\W_]+")
@@ -181,9 +182,17 @@ def _shared(symbol: Symbol, symbols: tuple[Symbol, ...]) -> bool:
     return not symbol.approved and len({each.entry for each in symbols}) > 1
 
 
-def support(text: str, found: list[Found], dictionaries: Dictionaries) -> Iterator[str]:
-    """Keys of the symbols that something beside them speaks for."""
+def support(
+    text: str, found: list[Found], dictionaries: Dictionaries, defined: Mapping[str, int | None]
+) -> Iterator[str]:
+    """Keys of the symbols that something beside them speaks for; `defined` as in `Evidence`."""
     beside = dictionaries.beside
+
+    def is_gene(each: Found) -> bool:
+        if each.key in defined:
+            return defined[each.key] is not None
+        return each.clear and text[each.start : each.end] not in dictionaries.only_defined
+
     for index, each in enumerate(found):
         if each.clear or each.exact or _like_a_symbol(text[each.start : each.end]):
             after = _NEAR.search(text, each.end, each.end + 24)
@@ -198,18 +207,18 @@ def support(text: str, found: list[Found], dictionaries: Dictionaries) -> Iterat
                 yield each.key
                 continue
         neighbours = [found[other] for other in (index - 1, index + 1) if 0 <= other < len(found)]
-        if any(other.clear and _listed(text, each, other) for other in neighbours):
+        if any(is_gene(other) and _listed(text, each, other) for other in neighbours):
             yield each.key
 
 
 def _close(text: str, end: int, start: int) -> bool:
-    return not re.search(r"[.,;:()\n]", text[end:start])
+    return not _BETWEEN.search(text, end, start)
 
 
 def _last_word(text: str, end: int) -> str:
     words = _NEAR.findall(text[max(0, end - 24) : end])
     gap = re.search(r"[^\W_](\W*)\Z", text[max(0, end - 24) : end])
-    if not words or gap is None or re.search(r"[.,;:()\n]", gap.group(1)):
+    if not words or gap is None or _BETWEEN.search(gap.group(1)):
         return ""
     return str(words[-1]).lower()
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,6 +35,8 @@ _ARTICLE, _CONTENT, _ERROR = b"a", b"c", b"x"
 _TEXTS = frozenset((".md", ".markdown", ".txt", ".text"))
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _SPACE = b" \t\r\n\0"  # with the zeros of UTF-16
+# At most one process that was started ahead. A list, because a run's steps have copies of the context.
+_ahead: ContextVar[list[Child] | None] = ContextVar("processes that were started ahead", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,15 @@ class Parsed:
     path: Path
     articles: tuple[ParsedArticle, ...]
     error: str  # a sentence, or ""
+
+
+def start_ahead(sandbox: Sandbox) -> None:
+    """Start a process for the next `parse_files` of this context, while others prepare what it will parse.
+
+    It ends with the sandbox. Where no process can be started, `parse_files` says so.
+    """
+    with suppress(UnavailableError):
+        _ahead.set([_started(sandbox)])
 
 
 def parse_files(sandbox: Sandbox, paths: Sequence[Path]) -> Iterator[Parsed]:
@@ -89,15 +101,25 @@ class _Parser:
 
     def _answer(self, data: bytes, path: Path) -> bytes:
         if self._child is None:
-            limits = self._sandbox.limits
-            bounded = replace(limits, cpu_s=min(limits.cpu_s, CPU_S))
-            self._child = self._sandbox.start(_Parsing(), _NOUN, limits=bounded)
+            self._child = _waiting_process() or _started(self._sandbox)
         return self._child.process.ask("parse", data, path.name)
 
     def close(self) -> None:
         if self._child is not None:
             self._child.close()
             self._child = None
+
+
+def _started(sandbox: Sandbox) -> Child:
+    limits = sandbox.limits
+    return sandbox.start(_Parsing(), _NOUN, limits=replace(limits, cpu_s=min(limits.cpu_s, CPU_S)))
+
+
+def _waiting_process() -> Child | None:
+    """The process that was started ahead, if it is still there. It is given away once."""
+    ahead = _ahead.get()
+    child = ahead.pop() if ahead else None
+    return child if child is not None and child.process.is_running else None
 
 
 def _content(path: Path) -> bytes:
