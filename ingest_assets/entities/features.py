@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ingest_assets.entities import dates, firm_names, identifiers, person_names, text
+from ingest_assets.birth_dates import birth_date
+from ingest_assets.entities import firm_names, identifiers, person_names, text
 from ingest_assets.model import Identity, IdentityKind
 
 # Bump when the same identity gives a different row or different keys.
@@ -70,7 +71,7 @@ def features_of(record_id: str, identity: Identity) -> Features:
     given, family = _names(identity) if person else ("", "")
     name = " ".join(filter(None, (given, family))) if person else firm_names.organisation_name(identity.name)
     forms = person_names.given_forms(given)
-    born, address = dates.birth_date(identity.birth_date), text.street(identity.address)
+    born, address = birth_date(identity.birth_date), text.street(identity.address)
     place = text.fold(identity.place)
     emails, family_emails, hosts = _mail(identity, forms, family)
     mailbox = next(filter(None, map(_mailbox, emails)), None)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ingest_assets.entities import dates, firm_names, identifiers, person_names, text
+from ingest_assets.birth_dates import birth_date
+from ingest_assets.entities import firm_names, identifiers, person_names, text
 from ingest_assets.model import Identity
 
 
@@ -38,7 +39,7 @@ _SINGLE: Mapping[str, Callable[[str], str]] = {
     "name": lambda name: " ".join(sorted(text.fold(name).split())),
     "given_name": person_names.given_name,
     "family_name": person_names.family_name,
-    "birth_date": dates.birth_date,
+    "birth_date": birth_date,
     "title": text.fold,
     "organisation": firm_names.organisation_name,
     "address": text.street,

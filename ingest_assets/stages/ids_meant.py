@@ -34,8 +34,11 @@ def document_meant(connection: sa.Connection, source: str, typed: str) -> str:
 
 
 def documents_meant(connection: sa.Connection, source: str, typed: Iterable[str]) -> Mapping[str, str]:
-    """The ids of the documents of a source that texts stand for, by text, as far as there are some."""
-    possible = {text: spellings(text) for text in typed}
+    """The ids of the documents of a source that texts stand for, by text, as far as there are some.
+
+    A text that can only stand for itself is not looked up, and not among them.
+    """
+    possible = {text: found for text in typed if len(found := spellings(text)) > 1}
     wanted = {each for found in possible.values() for each in found}
     there: set[str] = set()
     for ids in batched(sorted(wanted), _AT_ONCE):

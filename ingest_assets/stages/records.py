@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,25 +15,23 @@ from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import delete_keys, temporary_table, upsert
 from ingest_assets.model import (
     ConfigurationError,
-    IngestError,
     ItemError,
     Source,
     SourceItem,
     digest_of,
 )
-from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_of, content_sum, is_up_to_date, key_of
+from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_sum, is_up_to_date, key_of
 from ingest_assets.stages.document_rows import checked_document, document_row
 from ingest_assets.stages.origins import Origin, record_origin, require_origin
-from ingest_assets.stages.read_batches import ReadBatches, batch_digest, batches
+from ingest_assets.stages.read_batches import ReadBatches, batches
 from ingest_assets.stages.removals import Guard, Loss, let_go, stopping
+from ingest_assets.stages.source_pass import VERSION, SourcePass, recorded_digest
 from ingest_assets.stopping import go_on
 
 BATCH = 1_000
 # What is held back until it is known how much would be removed has at most about so many characters.
 HELD_CHARS = 16_000_000
 ROW_CHARS = 1_000  # of a row besides its text
-# Bump when a document's row is made differently from the same item.
-VERSION = "1"
 
 # The keys that were seen go to a temporary table, so that memory does not grow with the source.
 _seen = sa.Table(
@@ -44,58 +42,6 @@ _seen = sa.Table(
     sa.Column("batch", sa.Integer, nullable=False, index=True),
     prefixes=["TEMPORARY"],
 )
-
-
-@dataclass(slots=True)
-class _Reading:
-    """One pass over the source: the batches that were read, of which the `known` ones were skipped."""
-
-    known: Mapping[str, int] = field(default_factory=dict)
-    read: dict[str, int] = field(default_factory=dict)  # each batch's digest and content
-    skipped: bool = False
-    items: int = 0
-    new: int = 0  # of the items: those that have no row
-    chars: int = 0  # of what was rendered
-    # If every item was looked at: documents without an item, with digest and kind; and ids that are parked.
-    gone: Sequence[tuple[str, str, str]] = ()
-    not_parked: Sequence[str] = ()
-    losses: Sequence[Loss] = ()
-    told: tuple[int, int] = (0, 0)  # how many items and left-out items `run.read` knows of
-    ids: list[str] = field(default_factory=list)  # of the items read that it does not know of
-
-    def begin(self) -> None:
-        """Forget what was read so far."""
-        self.read, self.skipped, self.items, self.new, self.chars = {}, False, 0, 0, 0
-        self.ids = []
-
-    def missed(self, recorded: int) -> int:
-        """How many of so many recorded documents no item stands for, if known batches are recorded."""
-        return recorded - (self.items - self.new)
-
-    @property
-    def content(self) -> str:
-        """The stage's content if exactly the items that were read are recorded."""
-        return f"{sum(self.read.values()) % (1 << 128):032x}"
-
-    def unknown(self, read: Iterator[list[SourceItem]]) -> Iterator[list[SourceItem]]:
-        """The items that have to be looked at, BATCH or more at a time, and fewer than twice as many."""
-        waiting: list[SourceItem] = []
-        for batch in read:
-            first = max(0, self.told[0] - self.items)
-            self.items += len(batch)
-            self.ids += [item.id for item in batch[first:]]
-            digest = batch_digest(VERSION, batch)
-            if digest in self.known:
-                self.read[digest] = self.known[digest]
-                self.skipped = True
-                continue
-            self.read[digest] = sum(content_of(item.id, recorded_digest(item)) for item in batch) % (1 << 128)
-            waiting += batch
-            if len(waiting) >= BATCH:
-                yield waiting
-                waiting = []
-        if waiting:
-            yield waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +97,7 @@ class Records:
             known = batches_on_record.known(session)
             recorded = self.total(session)
         guard = None if run.allow_removals else self.guard
-        reading = _Reading({} if run.rebuild else known)
+        reading = SourcePass({} if run.rebuild else known)
         if guard is None or recorded <= guard.least:
             yield Step(self._record_origin)
             yield from self._read(session, run, reading)
@@ -159,7 +105,7 @@ class Records:
             yield from self._considered(session, run, reading, guard, recorded, known)
         if reading.skipped and not self._is_whole(session, reading):
             # Something is gone, refused or not as recorded: looking at every item finds it.
-            reading = _Reading(told=reading.told)
+            reading = SourcePass(told=reading.told)
             yield from self._read(session, replace(run, retry_parked=False), reading)
         if guard is not None:
             yield from stopping(self, partial(guard.require, reading.losses))
@@ -173,7 +119,7 @@ class Records:
         self,
         session: sa.Connection,
         run: Run,
-        reading: _Reading,
+        reading: SourcePass,
         guard: Guard,
         recorded: int,
         known: Mapping[str, int],
@@ -187,16 +133,12 @@ class Records:
         complete = not run.rebuild or recorded * ROW_CHARS <= HELD_CHARS
         if complete:
             with closing(self._read(session, run, reading)) as steps:
-                try:
-                    for step in steps:
-                        held.append(step)
-                        if reading.chars > HELD_CHARS:
-                            complete = False
-                            break
-                except IngestError:
-                    yield Step(self._record_origin)
-                    yield from held  # it broke off, and nothing is removed: the next run continues from here
-                    raise
+                # Nothing of it is recorded if the source breaks off: nobody knows what is gone then.
+                for step in steps:
+                    held.append(step)
+                    if reading.chars > HELD_CHARS:
+                        complete = False
+                        break
         unsure = reading.missed(recorded) > guard.least if complete else not self._is_unchanged(session)
         if unsure:
             losses = self._lost(session, guard, recorded, known)
@@ -221,9 +163,9 @@ class Records:
 
         Batches that are as they were are counted, and not looked at, unless too much is missed among them.
         """
-        looked = _Reading(known)
+        looked = SourcePass(known)
         with self.origin.read() as items, temporary_table(session, _seen):
-            for number, batch in enumerate(looked.unknown(batches(items, BATCH))):
+            for number, batch in enumerate(looked.unknown(batches(items, BATCH), BATCH)):
                 go_on()
                 with session.begin():
                     self._mark_seen(session, batch, number)
@@ -240,17 +182,17 @@ class Records:
         record_origin(connection, self.source, self.system)
         return Delta()
 
-    def _is_whole(self, session: sa.Connection, reading: _Reading) -> bool:
+    def _is_whole(self, session: sa.Connection, reading: SourcePass) -> bool:
         """Whether exactly the items that were read are recorded."""
         with session.begin():
             return self.content(session) == reading.content
 
-    def _read(self, session: sa.Connection, run: Run, reading: _Reading) -> Generator[Step]:
+    def _read(self, session: sa.Connection, run: Run, reading: SourcePass) -> Generator[Step]:
         """Record what differs, and find what is gone if every item was looked at."""
         with session.begin():
             parked = self._parked(session)
         with self.origin.read() as items, temporary_table(session, _seen):
-            for number, batch in enumerate(reading.unknown(_heard(run, batches(items, BATCH)))):
+            for number, batch in enumerate(reading.unknown(_heard(run, batches(items, BATCH)), BATCH)):
                 with session.begin():
                     self._mark_seen(session, batch, number)
                     recorded = self._recorded(session, number, everything=run.rebuild or bool(parked))
@@ -264,7 +206,7 @@ class Records:
                 with session.begin():
                     self._look_for_gone(session, reading)
 
-    def _tell(self, run: Run, reading: _Reading) -> None:
+    def _tell(self, run: Run, reading: SourcePass) -> None:
         """What has been read until now is recorded: say so, once, also if the source is read again."""
         items, left_out = reading.told
         skipped = self.origin.skipped[left_out:]
@@ -308,7 +250,7 @@ class Records:
         recorded: Mapping[str, str | None],
         parked: Mapping[str, str],
         run: Run,
-        reading: _Reading,
+        reading: SourcePass,
     ) -> Step | None:
         rows: list[dict[str, Any]] = []
         refused: list[Refusal] = []
@@ -362,7 +304,7 @@ class Records:
             delta.note([f"{key}: {row['title']}"])
         return delta
 
-    def _look_for_gone(self, session: sa.Connection, reading: _Reading) -> None:
+    def _look_for_gone(self, session: sa.Connection, reading: SourcePass) -> None:
         t, p = tables.document, tables.parked
         absent = ~sa.exists().where(_seen.c.document_id == t.c.document_id)
         gone = sa.select(t.c.document_id, t.c.digest, t.c.kind).where(*self._mine(t), absent)
@@ -375,7 +317,7 @@ class Records:
             recorded = dict(session.execute(kinds.order_by(t.c.kind)).tuples().all())
             reading.losses = self.guard.losses(((key, kind) for key, _, kind in reading.gone), recorded)
 
-    def _removals(self, reading: _Reading) -> Iterator[Step]:
+    def _removals(self, reading: SourcePass) -> Iterator[Step]:
         for start in range(0, len(reading.gone), BATCH):
             yield Step(partial(self._remove, gone=reading.gone[start : start + BATCH]))
         for start in range(0, len(reading.not_parked), BATCH):
@@ -417,8 +359,3 @@ def _heard(run: Run, read: Iterator[list[SourceItem]]) -> Iterator[list[SourceIt
 def _remember(batches_on_record: ReadBatches, read: Mapping[str, int], connection: sa.Connection) -> Delta:
     batches_on_record.remember(connection, read)
     return Delta()
-
-
-def recorded_digest(item: SourceItem) -> str:
-    """An item's digest as the ledger has it: it begins with the version of how rows are made."""
-    return VERSION + item.digest[len(VERSION) :]

@@ -23,9 +23,10 @@ MOST_UNREAD, UNREAD_SHARE = 20, 0.01
 KEPT = "crm-readings.json"  # in INGEST_HOME
 _NAMES = {
     "time": "a time",
-    "attributes": "a time to filter by",
+    "attributes": "a value to filter by",
     "emails": "an e-mail address",
     "phones": "a telephone number",
+    "birth_date": "a date of birth",
 }
 
 
@@ -82,8 +83,8 @@ def _readable(bench: Workbench, source: str) -> CheckResult:
         sentence = "; ".join(["What records have for times, addresses and telephones is read", *lost])
         return CheckResult(passed=True, sentence=f"{sentence}.", metadata=metadata)
     advice = (
-        "The mapping's time_format says how times are written, formats how a column is read, and refs where "
-        "references lead"
+        "The mapping's time_format says how times are written, [fields] what type a value to filter by has, "
+        "formats how a column is read, and refs where references lead"
     )
     return CheckResult(passed=False, sentence=f"{'; '.join([*wrong, *lost])}. {advice}.", metadata=metadata)
 
@@ -92,8 +93,8 @@ CRM_CHECKS = (
     AssetCheck(
         name="readable",
         stage="records",
-        description="Times, e-mail addresses and telephone numbers of records are read, and references lead "
-        "somewhere, but for slips. Those that are not and do not are listed.",
+        description="Times, values to filter by, e-mail addresses, telephone numbers and dates of birth of "
+        "records are read, and references lead somewhere, but for slips. What is not and does not is listed.",
         run=_readable,
         warns=True,
     ),

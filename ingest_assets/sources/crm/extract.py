@@ -97,7 +97,22 @@ class Extract:
                     cells = (_lines(literals(cell)) if is_list else cell for cell, is_list in plain)
                     yield (*cells, *map(literals, row[len(listed) :]))
         except QueryError as error:
-            self._wrong(self._of_rows, f"reading its rows failed: {error}.", error)
+            key, why = self._several() or (self._of_rows, f"reading its rows failed: {error}.")
+            self._wrong(key, why, error)
+
+    def _several(self) -> tuple[str, str] | None:
+        """Which column has several rows, and in which document, where the database says neither."""
+        for name, sql in self.entry.columns.items():
+            if folded(name) not in self.columns:
+                continue
+            several = self._database.gives_several(sql)
+            try:
+                with closing(self._database.rows(f"{self._keys()} WHERE {several} LIMIT 1")) as rows:
+                    if (row := next(rows, None)) is not None:
+                        return f"columns.{name}", several_rows(name, self.id_of(row))
+            except QueryError:
+                continue  # it is so written that it cannot be asked
+        return None
 
     def id_of(self, row: Row) -> str:
         """The document's id. Raises ConfigurationError when a part of the key is NULL."""

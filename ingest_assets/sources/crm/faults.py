@@ -22,6 +22,7 @@ _MESSAGES = {
     "string_type": "must be a text",
     "dict_type": "must be a table",
     "model_type": "must be a table",
+    "too_short": "must not be empty",
 }
 
 

@@ -38,7 +38,7 @@ DEFAULT_MAPPING = Path(__file__).with_name("default.toml")
 MAPPINGS = Path(__file__).with_name("mappings")
 
 # Bump when the same row is rendered differently, so that every document is rendered again.
-RENDER_VERSION = "2"
+RENDER_VERSION = "3"
 
 
 def _parsable(text: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 from ingest_assets.model import Document
 
 # An attribute `unread_WHAT`: the text that was not read. WHAT is "time", the key of the identity,
-# or "attributes", whose times may be unread as well.
+# or "attributes", which may be no time, number or flag.
 UNREAD = "unread_"
 EXAMPLES = 3  # of each sort
 EXAMPLE_CHARS = 80

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ingest_assets.birth_dates import birth_date
 from ingest_assets.fields import typed
 from ingest_assets.model import ConfigurationError, Document, Identity, ItemError, Scalar
 from ingest_assets.sources.crm import many, markup
@@ -86,7 +87,7 @@ class Renderer:
             body=self._body.fill(values, filters),
             refs=tuple(dict.fromkeys(self._refs(row))),
             identity=self._identity(values, missed),
-            attributes={**self._attributes_of(document_id, values, missed), **unread(missed)},
+            attributes={**self._attributes_of(values, missed), **unread(missed)},
         )
         return Rendered(document, repaired)
 
@@ -117,30 +118,19 @@ class Renderer:
             missed["time"] = value if isinstance(value, str) else spell(value)
         return time
 
-    def _attributes_of(
-        self, document_id: str, values: Mapping[str, str], missed: dict[str, str]
-    ) -> dict[str, Scalar]:
-        """Those that are not empty, as their fields' types have them; a time that is not read is left out.
-
-        Raises ItemError for what is not of its type otherwise.
-        """
+    def _attributes_of(self, values: Mapping[str, str], missed: dict[str, str]) -> dict[str, Scalar]:
+        """Those that are not empty, as their fields' types have them; what is not of its type is left out."""
         found: dict[str, Scalar] = {}
         for name, template in self._attributes.items():
             text = _one_line(template.fill(values, self._filters))
             if not text:
                 continue
-            if self._types[name] == "time":
-                time = self._times.read(text)
-                if time is None:
-                    missed.setdefault("attributes", f"{name}: {text}")
-                    continue
-                text = time
-            value = typed(text, self._types[name])
+            read = self._times.read(text) if self._types[name] == "time" else text
+            value = None if read is None else typed(read, self._types[name])
             if value is None:
-                raise ItemError(
-                    f"{document_id}: the attribute {name} is a {self._types[name]}, not {text!r}."
-                )
-            found[name] = value
+                missed.setdefault("attributes", f"{name}: {text}")
+            else:
+                found[name] = value
         return found
 
     def _refs(self, row: Row) -> Iterable[str]:
@@ -167,9 +157,22 @@ class Renderer:
             key: _one_line(template.fill(values, self._filters))
             for key, template in self._identity_parts.items()
         }
+        texts["birth_date"] = self._birth_date(texts.get("birth_date", ""), missed)
         lists = {key: _listed(key, values, mapped.columns(key), missed) for key in IDENTITY_COLUMNS}
         said: dict[str, Any] = {key: value for key, value in {**texts, **lists}.items() if value}
         return Identity(**{"kind": mapped.kind, "name": "", **said}) if said else None
+
+    def _birth_date(self, text: str, missed: dict[str, str]) -> str:
+        """The date as it is written if that can be read, else as the mapping says; "" if it is none."""
+        if not text:
+            return ""
+        read = self._times.read(text)
+        if read is not None and (self._times.says_order or not birth_date(text)):
+            text = read[:10]
+        if not birth_date(text):
+            missed["birth_date"] = text
+            return ""
+        return text
 
 
 def _listed(

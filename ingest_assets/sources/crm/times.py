@@ -97,7 +97,7 @@ class TimeReader:
         for form in self._forms:
             yield form(text)
         if isinstance(text, str) and not _NUMBER.fullmatch(text):
-            yield _of_text(text, numeric=not self._says_order)
+            yield _of_text(text, numeric=not self.says_order)
         elif not self.formats:
             yield _of_number(text)
 
@@ -106,7 +106,7 @@ class TimeReader:
         return [WORDS.get(each) or _by_pattern(each) for each in self.formats]
 
     @property
-    def _says_order(self) -> bool:
+    def says_order(self) -> bool:
         """Whether a format says which of day and month comes first: then no other order is read."""
         return any("%" in each for each in self.formats)
 

@@ -17,6 +17,7 @@ from ingest_assets.sources.crm.mapping_tools.preview import Preview
 from ingest_assets.sources.crm.mapping_tools.written import written
 from ingest_assets.sources.crm.place import crm_database
 from ingest_assets.sources.crm.reader import CrmSource
+from ingest_assets_tests.sources.crm_databases import documents
 from ingest_assets_tests.support.crm_servers import PASSWORD, READER, CrmServer, PostgresServer
 
 pytest_plugins = ["ingest_assets_tests.sources.crm_on_servers"]
@@ -141,9 +142,9 @@ def test_schemas_types_and_views_of_postgres(tmp_path: Path) -> None:
     found = drafted(settings, database, tmp_path / "mapping.toml")
     server.close()
     (task,) = found["tasks"].documents
-    assert task.refs == (f"sales_leads/{lead}",)
+    assert task.refs == (f"leads/{lead}",)
     assert any("Kim Ek" in value for _, value in task.context)
-    assert [document.id for document in found["sales_leads"].documents] == [f"sales_leads/{lead}"]
+    assert [document.id for document in found["leads"].documents] == [f"leads/{lead}"]
     assert "hidden" not in found
 
 
@@ -195,7 +196,7 @@ def test_every_fault_on_a_server_at_once(tmp_path: Path, server: CrmServer) -> N
     file.write_text(FAULTY, "utf-8")
     found = check(settings, file)
     assert found.unreadable == ""
-    assert [fault.line for fault in found.faults] == [3, 14, 15, 17, 21, 28, 36], found.faults
+    assert [fault.line for fault in found.faults] == [7, 14, 15, 17, 21, 28, 36], found.faults
 
 
 def test_a_server_that_is_not_there(tmp_path: Path, server: CrmServer) -> None:
@@ -208,3 +209,37 @@ def test_a_server_that_is_not_there(tmp_path: Path, server: CrmServer) -> None:
     file = tmp_path / "mapping.toml"
     file.write_text(FAULTY, "utf-8")
     assert "CRM_DB_URL: " in check(settings, file).unreadable
+
+
+@pytest.mark.parametrize("server", ["postgres"], indirect=True)
+def test_tables_of_a_schema_of_its_own(tmp_path: Path, server: CrmServer) -> None:
+    """With names in which what belongs together begins alike, as of fields that have parts."""
+    url = server.new(
+        "CREATE SCHEMA tenant_7x",
+        "CREATE TABLE tenant_7x.firm (id uuid PRIMARY KEY, name text)",
+        'CREATE TABLE tenant_7x."contact" (id uuid PRIMARY KEY, "fullNameFirstName" text, '
+        '"fullNameLastName" text, "mailsPrimaryEmail" text, "firmId" uuid, "deletedAt" timestamptz)',
+        'CREATE TABLE tenant_7x."memo" (id uuid PRIMARY KEY, title text)',
+        'CREATE TABLE tenant_7x."memoTarget" (id uuid PRIMARY KEY, "memoId" uuid, "contactId" uuid)',
+        "GRANT USAGE ON SCHEMA tenant_7x TO crm_reader",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA tenant_7x TO crm_reader",
+    )
+    one, two, three = (f"00000000-0000-0000-0000-00000000000{n}" for n in (1, 2, 3))
+    server.run(
+        url,
+        f"INSERT INTO tenant_7x.firm VALUES ('{one}', 'Oats Ltd')",
+        f"INSERT INTO tenant_7x.contact VALUES ('{two}', 'Ann', 'Lee', 'ann@x.example', '{one}', NULL)",
+        f"INSERT INTO tenant_7x.memo VALUES ('{three}', 'Hello')",
+        f"INSERT INTO tenant_7x.\"memoTarget\" VALUES ('{one}', '{three}', '{two}')",
+    )
+    settings, database = configured(tmp_path, crm_db_url=url)
+    file = tmp_path / "mapping.toml"
+    file.write_text(written(draft(read_schema_of(settings, database)), "crm"), "utf-8")
+    assert check(settings, file).is_right
+    found = documents(CrmSource(database, load_mapping(file)))
+    assert set(found) == {f"firm/{one}", f"contact/{two}", f"memo/{three}"}
+    person = found[f"contact/{two}"]
+    assert (person.title, person.refs) == ("Ann Lee", (f"firm/{one}",))
+    assert person.identity is not None
+    assert person.identity.emails == ("ann@x.example",)
+    assert found[f"memo/{three}"].refs == (f"contact/{two}",)

@@ -133,6 +133,67 @@ def test_links_parents_of_several_kinds_views_and_tables_without_keys(tmp_path: 
         assert f"# - {left_out}:" in text
 
 
+def test_columns_with_the_name_of_a_key_refer_to_it(tmp_path: Path) -> None:
+    script = """
+    CREATE TABLE guestmaster (guestid INTEGER PRIMARY KEY, firstname, lastname, portal_password);
+    CREATE TABLE staymain (stayno TEXT PRIMARY KEY, subject TEXT, guestid INT);
+    CREATE TABLE visitrel (guestid INT, visitkey INT, PRIMARY KEY (guestid, visitkey));
+    CREATE TABLE visitlog (visitkey INTEGER PRIMARY KEY, subject TEXT, stayno TEXT);
+    CREATE TABLE extra (id INTEGER PRIMARY KEY, title TEXT);
+    INSERT INTO guestmaster VALUES (70, 'Ann', 'Lee', 'x'), (71, 'Bo', 'Ray', 'y');
+    INSERT INTO staymain VALUES ('S1', 'Two nights', 70), ('S2', 'One night', 71);
+    INSERT INTO visitlog VALUES (5, 'Spa', 'S1'), (6, 'Pool', 'S9');
+    INSERT INTO visitrel VALUES (70, 5), (71, 6);
+    INSERT INTO extra VALUES (70, 'none of these');
+    """
+    text, _, documents = drafted(make(tmp_path / "crm.db", script))
+    assert documents["staymain/S1"].refs == ("guestmaster/70",)
+    assert documents["visitlog/6"].refs == ("staymain/S9", "guestmaster/71")
+    assert documents["extra/70"].refs == ()
+    assert not [key for key in documents if key.startswith("visitrel")]
+    assert text.count("portal_password") == 1
+
+
+def test_labels_of_lists_are_shown_and_technical_columns_are_not(tmp_path: Path) -> None:
+    script = """
+    CREATE TABLE xx_kunde (kunde_id INTEGER PRIMARY KEY, firma TEXT, ort TEXT, fk_land INT, fk_branche INT,
+        fk_currency INT, entity INT, import_key TEXT, datec TEXT, tms TEXT, row_version INT);
+    CREATE TABLE xx_c_country (rowid INTEGER PRIMARY KEY, code TEXT, label TEXT);
+    CREATE TABLE xx_c_branche (id INTEGER PRIMARY KEY, bezeichnung TEXT, active INT);
+    CREATE TABLE xx_currency (id INTEGER PRIMARY KEY, sign TEXT, currency_name TEXT);
+    INSERT INTO xx_kunde VALUES
+        (1, 'Brot GmbH', 'Wien', 41, 3, 2, 1, 'i1', '2024-01-01', '2024-05-01', 7),
+        (2, 'Käse AG', 'Bern', 6, 3, 9, 1, 'i2', '2024-01-02', '2024-05-02', 8);
+    INSERT INTO xx_c_country VALUES (41, 'AT', 'Austria'), (6, 'CH', 'Switzerland');
+    INSERT INTO xx_c_branche VALUES (3, 'Lebensmittel', 1);
+    INSERT INTO xx_currency VALUES (2, '€', 'Euro'), (9, 'Fr.', 'Franc');
+    """
+    text, _, documents = drafted(make(tmp_path / "crm.db", script))
+    header = dict(documents["kunde/1"].context)
+    assert header == {"Place": "Wien", "Land": "Austria", "Branche": "Lebensmittel", "Currency": "Euro"}
+    assert dict(documents["kunde/2"].context)["Land"] == "Switzerland"
+    shown = documents["kunde/1"].title + documents["kunde/1"].body + str(header)
+    assert not [each for each in ("41", "2024-05", "i1", "€") if each in shown]
+    assert documents["kunde/1"].refs == ()
+    assert "fk_land stands for label of xx_c_country, which is shown" in " ".join(
+        text.replace("#", "").split()
+    )
+
+
+def test_a_column_named_as_its_table_is_the_title_or_the_label(tmp_path: Path) -> None:
+    script = """
+    CREATE TABLE towns (town_id INTEGER PRIMARY KEY, town TEXT, population INT, state_id INT, depot_id INT);
+    CREATE TABLE state (state_id INTEGER PRIMARY KEY, state TEXT, last_update TEXT);
+    CREATE TABLE depot_list (depot_id INTEGER PRIMARY KEY, last_update TEXT);
+    INSERT INTO towns VALUES (4, 'Graz', 300000, 2, 1);
+    INSERT INTO state VALUES (2, 'Styria', '2024-05-01 10:00:00');
+    INSERT INTO depot_list VALUES (1, '2024-05-01 10:00:00');
+    """
+    _, _, documents = drafted(make(tmp_path / "crm.db", script))
+    town = documents["towns/4"]
+    assert (town.title, dict(town.context)) == ("Graz", {"State": "Styria", "Population": "300000"})
+
+
 def test_lines_are_links_and_values_in_json_are_read(tmp_path: Path) -> None:
     script = """
     CREATE TABLE bills (bill_id INTEGER PRIMARY KEY, number TEXT, person_id INTEGER REFERENCES persons);

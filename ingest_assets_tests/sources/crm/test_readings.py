@@ -40,7 +40,7 @@ title = "{name}"
 time = "met"
 body = "{notes}"
 refs = [{ to = "people", columns = "boss" }]
-identity = { kind = "person", name = "{name}", emails = "mail", phones = "phone" }
+identity = { kind = "person", name = "{name}", emails = "mail", phones = "phone", birth_date = "{born}" }
 
 [[documents]]
 name = "empty"
@@ -51,13 +51,13 @@ title = "{id}"
 """
 SCRIPT = """
 CREATE TABLE empty (id INTEGER PRIMARY KEY);
-CREATE TABLE people (id INTEGER PRIMARY KEY, name, met, notes, boss, mail, phone);
+CREATE TABLE people (id INTEGER PRIMARY KEY, name, met, notes, boss, mail, phone, born);
 INSERT INTO people VALUES
-    (1, 'Ann', '2023-11-02', 'x', NULL, 'a@x.example; b@x.example', '+49 431 123456'),
-    (2, '', '7/12/2024', '', 1, 'none', NULL),
-    (3, 'Cy', '0000-00-00', 'x', 9, NULL, 'unknown'),
-    (4, 'Di', NULL, ' ', 3, '', '112'),
-    (5, 'say "unread_time": ', '2 Nov 2023', 'x', 8, NULL, NULL);
+    (1, 'Ann', '2023-11-02', 'x', NULL, 'a@x.example; b@x.example', '+49 431 123456', NULL),
+    (2, '', '7/12/2024', '', 1, 'none', NULL, '0000-00-00'),
+    (3, 'Cy', '0000-00-00', 'x', 9, NULL, 'unknown', '1980-02-01'),
+    (4, 'Di', NULL, ' ', 3, '', '112', 'long ago'),
+    (5, 'say "unread_time": ', '2 Nov 2023', 'x', 8, NULL, NULL, '3 May 1980');
 """
 
 
@@ -82,7 +82,7 @@ def test_the_ledger_has_the_counts_of_the_whole_crm(tmp_path: Path, ledger: Ledg
     _compare(source, ledger)
     people = recorded_readings(ledger, "crm", ["people", "empty"])["people"]
     assert (people.rows, people.times, people.times_unread) == (5, 2, 2)
-    assert dict(people.unread) == {"time": 2, "emails": 1, "phones": 1}
+    assert dict(people.unread) == {"time": 2, "emails": 1, "phones": 1, "birth_date": 2}
     assert (people.references, people.nowhere) == (4, 2)
     assert people.examples["time"] == ["people/2: 7/12/2024", "people/3: 0000-00-00"]
     assert people.examples[NOWHERE] == ["people/3 -> people/9", "people/5 -> people/8"]

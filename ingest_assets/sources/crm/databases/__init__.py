@@ -95,6 +95,10 @@ class Snapshot(Protocol):
         """SQL for the one value of a query. If it gives several: `several`, or reading it is a QueryError."""
         ...
 
+    def gives_several(self, query: str) -> str:
+        """SQL: whether a query of one column gives more than one row."""
+        ...
+
     def holds_numbers(self, table: str | None, query: str, column: str) -> bool:
         """Whether the database compares a column of a table, else of a query, as numbers, with text too."""
         ...
@@ -104,7 +108,10 @@ class Snapshot(Protocol):
         ...
 
     def changes_by_itself(self, sql: str, written: Sequence[str]) -> str | None:
-        """Why a query does not depend on the data alone, as a clause. `written`: the SQL of people in it."""
+        """Why a query does not depend on the data alone, or does more than read, as a clause.
+
+        `written`: the SQL of people in it.
+        """
         ...
 
     def references(self, query: str, width: int) -> str:

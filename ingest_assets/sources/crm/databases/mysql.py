@@ -185,6 +185,15 @@ class MysqlSnapshot(ServerSnapshot):
         )
         return found[0] if found else None
 
+    def gives_several(self, query: str) -> str:
+        """EXISTS takes no notice of DISTINCT, and IS NOT NULL takes NULL for no row."""
+        second = f"({query}\nLIMIT 1 OFFSET 1)"
+        return (
+            f"{second} IS NOT NULL"
+            if re.search(r"\bdistinct\b", query, re.IGNORECASE)
+            else f"EXISTS {second}"
+        )
+
     def references(self, query: str, width: int) -> str:
         return f"({_collecting(query, width)})"
 

@@ -34,9 +34,9 @@ from ingest_assets.sources.crm.text import Cell
 
 _BOOL, _BYTEA, _INTEGERS, _FLOATS, _NUMERIC = 16, 17, {20, 21, 23, 26}, {700, 701}, 1700
 _TIMESTAMP, _TIMESTAMP_TZ = 1114, 1184
-# Classes of SQLSTATE that a query is to blame for: cardinality, data, syntax and names, features, external
-# routines; and of 42 the right to read.
-_OF_QUERIES = ("0A", "21", "22", "38", "39", "42", "P0")
+# Beginnings of SQLSTATEs that a query is to blame for: features, cardinality, data, writing, routines, syntax
+# and names (and the right to read), limits, a materialized view that is not filled, files.
+_OF_QUERIES = ("0A", "21", "22", "25006", "38", "39", "42", "54", "55000", "58P01", "P0")
 _ADVICE = (
     ("authentication failed", "the server refuses this user or password. Correct CRM_DB_URL"),
     ("no password supplied", "the server asks for a password. Add it to CRM_DB_URL"),
@@ -172,6 +172,9 @@ class PostgresSnapshot(ServerSnapshot):
         )
         return next(found, None)
 
+    def gives_several(self, query: str) -> str:
+        return f"(SELECT count(*) > 1 FROM ({query}\n) AS several)"
+
     def references(self, query: str, width: int) -> str:
         names = names_of_keys(width)
         return f"(SELECT json_agg(json_build_array({names})) FROM ({query}\n) AS referred({names}))"
@@ -234,7 +237,7 @@ class PostgresSnapshot(ServerSnapshot):
                 try:
                     yield
                 except psycopg2.Error as error:
-                    if (error.pgcode or "")[:2] not in _OF_QUERIES:
+                    if not (error.pgcode or "").startswith(_OF_QUERIES):
                         raise
                     raise QueryError(said(error).rstrip(".")) from None
         except UnicodeEncodeError:

@@ -9,6 +9,7 @@ What belongs here: the connection and its schema. What does not: what is particu
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -21,7 +22,7 @@ from ingest_assets.sandbox.limits import Grants, Limits
 from ingest_assets.sources.crm.databases import Column, ForeignKey, Row, Snapshot, Table, literals_of
 from ingest_assets.sources.crm.databases.address import parsed, shown
 from ingest_assets.sources.crm.databases.values import keys_of
-from ingest_assets.sources.crm.determinism import changing_function
+from ingest_assets.sources.crm.determinism import unfit
 from ingest_assets.sources.crm.text import Cell
 
 CONNECT_TIMEOUT_S = 10
@@ -177,7 +178,8 @@ class ServerSnapshot(ABC):
 
     def table(self, name: str) -> Table:
         schema, table = self.places[name]
-        with self._failing_plainly():
+        with self._failing_plainly(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", sa.exc.SAWarning)  # types that SQLAlchemy does not know
             inspector = sa.inspect(self._connection)
             columns = inspector.get_columns(table, schema)
             is_view = table in inspector.get_view_names(schema)
@@ -223,7 +225,7 @@ class ServerSnapshot(ABC):
 
     def changes_by_itself(self, sql: str, written: Sequence[str]) -> str | None:  # noqa: ARG002 - see below
         """As far as the mapping's own SQL says; what views do is not looked at."""
-        return changing_function(written, self._connection.dialect.name)
+        return unfit(written, self._connection.dialect.name)
 
     def literals(self, cell: Cell) -> Cell:
         return literals_of(keys_of(cell)) if isinstance(cell, bytes | bytearray) else None
@@ -261,6 +263,9 @@ class ServerSnapshot(ABC):
 
     @abstractmethod
     def twice(self, keys: str, width: int) -> Row | None: ...
+
+    @abstractmethod
+    def gives_several(self, query: str) -> str: ...
 
     @abstractmethod
     def references(self, query: str, width: int) -> str: ...

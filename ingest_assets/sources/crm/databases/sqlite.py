@@ -29,6 +29,10 @@ _AS_TEXT = (
     "ELSE printf('%!.17g', {0}) END ELSE {0} END"
 )
 _ROWIDS = frozenset(["rowid", "_rowid_", "oid"])
+# Of FTS3 to FTS5, and of R-trees.
+_PARTS_OF_VIRTUAL = (
+    "data", "idx", "content", "docsize", "config", "segments", "segdir", "stat", "node", "rowid", "parent"
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -98,7 +102,11 @@ class SqliteSnapshot:
         return self.quote(name)
 
     def relations(self) -> Sequence[str]:
-        return self._names("SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name")
+        """Without the tables that a virtual one, such as an index of texts, keeps its content in."""
+        names = self._names("SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name")
+        virtual = self._names("SELECT name FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL TABLE%'")
+        inside = {f"{name}_{part}" for name in virtual for part in _PARTS_OF_VIRTUAL}
+        return [name for name in names if name not in inside]
 
     def table(self, name: str) -> Table:
         is_view = self._names("SELECT type FROM sqlite_master WHERE name = ?", name) == ["view"]
@@ -165,6 +173,9 @@ class SqliteSnapshot:
             f"ELSE x'{several.hex()}' END FROM (SELECT value FROM single LIMIT 2)"
         )
 
+    def gives_several(self, query: str) -> str:
+        return f"(WITH several AS ({query}\n) SELECT count(*) > 1 FROM (SELECT 1 FROM several LIMIT 2))"
+
     def changes_by_itself(self, sql: str, written: Sequence[str]) -> str | None:
         return asks_for_now(self._connection, sql, written)
 
@@ -230,7 +241,7 @@ class SqliteSnapshot:
             yield
         except sqlite3.Error as error:
             # Errors in the SQL itself; locks and damage are the source's problem, not the mapping's.
-            if error_code(error) == sqlite3.SQLITE_ERROR:
+            if error_code(error) in {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_AUTH}:
                 raise QueryError(complaint(error) or str(error)) from error
             raise self._unavailable(error) from error
 

@@ -45,6 +45,16 @@ class Table(BaseModel):
     has_rows: bool = False
     references: tuple[Reference, ...] = ()
 
+    @property
+    def noun(self) -> str:
+        """The name without a schema's: what its rows are."""
+        return self.name if self.dialect == "sqlite" else self.name.rpartition(".")[2]
+
+    @property
+    def trusted(self) -> list[Reference]:
+        """References that are declared, or that the rows confirm."""
+        return [each for each in self.references if each.declared or each.found * 2 >= each.looked_up]
+
     def quoted(self, column: str) -> str:
         """The name of one of its columns in SQL."""
         mark = "`" if self.dialect == "mysql" else '"'

@@ -44,8 +44,11 @@ class Columns:
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self.prefix = w.joined(w.singular(w.words_of(table.name)))
+        self.prefix = w.joined(w.singular(w.words_of(table.noun)))
+        # Keys of other tables say nothing by themselves.
+        keys = {folded(name) for ref in table.trusted for name in ref.columns} - set(map(folded, table.key))
         self.left = [each for each in table.columns if "\n" not in each.name and not each.sample.binary]
+        self.left = [each for each in self.left if folded(each.name) not in keys]
 
     def forms(self, column: Column) -> list[str]:
         words = w.words_of(column.name)

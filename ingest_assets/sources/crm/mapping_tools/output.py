@@ -25,10 +25,11 @@ _COLUMNS = (
     "with telephone", "references", "lead nowhere", "parked",
 )  # fmt: skip
 _READ_AS = {
-    "attributes": "times to filter by",
+    "attributes": "values to filter by",
     "time": "times",
     "emails": "e-mail addresses",
     "phones": "telephone numbers",
+    "birth_date": "dates of birth",
 }
 
 

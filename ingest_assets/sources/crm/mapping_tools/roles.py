@@ -21,25 +21,28 @@ from ingest_assets.sources.crm.mapping_tools.kind import (
     slot,
     unique,
 )
+from ingest_assets.sources.crm.readings import UNREAD
 
 _HEADERS = 10  # lines, which every chunk repeats
 _LONG = 120  # characters of a value on average that make it a text, not a field
+_TECHNICAL = w.CREATED | w.CHANGED | w.DELETED
 _TAKEN = {each.name for each in (*COMMON_FIELDS, *BOUNDS)} | COMMON_PAYLOAD
 
 
 def is_person(table: Table, columns: Columns) -> bool:
-    given, family = columns.take(w.GIVEN, own=True), columns.take(w.FAMILY, own=True)
-    named = w.joined(w.singular(w.words_of(table.name))) in w.PEOPLE_TABLES or bool(
-        set(w.singular(w.words_of(table.name))[-1:]) & w.PEOPLE_TABLES
-    )
-    if given or family:
+    if columns.take(w.GIVEN, own=True) or columns.take(w.FAMILY, own=True):
         return True
-    own_company = columns.take(w.COMPANY, own=True)
-    return named and bool(columns.take(w.NAME, own=True)) and not own_company
+    noun = w.singular(w.words_of(table.noun))
+    if w.joined(noun) not in w.PEOPLE_TABLES and not set(noun[-1:]) & w.PEOPLE_TABLES:
+        return False
+    # "nameFirstName" is a name in a table of people, and of whom an order is in others.
+    if columns.take(w.GIVEN) and columns.take(w.FAMILY):
+        return True
+    return bool(columns.take(w.NAME, own=True)) and not columns.take(w.COMPANY, own=True)
 
 
 def is_organisation(table: Table, columns: Columns) -> bool:
-    noun = w.singular(w.words_of(table.name))
+    noun = w.singular(w.words_of(table.noun))
     named = w.joined(noun) in w.ORGANISATION_TABLES or bool(set(noun[-1:]) & w.ORGANISATION_TABLES)
     return named and bool(columns.take(w.NAME | w.COMPANY, own=True))
 
@@ -80,35 +83,50 @@ def tell_key(kind: Kind) -> None:
         kind.notes.append("rows without a key are left out")
 
 
-def identify(kind: Kind, columns: Columns, *, person: bool) -> None:  # noqa: C901, PLR0912 - one case each
-    said: dict[str, object] = {"kind": "person" if person else "organisation"}
-    parts: list[Column] = []
-    if person:
-        given = columns.first(w.GIVEN, own=True)
-        family = columns.first(w.FAMILY, own=True)
-        given = given or (columns.first(w.GIVEN_OR_NAME, own=True) if family else None)
-        family = family or (columns.first(w.FAMILY_OR_NAME, own=True) if given else None)
-        parts = [each for each in (given, family) if each]
-        full = columns.first(w.NAME, own=True) if not parts else None
-        parts = [full] if full else parts
-        said["name"] = " ".join(placeholder(each) for each in parts)
-        said |= {
-            key: placeholder(each) for key, each in (("given_name", given), ("family_name", family)) if each
-        }
-        if job := columns.first(w.JOB) or columns.first(w.JOB_OR_TITLE, own=True):
-            said["title"] = placeholder(job)
-            kind.header["Title"] = placeholder(job)
-        if company := columns.first(w.COMPANY):
-            said["organisation"] = placeholder(company)
-            kind.header["Organisation"] = placeholder(company)
-        if born := columns.first(w.BIRTH):
-            said["birth_date"] = placeholder(born)
-    else:
-        full = columns.first(w.COMPANY, own=True) or columns.first(w.NAME, own=True)
-        assert full is not None
-        parts = [full]
-        said["name"] = placeholder(full)
-    kind.title_columns = parts
+def identify(kind: Kind, columns: Columns, *, person: bool) -> None:
+    """Who a row is, for entity resolution; what of it people look for goes to the header too."""
+    kind.identity = {"kind": "person" if person else "organisation"}
+    kind.title_columns = _name_person(kind, columns) if person else _name_organisation(kind, columns)
+    _reach(kind, columns, person=person)
+    _number(kind, columns)
+    _locate(kind, columns)
+    kind.notes.append(
+        f"taken for {'people' if person else 'organisations'}, which are resolved across documents"
+    )
+
+
+def _name_person(kind: Kind, columns: Columns) -> list[Column]:
+    """What a person is called, does and was born; the columns of the name."""
+    given = columns.first(w.GIVEN, own=True)
+    family = columns.first(w.FAMILY, own=True)
+    given = given or (columns.first(w.GIVEN_OR_NAME, own=True) if family else None)
+    family = family or (columns.first(w.FAMILY_OR_NAME, own=True) if given else None)
+    full = columns.first(w.NAME, own=True) if not (given or family) else None
+    if not (given or family or full):
+        given, family = columns.first(w.GIVEN), columns.first(w.FAMILY)
+    parts = [each for each in (given, family) if each]
+    parts = [full] if full else parts
+    said = kind.identity
+    said["name"] = " ".join(placeholder(each) for each in parts)
+    said |= {key: placeholder(each) for key, each in (("given_name", given), ("family_name", family)) if each}
+    if job := columns.first(w.JOB) or columns.first(w.JOB_OR_TITLE, own=True):
+        said["title"] = kind.header["Title"] = placeholder(job)
+    if company := columns.first(w.COMPANY):
+        said["organisation"] = kind.header["Organisation"] = placeholder(company)
+    if born := columns.first(w.BIRTH):
+        said["birth_date"] = placeholder(born)
+    return parts
+
+
+def _name_organisation(kind: Kind, columns: Columns) -> list[Column]:
+    full = columns.first(w.COMPANY, own=True) or columns.first(w.NAME, own=True)
+    assert full is not None  # which made it one
+    kind.identity["name"] = placeholder(full)
+    return [full]
+
+
+def _reach(kind: Kind, columns: Columns, *, person: bool) -> None:
+    """Addresses, telephone numbers and web sites, each kept in one column or in several."""
     lists = {
         "emails": [*columns.having(w.EMAIL), *(c for c in columns.left if c.sample.mostly(c.sample.emails))],
         "phones": columns.having(w.PHONE),
@@ -117,41 +135,34 @@ def identify(kind: Kind, columns: Columns, *, person: bool) -> None:  # noqa: C9
         sites = [*columns.take(w.WEB), *(c for c in columns.left if c.sample.mostly(c.sample.urls))]
         lists["domains"] = sites[:2]
     for key, found in lists.items():
-        unique = [
-            c for c in dict.fromkeys(each.name for each in found) if any(x.name == c for x in columns.left)
-        ]
-        for name in unique:
-            columns.used(next(c for c in columns.left if c.name == name))
-        if unique:
-            said[key] = unique
+        left = [each.name for each in columns.left]
+        mine = {each.name: each for each in found if each.name in left}
+        for column in mine.values():
+            columns.used(column)
+        if mine:
+            kind.identity[key] = list(mine)
             label = {"emails": "Email", "phones": "Phone", "domains": "Web"}[key]
-            first = next(c for c in kind.table.columns if c.name == unique[0])
-            others = [c for c in kind.table.columns if c.name in unique[1:]]
-            kind.header[label] = placeholder(first) + "".join(f"[, {placeholder(c)}]" for c in others)
+            first, *others = map(placeholder, mine.values())
+            kind.header[label] = first + "".join(f"[, {other}]" for other in others)
+
+
+def _number(kind: Kind, columns: Columns) -> None:
+    """Numbers of their own, such as that of a tax office."""
     numbers = [c for c in columns.take(w.IDENTIFIERS) if c.sample.distinct == c.sample.filled]
     if numbers:
-        said["identifiers"] = [columns.used(each).name for each in numbers]
+        kind.identity["identifiers"] = [columns.used(each).name for each in numbers]
         kind.notes.append("identifiers are taken for numbers that no two people or organisations share")
+
+
+def _locate(kind: Kind, columns: Columns) -> None:
     for key, names in (("address", w.ADDRESS), ("place", w.PLACE), ("postcode", w.POSTCODE)):
         if column := columns.first(names):
-            said[key] = placeholder(column)
-    country = columns.first(w.COUNTRY)
-    place = [str(said["place"])] if "place" in said else []
-    if place or country:
-        kind.header["Place"] = "".join(
-            [
-                *place,
-                f"[, {placeholder(country)}]"
-                if country and place
-                else placeholder(country)
-                if country
-                else "",
-            ]
-        )
-    kind.identity = said
-    kind.notes.append(
-        f"taken for {'people' if person else 'organisations'}, which are resolved across documents"
-    )
+            kind.identity[key] = placeholder(column)
+    place, country = str(kind.identity.get("place", "")), columns.first(w.COUNTRY)
+    if country is not None:
+        place = f"{place}[, {placeholder(country)}]" if place else placeholder(country)
+    if place:
+        kind.header["Place"] = place
 
 
 def set_title(kind: Kind, columns: Columns, noun: str) -> None:
@@ -159,6 +170,7 @@ def set_title(kind: Kind, columns: Columns, noun: str) -> None:
         found = (
             columns.first(w.TITLE, own=True)
             or columns.first(w.NAME, own=True)
+            or columns.first(frozenset([columns.prefix]), own=True)  # the column "city" of a table "cities"
             or columns.first(w.TITLE | w.NAME)
         )
         if found is None and (number := columns.first(w.NUMBER, own=True)):
@@ -175,77 +187,69 @@ def set_title(kind: Kind, columns: Columns, noun: str) -> None:
             found = columns.used(short[0]) if short and not kind.table.references else None
             kind.notes.append("no column looks like a title" + (f": {found.name} is used" if found else ""))
         kind.title_columns = [found] if found else []
-    key = " ".join(slot(column) for column in kind.table.key)
-    kind.title = " ".join(map(placeholder, kind.title_columns)) or f"{escaped(noun.capitalize())} {key}"
+    key = [slot(column) for column in kind.table.key if "\n" not in column]  # which no template can name
+    kind.title = " ".join(list(map(placeholder, kind.title_columns)) or [escaped(noun.capitalize()), *key])
 
 
-def set_time(kind: Kind, columns: Columns, *, identity: bool) -> None:  # noqa: C901 - one case each
-    found: list[tuple[int, int, Column]] = []
-    for number, column in enumerate(columns.left):
-        sample, forms = column.sample, set(columns.forms(column))
-        dated = sample.day_first + sample.month_first + sample.either_first
-        by_type = re.search(r"date|time", column.type, re.IGNORECASE) is not None
-        by_name = bool(forms & (w.HAPPENED | w.CREATED | w.CHANGED))
-        if (sample.filled and not sample.mostly(sample.times + dated)) or not (sample.filled or by_type):
-            continue
-        if sample.mostly(sample.numbers) and not (by_name or by_type):
-            continue
-        rank = 4 if forms & w.CHANGED else 1 if forms & w.CREATED else 0 if forms & w.HAPPENED else 2
-        if forms & w.BIRTH:
-            rank = 5
-        if identity and rank == 0:
-            rank = 1
-        found.append((rank, number, column))
+def set_time(kind: Kind, columns: Columns, *, identity: bool) -> None:
+    """The column that says when it happened, else when it was entered, else when it was changed."""
+    ranked = [(_rank_of_time(columns, each, identity=identity), each) for each in columns.left]
+    found = sorted(((rank, n, each) for n, (rank, each) in enumerate(ranked) if rank is not None), key=_place)
     if not found:
         return
-    column = columns.used(min(found, key=lambda each: each[:2])[2])
+    column = columns.used(found[0][2])
     kind.time = column.name
-    sample = column.sample
-    others = [each.name for _, _, each in sorted(found, key=lambda each: each[:2]) if each is not column]
-    if others:
+    if others := [each.name for _, _, each in found[1:]]:
         kind.notes.append(f"time could also be: {', '.join(others)}")
-    if sample.mostly(sample.times):
-        return
-    by = sample.separator
+    if not column.sample.mostly(column.sample.times):
+        _set_format(kind, column)
+
+
+def _place(found: tuple[int, int, Column]) -> tuple[int, int]:
+    return found[:2]
+
+
+def _rank_of_time(columns: Columns, column: Column, *, identity: bool) -> int | None:
+    """How well a column would do as the time of a row, 0 the best; None if it holds no times."""
+    sample, forms = column.sample, set(columns.forms(column))
+    dated = sample.day_first + sample.month_first + sample.either_first
+    by_type = re.search(r"date|time", column.type, re.IGNORECASE) is not None
+    by_name = bool(forms & (w.HAPPENED | w.CREATED | w.CHANGED))
+    if (sample.filled and not sample.mostly(sample.times + dated)) or not (sample.filled or by_type):
+        return None
+    if sample.mostly(sample.numbers) and not (by_name or by_type):
+        return None
+    if forms & w.BIRTH:
+        return 5
+    if forms & w.CHANGED:
+        return 4
+    if forms & w.CREATED:
+        return 1
+    return int(identity) if forms & w.HAPPENED else 2
+
+
+def _set_format(kind: Kind, column: Column) -> None:
+    """What rows tell of the order of day and month."""
+    sample, by = column.sample, column.sample.separator
     day, month = f"%d{by}%m{by}%Y", f"%m{by}%d{by}%Y"
-    if sample.day_first and not sample.month_first:
-        kind.time_format = day
-    elif sample.month_first and not sample.day_first:
-        kind.time_format = month
-    else:
+    if bool(sample.day_first) == bool(sample.month_first):
         kind.notes.append(
             f'which of day and month comes first is unclear: set time_format = "{day}" or "{month}"'
         )
         return
+    kind.time_format = day if sample.day_first else month
     kind.notes.append("time_format is guessed from rows in which one of day and month is above 12")
 
 
 def fill(kind: Kind, columns: Columns) -> None:
     """Texts, fields to filter by, and what is left: in the header, then in the body."""
-    texts = [c for c in columns.left if set(columns.forms(c)[:2]) & w.BODY or c.sample.average > _LONG]
-    texts += [c for c in columns.take(w.BODY) if c not in texts and not c.sample.mostly(c.sample.numbers)]
-    for column in texts:
-        columns.used(column)
-        if column.sample.tags * 2 > column.sample.filled > 0 and column.sample.html < column.sample.filled:
-            kind.formats[column.name] = "html"
-            kind.notes.append(f"{column.name} is read as HTML, because most of its values have tags")
-    empty = [c.name for c in columns.left if not c.sample.filled and kind.table.has_rows]
-    columns.left = [c for c in columns.left if c.name not in empty]
-    if empty:
-        kind.notes.append(f"left out, because the rows looked at have nothing in them: {', '.join(empty)}")
-    dull = [c.name for c in columns.left if set(columns.forms(c)) & (w.CHANGED | w.DELETED)
-            or (w.words_of(c.name)[-1:] and w.words_of(c.name)[-1] in w.ID_ENDS)]  # fmt: skip
-    columns.left = [c for c in columns.left if c.name not in dull]
-    if dull:
-        kind.notes.append(f"left out, because they look technical: {', '.join(dull)}")
-    for column in columns.take(w.STATES):
-        name = field_of(column.name)
-        few = not kind.table.has_rows or column.sample.values
-        if few and NAME.fullmatch(name) and name not in _TAKEN and not name.startswith("unread_"):
-            kind.filters.append(column.name)
-    ranked = [*columns.take(w.STATES), *columns.take(w.AMOUNTS)]
+    texts = _texts(kind, columns)
+    _leave_out(kind, columns)
+    states = columns.take(w.STATES)
+    kind.filters += [each.name for each in states if _can_filter(kind, each)]
+    ranked = [*states, *columns.take(w.AMOUNTS)]
     ranked += [c for c in columns.left if c not in ranked]
-    lines = ["".join(placeholder(c)) for c in texts]
+    lines = [placeholder(c) for c in texts]
     for column in ranked:
         if len(kind.header) < _HEADERS:
             kind.header[unique(label_of(column.name), kind.header)] = placeholder(column)
@@ -253,3 +257,38 @@ def fill(kind: Kind, columns: Columns) -> None:
             lines.append(f"{escaped(label_of(column.name))}: {placeholder(column)}")
     lines += [str(kind.identity[key]) for key in ("address", "postcode") if key in kind.identity]
     kind.body = "\n".join(lines)
+
+
+def _texts(kind: Kind, columns: Columns) -> list[Column]:
+    texts = [c for c in columns.left if set(columns.forms(c)[:2]) & w.BODY or c.sample.average > _LONG]
+    texts += [c for c in columns.take(w.BODY) if c not in texts and not c.sample.mostly(c.sample.numbers)]
+    for column in texts:
+        columns.used(column)
+        if column.sample.tags * 2 > column.sample.filled > 0 and column.sample.html < column.sample.filled:
+            kind.formats[column.name] = "html"
+            kind.notes.append(f"{column.name} is read as HTML, because most of its values have tags")
+    return texts
+
+
+def _leave_out(kind: Kind, columns: Columns) -> None:
+    """Columns without values, and those that serve the program."""
+    empty = [c.name for c in columns.left if not c.sample.filled and kind.table.has_rows]
+    columns.left = [c for c in columns.left if c.name not in empty]
+    if empty:
+        kind.notes.append(f"left out, because the rows looked at have nothing in them: {', '.join(empty)}")
+    technical = [c.name for c in columns.left if _is_technical(columns, c)]
+    columns.left = [c for c in columns.left if c.name not in technical]
+    if technical:
+        kind.notes.append(f"left out, because they look technical: {', '.join(technical)}")
+
+
+def _is_technical(columns: Columns, column: Column) -> bool:
+    forms = columns.forms(column)
+    is_id = bool(set(w.words_of(column.name)[-1:]) & w.ID_ENDS)
+    return is_id or bool(set(forms) & _TECHNICAL) or bool(set(forms[:2]) & w.TECHNICAL)
+
+
+def _can_filter(kind: Kind, column: Column) -> bool:
+    name = field_of(column.name)
+    few = not kind.table.has_rows or bool(column.sample.values)
+    return few and NAME.fullmatch(name) is not None and name not in _TAKEN and not name.startswith(UNREAD)

@@ -93,7 +93,7 @@ def _declared_key(snapshot: Snapshot, table: Table, declared: databases.Table) -
 def _find_key(snapshot: Snapshot, table: Table) -> None:
     """A column that looks like a key, and is one in the rows there are."""
     for column in table.columns:
-        if not is_id(column.name, table.name) or not column.sample.filled:
+        if not is_id(column.name, table.noun) or not column.sample.filled:
             continue
         keys = f"SELECT document.{table.quoted(column.name)} FROM {table.sql} AS document"
         if not _has_null(snapshot, table, (column.name,)) and not snapshot.twice(keys, 1):

@@ -99,7 +99,7 @@ FAMILY = _words(
 GIVEN_OR_NAME = _words("nome nombre name имя imie")
 FAMILY_OR_NAME = _words("nom name naam namn navn")
 NAME = _words(
-    "name fullname displayname completename contactname personname nom nomcomplet nombre "
+    "libelle name fullname displayname completename contactname personname nom nomcomplet nombre "
     "nombrecompleto nome nomecompleto naam navn namn nazwa bezeichnung denominacion "
     "ragionesociale razonsocial raisonsociale firmenname companyname organisationname "
     "organizationname accountname legalname businessname orgname название наименование фио 名前 "
@@ -195,7 +195,7 @@ ARCHIVED = _words(
 )
 CREATED = _words(
     "created createdat createdon createddate creationdate creation datecreated dateentered "
-    "entered added addedat dateadded inserted insertedat registered registeredat angelegt "
+    "entered datec added addedat dateadded inserted insertedat registered registeredat angelegt "
     "angelegtam erstellt erstelltam erfasst erfasstam cree creele datecreation datedecreation "
     "creado creadoel fechacreacion fechaalta creato creatoil datacreazione aangemaakt utworzono "
     "создан датасоздания 作成日 登録日 createtime createddatetime"
@@ -204,7 +204,7 @@ CHANGED = _words(
     "modified modifiedat modifiedon datemodified updated updatedat updatedon dateupdated changed "
     "changedat lastmodified lastupdated lastchange geandert geaendert geandertam geaendertam "
     "aenderung anderung modifie misajour modificado actualizado modificato aggiornato gewijzigd "
-    "изменен 更新日 lastupdate updatetime reindexed indexed synced"
+    "tms datem изменен 更新日 lastupdate updatetime reindexed indexed synced"
 )
 HAPPENED = _words(
     "date datum data fecha datetime timestamp time when day occurred occurredat happened "
@@ -214,6 +214,11 @@ HAPPENED = _words(
     "schedulefrom schedule visitdate belegdatum bestelldatum rechnungsdatum termin datefacture "
     "datecommande fechapedido fechafactura dataordine datafattura дата 日付 日時 postedat "
     "published publishedat zeit"
+)
+# Columns of programs, not of people.
+TECHNICAL = _words(
+    "entity importkey rowversion rowguid lockversion optlock lft rgt sortorder sorting checksum etag "
+    "extraparams modelpdf lastmaindoc"
 )
 STATES = _words(
     "status state stage phase priority prioritat type typ kind category kategorie categorie "
@@ -247,6 +252,8 @@ TECHNICAL_TABLES = _words(
 )
 LOOKUP_TABLES = _words(
     "type status stage category genre reason currency country language state priority mediatype "
-    "kategorie typ land unit rating salutation title region industry branch source"
+    "kategorie typ land pays pais paese unit rating salutation title region industry branch source"
 )
+# How names of look-up tables begin: "c_country", "ref_state".
+LOOKUP_STARTS = _words("c lkp lkup lookup ref tbl dict dim enum list")
 TYPE_ENDS = _words("type module class table model kind entity typ")

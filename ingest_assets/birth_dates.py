@@ -1,6 +1,6 @@
-"""Normalises dates of birth so that they can be compared.
+"""Dates of birth in one form, so that they can be compared.
 
-What belongs here: parsing dates as people write them. An unreadable date, or a filler, becomes "".
+What belongs here: reading dates as people write them. An unreadable date, or a filler, becomes "".
 """
 
 from __future__ import annotations
