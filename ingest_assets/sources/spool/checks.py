@@ -14,7 +14,7 @@ from ingest_assets.ledger import tables
 from ingest_assets.ledger.spool_tables import ingestion_manifest as _manifest
 from ingest_assets.ledger.spool_tables import spool_record as _record
 from ingest_assets.model import when
-from ingest_assets.sources.spool import partitions
+from ingest_assets.sources.spool import manifest, partitions
 from ingest_assets.sources.spool.notifier import outbox
 from ingest_assets.sources.spool.settings import BATCHES, NAME
 from ingest_assets.stages.shapes import COLLECTION, AssetCheck, CheckResult
@@ -23,70 +23,78 @@ if TYPE_CHECKING:
     from ingest_assets.workbench import Workbench
 
 LISTED = 20
+TOGETHER = 256  # announcements that are looked at together
 LATE_S = 3_600  # a listener that was down for less is no finding
 
 _document, _chunk, _point = tables.document, tables.chunk, tables.point
+_tag = _manifest.c.batch_tag
+
+
+def _not_whole() -> sa.Select[Any]:
+    """Archived batches that lack documents; whether these have points, other checks tell."""
+    there = sa.select(sa.func.count()).where(_document.c.source == NAME, _document.c.part == _tag)
+    differs = there.scalar_subquery() != _manifest.c.total_records - _manifest.c.skipped
+    return sa.select(_tag).where(_manifest.c.status == "success", _manifest.c.wanted.is_(True), differs)
+
+
+_ARCHIVED = "Archived, but not whole in the index", "Every one is."
 
 
 def _archived_batches_are_indexed(bench: Workbench, _source: str) -> CheckResult:
-    """Every batch in the archive has all of its documents; whether they have points, other checks tell."""
-    counted = (
-        sa.select(_document.c.part, sa.func.count().label("count"))
-        .where(_document.c.source == NAME)
-        .group_by(_document.c.part)
-        .subquery()
-    )
-    joined = _manifest.outerjoin(counted, counted.c.part == _manifest.c.batch_tag)
-    found = sa.func.coalesce(counted.c.count, 0)
-    query = sa.select(_manifest.c.batch_tag).select_from(joined)
-    query = query.where(
-        _manifest.c.status == "success",
-        _manifest.c.wanted.is_(True),
-        found != _manifest.c.total_records - _manifest.c.skipped,
-    )
-    return _listed(
-        bench, query, _manifest.c.batch_tag, "Archived, but not whole in the index", "Every one is."
-    )
+    return _listed(bench, _not_whole(), _tag, *_ARCHIVED)
+
+
+def _changed_batches_are_indexed(bench: Workbench, _source: str) -> CheckResult:
+    return _of_changes(bench, "archived_batches_are_indexed", _not_whole(), *_ARCHIVED)
 
 
 def _counts_add_up(bench: Workbench, _source: str) -> CheckResult:
     differing = _manifest.c.processed != _manifest.c.total_records - _manifest.c.skipped
     # As the index has it: a parameter would not be recognised as the same condition.
     settled = _manifest.c.status == sa.literal_column("'success'")
-    query = sa.select(_manifest.c.batch_tag).where(settled, differing)
     said = "More or fewer records were processed than their files have"
-    return _listed(bench, query, _manifest.c.batch_tag, said, "All records are accounted for.")
+    query = sa.select(_tag).where(settled, differing)
+    return _listed(bench, query, _tag, said, "All records are accounted for.")
+
+
+def _lacking_records() -> sa.Select[Any]:
+    """Batches that should be found, and whose documents cannot be made from what is in the ledger."""
+    # With the time, so that one partition is read.
+    mine = (_record.c.created_at == _manifest.c.created_at, _record.c.batch_tag == _tag)
+    there = sa.select(sa.func.count()).where(*mine).scalar_subquery()
+    lacks = there != _manifest.c.total_records - _manifest.c.skipped
+    return sa.select(_tag).where(_manifest.c.loaded.is_(True), lacks)
+
+
+_RECORDS = (
+    "Records are missing from the ledger: `ingest build --source spool` loads them again from the archive",
+    "All of them are there.",
+)
 
 
 def _records_are_there(bench: Workbench, _source: str) -> CheckResult:
-    """What documents are made from is in the ledger, for each batch that should be found."""
-    counted = (
-        sa.select(_record.c.batch_tag, sa.func.count().label("count"))
-        .group_by(_record.c.batch_tag)
-        .subquery()
-    )
-    joined = _manifest.outerjoin(counted, counted.c.batch_tag == _manifest.c.batch_tag)
-    query = sa.select(_manifest.c.batch_tag).select_from(joined)
-    query = query.where(
-        _manifest.c.loaded.is_(True),
-        sa.func.coalesce(counted.c.count, 0) != _manifest.c.total_records - _manifest.c.skipped,
-    )
-    said = (
-        "Records are missing from the ledger: `ingest build --source spool` loads them again from the archive"
-    )
-    result = _listed(bench, query, _manifest.c.batch_tag, said, "All of them are there.")
+    return _with_partitions(bench, _listed(bench, _lacking_records(), _tag, *_RECORDS))
+
+
+def _records_of_changes_are_there(bench: Workbench, _source: str) -> CheckResult:
+    return _with_partitions(bench, _of_changes(bench, "records_are_there", _lacking_records(), *_RECORDS))
+
+
+def _with_partitions(bench: Workbench, result: CheckResult) -> CheckResult:
     with bench.ledger.reading() as connection:
         lost = sorted(partitions.lost(connection))
-    if lost:
-        return CheckResult(
-            passed=False, sentence=f"Partitions were dropped: {', '.join(lost)}. {result.sentence}"
-        )
-    return result
+    if not lost:
+        return result
+    said = f"Partitions were dropped: {', '.join(lost)}. {result.sentence}"
+    return CheckResult(passed=False, sentence=said)
+
+
+_UNWANTED = "No record of a batch that is locked, or gone, is searchable."
 
 
 def _nothing_locked_is_there(bench: Workbench, _source: str) -> CheckResult:
     """No record of a locked, failed or removed batch has a document, a chunk or a point."""
-    unwanted = sa.select(_manifest.c.batch_tag).where(_manifest.c.wanted.is_(False))
+    unwanted = sa.select(_tag).where(_manifest.c.wanted.is_(False))
     documents = sa.select(_document.c.document_id).where(
         _document.c.source == NAME, _document.c.part.in_(unwanted)
     )
@@ -106,7 +114,22 @@ def _nothing_locked_is_there(bench: Workbench, _source: str) -> CheckResult:
         result = _listed(bench, query, column, "These should not be searchable", "")
         if not result.passed:
             return result
-    return CheckResult(passed=True, sentence="No record of a batch that is locked, or gone, is searchable.")
+    return CheckResult(passed=True, sentence=_UNWANTED)
+
+
+def _nothing_changed_is_left(bench: Workbench, _source: str) -> CheckResult:
+    """The same of the batches that changed. One that a run has yet to withdraw is hidden until then."""
+    unwanted = sa.select(_tag).where(_manifest.c.wanted.is_(False))
+    left = sa.exists().where(_document.c.source == NAME, _document.c.part == _tag)
+    withdrawn = _manifest.c.recorded_with.is_(None)
+    return _of_changes(
+        bench,
+        "nothing_locked_is_searchable",
+        unwanted.where(withdrawn, left),
+        "Batches with records that should not be searchable",
+        _UNWANTED,
+        later=unwanted.where(~withdrawn),
+    )
 
 
 def _everybody_was_told(bench: Workbench, _source: str) -> CheckResult:
@@ -135,12 +158,37 @@ def _listed(
     return CheckResult(count == 0, said, {"found": count})
 
 
+def _of_changes(
+    bench: Workbench,
+    check: str,
+    query: sa.Select[Any],
+    wrong: str,
+    right: str,
+    later: sa.Select[Any] | None = None,
+) -> CheckResult:
+    """The same of the batches that changed since this passed; those of `later` are looked at again."""
+    after, newest = manifest.seen_by(bench.ledger, check), manifest.newest_event(bench.ledger)
+    found: set[str] = set()
+    is_early = False
+    for tags in manifest.changed_between(bench.ledger, after, newest, TOGETHER):
+        with bench.ledger.reading() as connection:
+            found |= {*connection.scalars(query.where(_tag.in_(tags)))}
+            if later is not None and not is_early:
+                is_early = connection.scalar(later.where(_tag.in_(tags)).limit(1)) is not None
+    if newest > after and not found and not is_early:
+        manifest.note_seen(bench.ledger, check, newest)
+    first = sorted(found)[:LISTED]
+    said = f"{wrong}: {', '.join(first)}{' …' if len(found) > len(first) else ''}." if found else right
+    return CheckResult(not found, said, {"found": len(found)})
+
+
 SPOOL_CHECKS = (
     AssetCheck(
         name="archived_batches_are_indexed",
         stage=COLLECTION,
         description="Every batch in the archive has all of its records in the index.",
         run=_archived_batches_are_indexed,
+        of_changes=_changed_batches_are_indexed,
         quick=False,
     ),
     AssetCheck(
@@ -148,13 +196,13 @@ SPOOL_CHECKS = (
         stage=BATCHES,
         description="The records processed of each batch are those of its file, without those without text.",
         run=_counts_add_up,
-        quick=False,
     ),
     AssetCheck(
         name="records_are_there",
         stage=BATCHES,
         description="The ledger has the records of every batch in the index, and no partition is lost.",
         run=_records_are_there,
+        of_changes=_records_of_changes_are_there,
         quick=False,
     ),
     AssetCheck(
@@ -162,6 +210,7 @@ SPOOL_CHECKS = (
         stage=COLLECTION,
         description="No record of a batch that is locked, failed, removed or expired is in the index.",
         run=_nothing_locked_is_there,
+        of_changes=_nothing_changed_is_left,
         quick=False,
     ),
     AssetCheck(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import sqlalchemy as sa
@@ -45,11 +46,15 @@ def hidden(bench: Workbench) -> Sequence[str]:
     Locked ones, and those that failed or were removed. Costs as much as there are such batches, which are
     those that have not been through a run since.
     """
+    return list(bench.ledger.remembered("spool hidden", partial(_hidden, bench.ledger)))
+
+
+def _hidden(ledger: Ledger) -> tuple[str, ...]:
     m = _manifest.c
     purging = sa.select(m.batch_tag).where(m.purge, m.wanted.is_(False))
-    with bench.ledger.reading() as connection:
+    with ledger.reading() as connection:
         recorded = {row.batch_tag for row in manifest.unwanted(connection)}
-        return sorted(recorded.union(connection.scalars(purging)))
+        return tuple(sorted(recorded.union(connection.scalars(purging))))
 
 
 def open_gate(ledger: Ledger, batch_tag: str, by: Decider) -> Any:

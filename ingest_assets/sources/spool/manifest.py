@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from ingest_assets.ledger import Ledger
 from ingest_assets.ledger.spool_tables import ingestion_manifest as _manifest
 from ingest_assets.ledger.spool_tables import manifest_event, manifest_sequence
-from ingest_assets.ledger.store import count_up, pages
+from ingest_assets.ledger.store import count_up, pages, upsert
 from ingest_assets.model import when
 from ingest_assets.sources.operations import StreamEvent
 
@@ -182,8 +182,34 @@ def events_after(ledger: Ledger, sequence: int, limit: int) -> Sequence[StreamEv
 
 def newest_event(ledger: Ledger) -> int:
     """The sequence of the last announcement; 0 if there was none."""
+    return _sequence(ledger, CHANNEL)
+
+
+def seen_by(ledger: Ledger, who: str) -> int:
+    """The sequence of the last announcement that somebody has dealt with; 0 if there was none."""
+    return _sequence(ledger, f"seen by {who}")
+
+
+def note_seen(ledger: Ledger, who: str, sequence: int) -> None:
+    """Remember the same."""
+    with ledger.transaction() as connection:
+        upsert(connection, manifest_sequence, [{"name": f"seen by {who}", "value": sequence}])
+
+
+def _sequence(ledger: Ledger, name: str) -> int:
     with ledger.reading() as connection:
-        return connection.scalar(sa.select(sa.func.max(manifest_sequence.c.value))) or 0
+        return connection.scalar(sa.select(manifest_sequence.c.value).filter_by(name=name)) or 0
+
+
+def changed_between(ledger: Ledger, after: int, until: int, size: int) -> Iterator[set[str]]:
+    """Tags of the batches that were announced after one sequence, until another one, in pages."""
+    while events := events_after(ledger, after, size):
+        tags = {str(each.body["batch_tag"]) for each in events if each.sequence <= until}
+        if tags:
+            yield tags
+        after = events[-1].sequence
+        if after >= until:
+            return
 
 
 def forget_announcements(ledger: Ledger, now: float, limit: int) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from ingest_assets.ledger import tables
+from ingest_assets.ledger.plans import looked_up
 from ingest_assets.ledger.spool_tables import ingestion_manifest as _manifest
 from ingest_assets.ledger.store import pages
 from ingest_assets.model import NotPublishedError, UnavailableError
@@ -59,6 +60,8 @@ def fail(bench: Workbench, spool: Spool, batch_tag: str, reason: str, error: str
             wanted = batch.file or f"{batch_tag}{SUFFIX}"  # of the note, if the file is lost
             name = files.free(connection, wanted, [spool.failed], but=batch_tag)
             facts = {"status": "failed", "reason": reason, "error": error, "file": name}
+            if batch.status == "queued":  # it failed before anything was written
+                facts["attempts"] = batch.attempts + 1
             end(bench, connection, batch, wanted=False, loaded=False, **facts)
         try:
             put_aside(
@@ -156,29 +159,27 @@ def _whole_and_lacking(
 
 def _uncut(mine: Sequence[sa.ColumnElement[bool]]) -> sa.Select[Any]:
     """Batches with documents that have no chunks of their present content."""
-    cut = sa.and_(
+    is_cut = looked_up(
         _chunked.c.source == _document.c.source,
         _chunked.c.document_id == _document.c.document_id,
         _chunked.c.digest == _document.c.digest,
     )
-    query = sa.select(_document.c.part).select_from(_document.outerjoin(_chunked, cut))
-    return query.where(*mine, _chunked.c.digest.is_(None)).distinct()
+    return sa.select(_document.c.part).where(*mine, ~is_cut).distinct()
 
 
 def _without_point(
     bench: Workbench, mine: Sequence[sa.ColumnElement[bool]], live: int | None
 ) -> sa.Select[Any]:
     """Batches with chunks whose point the store has not acknowledged."""
-    point = sa.and_(
+    has_point = looked_up(
         _point.c.collection == bench.sources[NAME].collection,
         _point.c.generation == live,
         _point.c.chunk_id == _chunk.c.chunk_id,
         _point.c.chunk_digest == _chunk.c.digest,
     )
     own = sa.and_(_chunk.c.source == _document.c.source, _chunk.c.document_id == _document.c.document_id)
-    joined = _document.join(_chunk, own).outerjoin(_point, point)
-    query = sa.select(_document.c.part).select_from(joined)
-    return query.where(*mine, _point.c.chunk_id.is_(None)).distinct()
+    query = sa.select(_document.c.part).select_from(_document.join(_chunk, own))
+    return query.where(*mine, ~has_point).distinct()
 
 
 def _is_parked(bench: Workbench, batch: Any) -> bool:

@@ -62,12 +62,12 @@ class BatchSource:
         with self.ledger.reading() as connection:
             query = sa.select(_manifest.c.pii, _manifest.c.created_at).filter_by(batch_tag=self.batch_tag)
             batch = connection.execute(query).one()
-        after = -1
+        after, made_with = -1, self.made_with
         while page := self._page(batch.created_at, after):
             for row in page:
                 yield SourceItem(
                     document_id(row.batch_tag, row.number),
-                    digest_of_record(row, self.made_with, pii=batch.pii),
+                    digest_of_record(row, made_with, pii=batch.pii),
                     partial(document_of_record, row, pii=batch.pii, fields=self.fields),
                     len(row.text),
                 )

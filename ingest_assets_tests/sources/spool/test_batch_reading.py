@@ -102,11 +102,19 @@ def test_records_without_text_keep_their_numbers(reader: BatchReader, tmp_path: 
         (1_767_323_045.5, 1_767_323_045.5),
         (1_767_323_045_500, 1_767_323_045.5),
         (1_767_323_045_500_000, 1_767_323_045.5),
+        (1_767_323_045_500_000_000, 1_767_323_045.5),
         (msgpack.Timestamp(1_767_323_045, 500_000_000), 1_767_323_045.5),
     ],
 )
 def test_times(reader: BatchReader, tmp_path: Path, written: Any, seconds: float) -> None:
     assert scanned(reader, tmp_path / "b", batch(created_at=written)).created_at == seconds
+
+
+@pytest.mark.parametrize("written", [1.767e21, -1e30, 1.7e308])
+def test_a_number_that_is_no_time_in_any_unit(reader: BatchReader, tmp_path: Path, written: float) -> None:
+    path = tmp_path / "b"
+    path.write_bytes(batch(created_at=written))
+    assert str(reader.scan(path).error) == "The time of its created_at is in no calendar."
 
 
 def test_without_a_time_the_file_s_counts(reader: BatchReader, tmp_path: Path) -> None:

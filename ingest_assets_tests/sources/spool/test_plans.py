@@ -81,6 +81,9 @@ def _fill(ledger: Ledger) -> None:
                 connection.execute(table.insert(), some)
         connection.execute(sa.text("insert into manifest_sequence values (:name, :value)"),
                            {"name": manifest.CHANNEL, "value": BATCHES})  # fmt: skip
+    for check in SPOOL_CHECKS:
+        manifest.note_seen(ledger, check.name, BATCHES)
+    with ledger.transaction() as connection:
         if not ledger.is_sqlite:
             for name in TABLES:
                 connection.exec_driver_sql(f"analyze {name}")
@@ -124,6 +127,8 @@ def _do_everything(bench: SpoolBench) -> None:
     redeliver(bench, BY)
     redeliver(bench, BY, "letters")
     maintain(bench, asked=True)
+    for check in filter(None, (each.of_changes for each in SPOOL_CHECKS)):
+        assert check(bench, "spool").passed
     outbox.state_of(bench.ledger)
     manifest.events_after(bench.ledger, BATCHES - 10, 10)
     for after in ("", "b0005000"):

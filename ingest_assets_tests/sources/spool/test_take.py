@@ -187,12 +187,14 @@ def test_a_file_that_could_not_be_read_is_read_again_when_it_is_tried_again(
     with closing(IntakeBench(tmp_path, ledger=ledger, spool_max_text_chars=9)) as strict:
         assert strict.take() == Taken(failed=1)
     ((tag, row),) = bench.rows().items()
+    assert row.attempts == 1
     with bench.ledger.transaction() as connection:
         bench.spool.move(row.file, bench.spool.failed, bench.spool.processing)
         manifest.change(connection, tag, status="queued", wanted=True, error=None, reason=None)
     assert bench.take() == Taken(claimed=1)
     row = bench.rows()[tag]
     assert (row.status, row.total_records, row.gate, row.wanted) == ("queued", 1, "locked", False)
+    assert row.attempts == 1, "the second one begins when its records are read"
     assert bench.take() == Taken()
 
 

@@ -97,9 +97,8 @@ class Recorder:
             tag = tags_of[each.name]
             values, verdicts[each.name] = self._values(connection, each, tag, "locked")
             delivered = json.dumps([each.delivered], ensure_ascii=False)
-            batches.append(
-                values | {"batch_tag": tag, "files": delivered, "processed": 0, "attempts": 0, "purge": False}
-            )
+            own = {"batch_tag": tag, "files": delivered, "attempts": _attempts(each)}
+            batches.append(values | own | {"processed": 0, "purge": False})
         manifest.insert_all(connection, batches)
         for values in batches:
             self._tell(connection, values["batch_tag"], values)
@@ -114,6 +113,7 @@ class Recorder:
         delivered = [*json.loads(row.files), claimed.delivered]
         values["files"] = json.dumps(list(dict.fromkeys(delivered))[-_MAX_FILES:], ensure_ascii=False)
         values["extra"] = json.dumps(_without_unread(row.extra) | json.loads(values["extra"]), sort_keys=True)
+        values["attempts"] = row.attempts + _attempts(claimed)
         values["recorded_with"] = None if row.recorded_with is None else ""  # they are recorded again
         manifest.change(connection, row.batch_tag, **values)
         self._tell(connection, row.batch_tag, values)
@@ -246,6 +246,11 @@ def _dropped(connection: sa.Connection, row: Any) -> Verdict:
     times = json.loads(row.extra).get("redelivered", 0)
     manifest.note(connection, row.batch_tag, redelivered=times + 1)
     return Verdict("redelivered", row.batch_tag, "drop")
+
+
+def _attempts(claimed: Claimed) -> int:
+    """How often it was tried to index a file by now: one that cannot be read was; others begin later."""
+    return int(claimed.scan.facts is None)
 
 
 def _without_unread(extra: str) -> dict[str, Any]:

@@ -29,6 +29,7 @@ _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # Anything but space, and characters that are not seen.
 _VISIBLE = re.compile(r"[^\s\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
 _LATEST_S = 1e11  # the year 5138; what is more are milliseconds, microseconds or nanoseconds
+_PARTS_OF_SECONDS = 3  # these; what is larger still is no time
 _LONGEST_NO = 64  # bytes
 _NOT_PERSONAL = frozenset(("", "0", "false", "no", "none"))
 
@@ -101,8 +102,9 @@ def seconds_of(raw: bytes) -> float | None:
     if isinstance(value, Timestamp):
         return float(value.to_unix())
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        while abs(value) >= _LATEST_S:
-            value /= 1_000
+        for _ in range(_PARTS_OF_SECONDS):
+            if abs(value) >= _LATEST_S:
+                value /= 1_000
         return float(value)
     try:
         moment = datetime.fromisoformat(value.strip())
