@@ -21,8 +21,9 @@ VERSION = "2"
 class CodeChunker:
     """Cuts the files of one source.
 
-    A file is a document with the attributes `path`, `language` (its GitHub Linguist name) and `encoding`. The
-    budget's overlap is not used: no character is in two chunks.
+    A file is a document with the attributes `path`, `language` (its GitHub Linguist name) and `encoding`, and
+    with `grammar` if it is split as another language is ("text": as prose). The budget's overlap is not used:
+    no character is in two chunks.
     """
 
     source: str
@@ -45,7 +46,8 @@ class CodeChunker:
         """
         path = str(document.attributes.get("path", document.title))
         language = str(document.attributes.get("language", ""))
-        file = File.of(document.body, path, language, self.budget)
+        grammar = str(document.attributes.get("grammar", language))
+        file = File.of(document.body, path, grammar, self.budget)
         places = Places(document.body, str(document.attributes.get("encoding", "utf-8")))
         earlier: Counter[str] = Counter()
         chunks: list[Chunk] = []

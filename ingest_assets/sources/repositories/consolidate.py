@@ -18,8 +18,12 @@ from ingest_assets.sources.repositories.packfile import index_pack
 _SUBMODULE, _FOLDER, _KIND = 0o160000, 0o040000, 0o170000
 
 
-def consolidate(objects: Path, tips: Collection[str], max_bytes: int, *, history: bool) -> None:
+def consolidate(
+    objects: Path, tips: Collection[str], max_bytes: int, held_bytes: int, *, history: bool
+) -> None:
     """Write what the tips need into one pack of at most `max_bytes`, then remove the others.
+
+    Up to `held_bytes` of the contents of objects are held at once.
 
     A reader that has a pack open can continue with it; one that looks for an object finds it in the new pack,
     which is there before the old ones are removed. Files in use that cannot be removed go the next time.
@@ -31,11 +35,11 @@ def consolidate(objects: Path, tips: Collection[str], max_bytes: int, *, history
     path = Path(name)
     try:
         with os.fdopen(handle, "wb") as out:
-            with Objects(objects, max_bytes) as present:
+            with Objects(objects, held_bytes) as present:
                 needed = sorted(_needed(present, tips, history=history))
             _copy(objects, needed, out)
             os.fsync(out.fileno())
-        new = index_pack(path, max_bytes, lambda: None)
+        new = index_pack(path, max_bytes, lambda: None, held_bytes=held_bytes)
     except Exception:  # noqa: BLE001 - dulwich raises anything when it copies from damaged packs
         return
     finally:

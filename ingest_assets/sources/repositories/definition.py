@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ingest_assets.fields import FilterField
 from ingest_assets.jobs.definition import JobCounts, JobsDefinition, Scope
 from ingest_assets.model import Chunker, IngestError, Outcomes, SkippedItem, Source
-from ingest_assets.sources.definition import Missing, Partitioning, SourceDefinition, Triggers, Words
+from ingest_assets.sources.definition import (
+    Missing,
+    Partitioning,
+    Projects,
+    SourceDefinition,
+    Triggers,
+    Words,
+)
 from ingest_assets.sources.repositories.settings import NAME, RepositorySettings
 from ingest_assets.sources.stages import chunks_stage, documents_stage
 from ingest_assets.stages.shapes import Finding
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import typer
 
     from ingest_assets.jobs.events import Draft
     from ingest_assets.jobs.queue import JobTarget
     from ingest_assets.jobs.rows import Job
     from ingest_assets.reconcile import Stage
+    from ingest_assets.sources.definition import WatchedFolder
     from ingest_assets.sources.repositories.kept import Repositories
     from ingest_assets.workbench import Workbench
 
@@ -73,6 +84,8 @@ def _changed(bench: Workbench, part: str) -> str | None:
     """The commit of the remote's ref, if it is not the one fetched last."""
     repositories = _repositories(bench)
     repository = repositories.get(part)
+    if not repository.committed:
+        return None  # a folder on disk is looked at by whoever runs it: `ingest watch`, a job, a schedule
     there = repositories.remote(repository, REMOTE_TIMEOUT_S).commit(repository.ref)
     try:
         here = repositories.head(repository)
@@ -81,16 +94,23 @@ def _changed(bench: Workbench, part: str) -> str | None:
     return None if there == here else there or "empty"
 
 
+def _watched(bench: Workbench, path: Path) -> WatchedFolder:
+    return _repositories(bench).watched(path)
+
+
 def _forget(bench: Workbench, part: str) -> None:
     _repositories(bench).forget(part)
 
 
-def _target(bench: Workbench, location: str, ref: str | None) -> tuple[JobTarget, str | None]:
+def _target(
+    bench: Workbench, location: str, ref: str | None, *, own_folder: bool = False
+) -> tuple[JobTarget, str | None]:
     from ingest_assets.jobs import queue
 
     repositories = _repositories(bench)
-    wanted = repositories.checked(location, ref)
-    target = queue.JobTarget(NAME, wanted.id, wanted.location, repositories.name_of(location))
+    wanted = repositories.checked(location, ref, own_folder=own_folder)
+    name = repositories.name_of(location, own_folder=own_folder)
+    target = queue.JobTarget(NAME, wanted.id, wanted.location, name)
     if ref:
         return target, wanted.ref
     for status in ("pending", "running"):
@@ -106,10 +126,29 @@ def _prepare(bench: Workbench, job: Job, check: Callable[[], None]) -> None:
 
     A job that fails before then, or is cancelled, leaves the list as it was.
     """
+    from ingest_assets.jobs import queue
+
     repositories = _repositories(bench)
-    wanted = repositories.checked(job.repo_path, job.git_ref)
+    committed = job.metadata.get(queue.COMMITTED_ONLY)
+    wanted = repositories.checked(
+        job.repo_path,
+        job.git_ref,
+        committed=committed if isinstance(committed, bool) else None,
+        own_folder=job.metadata.get(queue.OWN_FOLDER) is True,
+    )
+    repositories.require_ref(wanted.id, wanted.ref, job.project_id)
     repositories.fetch(wanted, check)
-    repositories.keep(wanted)
+    repositories.keep(wanted, job.project_id)
+
+
+def _require(bench: Workbench, target: JobTarget, ref: str | None, project: str) -> None:
+    _repositories(bench).require_ref(target.id, ref, project)
+
+
+def _parts_of(bench: Workbench, projects: Collection[str]) -> Sequence[str]:
+    from ingest_assets.sources.repositories.projects import repositories_in
+
+    return repositories_in(bench.ledger, projects)
 
 
 def _counts(bench: Workbench, repository_id: str) -> JobCounts:
@@ -247,7 +286,9 @@ SOURCE = SourceDefinition(
         changed=_changed,
         forget=_forget,
         hint=_ADD,
+        folder=_watched,
     ),
+    projects=Projects(parts=_parts_of, held_by="repository"),
     triggers=Triggers(
         schedule="refresh_repositories_schedule",
         sensor="repository_heads_sensor",
@@ -256,6 +297,8 @@ SOURCE = SourceDefinition(
     refresh_job="index_repository",
     jobs=JobsDefinition(
         target=_target,
+        target_here=partial(_target, own_folder=True),
+        require=_require,
         prepare=_prepare,
         counts=_counts,
         events=_Events(),

@@ -52,6 +52,9 @@ def _repositories(bench: Workbench) -> Iterator[Finding]:
         except IngestError as error:
             yield Finding(name, "wrong", str(error))
         else:
+            if not each.committed:
+                yield Finding(name, "ok", "It is read as it stands on disk.")
+                continue
             yield Finding(
                 name, "ok", f"It was last read at {commit[:12]}." if commit else "It has no commit."
             )

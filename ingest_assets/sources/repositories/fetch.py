@@ -50,8 +50,14 @@ _FOLDER, _SUBMODULE, _KIND = 0o040000, 0o160000, 0o170000
 class FetchLimits:
     """Limits of one fetch. To continue after one was hit, raise it and fetch again."""
 
-    repository_bytes: int = 100 << 20  # of one transfer, and of any single object
+    repository_bytes: int = 100 << 20  # of one transfer
     seconds: float = 300.0  # from the first connection to the last object
+    memory_bytes: int | None = None  # for any single object, and what it is made of; None: as many
+
+    @property
+    def held_bytes(self) -> int:
+        """What may be held at once of the contents of objects. Reading takes up to twice as much memory."""
+        return min(self.repository_bytes, self.memory_bytes or self.repository_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +114,7 @@ def fetch_into(
         ) as budget:
 
             def here() -> Objects:
-                return Objects(objects, limits.repository_bytes)
+                return Objects(objects, limits.held_bytes)
 
             with os.fdopen(handle, "wb") as out, here() as present, conversation(budget):
                 exchange = _Exchange(present, ref, held, budget, limits.repository_bytes, full=full)
@@ -134,17 +140,16 @@ def fetch_into(
 
 @contextmanager
 def _unpacker(pack: Path, objects: Path, origin: Origin, means: Means) -> Iterator[Confined]:
-    """The process that reads a pack. It may take twice the limit of memory, besides its own."""
+    """The process that reads a pack. It may take twice what may be held of memory, besides its own."""
     given, limits = means.sandbox.limits, means.limits
-    size = limits.repository_bytes
     bounds = replace(
         given,
-        memory_bytes=max(given.memory_bytes, UNPACKING + 2 * size),
-        file_bytes=max(given.file_bytes, 2 * size),
+        memory_bytes=max(given.memory_bytes, UNPACKING + 2 * limits.held_bytes),
+        file_bytes=max(given.file_bytes, 2 * limits.repository_bytes),
         cpu_s=max(given.cpu_s, limits.seconds),  # the budget ends it earlier
     )
     grants = Grants(read=(objects,), write=(objects / "pack",))
-    task = _Unpacker(pack, objects, size)
+    task = _Unpacker(pack, objects, limits)
     with means.sandbox.child(task, f"the reader of what {origin.id} sent", grants, bounds) as process:
         yield process
 
@@ -152,18 +157,19 @@ def _unpacker(pack: Path, objects: Path, origin: Origin, means: Means) -> Iterat
 class _Unpacker:
     """The task of that process."""
 
-    def __init__(self, pack: Path, objects: Path, max_bytes: int) -> None:
-        self._pack, self._folder, self._max_bytes = pack.absolute(), objects.absolute(), max_bytes
+    def __init__(self, pack: Path, objects: Path, limits: FetchLimits) -> None:
+        self._pack, self._folder, self._limits = pack.absolute(), objects.absolute(), limits
 
     def index(self) -> bytes:
         """Check the pack, and index it."""
-        with Objects(self._folder, self._max_bytes) as present:
-            index_pack(self._pack, self._max_bytes, _unbounded, present.read_known)
+        size, held = self._limits.repository_bytes, self._limits.held_bytes
+        with Objects(self._folder, held) as present:
+            index_pack(self._pack, size, _unbounded, present.read_known, held)
         return b""
 
     def commit(self, tip: str) -> bytes:
         """The commit that a tip stands for, of which everything is there."""
-        with Objects(self._folder, self._max_bytes) as present:
+        with Objects(self._folder, self._limits.held_bytes) as present:
             commit = present.commit_of(tip)
             try:
                 require_complete(present, commit, _unbounded)
@@ -249,7 +255,9 @@ class _Exchange:
         if tip is None or (tip in self._held.tips and not (self._full and self._held.shallow)):
             return []
         self._asked = True
-        self._budget.expect("a repository", self._max_bytes)
+        self._budget.expect(
+            "a repository (MAX_REPO_SIZE_GB, of a stream INGEST_REPOSITORY_MAX_MIB)", self._max_bytes
+        )
         return [ObjectID(tip.encode())]
 
     def _walker(self) -> ObjectStoreGraphWalker:

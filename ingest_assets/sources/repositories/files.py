@@ -13,6 +13,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -24,6 +26,7 @@ _READ = os.O_RDONLY | _BINARY | getattr(os, "O_CLOEXEC", 0)
 _STEP = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 # Through a folder: where the system can, also one that may be entered and not listed.
 _THROUGH = getattr(os, "O_PATH", _READ) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+_CLOSED = -1  # is no handle: the number of one that was closed may soon be that of another
 _BY_STEPS = os.open in os.supports_dir_fd and bool(getattr(os, "O_NOFOLLOW", 0))
 
 
@@ -69,6 +72,26 @@ class Inside:
 
     def __init__(self, roots: tuple[Path, ...]) -> None:
         self._roots = tuple(Path(os.path.realpath(root)) for root in roots)
+        self._held: int | None = None
+
+    @classmethod
+    @contextmanager
+    def held(cls, folder: Path) -> Iterator[Inside]:
+        """Files in one folder, given with links resolved, which is opened once: all are reached from there.
+
+        So a link that takes the place of the folder, or of one above it, leads nowhere either.
+        Raises OSError, and NotAllowedError if there is a link now.
+        """
+        inside = cls((folder,))
+        if inside._roots != (folder,):
+            raise outside()
+        inside._held = _opened_by_steps(Path(folder.anchor), folder, _THROUGH) if _BY_STEPS else None
+        try:
+            yield inside
+        finally:
+            if inside._held is not None:
+                os.close(inside._held)
+                inside._held = _CLOSED
 
     def resolve(self, path: Path) -> Path:
         """The path with links resolved, whether or not there is anything."""
@@ -89,6 +112,17 @@ class Inside:
             return os.listdir(handle)  # noqa: PTH208 - a handle
         finally:
             os.close(handle)
+
+    @contextmanager
+    def scan(self, path: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
+        """What is in a folder, entry by entry."""
+        handle = self._handle(path) if _BY_STEPS else None
+        try:
+            with os.scandir(self.resolve(path) if handle is None else handle) as entries:
+                yield entries
+        finally:
+            if handle is not None:
+                os.close(handle)
 
     def folder(self, path: Path) -> Path:
         real = self.resolve(path)
@@ -130,19 +164,26 @@ class Inside:
                 os.close(handle)
                 raise outside()
             return handle
-        parts = real.relative_to(root).parts
-        handle = os.open(root, _THROUGH if parts else _READ)
-        for i, part in enumerate(parts, 1):
-            above = handle
-            try:
-                handle = os.open(part, (_THROUGH if i < len(parts) else _READ) | _STEP, dir_fd=above)
-            except OSError as error:
-                if error.errno == errno.ELOOP:  # it became a link after it was resolved
-                    raise outside() from None
-                raise
-            finally:
-                os.close(above)
-        return handle
+        return _opened_by_steps(root, real, _READ, self._held)
+
+
+def _opened_by_steps(root: Path, path: Path, how: int, held: int | None = None) -> int:
+    """A handle of `path`, from the folder `root` down, or from the handle that is held of it."""
+    parts = path.relative_to(root).parts
+    if not parts:
+        return os.open(root, how) if held is None else os.open(".", how, dir_fd=held)
+    above = os.open(root, _THROUGH) if held is None else os.dup(held)
+    for i, part in enumerate(parts, 1):
+        try:
+            handle = os.open(part, (_THROUGH if i < len(parts) else how) | _STEP, dir_fd=above)
+        except OSError as error:
+            if error.errno == errno.ELOOP:  # it became a link after it was resolved
+                raise outside() from None
+            raise
+        finally:
+            os.close(above)
+        above = handle
+    return above
 
 
 def outside() -> NotAllowedError:

@@ -30,7 +30,7 @@ class IgnoreRules:
 
     def __init__(self, patterns: Sequence[str] = (), own: bytes = b"") -> None:
         lines = [*map(_bytes, default_patterns()), *_lines(own), *map(_bytes, checked(patterns))]
-        self._patterns = _Patterns(found for line in lines if (found := parse(line)))
+        self._patterns = Patterns(found for line in lines if (found := parse(line)))
         self._folders: dict[str, bool] = {"": False}
 
     def verdict(self, folder: str, name: str) -> bool | None:
@@ -53,7 +53,7 @@ class IgnoreRules:
         return known
 
 
-class _Patterns:
+class Patterns:
     """Patterns of which the last one that matches wins. Those without a wildcard are looked up."""
 
     def __init__(self, patterns: Iterable[Pattern]) -> None:
@@ -97,6 +97,11 @@ def checked(patterns: Sequence[str]) -> list[str]:
         if not pattern.startswith("#") and parse(_bytes(pattern)) is None:
             raise ConfigurationError(f"{pattern[:80]!r} is not a gitignore pattern.")
     return list(patterns)
+
+
+def patterns_of(content: bytes) -> Patterns:
+    """The patterns of a file of them. Lines that can match nothing are skipped, as git does."""
+    return Patterns(found for line in _lines(content) if (found := parse(line)))
 
 
 def _first(each: tuple[int, Pattern]) -> int:

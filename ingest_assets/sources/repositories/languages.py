@@ -1,7 +1,8 @@
 """The language of a file, by its name and its first bytes, spelled as GitHub spells it.
 
 Names, extensions and interpreters come from `identify`, which pre-commit maintains. This module adds the
-names of its tags, and the few extensions that several languages share.
+names of its tags, and the few extensions that several languages share; what neither knows comes from GitHub's
+own table (`linguist`). What users add is in `language_table`.
 
 What belongs here: languages. What does not: whether a file holds text at all (content).
 """
@@ -10,8 +11,11 @@ from __future__ import annotations
 
 import io
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from posixpath import basename, splitext
+
+from ingest_assets.model import digest_of
+from ingest_assets.sources.repositories.linguist import extensions_of, linguist
 
 # Tags of identify; the first that a file has decides. Tags that are not here are for data (CSV, SVG, keys,
 # patches), or for settings that only a tool reads: nobody searches those for a passage.
@@ -81,7 +85,7 @@ def language_of(path: str, content: bytes) -> str | None:
     tags = _tags(path)
     if tags & _DATA:
         return None
-    named = _named(tags) or _EXTENSIONS.get(suffix)
+    named = _named(tags) or _EXTENSIONS.get(suffix) or _by_linguist(path)
     if named is not None and not (named == "Text" and head.startswith(b"#!")):
         return named
     return _by_interpreter(head) or _plain(path, tags, suffix)
@@ -100,6 +104,23 @@ def _tags_of_name(name: str) -> frozenset[str]:
 
 def _named(tags: frozenset[str]) -> str | None:
     return next((name for tag, name in _NAMES.items() if tag in tags), None)
+
+
+def _by_linguist(path: str) -> str | None:
+    name, known = basename(path), linguist()
+    by_extension = (known.extensions.get(each) for each in extensions_of(name))
+    found = known.files.get(name) or next((each for each in by_extension if each), None)
+    return None if found is None else _spellings()[found.lower()]
+
+
+@cache
+def fingerprint() -> str:
+    """Of the tables here: another one may mean other languages for the same files."""
+    from importlib.metadata import version
+
+    return digest_of(
+        "languages", version("identify"), linguist().digest, repr((_NAMES, _EXTENSIONS, sorted(_DATA)))
+    )
 
 
 def _shared(suffix: str, head: bytes) -> str:
@@ -149,10 +170,23 @@ def _plain(path: str, tags: frozenset[str], suffix: str) -> str | None:
 
 
 def spelled(value: str) -> str:
-    """A language in its canonical case; unchanged if there is no such language."""
-    return _spellings().get(value.strip().lower(), value.strip())
+    """A language in its canonical case, or by another name of it; unchanged if there is no such language."""
+    return known(value) or value.strip()
+
+
+def known(value: str) -> str | None:
+    """The language that people mean by a name, as GitHub spells it; None if there is none."""
+    name = value.strip().lower()
+    name = linguist().names.get(name, name).lower()
+    return _spellings().get(name)
+
+
+def names() -> list[str]:
+    """Every language that there is a name for."""
+    return sorted(_spellings().values())
 
 
 @lru_cache(maxsize=1)
 def _spellings() -> dict[str, str]:
-    return {name.lower(): name for name in (*_NAMES.values(), *_EXTENSIONS.values())}
+    there = (*linguist().names.values(), *_NAMES.values(), *_EXTENSIONS.values())
+    return {name.lower(): name for name in there}

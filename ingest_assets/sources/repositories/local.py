@@ -51,6 +51,17 @@ def real_folder(path: Path, roots: tuple[Path, ...]) -> Path:
     return real
 
 
+def is_bare(path: Path, roots: tuple[Path, ...]) -> bool:
+    """Whether a folder is a repository without files of its own."""
+    files = Inside(roots)
+    parts = (path / "objects", path / "refs")
+    return (
+        not os.path.lexists(path / ".git")
+        and files.is_file(path / "HEAD")
+        and all(map(files.is_folder, parts))
+    )
+
+
 def git_folder(path: Path, roots: tuple[Path, ...]) -> GitFolder:
     """The repository at `path`: a worktree's folder, or a bare repository. Parent folders are not searched.
 
@@ -66,7 +77,8 @@ def git_folder(path: Path, roots: tuple[Path, ...]) -> GitFolder:
             head = real_folder(path / _pointed(files, pointer, b"gitdir: "), roots)
     if not files.is_file(head / "HEAD"):
         raise NotAllowedError(
-            "The folder is not a git repository (a plain folder is not one: run `git init` in it and commit)."
+            "The folder is not a git repository, so it has no commits: leave out the ref, and do not ask "
+            "for what is committed alone."
         )
     common = head
     if files.is_file(head / "commondir"):

@@ -94,7 +94,7 @@ class Mirror:
         self.origin = origin
         self.limits = limits or FetchLimits()
         self.shallow = shallow
-        self.folder = workspace / _folder_name(origin.id)
+        self.folder = workspace / folder_name(origin.id)
         self._policy = policy
 
     def fetch(self, ref: str | None = None, interrupt: Callable[[], None] | None = None) -> Head:
@@ -157,7 +157,7 @@ class Mirror:
         elif not (folder / "objects").is_dir():
             raise SourceUnavailableError(f"{self.origin.id} has not been fetched yet.")
         try:
-            with Objects(folder / "objects", self.limits.repository_bytes, files) as objects:
+            with Objects(folder / "objects", self.limits.held_bytes, files) as objects:
                 yield objects
         except DamagedError:
             self.mark_damaged()
@@ -205,7 +205,8 @@ class Mirror:
         if fetched.received and self._packs(folder) > _MAX_PACKS:
             tips = {known.tip for known in state.values() if known.tip}
             limit = _MERGED * self.limits.repository_bytes
-            consolidate(folder / "objects", tips, limit, history=not self.shallow)
+            held = min(limit, _MERGED * self.limits.held_bytes)
+            consolidate(folder / "objects", tips, limit, held, history=not self.shallow)
         return head
 
     def _packs(self, folder: Path) -> int:
@@ -251,7 +252,7 @@ class Mirror:
         try:
             held = self._held()
             if held.tips:
-                with Objects(self.folder / "objects", self.limits.repository_bytes) as objects:
+                with Objects(self.folder / "objects", self.limits.held_bytes) as objects:
                     self._require_boundary(objects, held)
         except SourceUnavailableError as error:
             return str(error)
@@ -328,9 +329,10 @@ class Mirror:
 
 def _local_folder(origin: Origin, policy: Policy) -> GitFolder:
     assert origin.path is not None
-    if not os.path.lexists(Inside(policy.local_roots).resolve(origin.path)):
+    roots = policy.roots_for(origin.path)
+    if not os.path.lexists(Inside(roots).resolve(origin.path)):
         raise SourceUnavailableError(f"The local repository {origin.name} is no longer there.")
-    return git_folder(origin.path, policy.local_roots)
+    return git_folder(origin.path, roots)
 
 
 def _checked(head: Head) -> Head:
@@ -341,7 +343,7 @@ def _checked(head: Head) -> Head:
     return head
 
 
-def _folder_name(repository_id: str) -> str:
+def folder_name(repository_id: str) -> str:
     """Readable, and valid as a file name on every system."""
     readable = re.sub(r"[^a-z0-9.-]+", "_", repository_id.lower())[:60].strip("._-")
     return f"{readable}-{hashlib.sha256(repository_id.encode()).hexdigest()[:12]}"

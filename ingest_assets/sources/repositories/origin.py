@@ -14,9 +14,10 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from ingest_assets.sources.addresses import NotAllowedError
-from ingest_assets.sources.repositories.local import git_folder, real_folder
+from ingest_assets.sources.repositories.local import real_folder
 from ingest_assets.sources.repositories.policy import (
     CASELESS,
+    GROUPS,
     SSH_PORT,
     Policy,
     checked_host,
@@ -31,6 +32,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(::|://|:)")
 _SCP = re.compile(r"((?:[^/\\:@]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^/\\:]+)):(?!//)(.*)\Z")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
 _USUAL_USER = "git"  # the one that forges expect, and the default of an ssh URL
+_OWNER_AND_NAME = 2  # segments of a repository's path at a forge
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _SEGMENT = re.compile(
     r"[^\x00-\x20\x7f-\x9f/\\:?#\[\]<>\"'`|*^{}%]+( [^\x00-\x20\x7f-\x9f/\\:?#\[\]<>\"'`|*^{}%]+)*\Z"
@@ -188,6 +190,7 @@ def _without_escapes(path: str) -> str:
 def _remote(scheme: str, user: str | None, host: str, port: int, segments: list[str]) -> Origin:
     shown = f"[{host}]" if ":" in host else host
     authority = shown if port == _PORTS[scheme] else f"{shown}:{port}"
+    _require_repository(host, segments)
     path = "/".join(segments)
     bare = path[: -len(".git")] if path.endswith(".git") and not path.endswith("/.git") else path
     readable = bare.lower() if host in CASELESS else bare
@@ -199,6 +202,23 @@ def _remote(scheme: str, user: str | None, host: str, port: int, segments: list[
         url=f"{scheme}://{f'{user}@' if user else ''}{authority}/{quote(path)}",
         web=_web(scheme, host, authority, bare),
     )
+
+
+def _require_repository(host: str, segments: list[str]) -> None:
+    """At a forge a repository has an owner and a name; people paste what their browser shows."""
+    if host not in CASELESS:
+        return
+    if len(segments) < _OWNER_AND_NAME:
+        raise NotAllowedError(f"The URL names no repository: it is https://{host}/OWNER/NAME.")
+    end = _OWNER_AND_NAME
+    if host in GROUPS:  # names below names, and pages after a "-"
+        end = segments.index("-") if "-" in segments else len(segments)
+    if segments[end:]:
+        shown = quote("/".join(segments[:end]))
+        raise NotAllowedError(
+            f"The URL is that of a page, not of a repository, which is https://{host}/{shown} (and a branch, "
+            "a tag or a commit is given as the ref)."
+        )
 
 
 def _web(scheme: str, host: str, authority: str, path: str) -> str | None:
@@ -216,20 +236,12 @@ def _bounded(text: str) -> str:
 
 def _local(given: str, policy: Policy) -> Origin:
     path = Path(given)
-    if policy.local_roots:
-        policy.require_protocol("file")
-    else:
-        raise NotAllowedError(
-            "Local repositories are not allowed: no folder for them is set (INGEST_REPOSITORY_ROOTS)."
-        )
+    roots = policy.roots_for(path)
     if not path.is_absolute():
-        raise NotAllowedError(
-            "The path of a local repository must be absolute (or the URL begin with https://)."
-        )
+        raise NotAllowedError("The path of a local folder must be absolute (or the URL begin with https://).")
     if ".." in re.split(r"[\\/]", given) or re.search("%(25)*(2e|2f|5c)", given, re.IGNORECASE):
         raise NotAllowedError('The path of a local repository may not hold "..", encoded or not.')
-    real = real_folder(path, policy.local_roots)
-    git_folder(real, policy.local_roots)  # raises, and says why, if it is not a repository
+    real = real_folder(path, roots)
     digest = hashlib.sha256(os.fsencode(os.path.normcase(real))).hexdigest()[:8]
     readable = re.sub(r"[^\w.-]+", "_", real.name.removesuffix(".git"))[:100].strip("._-") or "repository"
     return Origin(id=f"local/{readable}-{digest}", name=real.name, path=real)

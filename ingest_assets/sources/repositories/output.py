@@ -22,6 +22,14 @@ def one(found: Repository, what: str, as_json: bool) -> None:
     return None
 
 
+def stays(found: Repository, as_json: bool) -> None:
+    """A repository that was taken from a project, and that others have."""
+    if as_json:
+        return print_json(asdict(found))
+    console_of().print(f"No longer of the project: {escape(found.id)}. It stays for others.")
+    return None
+
+
 def several(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     """All repositories that are kept in step."""
     if as_json:
@@ -30,10 +38,16 @@ def several(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
         console_of().print("No repository is kept in step. `ingest repository add URL` adds one.")
         return None
     cells = [
-        [row["id"], row["ref"] or "default branch", f"{row['files']:,}", "leaves" if row["removed"] else ""]
+        [
+            row["id"],
+            row["ref"] or "default branch",
+            ", ".join(row["projects"]),
+            f"{row['files']:,}",
+            "leaves" if row["removed"] else "",
+        ]
         for row in rows
     ]
-    return table(("repository", "ref", "files in the index", ""), cells, right=False)
+    return table(("repository", "ref", "projects", "files in the index", ""), cells, right=False)
 
 
 def skips(found: Sequence[SkippedItem], prefix: str, as_json: bool) -> None:

@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 from ingest_assets.model import ContentError, UnavailableError
 from ingest_assets.sources.repositories import packformat as form
 from ingest_assets.sources.repositories.deltas import Entries, resolve, sorted_ids
-from ingest_assets.sources.repositories.packformat import FormatError, PackBytes, too_large
+from ingest_assets.sources.repositories.packformat import ADVICE, FormatError, PackBytes, too_large
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,6 +40,7 @@ def index_pack(
     max_bytes: int,
     check: Callable[[], None],
     known: Callable[[bytes], tuple[int, bytes]] | None = None,
+    held_bytes: int | None = None,
 ) -> Path | None:
     """Check the pack at `path`, write its index, and move both to their names beside it. None when empty.
 
@@ -48,16 +49,18 @@ def index_pack(
     `check` is called between objects and raises when the time is up. Both files are on disk before the index,
     which makes them visible, has its name.
 
-    Takes less than twice `max_bytes` of memory. Raises ConfigurationError when the pack, an object or all of
-    them exceed the limits, MissingBaseError when a delta's base is neither in the pack nor known,
+    Holds up to `held_bytes` of the contents of objects at once, by default as many as the pack may have, and
+    takes less than twice as much memory. Raises ConfigurationError when the pack, an object that has to be
+    held, or all objects exceed the limits, MissingBaseError if a delta's base is neither there nor known,
     UnavailableError when it is not a complete and valid pack.
     """
+    held = held_bytes or max_bytes
     try:
         with path.open("rb", buffering=0) as file:
-            entries = _scan(file, max_bytes, check)
+            entries = _scan(file, max_bytes, held, check)
             if entries is not None:
                 work = 2 * max_bytes * _MAX_EXPANSION  # bytes: what is made again, too, counts
-                borrowed = resolve(PackBytes(file, 1 << 12), entries, known, max_bytes, work, check)
+                borrowed = resolve(PackBytes(file, 1 << 12), entries, known, held, work, check)
     except FormatError as error:
         raise UnavailableError(f"The server sent a damaged pack of git objects: {error}.") from error
     if entries is None:
@@ -79,7 +82,7 @@ def index_pack(
     return target
 
 
-def _scan(file: IO[bytes], max_bytes: int, check: Callable[[], None]) -> Entries | None:
+def _scan(file: IO[bytes], max_bytes: int, held: int, check: Callable[[], None]) -> Entries | None:
     """Every entry, inflated against the limits; of whole objects also their ids. None when there are none."""
     size = os.fstat(file.fileno()).st_size
     start = file.read(form.HEADER)
@@ -92,16 +95,15 @@ def _scan(file: IO[bytes], max_bytes: int, check: Callable[[], None]) -> Entries
     count, end = int.from_bytes(start[8:12]), size - form.TRAILER
     if count * _MIN_ENTRY > size:
         raise FormatError("it is cut short")
-    if count > max_bytes // _PER_OBJECT:
+    if count > held // _PER_OBJECT:
         raise ContentError(
-            f"The repository has {count:,} objects, and {max_bytes // _PER_OBJECT:,} are allowed: raise "
-            "INGEST_REPOSITORY_MAX_MIB if you trust it."
+            f"The repository has {count:,} objects, and {held // _PER_OBJECT:,} are allowed: {ADVICE}"
         )
     entries = Entries(count, _checksum(file, end, check))
     source, at, total = PackBytes(file, form.STEP), form.HEADER, 0
     for i in range(count):
         check()
-        at, inflated = _entry(source, entries, i, at, max_bytes, check)
+        at, inflated = _entry(source, entries, i, at, max_bytes, held, check)
         total += inflated
         if total > max_bytes * _MAX_EXPANSION:
             raise too_large("has objects that inflate to over", total, max_bytes * _MAX_EXPANSION)
@@ -126,11 +128,18 @@ def _checksum(file: IO[bytes], end: int, check: Callable[[], None]) -> bytes:
 
 
 def _entry(
-    source: PackBytes, entries: Entries, i: int, at: int, max_bytes: int, check: Callable[[], None]
+    source: PackBytes,
+    entries: Entries,
+    i: int,
+    at: int,
+    max_bytes: int,
+    held: int,
+    check: Callable[[], None],
 ) -> tuple[int, int]:
     """Check one entry and note it. Returns where it ends, and the bytes of its object."""
     header = form.entry_header(source, at)
-    _require_size(header.size, max_bytes)
+    # A file that is packed as it is need not be held: one that is larger than what is read is left out.
+    _require_size(header.size, max_bytes if header.kind == form.BLOB else held)
     crc, result = zlib.crc32(source.read(at, header.data - at)), header.size
     if header.base is None:
         digest = form.id_digest(header.kind, header.size)
@@ -138,7 +147,7 @@ def _entry(
         entries.set_id(i, digest.digest())
     else:
         result = form.result_size(source, header)
-        _require_size(result, max_bytes)
+        _require_size(result, held)
         end, crc = form.inflate(source, header.data, header.size, len, check, crc)
     entries.note(i, at, header, crc)
     return end, result

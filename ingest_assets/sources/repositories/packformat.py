@@ -22,6 +22,11 @@ ID = 20  # bytes of an object's id
 HEADER, TRAILER = 12, 20  # bytes of a pack before its first entry, and after its last
 MAX_CHAIN = 4_095  # deltas of deltas: git itself cannot write more
 STEP = 1 << 16
+# What to do about something that is too large.
+ADVICE = (
+    "if you trust it, raise MAX_REPO_SIZE_GB and, for objects that need more memory, "
+    "INGEST_PARSER_MEMORY_MIB; for a stream, INGEST_REPOSITORY_MAX_MIB."
+)
 _MAX_VARINT = 10  # bytes: no size has more than 64 bits
 _ENTRY_HEADER = _MAX_VARINT + ID
 _DELTA_START = 2 * _MAX_VARINT
@@ -200,7 +205,4 @@ def id_of(kind: int, content: bytes) -> bytes:
 
 def too_large(what: str, needed: int, allowed: int) -> ContentError:
     """The refusal of something that a larger limit would allow."""
-    return ContentError(
-        f"The repository {what} {needed:,} bytes, and {allowed:,} are allowed for all of it: raise "
-        "INGEST_REPOSITORY_MAX_MIB if you trust it."
-    )
+    return ContentError(f"The repository {what} {needed:,} bytes, and {allowed:,} are allowed: {ADVICE}")

@@ -19,6 +19,8 @@ FETCHABLE = frozenset({"https", "http", "ssh", "file"})
 SSH_PORT = 22
 # Forges that ignore the case of a repository's path.
 CASELESS = frozenset({"github.com", "gitlab.com", "bitbucket.org", "codeberg.org"})
+# Those of them whose repositories may be in groups, at any depth.
+GROUPS = frozenset({"gitlab.com"})
 _HTTPS_PORT = 443
 
 
@@ -38,6 +40,8 @@ class Policy(HostRules):
 
     protocols: frozenset[str] = frozenset({"https"})
     local_roots: tuple[Path, ...] = ()
+    # Whether any folder that this process may read can be given: it is for people and agents at this machine.
+    own_folders: bool = False
     ca_file: Path | None = None  # certificates to trust instead of the well-known ones
     tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
     ssh_keys: Mapping[str, Path] = field(default_factory=dict)
@@ -63,6 +67,17 @@ class Policy(HostRules):
                 f"Repositories may not be fetched by {protocol[:20]} (allowed: {allowed}, in "
                 "INGEST_REPOSITORY_PROTOCOLS)."
             )
+
+    def roots_for(self, path: Path) -> tuple[Path, ...]:
+        """The folders that a local repository at this path may be in. Raises NotAllowedError."""
+        if self.own_folders:
+            return (*self.local_roots, path)
+        if self.local_roots:
+            self.require_protocol("file")
+            return self.local_roots
+        raise NotAllowedError(
+            "Local repositories are not allowed: no folder for them is set (INGEST_REPOSITORY_ROOTS)."
+        )
 
     def token_for(self, host: str, port: int, protocol: str) -> str | None:
         if protocol != "https":

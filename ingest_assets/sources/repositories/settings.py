@@ -26,7 +26,10 @@ class RepositorySettings(SourceSettings):
     ingest_repository_known_hosts: Path | None = None
     ingest_repository_shallow: bool = True
     ingest_repository_ignore: str = ""
-    ingest_repository_max_mib: int = Field(default=100, ge=1, le=102_400)
+    ingest_repository_languages: str = ""
+    ingest_repository_committed_only: bool = False
+    max_repo_size_gb: float = Field(default=10, gt=0, le=10_000)  # of a background job, and of refreshes
+    ingest_repository_max_mib: int = Field(default=100, ge=1, le=102_400)  # of a stream, and serverless
     ingest_repository_file_max_kib: int = Field(default=1_024, ge=1, le=102_400)
     ingest_repository_timeout_s: float = Field(default=300, gt=0, le=86_400)
 
@@ -56,4 +59,13 @@ class RepositorySettings(SourceSettings):
     def _absolute_folders(cls, value: str) -> str:
         if not all(Path(folder).is_absolute() for folder in listed(value)):
             raise ValueError("must be absolute folders, separated by commas")
+        return value
+
+    @field_validator("ingest_repository_languages")
+    @classmethod
+    def _known_languages(cls, value: str) -> str:
+        if value:
+            from ingest_assets.sources.repositories.language_table import language_table
+
+            language_table(listed(value))  # raises ValueError, and says what is wrong
         return value

@@ -6,13 +6,12 @@ which the caller does first, and how files are cut into pieces (chunking).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ingest_assets.model import (
     Document,
@@ -25,18 +24,24 @@ from ingest_assets.model import (
 )
 from ingest_assets.sandbox.limits import MIB, Grants, Limits
 from ingest_assets.sandbox.reading import ConfinedSource
-from ingest_assets.sources.repositories.content import decode, is_generated, is_text
+from ingest_assets.sources.repositories.file import (
+    VERSION,
+    Languages,
+    file_digest,
+    file_document,
+    judged,
+    languages_in,
+)
 from ingest_assets.sources.repositories.files import Inside
 from ingest_assets.sources.repositories.ignore import checked
-from ingest_assets.sources.repositories.languages import language_of
+from ingest_assets.sources.repositories.language_table import NO_TABLE, LanguageTable
 from ingest_assets.sources.repositories.mirror import Head
 from ingest_assets.sources.repositories.objects import BLOB, Objects
 from ingest_assets.sources.repositories.origin import Origin, checked_ref
 from ingest_assets.sources.repositories.tree import Entry, Skip, TreeLimits, ignore_rules, walk
 
-# Part of every digest and signature: raise it when the same file is rendered or classified differently.
-VERSION = "2"
-
+if TYPE_CHECKING:
+    from ingest_assets.sources.repositories.working_tree import WorkingTree
 
 # What reading takes of memory besides an object and what it is made of.
 READING = 256 * MIB
@@ -92,6 +97,7 @@ class RepositorySource:
         ref: str | None = None,
         patterns: Sequence[str] = (),
         limits: TreeLimits | None = None,
+        table: LanguageTable = NO_TABLE,
     ) -> None:
         self.name = name
         self.mirror = mirror
@@ -99,6 +105,7 @@ class RepositorySource:
         self.ref = checked_ref(ref)
         self.patterns = tuple(checked(patterns))
         self.limits = limits or TreeLimits()
+        self.table = table
         self.repaired = 0  # nothing is ever cleaned: byte ranges must match the file
         self._begin(None)
 
@@ -107,7 +114,7 @@ class RepositorySource:
         self.detected = 0  # files found
         self.accepted = 0  # those of them that are documents
         self.skipped: list[SkippedItem] = []  # and the others
-        self.languages: Counter[str] = Counter()  # of those accepted
+        self.languages = Languages()  # of those accepted
 
     @property
     def noun(self) -> str:
@@ -121,7 +128,13 @@ class RepositorySource:
         with self.mirror.objects() as objects:
             there = ObjectsOf(self.mirror.origin, head, tuple(objects.folders()), objects.max_bytes)
         return RepositorySource(
-            self.name, there, prefix=self.prefix, ref=self.ref, patterns=self.patterns, limits=self.limits
+            self.name,
+            there,
+            prefix=self.prefix,
+            ref=self.ref,
+            patterns=self.patterns,
+            limits=self.limits,
+            table=self.table,
         )
 
     def grants(self) -> Grants:
@@ -136,19 +149,24 @@ class RepositorySource:
 
     def facts(self) -> Mapping[str, Any]:
         """What has been found so far."""
-        return {"detected": self.detected, "accepted": self.accepted, "languages": self.languages}
+        return {
+            "detected": self.detected,
+            "accepted": self.accepted,
+            "languages": self.languages.known,
+            "unknown_languages": self.languages.unknown,
+        }
 
     def note(self, facts: Mapping[str, Any]) -> None:
         """Take over what a process that reads it has found. Other facts than these are not looked at."""
         self.detected, self.accepted = int(facts["detected"]), int(facts["accepted"])
-        self.languages = Counter({str(name): int(count) for name, count in facts["languages"].items()})
+        self.languages = languages_in(facts)
 
     def damaged(self) -> None:
         """The next fetch gets everything again."""
         self.mirror.mark_damaged()
 
     def signature(self) -> str | None:
-        """Differs when the commit, a limit, a pattern or the version does. Never touches the network.
+        """Differs when the commit, a limit, a pattern, a language or the version does; without the network.
 
         None when the repository has not been fetched yet, or it or the ref does not exist: reading says why.
         """
@@ -161,6 +179,7 @@ class RepositorySource:
             *(str(limit) for limit in limits),
             self.mirror.origin.id,
             self.mirror.origin.link("", self.ref),
+            self.table.fingerprint,
         ]
         return digest_of("repository", VERSION, head.commit, *settings, *self.patterns)
 
@@ -183,7 +202,7 @@ class RepositorySource:
         tree = objects.tree_of(commit)
         rules = ignore_rules(objects, tree, self.patterns)
         try:
-            for found in walk(objects, tree, rules, self.limits):
+            for found in walk(objects, tree, rules, self.limits, self.table):
                 self.detected += 1
                 if isinstance(found, Skip):
                     self._skip(found)
@@ -198,43 +217,28 @@ class RepositorySource:
         self.skipped.append(SkippedItem(f"{self.prefix}{skip.path}", skip.reason, skip.size, skip.detail))
 
     def _item(self, objects: Objects, entry: Entry) -> SourceItem | None:
-        judged = _judge(objects, entry)
-        if isinstance(judged, Skip):
-            self._skip(judged)
+        label = _judge(objects, entry, self.table)
+        if isinstance(label, Skip):
+            self._skip(label)
             return None
         self.accepted += 1
-        self.languages[judged] += 1
+        self.languages.count(label, entry.attributes)
         uri = self.mirror.origin.link(entry.path, self.ref)
-        digest = digest_of("file", VERSION, entry.oid, entry.path, f"{entry.mode:o}", judged, uri)
-        render = partial(self._render, objects, entry, judged, uri)
+        digest = file_digest(entry.oid, entry.path, entry.mode, label, uri)
+        render = partial(self._render, objects, entry, label, uri)
         return SourceItem(f"{self.prefix}{entry.path}", digest, render)
 
-    def _render(self, objects: Objects, entry: Entry, language: str, uri: str) -> Document:
+    def _render(self, objects: Objects, entry: Entry, label: str, uri: str) -> Document:
         """Raises ItemError when the file is not text."""
-        _, content = objects.read(entry.oid)
-        body, encoding = decode(content)
-        attributes = {
-            "path": entry.path,
-            "language": language,
-            "encoding": encoding,
-            "repository": self.mirror.origin.id,
-        }
-        return Document(
-            id=f"{self.prefix}{entry.path}",
-            kind="file",
-            title=entry.path,
-            uri=uri,
-            time=None,  # a commit's time would change every document with every commit
-            context=(),
-            body=body,
-            attributes=attributes,
+        return file_document(
+            self.prefix, self.mirror.origin, entry.path, objects.read(entry.oid)[1], label, uri
         )
 
 
 class ConfinedRepository(ConfinedSource):
     """A repository whose objects are read in a confined process."""
 
-    origin: RepositorySource
+    origin: RepositorySource | WorkingTree
 
     @property
     def prefix(self) -> str:
@@ -245,16 +249,9 @@ class ConfinedRepository(ConfinedSource):
         return self.origin.commit
 
 
-def _judge(objects: Objects, entry: Entry) -> str | Skip:
-    """The language of a file by its content, or why it is skipped."""
+def _judge(objects: Objects, entry: Entry, table: LanguageTable) -> str | Skip:
+    """The label of a file's language by its content, or why it is skipped."""
     kind, content = objects.read(entry.oid)
     if kind != BLOB:
         return Skip(entry.path, "parse_error", entry.size, "not a file")
-    if not is_text(content):
-        return Skip(entry.path, "binary", entry.size, "its bytes are not text")
-    language = language_of(entry.path, content)
-    if not entry.kept and is_generated(content, language):
-        return Skip(entry.path, "ignore_pattern", entry.size, "generated")
-    if language is None:
-        return Skip(entry.path, "unsupported_language", entry.size)
-    return language
+    return judged(entry.path, content, kept=entry.kept, attributes=entry.attributes, table=table)

@@ -15,16 +15,26 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from ingest_assets.model import ContentError, SourceUnavailableError, UnavailableError
+from ingest_assets.sources.repositories.attributes import (
+    ATTRIBUTES_FILE,
+    MAX_ATTRIBUTES_BYTES,
+    NOTHING_SAID,
+    FileAttributes,
+    GitAttributes,
+)
 from ingest_assets.sources.repositories.ignore import IGNORE_FILE, MAX_IGNORE_BYTES, IgnoreRules
+from ingest_assets.sources.repositories.language_table import NO_TABLE, LanguageTable
 from ingest_assets.sources.repositories.languages import is_binary_name
 from ingest_assets.sources.repositories.objects import MAX_TREE, Objects, tree_entries
+from ingest_assets.sources.repositories.packformat import ADVICE
 
 SkipReason = Literal["binary", "too_large", "unsupported_language", "ignore_pattern", "parse_error"]
 
+_A_LINK: tuple[SkipReason, str] = ("unsupported_language", "a symbolic link")
 _FOLDER, _SUBMODULE, _LINK, _FILE, _KIND = 0o040000, 0o160000, 0o120000, 0o100000, 0o170000
 _MAX_NAME = 255  # bytes: longer ones cannot be written to a disk
 _MAX_PATH = 4_096  # bytes
-_MAX_PATHS = 32 << 20  # bytes of all paths: what is skipped is listed with its path
+MAX_PATHS = 32 << 20  # bytes of all paths: what is skipped is listed with its path
 _SHOWN = 300  # characters of an invalid name
 # Control characters, line separators, and what makes a name look like another one.
 _DISTURBING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -49,6 +59,7 @@ class Entry(NamedTuple):
     mode: int
     size: int  # bytes
     kept: bool  # a pattern includes it: it is not skipped for its content
+    attributes: FileAttributes = NOTHING_SAID  # what `.gitattributes` says of it
 
 
 class Skip(NamedTuple):
@@ -75,21 +86,26 @@ def ignore_rules(objects: Objects, tree: str, patterns: tuple[str, ...]) -> Igno
     return IgnoreRules(patterns)
 
 
-def walk(objects: Objects, tree: str, rules: IgnoreRules, limits: TreeLimits) -> Iterator[Entry | Skip]:
+def walk(
+    objects: Objects, tree: str, rules: IgnoreRules, limits: TreeLimits, table: LanguageTable = NO_TABLE
+) -> Iterator[Entry | Skip]:
     """Every file of a tree once, depth first: memory holds the folders along one path.
 
     Raises ConfigurationError when there are more files or folders than the limits allow, UnavailableError
     when the time is up, SourceUnavailableError when an object is missing or damaged.
     """
-    walker = _Walk(objects, rules, limits)
+    walker = _Walk(objects, rules, limits, table)
     yield from walker.run(tree)
 
 
 class _Walk:
-    def __init__(self, objects: Objects, rules: IgnoreRules, limits: TreeLimits) -> None:
+    def __init__(
+        self, objects: Objects, rules: IgnoreRules, limits: TreeLimits, table: LanguageTable
+    ) -> None:
         self._objects = objects
         self._rules = rules
         self._limits = limits
+        self._table = table
         self._ends = time.monotonic() + limits.seconds
         self._seen = 0
         self._bytes = 0
@@ -97,7 +113,7 @@ class _Walk:
         self._listed = 0  # bytes of the lists of the folders on the way
 
     def run(self, tree: str) -> Iterator[Entry | Skip]:
-        way = [self._open("", tree)]
+        way = [self._open("", tree, GitAttributes())]
         while way:
             level = way[-1]
             entry = next(level.entries, None)
@@ -108,13 +124,13 @@ class _Walk:
             raw, mode, oid = entry
             folder = level.folder
             self._count(len(folder) + len(raw))
-            name = _name(raw, len(folder.encode()))
+            name = valid_name(raw, len(folder.encode()))
             if name is None or raw in level.names:
-                yield Skip(folder + _escaped(raw), "parse_error", None, "not a valid name, or used twice")
+                yield Skip(folder + escaped_name(raw), "parse_error", None, "not a valid name, or used twice")
                 continue
             level.names.add(raw)
             if mode & _KIND != _FOLDER:
-                yield self._file(folder, name, mode, oid)
+                yield self._file(level, name, mode, oid)
             elif self._rules.ignores_folder(f"{folder}{name}/"):
                 yield Skip(f"{folder}{name}/", "ignore_pattern", None, "a folder that matches a pattern")
             elif len(way) >= self._limits.depth:
@@ -122,9 +138,9 @@ class _Walk:
                     f"The repository nests folders more than {self._limits.depth} deep: refused."
                 )
             else:
-                way.append(self._open(f"{folder}{name}/", oid))
+                way.append(self._open(f"{folder}{name}/", oid, level.attributes))
 
-    def _open(self, folder: str, tree: str) -> _Level:
+    def _open(self, folder: str, tree: str, above: GitAttributes) -> _Level:
         """A folder, of whose list only the bytes are held: its entries are read one at a time."""
         listing = self._objects.listing(tree)
         self._listed += len(listing)
@@ -132,17 +148,31 @@ class _Walk:
             raise ContentError(
                 f"The lists of the repository's nested folders have over {MAX_TREE:,} bytes: refused."
             )
-        return _Level(folder, tree_entries(listing), len(listing))
+        attributes = above.below(folder, self._attributes_file(listing))
+        return _Level(folder, tree_entries(listing), len(listing), attributes)
 
-    def _file(self, folder: str, name: str, mode: int, oid: str) -> Entry | Skip:
+    def _attributes_file(self, listing: bytes) -> bytes | None:
+        """Of a folder; None where there is none, or it is a link, or too large, as `git` skips it then."""
+        if ATTRIBUTES_FILE.encode() not in listing:
+            return None
+        for name, mode, oid in tree_entries(listing):
+            if name == ATTRIBUTES_FILE.encode() and mode & _KIND == _FILE:
+                too_large = self._objects.size(oid) > MAX_ATTRIBUTES_BYTES
+                return None if too_large else self._objects.read(oid)[1]
+        return None
+
+    def _file(self, level: _Level, name: str, mode: int, oid: str) -> Entry | Skip:
+        folder = level.folder
         path = folder + name
         if mode & _KIND == _SUBMODULE:
             return Skip(path, "unsupported_language", None, "a submodule, another repository")
         if mode & _KIND not in (_FILE, _LINK):
             return Skip(path, "unsupported_language", None, f"neither file nor folder (mode {mode:o})")
         verdict = self._rules.verdict(folder, name)
-        if unread := self._unread(path, mode, ignored=verdict is True):
-            reason, detail = unread
+        attributes = level.attributes.of(path)
+        link = mode & _KIND == _LINK
+        if why := _A_LINK if link else unread(path, verdict, attributes, self._table):
+            reason, detail = why
             return Skip(path, reason, self._size_if_there(oid), detail)
         size = self._objects.size(oid)
         if size > self._limits.file_bytes:
@@ -151,18 +181,10 @@ class _Walk:
         self._bytes += size
         if self._bytes > self._limits.total_bytes:
             raise ContentError(
-                f"The repository's files have over {self._limits.total_bytes:,} bytes, the limit for one."
+                f"The repository's files have over {self._limits.total_bytes:,} bytes, the limit for one: "
+                f"{ADVICE}"
             )
-        return Entry(path, oid, mode, size, verdict is False)
-
-    @staticmethod
-    def _unread(path: str, mode: int, *, ignored: bool) -> tuple[SkipReason, str] | None:
-        """Why a file is skipped, whatever it holds."""
-        if mode & _KIND == _LINK:
-            return "unsupported_language", "a symbolic link"
-        if ignored:
-            return "ignore_pattern", "matches an ignore pattern"
-        return ("binary", "by its name") if is_binary_name(path) else None
+        return Entry(path, oid, mode, size, verdict is False, attributes)
 
     def _size_if_there(self, oid: str) -> int | None:
         """Of a file that is skipped for its name: it may be missing, as in a partial clone, or damaged."""
@@ -174,16 +196,32 @@ class _Walk:
     def _count(self, path: int) -> None:
         self._seen += 1
         self._paths += path
-        if self._paths > _MAX_PATHS:
-            raise ContentError(
-                f"The paths of the repository's files have over {_MAX_PATHS:,} bytes: refused."
-            )
+        if self._paths > MAX_PATHS:
+            raise ContentError(f"The paths of the repository's files have over {MAX_PATHS:,} bytes: refused.")
         if self._seen > self._limits.files:
             raise ContentError(
                 f"The repository has more than {self._limits.files:,} files and folders: refused."
             )
         if time.monotonic() > self._ends:
             raise UnavailableError(f"Reading the repository took longer than {self._limits.seconds:g} s.")
+
+
+def unread(
+    path: str,
+    ignored: bool | None,  # noqa: FBT001 - the verdict of the ignore rules
+    attributes: FileAttributes = NOTHING_SAID,
+    table: LanguageTable = NO_TABLE,
+) -> tuple[SkipReason, str] | None:
+    """Why a file is skipped, whatever it holds. A pattern that includes it again outweighs attributes."""
+    if ignored:
+        return "ignore_pattern", "matches an ignore pattern"
+    if ignored is None and (attributes.generated or attributes.vendored):
+        what = "generated" if attributes.generated else "vendored"
+        return "ignore_pattern", f"{what}, as {ATTRIBUTES_FILE} says"
+    if attributes.binary:
+        return "binary", f"as {ATTRIBUTES_FILE} says"
+    by_name = is_binary_name(path) and attributes.language is None and table.named(path) is None
+    return ("binary", "by its name") if by_name else None
 
 
 @dataclass(slots=True)
@@ -193,10 +231,11 @@ class _Level:
     folder: str  # "" or ends with "/"
     entries: Iterator[tuple[bytes, int, str]]
     size: int  # bytes of its list
+    attributes: GitAttributes
     names: set[bytes] = field(default_factory=set)  # those of its entries that have been read
 
 
-def _name(raw: bytes, above: int) -> str | None:
+def valid_name(raw: bytes, above: int) -> str | None:
     """The name of a file or folder; None when it cannot be shown, or stored on a disk."""
     if not raw or raw in (b".", b"..") or b"/" in raw or len(raw) > _MAX_NAME or above + len(raw) > _MAX_PATH:
         return None
@@ -207,7 +246,7 @@ def _name(raw: bytes, above: int) -> str | None:
     return None if _DISTURBING.search(name) else name
 
 
-def _escaped(raw: bytes) -> str:
+def escaped_name(raw: bytes) -> str:
     text = raw.decode("utf-8", "backslashreplace")
     shown = "".join(c if c.isprintable() and c != "/" else ascii(c)[1:-1] for c in text[:_SHOWN])
     return shown or "(no name)"

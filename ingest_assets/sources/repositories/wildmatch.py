@@ -50,6 +50,7 @@ class Pattern:
     whole_path: bool  # it is compared with the path, otherwise with the last name only
     literal: bytes | None
     expression: re.Pattern[bytes] | None
+    source: bytes = b""  # as written, without what the other fields say
 
     def matches(self, path: bytes) -> bool:
         if self.expression is None:
@@ -76,7 +77,7 @@ def parse(line: bytes) -> Pattern | None:
     expression = _expression(text, special.start(), whole_path=whole_path)
     if _NEVER in expression:
         return None
-    return Pattern(negated, folders_only, whole_path, None, re.compile(expression, re.DOTALL))
+    return Pattern(negated, folders_only, whole_path, None, re.compile(expression, re.DOTALL), text)
 
 
 def _without_trailing_spaces(line: bytes) -> bytes:

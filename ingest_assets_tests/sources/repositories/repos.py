@@ -16,6 +16,7 @@ from ingest_assets.sources.repositories.mirror import Mirror
 from ingest_assets.sources.repositories.origin import parse_origin
 from ingest_assets.sources.repositories.policy import Policy
 from ingest_assets.sources.repositories.source import RepositorySource
+from ingest_assets.sources.repositories.working_tree import WorkingTree
 
 FILE, LINK, SUBMODULE = 0o100644, 0o120000, 0o160000
 Files = Mapping[str, bytes]
@@ -110,7 +111,7 @@ def local_mirror(path: Path) -> Mirror:
     return Mirror(parse_origin(str(path), policy), path.parent / "workspace", policy)
 
 
-def documents(source: RepositorySource) -> dict[str, Document]:
+def documents(source: RepositorySource | WorkingTree) -> dict[str, Document]:
     """Every document by id; two with the same id are an error."""
     found: dict[str, Document] = {}
     with source.read() as items:

@@ -191,7 +191,7 @@ def test_a_reader_continues_while_packs_are_merged(repo: TestRepo, mirror: MakeM
         one.fetch()
     with one.objects() as objects:
         tree = objects.tree_of(commit)
-        consolidate(one.folder / "objects", [commit], 100 << 20, history=False)
+        consolidate(one.folder / "objects", [commit], 100 << 20, 100 << 20, history=False)
         assert len(list((one.folder / "objects" / "pack").glob("*.pack"))) == 1
         read = {
             name: objects.read(oid)[1]

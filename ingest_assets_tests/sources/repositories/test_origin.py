@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from ingest_assets.internet import is_public
 from ingest_assets.model import ConfigurationError, UnavailableError
+from ingest_assets.sources.repositories.local import git_folder
 from ingest_assets.sources.repositories.mirror import Mirror, remote_heads
 from ingest_assets.sources.repositories.origin import Origin, checked_ref, parse_origin
 from ingest_assets.sources.repositories.policy import Policy
@@ -27,6 +29,7 @@ OVER_SSH = Policy(protocols=frozenset({"ssh"}), known_hosts=Path("/known_hosts")
     [
         ("https://github.com/Owner/Name", "github.com/owner/name", "https://github.com/Owner/Name"),
         ("https://github.com/Owner/Name.git", "github.com/owner/name", "https://github.com/Owner/Name.git"),
+        ("https://gitlab.com/a/b/c", "gitlab.com/a/b/c", "https://gitlab.com/a/b/c"),
         ("HTTPS://GitHub.com:443/Owner/Name/", "github.com/owner/name", "https://github.com/Owner/Name"),
         ("  https://gitlab.com/a/b/c  ", "gitlab.com/a/b/c", "https://gitlab.com/a/b/c"),
         ("https://git.example.org:8443/A/b", "git.example.org:8443/A/b", "https://git.example.org:8443/A/b"),
@@ -132,6 +135,9 @@ REFUSED = [
     ("https://github.com/a/b#s3cret", "no fragment"),
     ("https://github.com", "path"),
     ("https:///a/b", "no host"),
+    ("https://github.com/a", "names no repository"),
+    ("https://github.com/a/b/tree/main/src", "which is https://github.com/a/b "),
+    ("https://gitlab.com/a/b/c/-/blob/main/x.py", "which is https://gitlab.com/a/b/c "),
     ("https://github.com/a/../b", "path"),
     ("https://github.com/a/%2e%2e/b", "encoded dot"),
     ("https://github.com/a/%252e%252e/b", "encoded"),
@@ -298,6 +304,30 @@ def _policy(root: Path) -> Policy:
     return Policy(local_roots=(root,), protocols=frozenset({"https", "file"}))
 
 
+def _repository_at(given: str, policy: Policy) -> None:
+    """As what is committed is read: a folder that is read as it stands need not be a repository."""
+    origin = parse_origin(given, policy)
+    assert origin.path is not None
+    git_folder(origin.path, policy.roots_for(origin.path))
+
+
+def test_folders_that_are_no_repositories_and_those_of_people_here(tmp_path: Path) -> None:
+    root, own = tmp_path / "root", tmp_path / "own"
+    for folder in (root / "plain", own):
+        folder.mkdir(parents=True)
+    assert parse_origin(str(root / "plain"), _policy(root)).name == "plain"
+    with pytest.raises(ConfigurationError, match="outside the folders"):
+        parse_origin(str(own), _policy(root))
+    here = replace(_policy(root), own_folders=True)
+    assert parse_origin(str(own), here).path == own
+    (own / "link").symlink_to(root)
+    assert parse_origin(str(own / "link"), here).path == root
+    for path in (f"{own}/../own", "own", f"{own}/%2e%2e/own", str(own / "nothing")):
+        with pytest.raises(ConfigurationError):
+            parse_origin(path, here)
+    assert parse_origin(str(own), Policy(own_folders=True)).path == own  # without the protocol file
+
+
 def test_local_repositories(tmp_path: Path) -> None:
     with TestRepo(tmp_path / "my repo.git") as repo:
         repo.commit({"a.py": b""})
@@ -331,13 +361,13 @@ def test_refused_local_paths(tmp_path: Path) -> None:
         f"{root}/%2e%2e/root/repo": r'"\.\."',
         f"{root}/%252e%252e/root/repo": r'"\.\."',
         f"{root}/repo%2f..": r'"\.\."',
-        f"{root}/plain": "a plain folder is not one",
+        f"{root}/plain": "not a git repository",
         f"{root}/file": "not a folder",
         f"{root}/missing": "No such file",
         f"{root}/out": "outside the folders",
         f"{root}/loop": "not a folder",
         f"{root}/pipe": "not a folder",
-        f"{root}/piped": "a plain folder is not one",
+        f"{root}/piped": "not a git repository",
         "/dev/zero": "outside the folders",
         str(tmp_path / "outside"): "outside the folders",
         f"{root}/re\0po": "control character",
@@ -347,7 +377,7 @@ def test_refused_local_paths(tmp_path: Path) -> None:
     }
     for path, words in cases.items():
         with pytest.raises(ConfigurationError, match=words):
-            parse_origin(path, _policy(root))
+            _repository_at(path, _policy(root))
 
 
 def test_a_repository_may_not_lead_out_of_the_allowed_folders(tmp_path: Path) -> None:
@@ -372,7 +402,7 @@ def test_a_repository_may_not_lead_out_of_the_allowed_folders(tmp_path: Path) ->
     (root / "worktree" / "commondir").write_text("../../secret\n")
     for name in ("objects-link", "refs-link", "borrower", "pointer", "worktree"):
         with pytest.raises(ConfigurationError, match="outside the folders"):
-            parse_origin(str(root / name), _policy(root))
+            _repository_at(str(root / name), _policy(root))
 
 
 def test_a_worktree_and_borrowed_objects_within_the_folders(tmp_path: Path) -> None:
@@ -397,4 +427,4 @@ def test_unsupported_formats_are_reported(tmp_path: Path) -> None:
     config = tmp_path / "new" / "config"
     config.write_text(config.read_text() + "[extensions]\n\tobjectFormat = sha256\n")
     with pytest.raises(ConfigurationError, match="SHA-256"):
-        parse_origin(str(tmp_path / "new"), _policy(tmp_path))
+        _repository_at(str(tmp_path / "new"), _policy(tmp_path))

@@ -128,7 +128,7 @@ def test_counts_are_those_of_the_last_read(repo: TestRepo, source: RepositorySou
     digests(source)
     digests(source)
     assert (source.detected, source.accepted, len(source.skipped)) == (3, 2, 1)
-    assert source.languages == {"Python": 1, "Markdown": 1}
+    assert source.languages.known == {"Python": 1, "Markdown": 1}
 
 
 PATHS = st.sampled_from(["a.py", "b.py", "src/a.py", "src/deep/b.go", "docs/x.md", "out/router.rs", "a/b"])
