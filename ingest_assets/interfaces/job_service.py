@@ -30,10 +30,13 @@ class JobRequest:
     # None: the reference of an unfinished job for the repository, or else the one it is kept in step with.
     # "HEAD" is the default branch.
     git_ref: str | None = None
-    project_id: str | None = None
+    project_id: str | None = None  # None: the only one that the caller is bound to, or else the target's id
     force_reindex: bool = False
     source: str | None = None  # None: the source whose jobs are the default
     allow_removals: bool = False  # however many documents are gone
+    # Of a folder on disk, what is committed alone. None: as it is kept, or as the settings say.
+    committed_only: bool | None = None
+    streamed: bool = False  # whoever asks waits for the events: the limits of a stream hold
 
 
 class JobStatus(BaseModel, frozen=True):
@@ -45,6 +48,7 @@ class JobStatus(BaseModel, frozen=True):
     repository_id: str
     git_ref: str | None
     project_id: str
+    force_reindex: bool  # everything of it is read, cut and embedded again
     status: str  # the name that its source shows to users
     progress_percentage: int
     progress_message: str
@@ -68,7 +72,8 @@ class JobStatus(BaseModel, frozen=True):
 class Jobs(Protocol):
     """The jobs, wherever they run. Methods are called from several threads, and return quickly.
 
-    Those that take a job's id raise UnknownJobError when there is no such job, or no longer.
+    Those that take a job's id raise UnknownJobError when there is no such job, or no longer, or it is out of
+    the caller's reach. A project that is out of reach raises OutOfReachError.
     """
 
     def why_none_run(self) -> str | None:
@@ -93,6 +98,7 @@ class Jobs(Protocol):
         status: str | None = None,
         repo: str | None = None,
         git_ref: str | None = None,
+        project_id: str | None = None,
         limit: int = 50,
     ) -> Sequence[JobStatus]:
         """The newest jobs first. Raises JobRefusedError for an unknown status.

@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any, Self, get_args
 
 from ingest_assets.interfaces.job_service import JobRefusedError, JobRequest, JobStatus
+from ingest_assets.interfaces.tokens import Caller
 from ingest_assets.jobs import event_log, queue, rows
 from ingest_assets.jobs.definition import JobsDefinition
-from ingest_assets.jobs.errors import TooManyJobsError
+from ingest_assets.jobs.errors import TooManyJobsError, UnknownJobError
 from ingest_assets.jobs.events import COMPLETED, JobEvent
 from ingest_assets.jobs.shown import shown_reason
 from ingest_assets.jobs.transitions import CANCELLED
 from ingest_assets.model import RequestError
+from ingest_assets.queries.reach import Reach, require_source
 from ingest_assets.queries.status import jobs_meant
 from ingest_assets.workbench import Workbench
 
@@ -36,28 +38,44 @@ class QueuedJobs:
     of a job depends on who started it.
     """
 
-    def __init__(self, bench: Workbench, connection: str = "http", caller: str | None = None) -> None:
-        self._bench, self._connection, self._caller = bench, connection, caller
+    def __init__(
+        self,
+        bench: Workbench,
+        connection: str = "http",
+        caller: str | None = None,
+        reach: Reach | None = None,
+        *,
+        here: bool = False,
+    ) -> None:
+        """`here`: whoever asks is at this machine, with the rights of this process."""
+        self._bench, self._connection, self._caller, self._reach = bench, connection, caller, reach
+        self._here = here
+
+    @classmethod
+    def of(cls, bench: Workbench, connection: str, caller: Caller, *, here: bool = False) -> Self:
+        """The jobs as a caller may see them."""
+        return cls(bench, connection, caller.name, caller.reach, here=here)
 
     def why_none_run(self) -> str | None:
         return queue.why_none_run(self._bench.ledger)
 
     def start(self, request: JobRequest) -> queue.JobStarted:
-        jobs = self._definition(request.source)
-        target, ref = jobs.target(self._bench, request.repo, request.git_ref)
+        jobs, project = self._definition(request.source), self._project(request)
+        target, ref = jobs.target_for(self._bench, request.repo, request.git_ref, here=self._here)
+        jobs.require(self._bench, target, ref, project or target.id)
         given = {GIVEN: request.repo} if _is_local(target.path) else {}
-        allowed = {queue.ALLOW_REMOVALS: True} if request.allow_removals else {}
+        options = self._options(request, is_local=bool(given))
         most = self._bench.settings.ingest_max_pending_jobs
         try:
             started = queue.start(
                 self._bench.ledger,
                 target,
-                project_id=request.project_id,
+                project_id=project,
                 git_ref=ref,
                 force_reindex=request.force_reindex,
                 connection_id=self._connection,
                 caller=queue.JobCaller(self._caller, most) if self._caller else None,
-                metadata=given | allowed,
+                metadata=given | options,
             )
         except TooManyJobsError:
             raise
@@ -66,10 +84,22 @@ class QueuedJobs:
         shown = {"status": jobs.shown(started.status)} | ({"repo_path": request.repo} if given else {})
         return started.model_copy(update=shown)
 
+    def _options(self, request: JobRequest, *, is_local: bool) -> dict[str, Any]:
+        """What a job's metadata says of how it is to run."""
+        options: dict[str, Any] = {queue.ALLOW_REMOVALS: True} if request.allow_removals else {}
+        if request.streamed:
+            options[queue.STREAMED] = True
+        if is_local and self._here:
+            options[queue.OWN_FOLDER] = True
+        if is_local and request.committed_only is not None:
+            options[queue.COMMITTED_ONLY] = request.committed_only
+        return options
+
     def status(self, job_id: str) -> JobStatus:
-        return self._status(queue.status_of(self._bench.ledger, job_id))
+        return self._status(self._row(job_id))
 
     def cancel(self, job_id: str) -> JobStatus:
+        self._row(job_id)
         queue.cancel(self._bench.ledger, job_id)
         return self.status(job_id)
 
@@ -79,29 +109,68 @@ class QueuedJobs:
         status: str | None = None,
         repo: str | None = None,
         git_ref: str | None = None,
+        project_id: str | None = None,
         limit: int = 50,
     ) -> Sequence[JobStatus]:
+        if project_id is not None and self._reach is not None:
+            self._reach.of_project(project_id)
         if repo is None:
-            return self._list(limit, status=self._state(status))
+            return self._list(limit, status=self._state(status), project_id=project_id)
         try:
-            target, ref = self._definition(None).target(self._bench, repo, git_ref)
+            jobs = self._definition(None)
+            target, ref = jobs.target_for(self._bench, repo, git_ref, here=self._here)
         except RequestError:
             return []  # a repository that may not be read was never indexed
         found = self._list(
-            MAX_SCANNED, status=self._state(status), source=target.source, repository_id=target.id
+            MAX_SCANNED,
+            status=self._state(status),
+            source=target.source,
+            repository_id=target.id,
+            project_id=project_id,
         )
         return [job for job in found if job.git_ref == ref][:limit]
 
     def events(self, job_id: str, *, after: int, limit: int) -> builtins.list[JobEvent]:
+        if self._reach is not None:
+            self._row(job_id)
         found = event_log.after(self._bench.ledger, job_id, after, limit)
         # Others are as everybody may see them.
         if any(_is_local(event["context"]["repo_url"]) or _reason(event) for event in found):
-            job = self._status(queue.status_of(self._bench.ledger, job_id))
+            job = self._status(self._row(job_id))
             found = [_as_shown(event, job) for event in found]
         return found
 
     def _list(self, limit: int, **where: Any) -> builtins.list[JobStatus]:
-        return [self._status(one) for one in queue.list_jobs(self._bench.ledger, limit=limit, **where)]
+        found = queue.list_jobs(self._bench.ledger, limit=limit, within=self._within(), **where)
+        return [self._status(one) for one in found]
+
+    def _row(self, job_id: str) -> rows.JobRow:
+        """Raises UnknownJobError, also for a job that is out of reach."""
+        found = queue.status_of(self._bench.ledger, job_id)
+        within = self._within()
+        if within is not None and not within.holds(found["source"], found["project_id"]):
+            raise UnknownJobError(job_id)
+        return found
+
+    def _within(self) -> queue.JobsOf | None:
+        """The jobs within reach; None for all."""
+        reach = self._reach
+        if reach is None:
+            return None
+        with_projects = {name for name, source in self._bench.sources.items() if source.projects}
+        return queue.JobsOf(reach.sources, frozenset(with_projects - reach.sources), reach.projects)
+
+    def _project(self, request: JobRequest) -> str | None:
+        """The project of a job that is to be started; None for the one that the target has by default."""
+        reach, source = self._reach, jobs_meant(self._bench, request.source)
+        if reach is None or source in reach.sources:
+            return request.project_id
+        require_source(self._bench, source, reach)
+        if request.project_id is None and len(reach.projects) > 1:
+            raise JobRefusedError("Your token is bound to several projects: name one of them, as project_id.")
+        project = request.project_id or next(iter(reach.projects))
+        reach.of_project(project)
+        return project
 
     def _definition(self, source: str | None) -> JobsDefinition:
         try:

@@ -11,8 +11,11 @@ import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Self, get_args
+from urllib.parse import unquote
 
 from pydantic import SecretStr
+
+from ingest_assets.queries.reach import Reach
 
 Scope = Literal["read", "ingest", "write", "gate"]  # none of them gives another
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -24,6 +27,7 @@ class Caller:
 
     name: str
     scopes: frozenset[Scope]
+    reach: Reach | None = None  # what it is bound to; None: it may see everything
 
 
 # Anyone who reaches a server without tokens, which only this machine can.
@@ -42,9 +46,9 @@ class Tokens:
         text = setting.get_secret_value() if setting else ""
         entries = []
         for entry in filter(None, (part.strip() for part in text.split(","))):
-            name, token, scopes = entry.split(":")
+            name, token, scopes, *bound = entry.split(":")
             known = frozenset(scope for scope in SCOPES if scope in scopes.split("+"))
-            entries.append((_digest(token), Caller(name, known)))
+            entries.append((_digest(token), Caller(name, known, _reach(*bound) if bound else None)))
         return cls(entries)
 
     @classmethod
@@ -77,6 +81,15 @@ class Tokens:
     def named(self, name: str) -> Caller | None:
         """The caller of this name."""
         return next((caller for _, caller in self._entries if caller.name == name), None)
+
+
+def _reach(projects: str, sources: str = "") -> Reach:
+    return Reach(_names(projects), _names(sources))
+
+
+def _names(joined: str) -> frozenset[str]:
+    """Names joined by +, in which characters that have a meaning here are percent-encoded."""
+    return frozenset(unquote(each) for each in joined.split("+") if each)
 
 
 def _digest(token: str) -> bytes:

@@ -97,6 +97,10 @@ class JobsDefinition:
     # job's result.
     prepare: Callable[[Workbench, Job, Check], Mapping[str, Any] | None]
     counts: Callable[[Workbench, str], JobCounts]  # by the target's id
+    # The same as `target` for somebody at this machine, who may name what the settings do not allow others.
+    target_here: Callable[[Workbench, str, str | None], tuple[JobTarget, str | None]] | None = None
+    # Raises JobTargetError if a project may not have the target at this ref.
+    require: Callable[[Workbench, JobTarget, str | None, str], None] = lambda *_given: None
     # None for a source whose jobs have no events but their end.
     events: JobEventsOf | None = None
     # What a stage that has completed found for the job: part of its result.
@@ -106,12 +110,19 @@ class JobsDefinition:
     unmet: Callable[[Workbench, Job], IngestError | None] = nothing_unmet
     # Which documents are the job's. Anything of them that is missing at its end makes it fail (`missing`).
     scope: Callable[[Workbench, Job], Scope | None] = nothing_known
-    # Whether a job that is forced looks at everything again, in every stage.
+    # Whether a job that is forced makes everything again: in every stage what is of its `scope`; without one,
+    # all that its own stages have.
     rebuilds: bool = True
     default: bool = False  # whether a request that names no source means this one
     phases: Mapping[str, Phase] = field(default_factory=dict)  # of its own stages; "scan" by default
     # The names of states that the source's users see; those of the table by default.
     states: Mapping[str, str] = field(default_factory=dict)
+
+    def target_for(
+        self, bench: Workbench, location: str, ref: str | None, *, here: bool
+    ) -> tuple[JobTarget, str | None]:
+        """See `target`, and `target_here`."""
+        return ((here and self.target_here) or self.target)(bench, location, ref)
 
     def shown(self, status: str) -> str:
         """The name of a state that users see."""

@@ -38,6 +38,10 @@ from ingest_assets.model import digest_of
 MAX_LISTED = 1_000
 CALLER = "caller"  # the name of who asked for a job, in its metadata
 ALLOW_REMOVALS = "allow_removals"  # true in the metadata of a job that may remove however much is gone
+OWN_FOLDER = "own_folder"  # true in the metadata of a job that somebody at this machine asked for
+COMMITTED_ONLY = "committed_only"  # in the metadata of a job: whether what is committed is read alone
+# True in the metadata of a job whose result somebody waits for: smaller limits are those of a stream.
+STREAMED = "streamed"
 # A launcher looks for jobs every few seconds. If none has for this long, it is not running, or is stuck.
 LAUNCHER_SILENT_S = 60.0
 START_ONE = (
@@ -79,6 +83,25 @@ class CancelledJob(TypedDict):
     message: str
 
 
+class JobsOf(NamedTuple):
+    """Some of all jobs: all of some sources, and those of some projects of others."""
+
+    sources: frozenset[str]
+    with_projects: frozenset[str]  # sources
+    projects: frozenset[str]
+
+    def holds(self, source: str, project_id: str) -> bool:
+        """Whether a job is one of them."""
+        return source in self.sources or (source in self.with_projects and project_id in self.projects)
+
+    @property
+    def rows(self) -> sa.ColumnElement[bool]:
+        """SQL: a row is one of them."""
+        t = job_tables.indexing_jobs
+        mine = sa.and_(t.c.source.in_(sorted(self.with_projects)), t.c.project_id.in_(sorted(self.projects)))
+        return sa.or_(t.c.source.in_(sorted(self.sources)), mine)
+
+
 class JobCaller(NamedTuple):
     """Who asks for a job, and how many pending jobs it may have."""
 
@@ -104,8 +127,8 @@ def start(
 
     Starting twice gives one job: while a job for the same target, ref and project is pending or running,
     that job is returned (`existing`), unless the new one forces a reindex, or allows removals, and that one
-    does not. A job that
-    is being cancelled is not reused. A running job may have fetched before the last push: to index that push,
+    does not; or that one has the limits of a stream, and the new one does not. A job that is being cancelled
+    is not reused. A running job may have fetched before the last push: to index that push,
     start again when the job is done, or leave it to the next refresh. Raises JobArgumentError for strings
     that are empty, too long or not valid text.
     """
@@ -161,6 +184,7 @@ def list_jobs(
     status: Status | None = None,
     repository_id: str | None = None,
     project_id: str | None = None,
+    within: JobsOf | None = None,
     limit: int = 50,
     before: str | None = None,
 ) -> list[JobRow]:
@@ -183,6 +207,8 @@ def list_jobs(
         query = query.where(t.c.repository_id == checked_text("The target's id", repository_id, 500))
     if project_id is not None:
         query = query.where(t.c.project_id == checked_text("The project's id", project_id, 500))
+    if within is not None:
+        query = query.where(within.rows)
     with ledger.reading() as connection:
         if before is not None:
             last = require(connection, checked_id(before))
@@ -233,9 +259,14 @@ def _same(connection: sa.Connection, row: Mapping[str, Any]) -> Any:
     if row["force_reindex"]:
         query = query.where(t.c.force_reindex.is_(True))
     found = connection.execute(query).one_or_none()
-    if found is not None and json.loads(row["metadata"]).get(ALLOW_REMOVALS):
-        return found if json.loads(found.metadata).get(ALLOW_REMOVALS) else None
-    return found
+    if found is None:
+        return None
+    asked, there = json.loads(row["metadata"]), json.loads(found.metadata)
+    if asked.get(ALLOW_REMOVALS) and not there.get(ALLOW_REMOVALS):
+        return None
+    if asked.get(COMMITTED_ONLY) != there.get(COMMITTED_ONLY):
+        return None
+    return None if there.get(STREAMED) and not asked.get(STREAMED) else found
 
 
 def _require_room(connection: sa.Connection, caller: object, most: int) -> None:

@@ -23,6 +23,8 @@ from ingest_assets.model import IngestError
 from ingest_assets.stopping import stopped_by
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
     from ingest_assets.jobs.events import Draft
     from ingest_assets.ledger import Ledger
     from ingest_assets.model import SkippedItem
@@ -54,7 +56,7 @@ class Working:
         self._share = (alike.index(stage), len(alike)) if stage in alike else (0, 1)
         self._passed = _counts(bench, jobs, job, definition, stage, done=False)
         self._total = _expected(self._passed, self.phase)
-        scope = jobs.scope(bench, job)
+        self._scope = scope = jobs.scope(bench, job)
         # Chunks of its own that were embedded or written. Where it is not known which are, all count.
         self._prefixes = scope.prefixes if scope is not None else ()
         self._worked: int | None = 0 if self._prefixes and self.phase in {"embed", "write"} else None
@@ -91,6 +93,13 @@ class Working:
         """The stage's end, within its phase."""
         before, stages = self._share
         return before + 1, stages
+
+    @property
+    def again(self) -> sa.ColumnElement[bool] | None:
+        """See `Run.again`."""
+        if self._scope is None or not (self._job.force_reindex and self._jobs.rebuilds):
+            return None
+        return self._scope.documents
 
     def begun(self) -> None:
         """What the job asks for has been prepared."""
@@ -147,6 +156,8 @@ class Working:
 class NoJob:
     """For a run without a job: does nothing."""
 
+    again = None
+
     def __call__(self, count: int, message: str | None = None) -> None: ...
 
     def begun(self) -> None: ...
@@ -185,11 +196,15 @@ def working_for(
             update_interval_s=s.progress_update_interval_seconds,
             cancel_interval_s=s.cancellation_check_interval_seconds,
         )
+        bench.job = job
         work = Working(bench, source, job, stage, progress)
         work(0)
-        with stopped_by(work.check), _settled_in_time(bench.ledger, job.id):
-            yield job, work
-            work.finish()
+        try:
+            with stopped_by(work.check), _settled_in_time(bench.ledger, job.id):
+                yield job, work
+                work.finish()
+        finally:
+            bench.job = None
         done = _counts(bench, jobs, job, definition, stage, done=True)
         progress.report(work.phase, *work.end_of_share, **done)
         progress.flush()

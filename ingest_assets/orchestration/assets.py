@@ -15,7 +15,7 @@ from ingest_assets.jobs.work import NoJob, Working, working_for
 from ingest_assets.jobs.workers import Wait, add_result
 from ingest_assets.orchestration.build_updates import announce, live_generation
 from ingest_assets.orchestration.checks import report_held
-from ingest_assets.orchestration.metadata import as_metadata, outcome_metadata
+from ingest_assets.orchestration.metadata import as_metadata, outcome_metadata, store_metadata
 from ingest_assets.orchestration.partitions import partitions_of
 from ingest_assets.orchestration.quotes import quoting_as
 from ingest_assets.orchestration.resources import Ingest
@@ -99,6 +99,7 @@ def _asset(source: SourceDefinition, stage: StageDefinition, settings: Settings)
                     retry_parked=config.retry_parked,
                     allow_removals=config.allow_removals or context.run.tags.get(ALLOW_TAG) == "true",
                 ),
+                again=work.again,
                 progress=_Progress(context, work),
                 read=work.read,
                 reached=work.reached,
@@ -127,6 +128,7 @@ def _asset(source: SourceDefinition, stage: StageDefinition, settings: Settings)
                     f"there. `ingest parked` lists them."
                 )
             if stage.name == COLLECTION:
+                metadata |= store_metadata(bench, source)
                 source.settle(bench)
                 announce(bench, source, generation, outcomes)
             with bench.ledger.reading() as connection:

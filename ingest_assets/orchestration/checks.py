@@ -1,6 +1,6 @@
 """Asset checks: the standing proof that an index is complete, up to date and searchable."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
 
@@ -24,7 +24,7 @@ def checks_of(source: SourceDefinition) -> list[AssetCheck]:
 
 def quick_check_keys(source: SourceDefinition) -> list[dg.AssetCheckKey]:
     """The checks that every run can afford."""
-    return [_key(source, check) for check in checks_of(source) if check.quick]
+    return [_key(source, check) for check in checks_of(source) if check.quick or check.of_changes]
 
 
 def audit_check_keys(source: SourceDefinition) -> list[dg.AssetCheckKey]:
@@ -51,10 +51,12 @@ def _stage_checks(
     @dg.multi_asset_check(name=f"{source.name}__{stage}_checks", specs=specs, can_subset=True)
     def checked(context: dg.AssetCheckExecutionContext, ingest: Ingest) -> Iterator[dg.AssetCheckResult]:
         selected = {key.name for key in context.selected_asset_check_keys}
+        is_refresh = context.run.job_name == source.refresh_job and source.refresh_job != source.build_job
         with ingest.open(source.name) as bench:
             for check in checks:
                 if check.name in selected:
-                    yield _result(source, check, bench)
+                    run = check.of_changes if is_refresh and check.of_changes else check.run
+                    yield _result(source, check, bench, run)
 
     return checked
 
@@ -75,10 +77,15 @@ def report_held(instance: dg.DagsterInstance, source: SourceDefinition, bench: W
     )
 
 
-def _result(source: SourceDefinition, check: AssetCheck, bench: Workbench) -> dg.AssetCheckResult:
+def _result(
+    source: SourceDefinition,
+    check: AssetCheck,
+    bench: Workbench,
+    run: Callable[[Workbench, str], CheckResult],
+) -> dg.AssetCheckResult:
     try:
         with quoting_as(source):
-            found = check.run(bench, source.name)
+            found = run(bench, source.name)
     except NotPublishedError as error:
         found = CheckResult(passed=False, sentence=str(error))
     return dg.AssetCheckResult(

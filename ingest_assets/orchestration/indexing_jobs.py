@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import dagster as dg
 
 from ingest_assets.jobs.missing import is_anything_parked
-from ingest_assets.jobs.queue import ALLOW_REMOVALS
+from ingest_assets.jobs.queue import ALLOW_REMOVALS, OWN_FOLDER
 from ingest_assets.jobs.rows import Job
 from ingest_assets.jobs.workers import end, end_orphans, forget_old, to_launch
 from ingest_assets.model import IngestError
@@ -98,7 +98,8 @@ def _launchable(instance: dg.DagsterInstance, bench: Workbench, job: Job) -> boo
     try:
         jobs = bench.sources[jobs_meant(bench, job.source)].jobs
         assert jobs is not None
-        jobs.target(bench, job.repo_path, job.git_ref)  # is it still allowed?
+        here = job.metadata.get(OWN_FOLDER) is True
+        jobs.target_for(bench, job.repo_path, job.git_ref, here=here)  # is it still allowed?
     except IngestError as error:
         end(bench.ledger, job.id, "failed", error)
         return False
@@ -113,7 +114,9 @@ def request_for(bench: Workbench, job: Job) -> dg.RunRequest:
     # Whoever asks again means that what failed is tried again.
     retry = scope is not None and is_anything_parked(bench, source.name, scope)
     rebuild = job.force_reindex and source.jobs.rebuilds
-    own = {stage.name for stage in source.stages}  # the others are not only about what the job is for
+    # Of a source that says which documents are a job's, the later stages make these again (`work.again`). The
+    # others look at everything, in their own stages.
+    own = {stage.name for stage in (source.stages[:1] if scope is not None else source.stages)}
     ops = {
         f"{source.name}__{stage}": {"config": {"rebuild": rebuild and stage in own, "retry_parked": retry}}
         for stage in source.stage_names

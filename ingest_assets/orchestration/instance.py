@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 
 from ingest_assets.orchestration.supervision import heartbeats
 from ingest_assets.private import keep_private, make_private_folder
-from ingest_assets.settings import Settings
-
-_STATE = (
-    "history",
-    "schedules",
-    "storage",
-    "logs",
-    ".logs_queue",
-    ".nux",
-    ".telemetry",
-)  # that Dagster writes
+from ingest_assets.settings import DAGSTER_STATE, Settings
 
 
 @contextmanager
 def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """The instance at DAGSTER_HOME; else where the nearest dagster.yaml is; else below INGEST_HOME."""
-    home = _home(settings)
+    home = settings.dagster_folder
     if not home.exists():
         make_private_folder(home)
     elif settings.dagster_home is None:
         # Another place was chosen by somebody who may share it, and keeps the modes that it has.
-        for folder in _STATE:
+        for folder in DAGSTER_STATE:
             keep_private(home / folder)
     if not (home / "dagster.yaml").exists():
         # Without a file Dagster would send telemetry.
@@ -41,22 +33,36 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
+@contextmanager
+def records_kept_open(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+    """For the duration of a run, keep the files open that Dagster records it in.
+
+    Dagster opens and closes them for each event. Whoever is the last to close a file of SQLite copies its
+    write-ahead log into it and flushes both to disk, which takes longer than writing the event. Events are
+    on the disk as early as before. On a server's database there is nothing to do.
+    """
+    storage = instance.event_log_storage
+    if not isinstance(storage, SqliteEventLogStorage):
+        yield
+        return
+    with storage.run_connection(run_id):  # creates the file
+        pass
+    own, index = Path(storage.path_for_shard(run_id)), Path(storage.path_for_shard(INDEX_SHARD_NAME))
+    with ExitStack() as stack:
+        for path in (own, index, index.parents[1] / "runs.db"):
+            connection = stack.enter_context(closing(sqlite3.connect(path)))
+            connection.execute("select count(*) from sqlite_master").fetchone()  # it is opened by reading it
+        yield
+
+
 def seconds_since_heartbeat(settings: Settings) -> float | None:
     """Since the last heartbeat of the daemon, which runs schedules, sensors and queued runs.
 
     None if there never was one. Changes nothing.
     """
-    home = _home(settings)
+    home = settings.dagster_folder
     if not (home / "dagster.yaml").exists():
         return None
     with dg.DagsterInstance.from_config(str(home)) as instance:
         beats = heartbeats(instance)
     return max(0.0, time.time() - max(beats)) if beats else None
-
-
-def _home(settings: Settings) -> Path:
-    return settings.dagster_home or _nearest(Path.cwd()) or settings.ingest_home.absolute() / "dagster"
-
-
-def _nearest(start: Path) -> Path | None:
-    return next((folder for folder in (start, *start.parents) if (folder / "dagster.yaml").exists()), None)

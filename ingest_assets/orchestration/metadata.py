@@ -9,6 +9,8 @@ import dagster as dg
 
 from ingest_assets.model import Markdown, Outcomes
 from ingest_assets.redaction import redact_data
+from ingest_assets.sources.definition import SourceDefinition
+from ingest_assets.workbench import Workbench
 
 
 def as_metadata(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -24,6 +26,20 @@ def _shown(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _shown(each) for name, each in value.items()}
     return [_shown(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def store_metadata(bench: Workbench, source: SourceDefinition) -> dict[str, Any]:
+    """How far a server has come with the collection; nothing with the engine in this process."""
+    live = bench.store.live(source.collection)
+    health = None if live is None else bench.store.health(source.collection, live)
+    if health is None:
+        return {}
+    return {
+        "store": redact_data(str(health)),
+        "store_status": health.status,
+        "indexed_vectors": health.indexed,
+        "segments": health.segments,
+    }
 
 
 def outcome_metadata(outcomes: Outcomes, seconds: float) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol, get_args
 
 from ingest_assets.model import COMMON, Common, ConfigurationError, RequestError
+from ingest_assets.queries.reach import Reach
 
 Mode = Literal["dense", "sparse", "hybrid"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -75,12 +76,14 @@ class SourceSearch(Protocol):
         mode: Mode = "hybrid",
         limit: int = 10,
         where: Mapping[str, Sequence[str]] | None = None,
+        reach: Reach | None = None,
     ) -> Hits:
-        """The best `limit` chunks (1 to 1,000) for a query.
+        """The best `limit` chunks (1 to 1,000) for a query, of those within reach of whoever asks.
 
         `where` maps fields to values of which one must match. Raises QueryError for an empty query and for a
-        wrong mode, field or limit; ConfigurationError when the collection was built by another model than the
-        settings name; NotPublishedError when there is nothing to search yet.
+        wrong mode, field or limit; OutOfReachError for a project or a source that is out of reach;
+        ConfigurationError when the collection was built by another model than the settings name;
+        NotPublishedError when there is nothing to search yet.
         """
         ...
 

@@ -21,7 +21,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Protocol
 
@@ -33,6 +33,7 @@ from ingest_assets.ledger.installation import cache_secret_of
 from ingest_assets.model import IngestError, UnavailableError, digest_of
 from ingest_assets.queries.answers import Hit, Hits, Mode, SourceSearch, check
 from ingest_assets.queries.older_versions import with_marks
+from ingest_assets.queries.reach import Reach
 from ingest_assets.queries.status import source_meant
 from ingest_assets.redaction import redact_values
 from ingest_assets.stages.generations import contents_of
@@ -58,7 +59,9 @@ class _State:
 class _Search(SourceSearch, Protocol):
     """A search that says what conditions its hits meet."""
 
-    def conditions(self, where: Mapping[str, Sequence[str]]) -> list[Condition]: ...
+    def conditions(
+        self, where: Mapping[str, Sequence[str]], reach: Reach | None = None
+    ) -> list[Condition]: ...
 
 
 class CachedSearch:
@@ -75,23 +78,24 @@ class CachedSearch:
         mode: Mode = "hybrid",
         limit: int = 10,
         where: Mapping[str, Sequence[str]] | None = None,
+        reach: Reach | None = None,
     ) -> Hits:
         """See `SourceSearch`."""
         started = time.perf_counter()
         check(query, mode, limit)
-        conditions = self._inner.conditions(where or {})
+        conditions = self._inner.conditions(where or {}, reach)
         before = self._state(mode, conditions)
         if before is None:
-            return self._inner.search(query, mode=mode, limit=limit, where=where)
-        key = self._key(query, mode, limit, conditions if where else None)
+            return self._inner.search(query, mode=mode, limit=limit, where=where, reach=reach)
+        key = self._key(query, mode, limit, conditions if where or reach else None)
         kept = self._kept(key, before)
         if kept is not None:
             kept = with_marks(self._bench, self._source, kept)
             took_ms = round((time.perf_counter() - started) * 1000, 2)
             return Hits(query, self._source, mode, self._collection, before.generation, took_ms, kept)
-        hits = self._inner.search(query, mode=mode, limit=limit, where=where)
+        hits = self._inner.search(query, mode=mode, limit=limit, where=where, reach=reach)
         with suppress(IngestError):  # there is an answer, whatever keeps it from being kept
-            if self._state(mode, self._inner.conditions(where or {})) == before:
+            if self._state(mode, self._inner.conditions(where or {}, reach)) == before:
                 self._keep(key, before, hits.hits)
         return hits
 
@@ -102,8 +106,10 @@ class CachedSearch:
             return None
         contents = ""
         # The index may be searchable while the ledger is not.
-        with suppress(UnavailableError), self._bench.ledger.reading() as connection:
-            contents = contents_of(connection, self._collection, generation)
+        with suppress(UnavailableError):
+            contents = self._bench.ledger.remembered(
+                ("contents", self._collection, generation), partial(self._contents, generation)
+            )
         if not contents:
             return None
         whole = digest_of(
@@ -111,6 +117,10 @@ class CachedSearch:
             self._bench.store.revision(self._collection), *self._models(mode), repr(conditions),
         )  # fmt: skip
         return _State(generation, bytes.fromhex(whole))
+
+    def _contents(self, generation: int) -> str:
+        with self._bench.ledger.reading() as connection:
+            return contents_of(connection, self._collection, generation)
 
     def _models(self, mode: Mode) -> tuple[str, str]:
         """The identities of those that a query is embedded with; "" for one that is not used."""

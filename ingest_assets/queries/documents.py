@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from ingest_assets.ledger import tables
 from ingest_assets.model import COMMON, Document
 from ingest_assets.queries.older_versions import older_versions
+from ingest_assets.queries.reach import Reach, documents_within
 from ingest_assets.stages.document_rows import document_of
 from ingest_assets.stages.hidden import shown_documents
 from ingest_assets.stages.ids_meant import document_meant, spellings
@@ -32,9 +33,9 @@ class FoundDocument:
     stale: str | None = None  # a sentence, if it is an older version: the newer one was refused
 
 
-def find(bench: Workbench, source: str, document_id: str) -> FoundDocument | None:
-    """One document, by its id as people type it; None if there is none, or it is of a hidden part."""
-    shown = shown_documents(bench, source)
+def find(bench: Workbench, source: str, document_id: str, reach: Reach | None = None) -> FoundDocument | None:
+    """One document, by its id as people type it; None if there is none that is shown and within reach."""
+    shown = [*shown_documents(bench, source), *documents_within(bench, source, reach)]
     with bench.ledger.reading() as connection:
         key = {"source": source, "document_id": document_meant(connection, source, document_id)}
         row = connection.execute(sa.select(_document).filter_by(**key).where(*shown)).one_or_none()
@@ -55,16 +56,17 @@ def listed(
     kind: str | None = None,
     prefix: str | None = None,
     since: str | None = None,
+    reach: Reach | None = None,
 ) -> Sequence[Any]:
     """Rows of `document_id` and the common fields, ordered by id, starting after the id `after`.
 
-    Those of hidden parts are left out.
+    Those of hidden parts, and those out of reach, are left out.
 
     `since` is ISO 8601 in UTC. Times are compared as text, so one in another zone is off by its offset.
     """
     columns = (_document.c.document_id, *(_document.c[name] for name in COMMON))
     query = sa.select(*columns).where(_document.c.source == source, _document.c.document_id > after)
-    query = query.where(*shown_documents(bench, source))
+    query = query.where(*shown_documents(bench, source), *documents_within(bench, source, reach))
     if kind is not None:
         query = query.where(_document.c.kind == kind)
     if prefix is not None:

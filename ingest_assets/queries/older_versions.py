@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -57,11 +57,16 @@ def with_marks(bench: Workbench, source: str, hits: list[Hit]) -> list[Hit]:
 def older_versions(bench: Workbench, source: str, document_ids: Sequence[str]) -> dict[str, Refused]:
     """Of some documents, those with a version, or a text of one, that is parked."""
     query = _refused(bench.sources[source].documents)
+    if not bench.ledger.remembered(("parked", source), partial(_is_any_parked, bench, source)):
+        return {}  # nearly always, and asked in a fifth of the time
     with bench.ledger.reading() as connection:
-        if not connection.scalar(_ANY, {"source": source}):  # nearly always, and asked in a fifth of the time
-            return {}
         rows = connection.execute(query, {"source": source, "ids": list(document_ids)}).all()
     return {row.document_id: Refused(row.stage, row.error) for row in rows}
+
+
+def _is_any_parked(bench: Workbench, source: str) -> bool:
+    with bench.ledger.reading() as connection:
+        return bool(connection.scalar(_ANY, {"source": source}))
 
 
 def _marked(hit: Hit, refused: Refused | None, current: set[str]) -> Hit:

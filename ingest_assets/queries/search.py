@@ -25,6 +25,7 @@ from ingest_assets.queries.answers import (
 )
 from ingest_assets.queries.fusion import LEG_LIMIT, min_max
 from ingest_assets.queries.older_versions import with_marks
+from ingest_assets.queries.reach import Reach, conditions_within
 from ingest_assets.stages.hidden import hiding
 from ingest_assets.stages.ids_meant import document_meant
 from ingest_assets.workbench import Workbench
@@ -78,11 +79,12 @@ class Searcher:
         mode: Mode = "hybrid",
         limit: int = 10,
         where: Mapping[str, Sequence[str]] | None = None,
+        reach: Reach | None = None,
     ) -> Hits:
         """See `SourceSearch`."""
         started = time.perf_counter()
         check(query, mode, limit)
-        conditions = self.conditions(where or {})
+        conditions = self.conditions(where or {}, reach)
         with self._bench.store.reader(self._collection) as reader:
             legs = self._legs(query, mode, reader.generation)
             hits = self._hits(reader, legs, limit, conditions) if legs else []
@@ -90,8 +92,11 @@ class Searcher:
         took_ms = round((time.perf_counter() - started) * 1000, 2)
         return Hits(query, self._source.name, mode, self._collection, reader.generation, took_ms, hits)
 
-    def conditions(self, where: Mapping[str, Sequence[str]]) -> list[Condition]:
-        """What is asked for, and what the source requires of every search or hides from all, as of now."""
+    def conditions(self, where: Mapping[str, Sequence[str]], reach: Reach | None = None) -> list[Condition]:
+        """What is asked for and within reach, and what the source requires of every search or hides from all.
+
+        As of now.
+        """
         if ENTITY_IDS in where:
             where = {**where, ENTITY_IDS: self._living(where[ENTITY_IDS])}
         if DOCUMENT_ID in where:
@@ -100,7 +105,9 @@ class Searcher:
             asked = conditions_of(where, self._fields)
         except FilterError as error:
             raise QueryError(str(error)) from None
-        return [*asked, *self._source.required(self._bench), *hiding(self._bench, self._source.name)]
+        name = self._source.name
+        within = conditions_within(self._bench, name, asked, reach)
+        return [*within, *self._source.required(self._bench), *hiding(self._bench, name)]
 
     def _living(self, entity_ids: Sequence[str]) -> list[str]:
         """What ids stand for now: somebody may have noted an id whose entity was merged since."""

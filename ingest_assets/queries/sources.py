@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ingest_assets.fields import FieldType
+from ingest_assets.queries.reach import Reach, sources_within
 from ingest_assets.sources.definition import SourceDefinition
 from ingest_assets.workbench import Workbench
 
@@ -36,9 +37,9 @@ class SourceDescription:
     fields: list[FieldDescription]
 
 
-def describe_sources(bench: Workbench) -> list[SourceDescription]:
-    """All sources, in order."""
-    return [_described(bench, source) for source in bench.sources.values()]
+def describe_sources(bench: Workbench, reach: Reach | None = None) -> list[SourceDescription]:
+    """The sources that are within reach, in order."""
+    return [_described(bench, bench.sources[name]) for name in sources_within(bench, reach)]
 
 
 def _described(bench: Workbench, source: SourceDefinition) -> SourceDescription:
@@ -47,7 +48,7 @@ def _described(bench: Workbench, source: SourceDefinition) -> SourceDescription:
     shown = [
         each
         for each in source.filter_fields(bench.settings)
-        if each.name in common or each in source.known_fields(bench.settings)
+        if each.name in common or each in source.search_fields(bench.settings)
     ]
     fields = [
         FieldDescription(each.name, each.shown, each.type, each.description, each.form, each.on_hits)

@@ -7,15 +7,24 @@ Counts are the ledger's; which generation is live, and whose it is, is the store
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 
+from ingest_assets.collection.base import Health
 from ingest_assets.ledger import tables
 from ingest_assets.model import IngestError, UnavailableError, when
-from ingest_assets.reconcile import count_parked
+from ingest_assets.queries.reach import (
+    OutOfReachError,
+    Reach,
+    documents_within,
+    parked_within,
+    require_source,
+    sources_within,
+)
 from ingest_assets.sources.registry import UnknownSourceError
 from ingest_assets.stages.collection import UNKNOWN
 from ingest_assets.stages.removals import held
@@ -26,8 +35,10 @@ from ingest_assets.workbench import Workbench
 class SourceStatus:
     """Counts, and the live generation. `last_success` is when its collection last completed (UTC).
 
-    `problem` is a sentence if the index is not what the ledger says, or belongs to somebody else, or the last
-    run was stopped because it would have removed too much.
+    `store` is what a server says of the live generation: its state, points, indexed vectors and segments.
+    It is None if it does not answer, and with the engine in this process. `problem` is a sentence if the
+    index is not what the ledger says, cannot be asked, or belongs to somebody else, or the last run was
+    stopped because it would have removed too much.
     """
 
     documents: int
@@ -37,15 +48,20 @@ class SourceStatus:
     generation: int | None
     fingerprint: str | None
     last_success: str | None
+    store: str | None
+    store_answers: bool  # else `points` and `generation` are what the ledger has, and may not be searchable
     problem: str | None
 
 
-def status(bench: Workbench, tell: Callable[[IngestError], str] = str) -> dict[str, Any]:
-    """The installation's id, and the status of every source in use.
+def status(
+    bench: Workbench, tell: Callable[[IngestError], str] = str, reach: Reach | None = None
+) -> dict[str, Any]:
+    """The installation's id, and the status of every source in use that is within reach.
 
     `tell` says what the reader may know of an error, which may name files, hosts and installations.
     """
-    sources = {name: asdict(source_status(bench, name, tell)) for name in sources_in_use(bench)}
+    names = [name for name in sources_in_use(bench) if name in sources_within(bench, reach)]
+    sources = {name: asdict(source_status(bench, name, tell, reach)) for name in names}
     return {"installation": bench.unchecked_installation.id, "sources": sources}
 
 
@@ -80,8 +96,7 @@ def sources_to_search(bench: Workbench) -> list[str]:
 
     If none is published, those that ever ran, else the first: there must be something to search.
     """
-    with bench.ledger.reading() as connection:
-        published = set(connection.scalars(_PUBLISHED))
+    published = bench.ledger.remembered("published", partial(_published, bench))
     there = [name for name, source in bench.sources.items() if source.collection in published]
     if there:
         return there
@@ -89,14 +104,26 @@ def sources_to_search(bench: Workbench) -> list[str]:
     return [name for name in bench.sources if name in run] or [bench.sources.first.name]
 
 
-def source_meant(bench: Workbench, asked: str | None) -> str:
+def _published(bench: Workbench) -> frozenset[str]:
+    with bench.ledger.reading() as connection:
+        return frozenset(connection.scalars(_PUBLISHED))
+
+
+def source_meant(bench: Workbench, asked: str | None, reach: Reach | None = None) -> str:
     """The source that is meant: the one asked for, else the first that is published and holds something.
 
-    Raises UnknownSourceError when there is no such source.
+    It is within reach. Raises UnknownSourceError when there is no such source, OutOfReachError when it is out
+    of reach.
     """
     if asked is not None:
+        require_source(bench, bench.sources[asked].name, reach)
         return bench.sources[asked].name
     there = sources_to_search(bench)
+    if reach is not None:
+        within = sources_within(bench, reach)
+        there = [name for name in there if name in within] or within
+        if not there:
+            raise OutOfReachError("Your token is bound to sources that there are not.")
     if len(there) == 1:
         return there[0]
     return next((name for name in there if _holds_points(bench, name)), there[0])
@@ -114,8 +141,17 @@ def _holds_points(bench: Workbench, name: str) -> bool:
         return bool(connection.scalar(sa.select(sa.exists().where(live))))
 
 
-def entities_meant(bench: Workbench, asked: str | None = None) -> str:
-    """The source whose entities are meant: the one asked for, else the first indexed one that has any."""
+def entities_meant(bench: Workbench, asked: str | None = None, reach: Reach | None = None) -> str:
+    """The source whose entities are meant: the one asked for, else the first indexed one that has any.
+
+    Raises OutOfReachError when it is out of reach.
+    """
+    found = _entities_meant(bench, asked)
+    require_source(bench, found, reach)
+    return found
+
+
+def _entities_meant(bench: Workbench, asked: str | None) -> str:
     resolved = [source.name for source in bench.sources.with_entities()]
     if asked is None and resolved:
         indexed = sources_run(bench)
@@ -148,32 +184,56 @@ def _is_configured(bench: Workbench, name: str) -> bool:
         return True  # wrongly, which a refresh reports
 
 
-def source_status(bench: Workbench, source: str, tell: Callable[[IngestError], str] = str) -> SourceStatus:
-    """The status of one source."""
+def source_status(
+    bench: Workbench, source: str, tell: Callable[[IngestError], str] = str, reach: Reach | None = None
+) -> SourceStatus:
+    """The status of one source; counts are of what is within reach."""
+    chunk, point = tables.chunk, tables.point
+    mine, refused = documents_within(bench, source, reach), parked_within(bench, source, reach)
     name = bench.sources[source].collection
     live, problem = _live(bench, name)
+    health = None
+    if live is not None and problem is None:
+        try:
+            health = bench.store.health(name, live)
+        except IngestError as error:
+            problem = error
+        else:
+            problem = _unhealthy(name, health)
     stage = {"source": source, "stage": "collection"}
     with bench.ledger.reading() as connection:
         here = {"collection": name, "number": live}
         generation = connection.execute(sa.select(tables.generation).filter_by(**here)).one_or_none()
         succeeded = connection.scalar(sa.select(tables.stage.c.last_success).filter_by(**stage))
-        acknowledged = tables.point.c.chunk_digest != UNKNOWN
+        acknowledged = point.c.chunk_digest != UNKNOWN
         points = {"collection": name, "generation": live}
         return SourceStatus(
-            documents=_count(connection, tables.document, source=source),
-            chunks=_count(connection, tables.chunk, source=source),
-            points=_count(connection, tables.point, acknowledged, **points),
-            parked=count_parked(connection, source),
+            documents=_count(connection, tables.document, *mine, source=source),
+            chunks=_count(connection, chunk, *_among(chunk.c.document_id, source, mine), source=source),
+            points=_count(
+                connection, point, *_among(point.c.document_id, source, mine), acknowledged, **points
+            ),
+            parked=_count(connection, tables.parked, *refused, source=source),
             generation=live,
             fingerprint=generation.fingerprint if generation else None,
             last_success=None if succeeded is None else when(succeeded),
-            problem=tell(problem) if problem else _held(connection, source),
+            # What the store says, and why a run was stopped, is also of what is out of reach.
+            store=str(health) if health and not mine else None,
+            store_answers=not isinstance(problem, UnavailableError),
+            problem=tell(problem) if problem else None if mine else _held(connection, source),
         )
 
 
 def _held(connection: sa.Connection, source: str) -> str | None:
     stopped = held(connection, source)
     return stopped[0].message if stopped else None
+
+
+def _unhealthy(name: str, health: Health | None) -> IngestError | None:
+    """What is wrong with a live generation, if it is worse than being indexed."""
+    if health is None or (health.status != "red" and not health.replicas):
+        return None
+    return IngestError(f"In the store, {name} is {health}. See the log of the server.")
 
 
 def _live(bench: Workbench, collection: str) -> tuple[int | None, IngestError | None]:
@@ -193,6 +253,15 @@ def _live(bench: Workbench, collection: str) -> tuple[int | None, IngestError | 
         f"In the store, {collection} is generation {live or 'none'}; in the ledger it is "
         f"{recorded or 'none'}. `ingest refresh` brings it up to date."
     )
+
+
+def _among(
+    document_id: sa.ColumnElement[str], source: str, documents: Sequence[sa.ColumnElement[bool]]
+) -> list[sa.ColumnElement[bool]]:
+    """SQL: a document is among these; nothing if all are."""
+    d = tables.document
+    ids = sa.select(d.c.document_id).where(d.c.source == source, *documents)
+    return [document_id.in_(ids)] if documents else []
 
 
 def _count(

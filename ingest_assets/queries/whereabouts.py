@@ -17,9 +17,11 @@ from ingest_assets.ledger import tables
 from ingest_assets.model import IngestError, when
 from ingest_assets.queries.documents import FoundDocument, find
 from ingest_assets.queries.older_versions import older_versions
+from ingest_assets.queries.reach import Reach, documents_within, parked_within, parts_within
 from ingest_assets.queries.status import source_meant, sources_in_use
 from ingest_assets.stages.collection import point_digest
 from ingest_assets.stages.hidden import hidden_parts, shown_documents, shown_parked
+from ingest_assets.stages.ids_meant import spellings
 from ingest_assets.stages.removals import held
 from ingest_assets.stages.shapes import CHUNKS, DENSE_VECTORS, SPARSE_VECTORS
 from ingest_assets.workbench import Workbench
@@ -75,10 +77,14 @@ def _of_document(bench: Workbench, source: str, asked: str, found: FoundDocument
     return Whereabouts(asked, source, found, entity, tuple(passages), tuple(missing), ())
 
 
-def missing_of(bench: Workbench, source: str, found: FoundDocument) -> list[str]:
-    """Why search does not find a document, or not all of it; empty if it does."""
+def missing_of(bench: Workbench, source: str, found: FoundDocument, reach: Reach | None = None) -> list[str]:
+    """Why search does not find a document, or not all of it; empty if it does.
+
+    Says nothing of what else a run was stopped for, if not all of the source is within reach.
+    """
     passages, problem = _passages(bench, source, found.document.id)
-    return list(_lacks(bench, source, found, passages, problem))
+    alone = parts_within(bench, source, reach) is not None
+    return list(_lacks(bench, source, found, passages, problem, alone=alone))
 
 
 def _of_nothing(bench: Workbench, source: str, asked: str) -> Whereabouts:
@@ -86,32 +92,46 @@ def _of_nothing(bench: Workbench, source: str, asked: str) -> Whereabouts:
     return Whereabouts(asked, source, None, None, (), missing, tuple(near(bench, source, asked)))
 
 
-def refusals(bench: Workbench, source: str, asked: str) -> Iterator[str]:
-    """Why there is no document with an id, if it was refused or left out. Says nothing of hidden parts."""
-    definition = bench.sources[source]
+def refusals(bench: Workbench, source: str, asked: str, reach: Reach | None = None) -> Iterator[str]:
+    """Why there is no document with an id, if it was refused or left out.
+
+    Says nothing of hidden parts, nor of what is out of reach.
+    """
+    definition, within = bench.sources[source], parts_within(bench, source, reach)
     skipped, hidden = tables.skipped_item, hidden_parts(bench, source)
     with bench.ledger.reading() as connection:
-        refused = connection.execute(
-            sa.select(_parked.c.error, _parked.c.attempts)
-            .where(shown_parked(bench, source))
-            .where(_parked.c.stage == definition.documents, _parked.c.item_id == asked)
-        ).first()
-        left_out = connection.execute(sa.select(skipped).filter_by(source=source, item_id=asked)).first()
+        refused = _first(
+            connection,
+            sa.select(_parked.c.item_id, _parked.c.error, _parked.c.attempts)
+            .where(shown_parked(bench, source), *parked_within(bench, source, reach))
+            .where(_parked.c.stage == definition.documents),
+            _parked.c.item_id,
+            asked,
+        )
+        left_out = _first(connection, sa.select(skipped).filter_by(source=source), skipped.c.item_id, asked)
     if refused is not None:
         tries = "once" if refused.attempts == 1 else f"{refused.attempts} times"
         yield (
             f"It was refused when it was read ({tries}): {refused.error} It is tried again when it changes, "
             "or with `ingest refresh --retry-parked`."
         )
-    elif left_out is not None and left_out.part not in hidden:
+    elif left_out is not None and left_out.part not in hidden and (within is None or left_out.part in within):
         yield f"{source} leaves it out on purpose: {left_out.reason}. {left_out.detail}".strip()
+
+
+def _first(connection: sa.Connection, query: sa.Select[Any], id_: sa.Column[str], asked: str) -> Any:
+    """The row of the first id that a text may stand for, and that there is; None if there is none."""
+    possible = spellings(asked)
+    rows = {row.item_id: row for row in connection.execute(query.where(id_.in_(possible)))}
+    return next((rows[each] for each in possible if each in rows), None)
 
 
 def _absent(bench: Workbench, source: str, asked: str) -> Iterator[str]:
     """Why there is no document with an id, for the operator."""
     reasons = list(refusals(bench, source, asked))
     with bench.ledger.reading() as connection:
-        part = connection.scalar(sa.select(_document.c.part).filter_by(source=source, document_id=asked))
+        parts = sa.select(_document.c.part).where(_document.c.source == source)
+        part = connection.scalar(parts.where(_document.c.document_id.in_(spellings(asked))).limit(1))
         stage = {"source": source, "stage": bench.sources[source].documents}
         read = connection.scalar(sa.select(sa.func.max(tables.stage.c.last_success)).filter_by(**stage))
         stopped = held(connection, source)
@@ -126,7 +146,13 @@ def _absent(bench: Workbench, source: str, asked: str) -> Iterator[str]:
 
 
 def _lacks(
-    bench: Workbench, source: str, found: FoundDocument, passages: Sequence[Passage], problem: str | None
+    bench: Workbench,
+    source: str,
+    found: FoundDocument,
+    passages: Sequence[Passage],
+    problem: str | None,
+    *,
+    alone: bool = False,
 ) -> Iterator[str]:
     document_id = found.document.id
     refused = older_versions(bench, source, [document_id]).get(document_id)
@@ -154,7 +180,7 @@ def _lacks(
             f"{number} of {len(states)} passages are not in the index as they are now: run `ingest refresh "
             f"--source {source}`."
         )
-    yield from (each.message for each in stopped[:1])
+    yield from (each.message for each in stopped[:1] if not alone)
 
 
 def _text_error(bench: Workbench, source: str, document_id: str) -> str:
@@ -223,15 +249,17 @@ def _state(row: Any, entities: str, stored: Mapping[str, Payload] | None) -> Sta
     return "indexed" if point["digest"] == point_digest(row.digest, entities) else "out of date"
 
 
-def near(bench: Workbench, source: str, asked: str) -> list[str]:
-    """Ids of documents that are like one that there is not, the most alike first."""
+def near(bench: Workbench, source: str, asked: str, reach: Reach | None = None) -> list[str]:
+    """Ids of documents within reach that are like one that there is not, the most alike first."""
     from jellyfish import jaro_winkler_similarity
 
     d = _document.c.document_id
-    mine = sa.select(d).where(_document.c.source == source, *shown_documents(bench, source))
+    shown = [*shown_documents(bench, source), *documents_within(bench, source, reach)]
+    mine = sa.select(d).where(_document.c.source == source, *shown)
     found: set[str] = set()
+    alike = spellings(asked)
     with bench.ledger.reading() as connection:
-        for spelling in dict.fromkeys((asked, asked.lower())):
+        for spelling in dict.fromkeys((*alike, *map(str.lower, alike))):
             kind, slash, _ = spelling.partition("/")
             found |= {
                 *connection.scalars(mine.where(d >= spelling).order_by(d).limit(AROUND)),
@@ -239,7 +267,11 @@ def near(bench: Workbench, source: str, asked: str) -> list[str]:
                 # Those that begin alike: 4200 lies far from 42, though it looks alike.
                 *connection.scalars(mine.where(d >= kind + slash).order_by(d).limit(AROUND)),
             }
-    return sorted(found, key=lambda each: (-jaro_winkler_similarity(asked, each), each))[:NEAR]
+
+    def likeness(each: str) -> float:
+        return max(jaro_winkler_similarity(spelling, each) for spelling in alike)
+
+    return sorted(found, key=lambda each: (-likeness(each), each))[:NEAR]
 
 
 def kinds(bench: Workbench, source: str) -> dict[str, int]:

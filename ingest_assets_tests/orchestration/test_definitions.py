@@ -15,6 +15,7 @@ from dagster._core.definitions.dependency import NodeHandle
 from ingest_assets.definitions import build_defs
 from ingest_assets.model import ConfigurationError
 from ingest_assets.orchestration.assets import source_assets
+from ingest_assets.orchestration.embedding import EMBED
 from ingest_assets.settings import load_settings
 from ingest_assets.sources.definition import Triggers
 from ingest_assets.sources.registry import load_sources
@@ -81,12 +82,12 @@ OF_GRAPHS = {
     "merged_entities": {"nothing_provisional_is_known"},
     "knowledge_graph": {"counts_agree", "ids_resolve", "offsets_quote_the_text"},
 }
-# By stage of the spool's lineage. All but the first read every batch.
+# By stage of the spool's lineage. A refresh looks at what changed, a build and the nightly audit at all.
 OF_BATCHES = {
     "batches": {"everybody_was_told", "counts_add_up", "records_are_there"},
     "collection": {"archived_batches_are_indexed", "nothing_locked_is_searchable"},
 }
-TOLD = {"everybody_was_told"}
+OF_EVERY_RUN = {"everybody_was_told", "counts_add_up"}
 # Job: its assets, its checks. The check that reads every point is not part of a refresh.
 JOBS: dict[str, tuple[set[str], set[str]]] = {
     "build_search_index": (set(GRAPH), CHECKS),
@@ -96,10 +97,12 @@ JOBS: dict[str, tuple[set[str], set[str]]] = {
     "refresh_papers": (set(OF_PAPERS), OF_ALL | OF_GRAPHS["bundles"]),
     "index_repository": (set(OF_REPOSITORIES), OF_ALL),
     "build_spool": (set(OF_SPOOL), OF_ALL.union({"agrees_with_ledger"}, *OF_BATCHES.values())),
-    "refresh_spool": (set(OF_SPOOL), OF_ALL | TOLD),
+    "refresh_spool": (set(OF_SPOOL), OF_ALL.union(*OF_BATCHES.values())),
     "audit_search_index": (
         set(),
-        {"agrees_with_ledger"}.union(*OF_GRAPHS.values(), *OF_BATCHES.values()) - OF_GRAPHS["bundles"] - TOLD,
+        {"agrees_with_ledger"}.union(*OF_GRAPHS.values(), *OF_BATCHES.values())
+        - OF_GRAPHS["bundles"]
+        - OF_EVERY_RUN,
     ),
 }
 HEAVY = ("qdrant_client", "qdrant_edge", "fastembed", "onnxruntime", "pandas", "tokenizers", "httpx")
@@ -163,7 +166,13 @@ def test_the_jobs_and_what_they_run_in_one_process(definitions: dg.Definitions) 
         assert {"/".join(key.path) for key in job.asset_layer.selected_asset_keys} == assets
         assert {key.name for key in _checks_of(job)} == checks
         assert job.executor_def.name == "in_process"
-    assert {job.name for job in definitions.resolve_all_job_defs()} - {"__ASSET_JOB"} == set(JOBS)
+    others = {"__ASSET_JOB", EMBED}  # which has no assets
+    assert {job.name for job in definitions.resolve_all_job_defs()} - others == set(JOBS)
+    embed = definitions.resolve_job_def(EMBED)
+    assert embed.description
+    assert embed.executor_def.name == "in_process"
+    assert embed.partitions_def is not None
+    assert embed.partitions_def.get_partition_keys() == ["1-of-4", "2-of-4", "3-of-4", "4-of-4"]
 
 
 def _checks_of(job: dg.JobDefinition) -> set[dg.AssetCheckKey]:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
+import psutil
 
+from ingest_assets_tests.embedding.endpoint_server import DIMENSION, Reply
+from ingest_assets_tests.embedding.endpoint_server import serving as serving_model
 from ingest_assets_tests.sources.repositories.repos import TestRepo
 from ingest_assets_tests.support.built_index import Home, command
+from ingest_assets_tests.support.processes import start_server
 
 
 @contextmanager
@@ -30,7 +35,36 @@ def serving(home: Home) -> Iterator[httpx.Client]:
             yield client
     finally:
         process.terminate()
-        assert process.wait(30) in (0, -15)
+        process.communicate(timeout=30)  # until the one that runs jobs has ended, too
+        assert process.returncode == 0
+
+
+def test_no_job_outlives_a_container_that_is_stopped(home: Home, repo: TestRepo) -> None:
+    """Not even one that waits for a model, and is told to stop."""
+    with serving_model() as endpoint:
+        endpoint.usual = Reply(delay_s=60)
+        slow = home.with_settings(spark_control_url=endpoint.url, ingest_dense_dimension=DIMENSION)
+        process, url = start_server(slow, subprocess.DEVNULL, "serve", "--run-jobs")
+        httpx.post(f"{url}/jobs", json={"repo_path": str(repo.path)}, trust_env=False).raise_for_status()
+        ends = time.monotonic() + 60
+        while not endpoint.requests:
+            assert time.monotonic() < ends
+            time.sleep(0.05)
+        process.terminate()
+        process.communicate(timeout=30)  # until nobody is left who could write there
+
+
+def test_jobs_are_run_though_what_runs_them_has_died(home: Home, repo: TestRepo) -> None:
+    with serving(home) as client:
+        [server] = [each for each in psutil.Process().children() if "serve" in each.cmdline()]
+        ends = time.monotonic() + 60
+        while not (runners := [each for each in server.children() if each.cmdline()[-2:] == ["job", "run"]]):
+            assert time.monotonic() < ends
+            time.sleep(0.05)
+        runners[0].kill()
+        with client.stream("GET", "/ingest", params={"repo_url": str(repo.path)}) as answer:
+            events = [json.loads(line[6:]) for line in answer.iter_lines() if line.startswith("data: ")]
+        assert events[-1]["status"] == "success"
 
 
 def test_a_container_alone_indexes_and_answers(home: Home, repo: TestRepo) -> None:

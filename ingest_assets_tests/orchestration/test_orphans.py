@@ -38,6 +38,7 @@ def test_a_killed_run_is_failed_and_the_next_refresh_gives_the_same_result(
             "spark_control_url": endpoint.url,
             "ingest_dense_dimension": DIMENSION,
             "ingest_embed_batch_count": 16,
+            "ingest_embed_concurrency": 1,
         }
         home = empty.with_settings(**settings)
         # The second request hangs, which keeps the run in its middle.

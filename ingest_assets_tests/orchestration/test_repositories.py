@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -11,12 +12,14 @@ import pytest
 
 from ingest_assets.definitions import build_defs
 from ingest_assets.interfaces.cli.runs import RunReport
+from ingest_assets.model import ConfigurationError
 from ingest_assets.orchestration import sensors
 from ingest_assets.orchestration.orphaned_runs import process_tags
 from ingest_assets.orchestration.resources import Ingest
 from ingest_assets.orchestration.schedules import refresh_schedule
 from ingest_assets.orchestration.sensors import change_sensor
 from ingest_assets.queries.search import Searcher
+from ingest_assets.reconcile import reconcile
 from ingest_assets.sources.repositories.definition import SOURCE as REPOSITORIES
 from ingest_assets.sources.repositories.kept import repositories_of
 from ingest_assets.stages.audit import audit
@@ -79,6 +82,36 @@ def test_a_push_moves_what_it_changed_and_a_rename_embeds_nothing(home: Home, re
     with home.bench() as bench, home.instance() as instance:
         assert repositories_of(bench).all() == []
         assert instance.get_dynamic_partitions("repositories") == []
+
+
+def test_a_change_of_the_table_of_languages_cuts_its_files_again_and_no_others(
+    home: Home, repo: TestRepo
+) -> None:
+    def moves(table: str) -> tuple[str, ...]:
+        with home.with_settings(ingest_repository_languages=table).bench() as bench:
+            done = [
+                reconcile(bench.stage("repositories", "files", part=repository), bench.ledger, bench.run()),
+                reconcile(bench.stage("repositories", "chunks"), bench.ledger, bench.run()),
+            ]
+        return tuple(f"+{each.added} ~{each.changed} -{each.removed}" for each in done)
+
+    repo.commit({"shop/price.py": PYTHON, "crank.acme": GO})
+    repository = add(home, repo)
+    assert moves("") == ("+1 ~0 -0", "+1 ~0 -0")
+    assert moves(".acme=Acme:Go") == ("+1 ~0 -0", "+1 ~0 -0")
+    assert moves(".acme=Acme:text,.zzz=text") == ("+0 ~1 -0", "+0 ~1 -0")
+    assert moves("") == ("+0 ~0 -1", "+0 ~0 -1")
+
+
+def test_a_repository_is_known_by_its_url_too(tmp_path: Path) -> None:
+    with Home(tmp_path).with_settings(crm_db_path=None).bench() as bench:
+        kept = repositories_of(bench)
+        added = kept.add("https://github.com/Acme/Shop.git")
+        for spoken in ("github.com/acme/shop", "https://github.com/Acme/Shop.git", "GitHub.com/acme/shop/"):
+            assert kept.get(spoken).id == added.id
+        assert kept.remove("https://github.com/acme/shop").removed
+        with pytest.raises(ConfigurationError, match="There is no repository 'acme/shop'"):
+            kept.get("acme/shop")
 
 
 def test_the_sensor_requests_a_run_when_the_head_moved(home: Home, repo: TestRepo) -> None:

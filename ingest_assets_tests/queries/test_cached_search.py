@@ -174,7 +174,9 @@ def test_a_change_of_the_index_is_seen_at_once(bench: Bench) -> None:
     assert "notes/9" in {hit.document_id for hit in after.hits}
     del bench.toy.documents["notes/9"]
     bench.refresh()
-    assert same(bench.both("crane"), before)
+    again = bench.both("crane")
+    # A server's BM25 counts a removed point among those with a term until it has compacted the segment.
+    assert [hit.document_id for hit in again.hits] == [hit.document_id for hit in before.hits]
     bench.refresh(rebuild=True)
     assert bench.both("crane").generation == before.generation + 1
 

@@ -6,6 +6,7 @@ import io
 import sys
 import warnings
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ from ingest_assets.interfaces.cli import agents, output
 from ingest_assets.interfaces.cli.adopt import adopt
 from ingest_assets.interfaces.cli.daemon import daemon, heartbeat
 from ingest_assets.interfaces.cli.document import document
+from ingest_assets.interfaces.cli.embed import embed
 from ingest_assets.interfaces.cli.entity import entity
 from ingest_assets.interfaces.cli.job import job
 from ingest_assets.interfaces.cli.options import (
@@ -37,7 +39,7 @@ from ingest_assets.interfaces.cli.watch import watch
 from ingest_assets.model import ConfigurationError, IngestError, UnavailableError
 from ingest_assets.process import begin_process, safe_traceback
 from ingest_assets.redaction import redact
-from ingest_assets.settings import Settings, begin_logging, load_settings
+from ingest_assets.settings import Settings, begin_logging, listed, load_settings
 from ingest_assets.sources.misspelt import misspelt_settings
 from ingest_assets.sources.registry import load_sources
 from ingest_assets.terminal import complain, safe_streams, say
@@ -57,6 +59,7 @@ app = typer.Typer(
 sample = typer.Typer(no_args_is_help=True, help="Write sample data to try things out.")
 app.add_typer(sample, name="sample")
 app.add_typer(document, name="document")
+app.add_typer(embed, name="embed")
 app.add_typer(entity, name="entity")
 app.add_typer(agents.note, name="note")
 load_sources().derive(lambda source: source.commands(app, sample) if source.commands else None)
@@ -109,12 +112,21 @@ def search(
 
 
 @app.command()
-def status(json: Json = False) -> None:
+def status(
+    project: Annotated[
+        str | None,
+        typer.Option(help="Only sources whose documents belong to projects, and of this one."),
+    ] = None,
+    json: Json = False,
+) -> None:
     """Show what the index holds, and when each source was last brought up to date."""
+    from ingest_assets.queries.reach import narrowed
     from ingest_assets.queries.status import status as status_of
 
     with Workbench(load_settings()) as bench:
-        output.status(status_of(bench), bench.unchecked_installation.name, json)
+        output.status(
+            status_of(bench, reach=narrowed(None, project)), bench.unchecked_installation.name, json
+        )
 
 
 @app.command()
@@ -143,6 +155,9 @@ def doctor(json: Json = False) -> None:
 @app.command()
 def audit(
     repair: Annotated[bool, typer.Option("--repair", help="Repair what differs, then audit again.")] = False,
+    replicas: Annotated[
+        bool, typer.Option("--replicas", help="Ask each node that QDRANT_URL names for its own replicas.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Compare every point of the index with what should be there. Exit status 0 if all agree, else 1."""
@@ -155,6 +170,8 @@ def audit(
     results = {}
     # The locks wait for runs to end: in the middle of one, points rightly differ from what should be there.
     with Workbench(settings) as bench, ExitStack() as locks:
+        if replicas and not listed(settings.qdrant_url or "")[1:]:
+            raise ConfigurationError("--replicas needs the URLs of several nodes in QDRANT_URL.")
         for source in sources_in_use(bench):
             locks.enter_context(bench.run_lock(source))
             published = bench.published(source)
@@ -163,6 +180,10 @@ def audit(
                 with bench.sources[source].quoting():
                     reconcile(bench.collection(source), bench.ledger, bench.run())
             results[published.collection] = audit_of(published, bench.ledger)
+            for url, node in bench.store.at_each_node().items() if replicas else ():
+                locks.callback(node.close)
+                there = replace(published, store=node)
+                results[f"{published.collection} at {url}"] = audit_of(there, bench.ledger)
     output.audits(results, json)
     raise typer.Exit(DONE if all(result.agrees for result in results.values()) else FAILED)
 

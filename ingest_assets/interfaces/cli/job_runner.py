@@ -9,19 +9,23 @@ What belongs here: the processes. What does not: runs (`runs`), and what is laun
 from __future__ import annotations
 
 import logging
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from ingest_assets.model import IngestError
 from ingest_assets.settings import Settings
 
 log = logging.getLogger(__name__)
 LOOKED_FOR_EVERY_S = 1.0
-# How long a process may take to end by itself once it was told to; then it is killed.
-PATIENCE_S = 8.0
+# How long jobs, and what runs them, may take to end by themselves once they were told to; then they are
+# killed. What runs them has longer than they have, so that none is left when it is killed itself.
+JOBS_PATIENCE_S, PATIENCE_S = 4.0, 9.0
 
 
 def _started(*job: str) -> subprocess.Popen[bytes]:
@@ -37,11 +41,43 @@ def running_jobs(settings: Settings) -> Iterator[None]:
 
     with Workbench(settings) as bench:
         note_launcher(bench.ledger)  # it takes a few seconds to start, and jobs are accepted meanwhile
-    process = _started()
+    runner = _Kept()
+    # A web server that SIGTERM has stopped raises it again, which would end this process before it ends that.
+    before = signal.signal(signal.SIGTERM, _unwind)
     try:
         yield
     finally:
-        _stop(process)
+        signal.signal(signal.SIGTERM, before)
+        runner.stop()
+
+
+class _Kept:
+    """The process that runs jobs: another one is started when it ends before it is told to."""
+
+    def __init__(self) -> None:
+        self._stopping, self._lock = threading.Event(), threading.Lock()
+        self._process = _started()
+        threading.Thread(target=self._keep, daemon=True).start()
+
+    def _keep(self) -> None:
+        while True:
+            status = self._process.wait()
+            if self._stopping.wait(LOOKED_FOR_EVERY_S):
+                return
+            log.warning("The process that runs jobs ended (%s); starting another one.", status)
+            with self._lock:
+                if self._stopping.is_set():
+                    return
+                self._process = _started()
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopping.set()
+        _stop(self._process, patience_s=PATIENCE_S)
+
+
+def _unwind(*_: object) -> NoReturn:
+    raise SystemExit(0)
 
 
 class JobRunner:
@@ -64,14 +100,13 @@ class JobRunner:
                         due = due_jobs(instance, bench)
                     except (IngestError, OSError) as error:  # a ledger that is away may come back
                         log.warning("%s", error)
+                    except Exception:  # Dagster's storage raises anything while it is locked
+                        log.exception("Looking for jobs failed; it is tried again.")
                     else:
                         self._follow([job.id for job in due.launch], due.ended)
                     self._stop.wait(LOOKED_FOR_EVERY_S)
         finally:
-            for process in self._processes.values():
-                process.terminate()
-            for process in self._processes.values():
-                _stop(process)
+            _stop(*self._processes.values(), patience_s=JOBS_PATIENCE_S)
 
     def _follow(self, launch: list[str], ended: list[str]) -> None:
         self._processes = {job: each for job, each in self._processes.items() if each.poll() is None}
@@ -84,10 +119,14 @@ class JobRunner:
                 self._processes[job_id] = _started(job_id)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(PATIENCE_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+def _stop(*processes: subprocess.Popen[bytes], patience_s: float) -> None:
+    """Have all of them end, which takes up to `patience_s`."""
+    ends = time.monotonic() + patience_s
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        try:
+            process.wait(max(0.0, ends - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -49,9 +49,9 @@ AllowRemovals = Annotated[
 def _filter_help() -> str:
     common = [each.name for each in (*COMMON_FIELDS, *BOUNDS)]
     own = "".join(
-        f" {source.name} also has {', '.join(each.name for each in source.fields)}."
+        f" {source.name} also has {', '.join(each.name for each in source.search_fields())}."
         for source in _sources.values()
-        if source.fields
+        if source.search_fields()
     )
     return (
         "Only hits with this value, for example kind=email or since=2026-01-31. Repeat the option for more "

@@ -44,10 +44,21 @@ def status(result: Mapping[str, Any], installation_name: str, as_json: bool) -> 
     if as_json:
         return print_json(result)
     columns = ("documents", "chunks", "points", "parked", "generation", "last_success")
-    rows = [[source, *(_cell(values[c]) for c in columns)] for source, values in result["sources"].items()]
+    unknown = ("points", "generation")  # while the store does not answer
+    rows = [
+        [
+            source,
+            *("?" if c in unknown and not values["store_answers"] else _cell(values[c]) for c in columns),
+        ]
+        for source, values in result["sources"].items()
+    ]
     table(("source", *(c.replace("_", " ") for c in columns)), rows)
     console = console_of()
     for source, values in result["sources"].items():
+        if values["store"]:
+            console.print(
+                f"[dim]in the store[/dim]  [bold]{escape(source)}[/bold]  {escape(values['store'])}"
+            )
         if values["problem"]:
             console.print(f"[red]wrong[/red]  [bold]{escape(source)}[/bold]  {escape(values['problem'])}")
     console.print(f"[dim]installation {escape(installation_name)} ({result['installation']})[/dim]")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import dagster as dg
+from dagster._core.utils import make_new_run_id
 
 from ingest_assets.definitions import build_defs
 from ingest_assets.model import ConfigurationError, IngestError
 from ingest_assets.orchestration.indexing_jobs import request_for
-from ingest_assets.orchestration.instance import open_instance
+from ingest_assets.orchestration.instance import open_instance, records_kept_open
 from ingest_assets.orchestration.orphaned_runs import fail_orphaned_runs, process_tags
 from ingest_assets.orchestration.partitions import sync_partitions
 from ingest_assets.reconcile import observer
@@ -77,17 +78,20 @@ def run_sources(
     Runs are recorded on the instance. They read their settings from the environment; `overrides` replaces
     individual ones.
     """
-    definitions = build_defs(overrides)
-    with open_instance(settings) as instance, Workbench(settings) as bench, _progress(show_progress):
+    with Workbench(settings) as bench, _progress(show_progress), ExitStack() as stack:
+        for name in bench.sources.keys() & set(sources):
+            bench.sources[name].start_ahead(bench)
+        definitions = build_defs(overrides)
+        instance = stack.enter_context(open_instance(settings))
         fail_orphaned_runs(instance)
 
         def run(job: str, source: SourceDefinition, partition: str | None = None) -> RunReport:
-            result = definitions.resolve_job_def(job).execute_in_process(
-                instance=instance,
+            result = _execute(
+                definitions,
+                instance,
+                job,
                 run_config=_run_config(source, asked),
-                raise_on_error=False,
-                # Set from the start, so that a run killed before its first step is marked as failed too.
-                tags={"ingest/started_by": "command line", **process_tags()},
+                tags={"ingest/started_by": "command line"},
                 partition_key=partition,
             )
             return _report(result)
@@ -125,18 +129,37 @@ def run_job(settings: Settings, job_id: str) -> bool:
         if source.partitions is not None:
             sync_partitions(instance, bench, source)
         request = request_for(bench, job)
-        result = (
-            build_defs()
-            .resolve_job_def(source.refresh_job)
-            .execute_in_process(
-                instance=instance,
-                run_config={**_quiet(), **request.run_config},
-                raise_on_error=False,
-                tags={**request.tags, **process_tags()},
-                partition_key=request.partition_key,
-            )
+        result = _execute(
+            build_defs(),
+            instance,
+            source.refresh_job,
+            run_config={**_quiet(), **request.run_config},
+            tags=request.tags,
+            partition_key=request.partition_key,
         )
     return bool(result.success)
+
+
+def _execute(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    job: str,
+    *,
+    run_config: Mapping[str, Any],
+    tags: Mapping[str, str],
+    partition_key: str | None,
+) -> dg.ExecuteInProcessResult:
+    run_id = make_new_run_id()
+    with records_kept_open(instance, run_id):
+        return definitions.resolve_job_def(job).execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            run_config=run_config,
+            raise_on_error=False,
+            # Set from the start, so that a run killed before its first step is marked as failed too.
+            tags={**tags, **process_tags()},
+            partition_key=partition_key,
+        )
 
 
 def _run_config(source: SourceDefinition, asked: Asked) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def serve(
         closing(WorkbenchPool(settings)) as pool,
         running_jobs(settings) if run_jobs else nullcontext(),
     ):
-        jobs = lambda caller: QueuedJobs(bench, "http", caller)  # noqa: E731
+        jobs = partial(QueuedJobs.of, bench, "http")
         service = http.Service(settings, jobs, heartbeat=partial(heartbeat, settings))
         agents = mcp_app(pool.borrow, _caller, behind_tokens=bool(service.tokens))
         mounted = http.Mounted(

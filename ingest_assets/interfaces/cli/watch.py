@@ -1,5 +1,7 @@
 """`ingest watch`: refresh a source whenever it says that a refresh is due, in this one process.
 
+With a folder, it is that folder which is kept in step (`watch_folder`).
+
 The source is asked as soon as something changes in the folders that it names, and every few seconds besides:
 for what shows in no folder (a gate that was opened, a file that has waited long enough), and for file systems
 that report no changes.
@@ -14,7 +16,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,11 +23,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ingest_assets.interfaces.cli.options import Json, require_source
+from ingest_assets.interfaces.cli.watched_runs import Pause, Printed, refreshed
 from ingest_assets.model import IngestError
 from ingest_assets.settings import Settings, load_settings
 from ingest_assets.sources.definition import Due, SourceDefinition
 from ingest_assets.sources.registry import load_sources
-from ingest_assets.terminal import complain, print_json, say
+from ingest_assets.terminal import complain
 from ingest_assets.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -35,34 +37,62 @@ if TYPE_CHECKING:
 ASKED_EVERY_S = 2.0
 # What arrives within this time after a change is looked at together.
 TOGETHER_MS = 20
-SHORTEST_WAIT_S, LONGEST_WAIT_S = 5.0, 300.0  # before a run that failed is tried again
 
 _WATCHABLE = [name for name, source in load_sources().items() if source.triggers.due]
+_TAKE_FOLDERS = [
+    name for name, source in load_sources().items() if source.partitions and source.partitions.folder
+]
 
 
 def watch(
+    path: Annotated[
+        Path | None,
+        typer.Argument(help="A folder to keep in the index as it stands on disk.", show_default=False),
+    ] = None,
     source: Annotated[
         str | None,
         typer.Option(help=f"The source: {', '.join(_WATCHABLE)}. By default the first.", show_default=False),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Refresh a source as soon as its settings say that it is due, until stopped (Ctrl-C or SIGTERM).
+    """Refresh a source as soon as its settings say that it is due, or a folder as soon as it changes.
 
-    Prints a line for each run. A run that has begun ends before the command does; a second signal ends it
-    at once, and the next run goes on from there. A run that failed is tried again, after a pause that grows.
+    Ends when it is told to (Ctrl-C or SIGTERM). Prints a line for each run. A run that has begun ends before
+    the command does; a second signal ends it at once, and the next run goes on from there. A run that failed
+    is tried again, after a pause that grows.
     """
     require_source(source)
+    if path is not None:
+        return _watch_folder(path, source, as_json=json)
     if source is not None and source not in _WATCHABLE:
+        folder = " Or give the folder to be watched." if source in _TAKE_FOLDERS else ""
         raise typer.BadParameter(
             f"{source} does not say when a refresh of it is due. Its sensor and its schedule refresh it."
+            f"{folder}"
         )
     settings = load_settings()
     with Workbench(settings) as bench, stopped_by_signals() as stop:
         bench.dense_model  # noqa: B018 - raises if the settings are wrong; loads nothing yet
         definition = bench.sources[source or _WATCHABLE[0]]
         bench.require_configured(definition.name)
-        Watch(bench, definition, stop, Printed(json)).run()
+        return Watch(bench, definition, stop, Printed(json)).run()
+
+
+def _watch_folder(path: Path, source: str | None, *, as_json: bool) -> None:
+    from ingest_assets.interfaces.cli.watch_folder import FolderWatch, only_watcher
+
+    if source not in (None, *_TAKE_FOLDERS):
+        raise typer.BadParameter(f"{source} takes no folder.")
+    settings = load_settings()
+    with Workbench(settings) as bench, stopped_by_signals() as stop:
+        bench.dense_model  # noqa: B018 - as above
+        definition = bench.sources[source or _TAKE_FOLDERS[0]]
+        assert definition.partitions is not None
+        assert definition.partitions.folder is not None
+        # Links are followed once, now: what is watched is what it leads to.
+        folder = definition.partitions.folder(bench, path.resolve())
+        with only_watcher(bench, folder):
+            FolderWatch(settings, definition.name, folder, stop, Printed(as_json)).run()
 
 
 class Watch:
@@ -81,8 +111,7 @@ class Watch:
         self._due = source.triggers.due
         self._refresh = refresh or _refresh
         self._done_for: str | None = None  # the key of the last run: each state gets one
-        self._failures = 0  # in a row
-        self._not_before = 0.0  # by `time.monotonic()`
+        self._pause = Pause()
 
     def run(self) -> None:
         """Ask, run or wait, until `stop` is set."""
@@ -95,7 +124,7 @@ class Watch:
 
     def _asked(self) -> Due | None:
         """What a run is due for now; None if there is nothing."""
-        if time.monotonic() < self._not_before:
+        if not self._pause.is_over:
             return None
         try:
             due = self._due(self._bench)
@@ -114,59 +143,15 @@ class Watch:
         if not report.success:
             self._failed(report.errors)
             return
-        self._failures, self._done_for = 0, due.key
-        self._said.ran(due, report, time.monotonic() - began)
+        self._pause, self._done_for = Pause(), due.key
+        self._said.ran(due.reason, report, time.monotonic() - began)
 
     def _failed(self, errors: Sequence[str]) -> None:
-        pause_s = min(LONGEST_WAIT_S, SHORTEST_WAIT_S * 2.0 ** min(self._failures, 16))
-        self._failures += 1
-        self._not_before = time.monotonic() + pause_s
-        self._said.failed(errors, pause_s)
+        self._said.failed(errors, self._pause.begin())
 
 
 def _refresh(settings: Settings, source: str) -> RunReport:
-    """A run, in a thread: a signal ends runs of the main one, and ours should come to their end."""
-    from ingest_assets.interfaces.cli.runs import run_sources
-
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(run_sources, settings, sources=[source]).result()
-
-
-class Printed:
-    """What is printed: for machines one JSON object a line."""
-
-    def __init__(self, as_json: bool) -> None:
-        self._as_json = as_json
-
-    def watching(self, source: str) -> None:
-        if not self._as_json:
-            say(f"Watching {source}. Ctrl-C ends it.")
-
-    def ran(self, due: Due, report: RunReport, seconds: float) -> None:
-        facts: dict[str, Any] = {
-            "run_id": report.run_id,
-            "because": due.reason,
-            "seconds": round(seconds, 3),
-            "parked": report.parked,
-            "failed_checks": report.failed_checks,
-            "assets": report.assets,
-        }
-        if self._as_json:
-            return print_json(facts, on_one_line=True)
-        first = next(iter(report.assets.values()), {})
-        moved = ", ".join(f"{first.get(what, 0):,} {what}" for what in ("added", "changed", "removed"))
-        checks = f" These checks failed: {', '.join(report.failed_checks)}." if report.failed_checks else ""
-        return say(f"{due.reason[:1].upper()}{due.reason[1:]}: {moved} in {seconds:.2f} s.{checks}")
-
-    def failed(self, errors: Sequence[str], pause_s: float) -> None:
-        said = " ".join(errors) or "The run failed."
-        if self._as_json:
-            return print_json({"error": said, "again_in_s": pause_s}, on_one_line=True)
-        return complain(f"ingest: {said} Trying again in {pause_s:.0f} s.")
-
-    def stopped(self) -> None:
-        if not self._as_json:
-            say("Stopped.")
+    return refreshed(settings, sources=[source])
 
 
 def _occasions(folders: Sequence[Path], stop: threading.Event) -> Iterator[Any]:

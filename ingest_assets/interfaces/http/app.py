@@ -29,6 +29,7 @@ from ingest_assets.interfaces.http.requests import (
     JobsQuery,
     SearchBody,
     SearchQuery,
+    StatusQuery,
 )
 from ingest_assets.interfaces.http.service import Mounted, Service
 from ingest_assets.interfaces.http.streaming import MEDIA_TYPE as STREAM
@@ -53,43 +54,47 @@ OPERATIONS = (
         "GET", "/ready", "Whether searches are answered", None, health.ready,
         answers={200: Readiness, 503: Readiness},
     ),
-    Operation("GET", "/search", "Search", "read", searches.search, SearchQuery, answers={200: Hits}),
+    Operation("GET", "/search", "Search", "read", searches.search, SearchQuery,
+        answers={200: Hits}, keeps_within=True),
     Operation(
         "POST", "/search", "Search, with the parameters as JSON", "read", searches.search,
-        body=SearchBody, answers={200: Hits},
+        body=SearchBody, answers={200: Hits}, keeps_within=True,
     ),
     Operation(
         "GET", "/sources", "The sources, and the fields that each can be filtered by", "read", health.sources,
-        answers={200: SourceList},
+        answers={200: SourceList}, keeps_within=True,
     ),
-    Operation("GET", "/status", "What the index holds", "read", health.status, answers={200: Status}),
+    Operation(
+        "GET", "/status", "What the index holds", "read", health.status, StatusQuery,
+        answers={200: Status}, keeps_within=True,
+    ),
     Operation(
         "GET", "/ingest", "Index a repository and stream the job's events", "ingest", events.ingest,
-        IngestQuery, answers={200: STREAM, 204: ALL_READ}, refusals=OF_JOBS,
+        IngestQuery, answers={200: STREAM, 204: ALL_READ}, refusals=OF_JOBS, keeps_within=True,
     ),
     Operation(
         "GET", "/jobs", "List jobs", "read", jobs.list_jobs, JobsQuery,
-        answers={200: JobList}, refusals=OF_JOBS,
+        answers={200: JobList}, refusals=OF_JOBS, keeps_within=True,
     ),
     Operation(
         "POST", "/jobs", "Index a repository in the background", "ingest", jobs.start,
-        body=JobBody, answers={202: JobStarted}, refusals=OF_JOBS,
+        body=JobBody, answers={202: JobStarted}, refusals=OF_JOBS, keeps_within=True,
     ),
     Operation(
         "GET", "/jobs/{job_id}", "Status of a job", "read", jobs.show,
-        answers={200: JobStatus}, refusals=OF_JOBS,
+        answers={200: JobStatus}, refusals=OF_JOBS, keeps_within=True,
     ),
     Operation(
         "DELETE", "/jobs/{job_id}", "Cancel a job", "ingest", jobs.cancel,
-        answers={202: JobStatus}, refusals=OF_JOBS,
+        answers={202: JobStatus}, refusals=OF_JOBS, keeps_within=True,
     ),
     Operation(
         "POST", "/jobs/{job_id}/cancel", "Cancel a job", "ingest", jobs.cancel,
-        answers={202: JobStatus}, refusals=OF_JOBS,
+        answers={202: JobStatus}, refusals=OF_JOBS, keeps_within=True,
     ),
     Operation(
         "GET", "/jobs/{job_id}/events", "Stream or replay a job's events", "read", events.events, EventsQuery,
-        answers={200: STREAM, 204: ALL_READ}, refusals=OF_JOBS,
+        answers={200: STREAM, 204: ALL_READ}, refusals=OF_JOBS, keeps_within=True,
     ),
     Operation(
         "GET", "/metrics", "Metrics for Prometheus", "read", metrics.metrics, answers={200: "text/plain"}
@@ -114,7 +119,7 @@ def operations_of(sources: Sources) -> tuple[Operation, ...]:
         return JSONResponse(await asyncio.to_thread(described))
 
     itself = Operation("GET", "/openapi.json", "This document", None, openapi, answers={200: dict[str, Any]})
-    every = (*OPERATIONS, itself, *routes_of(sources.operations(), sources.streams()))
+    every = (*OPERATIONS, itself, *routes_of(sources))
     return every
 
 

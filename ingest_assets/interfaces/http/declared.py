@@ -9,7 +9,8 @@ interfaces do with an operation (`interfaces.declared`), and how events are sent
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -25,17 +26,21 @@ from ingest_assets.interfaces.http.service import Service
 from ingest_assets.interfaces.http.streaming import MEDIA_TYPE, EventStream, Feed, last_event_id, place
 from ingest_assets.redaction import redact_values
 from ingest_assets.sources.operations import Asking, SourceOperation, SourceStream, StreamEvent
+from ingest_assets.sources.registry import Sources
 from ingest_assets.workbench import Workbench
 
 REFUSALS = {404: "There is nothing of this name or id.", 409: "This is not possible in its present state."}
 
 
-def routes_of(declared: Iterable[SourceOperation], streams: Iterable[SourceStream] = ()) -> list[Operation]:
+def routes_of(sources: Sources) -> list[Operation]:
     """The rows of the table of routes, in the order in which they are to be matched.
 
     Operations on one path are next to each other, and a fixed part comes before a name in its place.
     """
-    rows = [*map(_route, declared), *map(_stream_route, streams)]
+    rows = [
+        *(replace(_route(each), of_source=name) for name, each in sources.operations_by_source()),
+        *(replace(_stream_route(each), of_source=name) for name, each in sources.streams_by_source()),
+    ]
     return sorted(rows, key=_specific_first)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -51,12 +52,16 @@ async def ingest(service: Service, request: Request, given: IngestQuery) -> Resp
     jobs, last = jobs_of(service, request), last_event_id(request, MAX_SEQUENCE)
     with place(service, request) as give_back:  # before a job is started for a stream that is refused
         if last is not None:
-            newest = await asyncio.to_thread(jobs.list, repo=given.repo_url, git_ref=given.git_ref, limit=1)
+            find = partial(jobs.list, repo=given.repo_url, git_ref=given.git_ref, project_id=given.project_id)
+            newest = await asyncio.to_thread(find, limit=1)
             if newest:
                 return await _response(service, jobs, newest[0].job_id, last, give_back)
         if (reason := await asyncio.to_thread(jobs.why_none_run)) is not None:
             raise Problem(503, "nothing_runs_jobs", reason, {"Retry-After": str(RETRY_S)})
-        started = await asyncio.to_thread(jobs.start, JobRequest(given.repo_url, given.git_ref))
+        wanted = JobRequest(
+            given.repo_url, given.git_ref, given.project_id, given.force_reindex, streamed=True
+        )
+        started = await asyncio.to_thread(jobs.start, wanted)
         return await _response(service, jobs, started.job_id, -1, give_back)
 
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from ingest_assets.interfaces.failures import told
+from ingest_assets.interfaces.http.admission import CALLER
+from ingest_assets.interfaces.http.requests import StatusQuery
 from ingest_assets.interfaces.http.service import Service
+from ingest_assets.queries.reach import narrowed
 from ingest_assets.queries.sources import describe_sources
+from ingest_assets.queries.status import status as index_status
 
 
 async def health(_service: Service, _request: Request, _given: object) -> Response:
@@ -17,14 +23,18 @@ async def health(_service: Service, _request: Request, _given: object) -> Respon
     return JSONResponse({"status": "ok"})
 
 
-async def status(service: Service, _request: Request, _given: object) -> Response:
-    """What the index holds."""
-    return JSONResponse(await service.status.get())
+async def status(service: Service, request: Request, given: StatusQuery) -> Response:
+    """What the index holds, of what is within the caller's reach."""
+    reach = narrowed(request.scope[CALLER].reach, given.project_id)
+    if reach is None:
+        return JSONResponse(await service.status.get())
+    work = service.operations.submit(lambda bench: index_status(bench, partial(told, "GET /status"), reach))
+    return JSONResponse(await asyncio.wrap_future(work))
 
 
-async def sources(service: Service, _request: Request, _given: object) -> Response:
+async def sources(service: Service, request: Request, _given: object) -> Response:
     """The sources, and the fields that each can be filtered by."""
-    described = await asyncio.to_thread(describe_sources, service.bench)
+    described = await asyncio.to_thread(describe_sources, service.bench, request.scope[CALLER].reach)
     return JSONResponse({"sources": [asdict(each) for each in described]})
 
 

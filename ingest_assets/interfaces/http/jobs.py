@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -24,6 +25,7 @@ async def start(service: Service, request: Request, given: JobBody) -> Response:
         given.force_reindex,
         given.source,
         given.allow_removals,
+        given.committed_only,
     )
     started = await asyncio.to_thread(jobs_of(service, request).start, wanted)
     return JSONResponse(started.model_dump(), 202, {"Location": f"/jobs/{started.job_id}"})
@@ -31,7 +33,8 @@ async def start(service: Service, request: Request, given: JobBody) -> Response:
 
 async def list_jobs(service: Service, request: Request, given: JobsQuery) -> Response:
     """The newest jobs."""
-    found = await asyncio.to_thread(jobs_of(service, request).list, status=given.status, limit=given.limit)
+    find = partial(jobs_of(service, request).list, status=given.status, project_id=given.project_id)
+    found = await asyncio.to_thread(find, limit=given.limit)
     return JSONResponse({"jobs": [job.model_dump() for job in found]})
 
 

@@ -21,7 +21,7 @@ from ingest_assets.interfaces.http.admission import ROUTE, admit, read_body, tim
 from ingest_assets.interfaces.http.problems import Problem, invalid
 from ingest_assets.interfaces.http.same_site import require_same_site
 from ingest_assets.interfaces.http.service import Service
-from ingest_assets.interfaces.tokens import Scope
+from ingest_assets.interfaces.tokens import Caller, Scope
 
 Handler = Callable[[Service, Request, Any], Awaitable[Response]]
 
@@ -47,6 +47,10 @@ class Operation:
     linked: bool = False  # whether other sites may link to it
     in_path: tuple[str, ...] = ()  # the fields of `query` or `body` that are in the path, all of them texts
     refusals: Mapping[int, str] = field(default_factory=dict)  # its own error responses, with the reasons
+    # Whether it keeps within the reach of a caller that is bound to projects. Any other one is closed to
+    # them, unless it is of a source that is within their reach.
+    keeps_within: bool = False
+    of_source: str = ""
     name: str = ""  # for programs, in the OpenAPI document
     description: str = ""
 
@@ -78,7 +82,7 @@ class Resource:
             linked=operation.linked,
         )
         if operation.scope is not None:
-            admit(self._service, scope, operation.scope)
+            require_reach(operation, admit(self._service, scope, operation.scope))
         async with time_limit(self._service):
             given = await self._given(operation, request)
             response = await operation.handler(self._service, request, given)
@@ -96,6 +100,14 @@ class Resource:
         model, raw = operation.body, await _json(request, self._service.settings.ingest_http_max_body_bytes)
         raw = _with_path(raw, in_path) if in_path else raw
         return _validated(model, lambda: model.model_validate_json(raw, strict=True))
+
+
+def require_reach(operation: Operation, caller: Caller) -> None:
+    """Raises a Problem for a bound caller and an operation that could show it more than it may see."""
+    reach = caller.reach
+    if reach is not None and not operation.keeps_within and operation.of_source not in reach.sources:
+        message = f"The token of {caller.name} is bound to projects, and this is outside of its reach."
+        raise Problem(403, "out_of_reach", message)
 
 
 async def _json(request: Request, max_bytes: int) -> bytes:

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 from ingest_assets.interfaces.failures import Code, shown, withhold
 from ingest_assets.jobs.errors import JobStateError, TooManyJobsError, UnknownJobError
 from ingest_assets.model import IngestError, NotFoundError, NotPublishedError, StateError
+from ingest_assets.queries.reach import OutOfReachError
 
 
 class Problem(Exception):  # noqa: N818 - a response to the client, not a failure of ours
@@ -50,6 +51,7 @@ def busy(message: str, seconds: float) -> Problem:
 
 # Errors about the request: status and code. Any other one is a wrong request.
 _OF_REQUESTS: dict[type[IngestError], tuple[int, str]] = {
+    OutOfReachError: (403, "out_of_reach"),
     UnknownJobError: (404, "unknown_job"),
     NotFoundError: (404, "not_found"),
     JobStateError: (409, "job_ended"),

@@ -40,12 +40,19 @@ Text = Annotated[str, Field(min_length=1, max_length=MAX_QUERY_CHARS), AfterVali
 Line = Annotated[str, Field(min_length=1, max_length=4_096), AfterValidator(_line)]
 
 
+_PROJECT = (
+    "Your own name for what the repository belongs to. By default its id, or the one project that your token "
+    "is bound to."
+)
+_FORCE = "Read, cut and embed every file again, changed or not."
+
+
 def _filters_description() -> str:
     common = ", ".join(each.name for each in (*COMMON_FIELDS, *BOUNDS))
     own = "".join(
-        f" The source {source.name} also has {', '.join(each.name for each in source.fields)}."
+        f" The source {source.name} also has {', '.join(each.name for each in source.search_fields())}."
         for source in _sources.values()
-        if source.fields
+        if source.search_fields()
     )
     return (
         "Values by field: one value, or a list of which one must match. All fields must match. "
@@ -134,6 +141,16 @@ class IngestQuery(BaseModel, extra="forbid"):
     git_ref: Line | None = Field(
         None, description="A branch, tag or commit; by default the repository's default branch."
     )
+    project_id: Line | None = Field(None, max_length=500, description=_PROJECT)
+    force_reindex: bool = Field(default=False, description=_FORCE)
+
+
+class StatusQuery(BaseModel, extra="forbid"):
+    """Of what to show the status."""
+
+    project_id: Line | None = Field(
+        None, max_length=500, description="Only sources whose documents belong to projects, and of this one."
+    )
 
 
 class EventsQuery(BaseModel, extra="forbid"):
@@ -163,6 +180,7 @@ class JobsQuery(BaseModel, extra="forbid"):
     """Which jobs to list."""
 
     status: Line | None = Field(None, description="Only jobs with this status, for example running.")
+    project_id: Line | None = Field(None, max_length=500, description="Only jobs of this project.")
     limit: int = Field(50, ge=1, le=500, description="Maximum number of jobs, newest first.")
 
 
@@ -174,11 +192,14 @@ class JobBody(BaseModel, extra="forbid"):
     git_ref: Line | None = Field(
         None, description="A branch, tag or commit; by default the repository's default branch."
     )
-    project_id: Line | None = Field(
-        None, description="Your own name for what the repository belongs to; by default its id."
-    )
-    force_reindex: bool = Field(default=False, description="Process every file again, changed or not.")
+    project_id: Line | None = Field(None, max_length=500, description=_PROJECT)
+    force_reindex: bool = Field(default=False, description=_FORCE)
     source: Line | None = Field(None, description="A source that has jobs. By default repositories.")
+    committed_only: bool | None = Field(
+        None,
+        description="Of a folder on disk: read what is committed alone. By default it is read as it stands, "
+        "with modified and new files that git does not ignore, unless the operator has set otherwise.",
+    )
     allow_removals: bool = Field(
         default=False,
         description="Remove what is gone, however much it is. Without it, a job that would remove more than "

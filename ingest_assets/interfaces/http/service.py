@@ -70,11 +70,11 @@ class Service:
     def __init__(
         self,
         settings: Settings,
-        jobs: Callable[[str], Jobs] | None = None,
+        jobs: Callable[[Caller], Jobs] | None = None,
         heartbeat: Heartbeat | None = None,
         sources: Sources | None = None,
     ) -> None:
-        """`jobs` gives a caller, by name, the jobs as it may see them. By default all sources are served."""
+        """`jobs` gives a caller the jobs as it may see them. By default all sources are served."""
         self.settings, self._jobs = settings, jobs
         self.tokens = Tokens.of(settings.ingest_api_tokens)
         self.buckets = Buckets(settings.ingest_http_rate_per_s)
@@ -124,7 +124,7 @@ class Service:
         """The jobs, as a caller may see them. Raises a Problem when this server has none."""
         if self._jobs is None:
             raise Problem(501, "no_jobs", "This server runs no background jobs.")
-        return self._jobs(caller.name)
+        return self._jobs(caller)
 
     def _newest_of(self, stream: SourceStream) -> SharedResult[int]:
         """The sequence of its last event, which all who follow it share: mostly there is nothing new."""

@@ -22,6 +22,7 @@ from ingest_assets.log_output import send_logs
 from ingest_assets.log_records import make_records_safe
 from ingest_assets.model import IngestError, UnavailableError
 from ingest_assets.queries.asked import where_meant, zone_of
+from ingest_assets.queries.reach import Reach
 from ingest_assets.queries.search import Mode, open_search
 from ingest_assets.queries.status import source_meant
 from ingest_assets.redaction import redact_values
@@ -43,6 +44,7 @@ class SearchRequest:
     where: Mapping[str, Sequence[str]] | None = None
     time_zone: str | None = None  # of days in `where`
     cached: bool = True  # the answer may come from the cache
+    reach: Reach | None = None  # of the caller
 
 
 class Worker(Protocol):
@@ -64,11 +66,11 @@ class InProcessWorker:
         self._bench = bench
 
     def search(self, request: SearchRequest) -> bytes:
-        source = source_meant(self._bench, request.source)
+        source = source_meant(self._bench, request.source, request.reach)
         zone = zone_of(self._bench, request.time_zone)
         where = where_meant(self._bench, source, request.where or {}, zone)
         hits = open_search(self._bench, source, cached=request.cached).search(
-            request.query, mode=request.mode, limit=request.limit, where=where
+            request.query, mode=request.mode, limit=request.limit, where=where, reach=request.reach
         )
         answer = redact_values(hits.to_dict(scores=True))
         return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()

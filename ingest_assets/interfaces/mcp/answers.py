@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, create_model
 
 from ingest_assets.document_text import DocumentText, FromDocuments
 from ingest_assets.entities.decisions import Decision
+from ingest_assets.interfaces.job_service import JobStatus
 from ingest_assets.model import Common
 from ingest_assets.notes import Note
 from ingest_assets.paging import clip
@@ -159,6 +160,11 @@ class HistoryAnswer(Page, FromDocuments):
 class StatusAnswer(BaseModel):
     installation: str = Field(description="The id of the installation that the index belongs to.")
     sources: dict[str, SourceStatus]
+
+
+class JobsAnswer(BaseModel):
+    jobs: list[JobStatus] = Field(description="Newest first.")
+    more: bool = Field(description="Whether there are older ones. Ask more precisely to see them.")
 
 
 class NoteAnswer(FromDocuments):

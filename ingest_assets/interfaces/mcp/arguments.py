@@ -101,8 +101,13 @@ class EntityHistory(GetEntity):
     limit: int = Field(50, ge=1, le=200, description="Events per page.")
 
 
+Project = Annotated[Text, Field(max_length=500)] | None
+
+
 class IndexStatus(Arguments):
-    pass
+    project_id: Project = Field(
+        None, description="Only sources whose documents belong to projects, and of this one."
+    )
 
 
 class StartIndexing(Arguments):
@@ -111,15 +116,24 @@ class StartIndexing(Arguments):
         Field(
             max_length=2_000,
             description="https://HOST/OWNER/NAME, on a host that the operator has listed for agents; if they "
-            "allow it, also the absolute path of a repository on the server.",
+            "allow it, or the server runs on your machine, also the absolute path of a folder.",
         ),
     ]
-    project_id: Annotated[Text, Field(max_length=500)] | None = Field(
-        None, description="Your own name for what the job belongs to; by default the repository's id."
+    project_id: Project = Field(
+        None,
+        description="Your own name for what the job belongs to. By default the repository's id, or the one "
+        "project that your token is bound to.",
     )
-    force_reindex: bool = Field(default=False, description="Process every file again, changed or not.")
+    force_reindex: bool = Field(
+        default=False, description="Read, cut and embed every file again, changed or not."
+    )
     source: Annotated[Text, Field(max_length=100)] | None = Field(
         None, description="A source that has jobs. By default repositories."
+    )
+    committed_only: bool | None = Field(
+        None,
+        description="Of a folder on disk: read what is committed alone. By default it is read as it stands, "
+        "with modified and new files that git does not ignore, unless the operator has set otherwise.",
     )
 
 
@@ -127,6 +141,14 @@ class JobId(Arguments):
     job_id: Annotated[
         Text, Field(max_length=100, description="The id that start_indexing_background returned.")
     ]
+
+
+class ListJobs(Arguments):
+    project_id: Project = Field(None, description="Only jobs of this project.")
+    status: Annotated[Text, Field(max_length=100)] | None = Field(
+        None, description="Only jobs with this status, for example running."
+    )
+    limit: int = Field(20, ge=1, le=100, description="Maximum number of jobs, newest first.")
 
 
 class AddNote(Arguments):
@@ -161,7 +183,7 @@ def search_model(sources: Sequence[SourceDefinition], settings: Settings) -> typ
     of: dict[str, list[str]] = {}
     fields: dict[str, FilterField] = {}
     for source in sources:
-        for field in source.known_fields(settings):
+        for field in source.search_fields(settings):
             fields[field.name] = field
             of.setdefault(field.name, []).append(source.name)
     common = [field for field in COMMON_FIELDS if field.name != "source"]

@@ -22,6 +22,7 @@ from ingest_assets.document_text import cleaned
 from ingest_assets.interfaces.failures import shown, withhold
 from ingest_assets.interfaces.tokens import Caller, Scope
 from ingest_assets.model import RequestError
+from ingest_assets.queries.reach import OutOfReachError, Reach
 from ingest_assets.redaction import redact_values
 from ingest_assets.workbench import Workbench
 
@@ -42,6 +43,14 @@ class Tool:
     destructive: bool = False  # undoes what others may rely on
     idempotent: bool = False  # the same call again changes nothing more
     reaches_outside: bool = False  # beyond this installation
+    # Whether it keeps within the reach of a caller that is bound to projects. Any other tool is closed to
+    # them, unless it is of a source that is within their reach.
+    keeps_within: bool = False
+    of_sources: frozenset[str] = frozenset()
+
+    def is_open_to(self, caller: Caller) -> bool:
+        """Whether the caller may use it, as far as its scopes allow."""
+        return caller.reach is None or self.keeps_within or bool(self.of_sources & caller.reach.sources)
 
     @property
     def reads_only(self) -> bool:
@@ -58,6 +67,11 @@ class Call:
     tool: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     logged: bool = False
+
+    @property
+    def reach(self) -> Reach | None:
+        """What the caller is bound to."""
+        return self.caller.reach
 
     def log(self, connection: sa.Connection, outcome: Outcome, message: str) -> None:
         """Log the call in the tool's own transaction, together with what the tool writes."""
@@ -128,6 +142,8 @@ def _permitted(tools: Mapping[str, Tool], call: Call) -> Tool:
         raise RequestError(
             f"{tool.name} needs the scope {tool.scope}, which your token lacks. Ask for a token that has it."
         )
+    if not tool.is_open_to(call.caller):
+        raise OutOfReachError(f"Your token is bound to projects, and {tool.name} is outside of its reach.")
     return tool
 
 

@@ -22,14 +22,14 @@ from ingest_assets.sources.registry import Sources
 
 def declared_tools(sources: Sources) -> list[Tool]:
     """The tools that these sources add."""
-    return [_tool(each) for each in sources.operations() if each.for_agents]
+    return [_tool(each, source) for source, each in sources.operations_by_source() if each.for_agents]
 
 
 def _log(call: Call, connection: sa.Connection, message: str) -> None:
     call.log(connection, "ok", message)
 
 
-def _tool(declared: SourceOperation) -> Tool:
+def _tool(declared: SourceOperation, source: str) -> Tool:
     def run(call: Call, given: Any) -> BaseModel:
         asking = Asking(call.bench, call.caller.name, call.transport, agent=True, log=partial(_log, call))
         answered = answer_of(declared, asking, given)
@@ -51,4 +51,5 @@ def _tool(declared: SourceOperation) -> Tool:
         destructive=declared.destructive,
         idempotent=declared.idempotent,
         reaches_outside=declared.reaches_outside,
+        of_sources=frozenset({source}),
     )

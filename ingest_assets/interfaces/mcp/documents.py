@@ -13,6 +13,7 @@ from ingest_assets.model import RequestError, common_of
 from ingest_assets.paging import BUDGET, clip, cursor_at, cut, fitting, key_in, offset_in, size
 from ingest_assets.queries import documents
 from ingest_assets.queries.asked import zone_of
+from ingest_assets.queries.reach import sources_within
 from ingest_assets.queries.status import source_meant
 from ingest_assets.queries.whereabouts import missing_of, near, refusals
 
@@ -24,8 +25,8 @@ NOTE_CHARS, HEADER_CHARS = 300, 150
 def get_document(call: Call, asked: GetDocument) -> DocumentAnswer:
     """A document, with one page of its text."""
     start = offset_in("get_document", asked, asked.cursor)
-    source = source_meant(call.bench, asked.source)
-    found = documents.find(call.bench, source, asked.document_id)
+    source = source_meant(call.bench, asked.source, call.reach)
+    found = documents.find(call.bench, source, asked.document_id, call.reach)
     if found is None:
         raise RequestError(_no_document(call, source, asked.document_id))
     document, body = found.document, found.document.body
@@ -45,7 +46,9 @@ def get_document(call: Call, asked: GetDocument) -> DocumentAnswer:
         entity_ids=list(found.entity_ids[:MAX_REFS]),
         attributes=dict(document.attributes),
         stale=found.stale,
-        missing=[] if start else [clip(each, 500) for each in missing_of(call.bench, source, found)],
+        missing=[]
+        if start
+        else [clip(each, 500) for each in missing_of(call.bench, source, found, call.reach)],
         notes=[] if start else notes_on(call, [document.id], MAX_NOTES),
     )
     answer.text = cut(body[start:], BUDGET - size(answer) - 500) if body[start:] else ""
@@ -57,8 +60,8 @@ def get_document(call: Call, asked: GetDocument) -> DocumentAnswer:
 
 def _no_document(call: Call, source: str, document_id: str) -> str:
     said = f"There is no document {clip(document_id, 100)!r} in {source}."
-    reasons = [clip(each, 500) for each in refusals(call.bench, source, document_id)]
-    like = [clip(each, 100) for each in near(call.bench, source, document_id)]
+    reasons = [clip(each, 500) for each in refusals(call.bench, source, document_id, call.reach)]
+    like = [clip(each, 100) for each in near(call.bench, source, document_id, call.reach)]
     others = f"Ids like it: {', '.join(like)}." if like else ""
     find = "Use search or list_documents to find ids. (A new note becomes a document with the next refresh.)"
     return " ".join(filter(None, [said, *reasons, others, find]))
@@ -66,7 +69,7 @@ def _no_document(call: Call, source: str, document_id: str) -> str:
 
 def list_documents(call: Call, asked: ListDocuments) -> DocumentList:
     """A page of documents, in the order of their ids."""
-    source = source_meant(call.bench, asked.source)
+    source = source_meant(call.bench, asked.source, call.reach)
     rows = [
         DocumentRow(**_common(row, 200, 300), document_id=row.document_id)
         for row in documents.listed(
@@ -77,6 +80,7 @@ def list_documents(call: Call, asked: ListDocuments) -> DocumentList:
             kind=asked.kind,
             prefix=asked.prefix,
             since=_since(call, asked),
+            reach=call.reach,
         )
     ]
     shown = fitting(rows[: asked.limit], BUDGET - 1_000)
@@ -98,5 +102,8 @@ def _common(holder: object, title_chars: int, uri_chars: int) -> dict[str, Any]:
 
 
 def notes_on(call: Call, ids: list[str], most: int) -> list[NoteRow]:
-    """The newest notes on these documents and entities, shortened."""
+    """The newest notes on these documents and entities, shortened; none if notes are out of reach."""
+    notes_of = call.bench.sources.taking_notes()
+    if notes_of is None or notes_of.name not in sources_within(call.bench, call.reach):
+        return []
     return [NoteRow.of(note, NOTE_CHARS) for note in notes.about(call.bench.ledger, ids, most)]

@@ -31,7 +31,7 @@ MAX_FOUND = 1_000
 def get_entity(call: Call, asked: GetEntity) -> EntityAnswer:
     """An entity, with one page of its records."""
     start = offset_in("get_entity", asked, asked.cursor)
-    source = entities_meant(call.bench, asked.source)
+    source = entities_meant(call.bench, asked.source, call.reach)
     try:
         found = directory.view(
             call.bench.ledger, source, asked.entity_id, call.bench.decisions(), explained=0, happened=0
@@ -64,7 +64,7 @@ def get_entity(call: Call, asked: GetEntity) -> EntityAnswer:
 def find_entities(call: Call, asked: FindEntities) -> EntityList:
     """A page of entities with such a name, closest first."""
     start = offset_in("find_entities", asked, asked.cursor)
-    source = entities_meant(call.bench, asked.source)
+    source = entities_meant(call.bench, asked.source, call.reach)
     if start >= MAX_FOUND:
         raise RequestError(f"At most {MAX_FOUND:,} entities are returned. Give more of the name.")
     found = directory.find(call.bench.ledger, source, asked.name, start + asked.limit + 1)
@@ -80,7 +80,7 @@ def find_entities(call: Call, asked: FindEntities) -> EntityList:
 def entity_history(call: Call, asked: EntityHistory) -> HistoryAnswer:
     """A page of an entity's history, newest first."""
     before = offset_in("entity_history", asked, asked.cursor)
-    source = entities_meant(call.bench, asked.source)
+    source = entities_meant(call.bench, asked.source, call.reach)
     try:
         entity_id, events = directory.history(
             call.bench.ledger, source, asked.entity_id, limit=asked.limit + 1, before=before or None

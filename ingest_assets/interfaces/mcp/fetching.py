@@ -19,10 +19,13 @@ _OWNER, _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})", r"[A-Za-z0-9_][A-Za-z0-9._
 _ADDRESS = re.compile(rf"https://([A-Za-z0-9.-]+(?::[0-9]{{1,5}})?)/{_OWNER}/{_NAME}/?", re.ASCII)
 
 
-def require_allowed(location: str, settings: Settings) -> None:
-    """Raises RequestError, which does not repeat the location, for what an agent may not have fetched."""
+def require_allowed(location: str, settings: Settings, *, here: bool = False) -> None:
+    """Raises RequestError, which does not repeat the location, for what an agent may not have fetched.
+
+    `here`: the agent's own machine is this one. It may name folders of it, which sends nothing to anybody.
+    """
     if location.startswith("/") and not location.startswith("//"):
-        if not settings.ingest_agent_local_repositories:
+        if not here and not settings.ingest_agent_local_repositories:
             raise RequestError(
                 "Agents may not have local repositories indexed here: the operator has not allowed it."
             )

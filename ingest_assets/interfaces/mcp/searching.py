@@ -21,7 +21,7 @@ def search(call: Call, asked: Search) -> SearchAnswer:
     start = offset_in("search", asked, asked.cursor)
     if start >= DEPTH:
         raise RequestError(f"A search returns the best {DEPTH} hits. Narrow it with filters instead.")
-    source = source_meant(call.bench, asked.source)
+    source = source_meant(call.bench, asked.source, call.reach)
     where = {
         name: [value] if isinstance(value, str) else value
         for name, value in asked.filters.model_dump(exclude_none=True).items()
@@ -30,7 +30,11 @@ def search(call: Call, asked: Search) -> SearchAnswer:
     try:
         # One hit more than is shown tells whether there is a next page.
         found = open_search(call.bench, source).search(
-            asked.query, mode=asked.mode, limit=min(start + asked.limit + 1, DEPTH), where=where
+            asked.query,
+            mode=asked.mode,
+            limit=min(start + asked.limit + 1, DEPTH),
+            where=where,
+            reach=call.reach,
         )
     except NotPublishedError:
         raise NotPublishedError(

@@ -195,14 +195,15 @@ def _server(
     from mcp.server import Server, ServerRequestContext
 
     tools = offered.tools
-    listed = [(tool.scope, _listed(tool)) for tool in tools.values()]
+    listed = [(tool, _listed(tool)) for tool in tools.values()]
     threads = anyio.CapacityLimiter(MAX_THREADS)
 
     async def list_tools(
         context: ServerRequestContext[Any], _params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
-        scopes = caller_of(context.request).scopes
-        return types.ListToolsResult(tools=[tool for scope, tool in listed if scope in scopes])
+        caller = caller_of(context.request)
+        may = [said for tool, said in listed if tool.scope in caller.scopes and tool.is_open_to(caller)]
+        return types.ListToolsResult(tools=may)
 
     async def call_tool(
         context: ServerRequestContext[Any], params: types.CallToolRequestParams

@@ -97,6 +97,7 @@ def _tools(
             t.search_model(every, settings),
             a.SearchAnswer,
             searching.search,
+            keeps_within=True,
         ),
         Tool(
             "get_document",
@@ -108,6 +109,7 @@ def _tools(
             t.model_with_source(t.GetDocument, every),
             a.DocumentAnswer,
             documents.get_document,
+            keeps_within=True,
         ),
         Tool(
             "list_documents",
@@ -119,6 +121,7 @@ def _tools(
             t.model_with_source(t.ListDocuments, every),
             a.DocumentList,
             documents.list_documents,
+            keeps_within=True,
         ),
         Tool(
             "get_entity",
@@ -131,6 +134,7 @@ def _tools(
             t.model_with_source(t.GetEntity, resolved),
             a.EntityAnswer,
             entities.get_entity,
+            of_sources=frozenset(each.name for each in resolved),
         ),
         Tool(
             "find_entities",
@@ -142,6 +146,7 @@ def _tools(
             t.model_with_source(t.FindEntities, resolved),
             a.EntityList,
             entities.find_entities,
+            of_sources=frozenset(each.name for each in resolved),
         ),
         Tool(
             "entity_history",
@@ -154,6 +159,7 @@ def _tools(
             t.model_with_source(t.EntityHistory, resolved),
             a.HistoryAnswer,
             entities.entity_history,
+            of_sources=frozenset(each.name for each in resolved),
         ),
         Tool(
             "index_status",
@@ -165,6 +171,7 @@ def _tools(
             t.IndexStatus,
             a.StatusAnswer,
             indexing.index_status,
+            keeps_within=True,
         ),
         Tool(
             INDEXES,
@@ -179,6 +186,7 @@ def _tools(
             JobStarted,
             indexing.start,
             reaches_outside=True,
+            keeps_within=True,
         ),
         Tool(
             "get_indexing_status",
@@ -189,6 +197,18 @@ def _tools(
             t.JobId,
             JobStatus,
             indexing.job_status,
+            keeps_within=True,
+        ),
+        Tool(
+            "list_indexing_jobs",
+            "List indexing jobs",
+            "List indexing jobs, newest first, with their status. Use it to find a job whose id you do not "
+            'have, or what is going on in a project. Example: {"project_id": "web", "status": "running"}.',
+            "read",
+            t.ListJobs,
+            a.JobsAnswer,
+            indexing.list_jobs,
+            keeps_within=True,
         ),
         Tool(
             "cancel_indexing_background",
@@ -201,6 +221,7 @@ def _tools(
             indexing.cancel,
             destructive=True,
             idempotent=True,
+            keeps_within=True,
         ),
         Tool(
             "add_note",

@@ -38,6 +38,7 @@ class MemoryJobs:
                 repository_id=request.repo,
                 git_ref=request.git_ref,
                 project_id=request.project_id or request.repo,
+                force_reindex=request.force_reindex,
                 status="pending",
                 progress_percentage=0,
                 progress_message="Waiting.",
@@ -57,7 +58,6 @@ class MemoryJobs:
         return JobStarted(
             message="It waits for its turn.",
             repo_path=job.repo,
-            force_reindex=request.force_reindex,
             existing=False,
             **job.model_dump(include=set(JobStarted.model_fields)),
         )
@@ -80,6 +80,7 @@ class MemoryJobs:
         status: str | None = None,
         repo: str | None = None,
         git_ref: str | None = None,
+        project_id: str | None = None,
         limit: int = 50,
     ) -> Sequence[JobStatus]:
         if status is not None and status not in get_args(Status):
@@ -91,6 +92,7 @@ class MemoryJobs:
                 for job in newest
                 if (status is None or job.status == status)
                 and (repo is None or (job.repo == repo and job.git_ref == git_ref))
+                and project_id in {None, job.project_id}
             ]
         return found[:limit]
 

@@ -21,6 +21,7 @@ from ingest_assets.interfaces.http.openapi import document
 from ingest_assets.interfaces.http.server import listen, server_of
 from ingest_assets.interfaces.job_service import Jobs
 from ingest_assets.interfaces.listening import url_of
+from ingest_assets.interfaces.tokens import Caller
 from ingest_assets.sources.registry import Sources
 from ingest_assets_tests.support.built_index import Home
 
@@ -76,7 +77,7 @@ class Served:
 @contextmanager
 def served(  # other keyword arguments are settings
     home: Home,
-    jobs: Jobs | Callable[[str], Jobs] | None = None,
+    jobs: Jobs | Callable[[Caller], Jobs] | None = None,
     *,
     mounted: Sequence[Mounted] = (),
     heartbeat: float | None = None,

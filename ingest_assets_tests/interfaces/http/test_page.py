@@ -199,7 +199,7 @@ def test_a_long_piece_of_code_is_shown_around_the_words_of_the_query(page: Page,
     assert whole.split("\n")[0] == "def crank():"
 
 
-CODE_FIELDS = ("repository", "language", "document_id", "path", "symbol_kind", "symbol_name")
+CODE_FIELDS = ("repository", "language", "document_id", "path", "symbol_kind", "symbol_name", "project_id")
 CRM_FIELDS = ("kind", "document_id", "entity_ids", "since", "until")
 
 

@@ -9,6 +9,7 @@ import pytest
 from ingest_assets.interfaces.http.server import listen
 from ingest_assets.interfaces.tokens import Tokens
 from ingest_assets.model import ConfigurationError
+from ingest_assets.queries.reach import Reach
 from ingest_assets_tests.interfaces.http.memory_jobs import MemoryJobs
 from ingest_assets_tests.interfaces.http.served import AGENT, READER, TOKENS, WRITER, Served
 from ingest_assets_tests.support.built_index import Home, ingest
@@ -154,6 +155,8 @@ def test_invalid_tokens_in_the_settings(empty: Home) -> None:
     for wrong in (
         "x", f"name:{good}", f"name:{good[1:]}:read", f"name:{good}:all", f":{good}:read", f"n:{good}:read,",
         f"n:{good}:read,n:{good}b:read", f"n:{good}:read,m:{good}:read", f"n:{good} :read", f"n:{good}:",
+        f"n:{good}:read:", f"n:{good}:read::", f"n:{good}:read:a:", f"n:{good}:read:a+", f"n:{good}:read:a b",
+        f"n:{good}:read:a:b:c", f"n:{good}:read:%", f"n:{good}:read:%4",
     ):  # fmt: skip
         with pytest.raises(ConfigurationError, match="INGEST_API_TOKENS") as caught:
             empty.with_settings(ingest_api_tokens=wrong).load()
@@ -164,6 +167,25 @@ def test_invalid_tokens_in_the_settings(empty: Home) -> None:
     caller = tokens.caller(f"bearer {good}")
     assert caller is not None
     assert (caller.name, caller.scopes) == ("n-1", frozenset(("read", "write")))
+
+
+def test_what_a_token_is_bound_to(empty: Home) -> None:
+    """Names may hold what has a meaning in the setting; a token without any is bound to nothing."""
+    good = "a" * 20
+    for bound, reach in {
+        "": None,
+        ":web": Reach(frozenset({"web"})),
+        ":web+github.com/o/n": Reach(frozenset({"web", "github.com/o/n"})),
+        ":a%2Cb%3Ac%2Bd%25%20e": Reach(frozenset({"a,b:c+d% e"})),
+        "::crm": Reach(frozenset(), frozenset({"crm"})),
+        ":web:crm+papers": Reach(frozenset({"web"}), frozenset({"crm", "papers"})),
+    }.items():
+        settings = empty.with_settings(ingest_api_tokens=f"n:{good}:read{bound},m:{good}b:read").load()
+        tokens = Tokens.of(settings.ingest_api_tokens)
+        caller, other = tokens.named("n"), tokens.named("m")
+        assert caller is not None
+        assert other is not None
+        assert (caller.reach, other.reach) == (reach, None)
 
 
 def test_without_tokens_everyone_is_the_local_caller_and_may_do_everything() -> None:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import OperationalError
 from ingest_assets.interfaces.http.service import Service
 from ingest_assets.interfaces.http.streaming import frame
 from ingest_assets.interfaces.queued_jobs import QueuedJobs
+from ingest_assets.interfaces.tokens import Caller
 from ingest_assets.jobs import workers
 from ingest_assets.jobs.queue import CALLER
 from ingest_assets.jobs.transitions import Failure, finish
@@ -49,8 +50,8 @@ def server(built: Home, tmp_path: Path) -> Iterator[Served]:
     home = built.with_settings(**local)
     settings: dict[str, Any] = {"ingest_api_tokens": tokens, "ingest_max_pending_jobs": 3}
 
-    def as_caller(caller: str) -> QueuedJobs:
-        return QueuedJobs(of_jobs, "http", caller)
+    def as_caller(caller: Caller) -> QueuedJobs:
+        return QueuedJobs.of(of_jobs, "http", caller)
 
     with (
         Workbench(home.with_settings(**settings).load()) as of_jobs,
