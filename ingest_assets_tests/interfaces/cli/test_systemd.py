@@ -18,12 +18,16 @@ from ingest_assets.interfaces.cli.options import DONE, FAILED, PARKED, WRONG
 from ingest_assets.sources.spool.waiting import is_batch
 from ingest_assets_tests.support.built_index import ROOT
 
-UNITS = sorted((ROOT / "deploy" / "systemd").iterdir())
+FOLDER = ROOT / "deploy" / "systemd"
+UNITS = sorted(each for each in FOLDER.iterdir() if each.is_file())
+HARDENING = FOLDER / "ingest-.service.d" / "hardening.conf"  # systemd adds it to all services of that prefix
+MAX_EXPOSURE = 2.0  # of 10, by `systemd-analyze security`
 SERVICES = [unit for unit in UNITS if unit.suffix == ".service"]
 
 
 def read(unit: Path) -> dict[str, dict[str, str]]:
-    parser = RawConfigParser(strict=True, interpolation=None, delimiters=("=",))
+    # Not strict: systemd takes an option several times.
+    parser = RawConfigParser(strict=False, interpolation=None, delimiters=("=",))
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # names are as they are written
     parser.read_string(unit.read_text("utf-8"))
     return {name: dict(parser[name]) for name in parser.sections()}
@@ -52,30 +56,51 @@ def test_a_timer_does_what_no_file_tells_of() -> None:
 
 @pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
 def test_a_service_runs_a_command_that_there_is(unit: Path) -> None:
-    service = read(unit)["Service"]
+    service = read(HARDENING)["Service"] | read(unit)["Service"]
     program, *words = service["ExecStart"].split()
     assert program.endswith("/bin/ingest")
     command: Any = typer.main.get_command(app)
-    found = command.commands[words[0]]
-    assert found.make_context(words[0], words[1:], resilient_parsing=False).params["source"] == "spool"
+    found = command.commands[words[0]].make_context(words[0], words[1:], resilient_parsing=False)
+    assert found.params.get("source", "spool") == "spool"
     statuses = service.get("SuccessExitStatus", "") + service.get("RestartPreventExitStatus", "")
     assert {int(status) for status in re.findall(r"\d", statuses)} <= {DONE, FAILED, WRONG, PARKED}
     assert service["UMask"] == "0077"
     assert service["WorkingDirectory"] == service["ReadWritePaths"]
 
 
+def test_each_daemon_has_a_service() -> None:
+    commands = {read(unit)["Service"]["ExecStart"].split()[1] for unit in SERVICES}
+    assert {"daemon", "ui", "serve", "watch", "refresh"} == commands
+
+
 def test_systemd_finds_no_fault(tmp_path: Path) -> None:
-    for unit in UNITS:
-        program = unit.read_text("utf-8").replace("/opt/ingest/bin/ingest", sys.executable)
-        (tmp_path / unit.name).write_text(program, "utf-8")
+    units = _installed(tmp_path)
     for unit in UNITS:
         named = re.findall(r"[\w-]+\.(?:service|path|timer)", unit.read_text("utf-8"))
         assert {name for name in named if name.startswith("ingest-")} <= {each.name for each in UNITS}
-    if analyze := shutil.which("systemd-analyze"):  # without it, the tests above are all that can be said
-        said = subprocess.run(
-            [analyze, "verify", "--man=no", *(str(tmp_path / unit.name) for unit in UNITS)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert (said.returncode, said.stderr) == (0, "")
+    said = _analyze("verify", "--man=no", *map(str, units))
+    assert said is None or (said.returncode, said.stderr) == (0, "")
+
+
+def test_services_may_do_little_else(tmp_path: Path) -> None:
+    for unit in _installed(tmp_path):
+        if unit.suffix == ".service":
+            threshold = f"--threshold={int(MAX_EXPOSURE * 10)}"
+            said = _analyze("security", "--offline=yes", threshold, str(unit))
+            assert said is None or said.returncode == 0, said.stdout[-200:]
+
+
+def _installed(folder: Path) -> list[Path]:
+    """The units as an installation has them, with a program that is there."""
+    for each in (*UNITS, HARDENING):
+        place = folder / each.relative_to(FOLDER)
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(each.read_text("utf-8").replace("/opt/ingest/bin/ingest", sys.executable), "utf-8")
+    return [folder / unit.name for unit in UNITS]
+
+
+def _analyze(*arguments: str) -> subprocess.CompletedProcess[str] | None:
+    """What systemd says. None where it is not installed: the other tests are all that can be said then."""
+    if (analyze := shutil.which("systemd-analyze")) is None:
+        return None
+    return subprocess.run([analyze, *arguments], capture_output=True, text=True, check=False)
