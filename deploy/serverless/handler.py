@@ -14,10 +14,11 @@ the input in its body (base64 or not) or its query, which is answered as a gatew
 
 Deploying: install the project (`pip install .`) and this folder into the image, and name
 `deploy.serverless.handler.handler` as the function; for RunPod, start `deploy.serverless.runpod_worker`.
-Only public hosts over https may be fetched; make a `Handler` with another `Policy` for tokens, an
-allow-list of hosts, or other limits. It needs a writable temporary folder with room for the repository
-(100 MiB by default), which it empties after each call. Platforms limit the size of answers (Lambda: 6 MB,
-including the texts of the chunks): larger repositories need the HTTP stream or a background job.
+Only public hosts over https may be fetched; the settings INGEST_REPOSITORY_* say otherwise, name tokens and
+allowed hosts, and set the limits (INGEST_REPOSITORY_MAX_MIB, INGEST_REPOSITORY_FILE_MAX_KIB). It needs a
+writable temporary folder with room for the repository (100 MiB by default), which it empties after each
+call. Platforms limit the size of answers (Lambda: 6 MB, including the texts of the chunks): larger
+repositories need the HTTP stream or a background job.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ import json
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,8 +50,11 @@ from ingest_assets.model import (
 )
 from ingest_assets.sandbox import Sandbox
 from ingest_assets.sandbox.chunking import ConfinedChunker
+from ingest_assets.settings import load_settings
 from ingest_assets.sources.repositories.definition import PARSER
 from ingest_assets.sources.repositories.fetch import FetchLimits
+from ingest_assets.sources.repositories.kept import bounds_of
+from ingest_assets.sources.repositories.language_table import NO_TABLE, LanguageTable
 from ingest_assets.sources.repositories.mirror import Mirror
 from ingest_assets.sources.repositories.origin import checked_ref, parse_origin
 from ingest_assets.sources.repositories.policy import Policy
@@ -91,6 +96,8 @@ class Handler:
     policy: Policy = field(default_factory=Policy)
     fetch_limits: FetchLimits = field(default_factory=FetchLimits)
     tree_limits: TreeLimits = field(default_factory=TreeLimits)
+    patterns: Sequence[str] = ()  # of files to leave out
+    languages: LanguageTable = NO_TABLE
     timeout_s: float = TIMEOUT_S
     chunker: Callable[[Sandbox], Chunker] = code_chunker
     clock: Callable[[], float] = time.monotonic
@@ -143,7 +150,9 @@ class Handler:
                 mirror,
                 prefix=f"{origin.id}/",
                 ref=ref,
+                patterns=self.patterns,
                 limits=replace(self.tree_limits, seconds=left),
+                table=self.languages,
             )
             drafts = ingest_events(
                 ConfinedRepository(source, sandbox),
@@ -159,7 +168,21 @@ class Handler:
         return failure_in(events)
 
 
-handler = Handler()
+@cache
+def by_settings() -> Handler:
+    """What the settings allow whoever waits for a result."""
+    bounds = bounds_of(load_settings(), streamed=True)
+    return Handler(bounds.policy, bounds.fetch, bounds.tree, bounds.patterns, bounds.languages)
+
+
+def handler(event: Any, context: Any = None) -> Response:
+    """One call, within the limits of the settings. Never raises."""
+    try:
+        called = by_settings()
+    except IngestError as error:  # wrong settings: the platform's log says which
+        answer: Response = {"status": "error", "message": _refusal(error)[1], "events": []}
+        return _gateway_answer(HTTPStatus.BAD_GATEWAY, answer) if _is_gateway(event) else answer
+    return called(event, context)
 
 
 def _refusal(error: Exception) -> tuple[HTTPStatus, str]:

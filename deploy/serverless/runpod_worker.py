@@ -7,7 +7,8 @@ Without a platform around it, one call can be tried here:
 
     python -m deploy.serverless.runpod_worker --test_input '{"input": {"repo_url": "https://…"}}'
 
-or an endpoint like the platform's, with `--rp_serve_api`.
+or an endpoint like the platform's, with `--rp_serve_api`. `python -m tools.try_serverless [URL]` tries the
+handler here, or such an endpoint, against its contract.
 """
 
 from __future__ import annotations
