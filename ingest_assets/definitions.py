@@ -10,6 +10,7 @@ import dagster as dg
 
 from ingest_assets.orchestration.assets import source_assets
 from ingest_assets.orchestration.checks import source_checks
+from ingest_assets.orchestration.embedding import embed_job
 from ingest_assets.orchestration.indexing_jobs import jobs_sensor
 from ingest_assets.orchestration.jobs import shared_jobs, source_jobs
 from ingest_assets.orchestration.resources import Ingest
@@ -43,7 +44,7 @@ def build_defs(overrides: dict[str, Any] | None = None) -> dg.Definitions:
     made = sources.derive(lambda source: _of_source(source, settings))
     for left_out in sources.left_out:
         log.warning("%s", left_out)
-    jobs = [*(job for each in made for job in each.jobs), *shared_jobs(sources)]
+    jobs = [*(job for each in made for job in each.jobs), *shared_jobs(sources), embed_job(settings)]
     return dg.Definitions(
         assets=[asset for each in made for asset in each.assets],
         asset_checks=[check for each in made for check in each.checks],

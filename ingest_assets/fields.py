@@ -91,6 +91,10 @@ BOUNDS: tuple[FilterField, ...] = (
     FilterField(name=SINCE, type="time", description="Not before this date or time."),
     FilterField(name=UNTIL, type="time", description="Not after this date or time."),
 )
+# Of sources whose parts belong to projects. No point carries it: a search looks for the projects' parts.
+PROJECT = FilterField(
+    name="project_id", description="Only what belongs to one of these projects.", label="Project"
+)
 # Fields of the payload that hold times.
 TIME_FIELDS = tuple(each.name for each in fields(Common) if each.metadata.get("filter") == "time")
 

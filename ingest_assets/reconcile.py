@@ -23,6 +23,7 @@ from ingest_assets.ledger.store import delete_keys, upsert
 from ingest_assets.model import SAMPLE_SIZE, ItemError, Outcomes, SkippedItem, digest_of
 from ingest_assets.quoting import quotes_allowed
 from ingest_assets.redaction import redact
+from ingest_assets.stopping import patiently
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -52,6 +53,9 @@ class Run:
     # that is recorded by now or not.
     worked: Callable[[Iterable[str]], None] | None = None
     begins: Callable[[], None] = lambda: None  # called when there may be something to do
+    # A condition on the table of documents: what is made of these is made again in every stage, whatever is
+    # recorded. Until then what is recorded stays, and is searched.
+    again: sa.ColumnElement[bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +157,7 @@ def reconcile(stage: Stage, ledger: Ledger, run: Run | None = None) -> Outcomes:
     Raises what the stage raises; steps recorded before that stay, and the next call continues from there.
     """
     run = run or Run()
-    with ledger.lock(stage.source, run.lock_timeout_s):
+    with patiently(), ledger.lock(stage.source, run.lock_timeout_s):
         with ledger.reading() as connection:
             input_digest = stage.input_digest(connection)
             before = _stage_row(connection, stage)
@@ -162,7 +166,7 @@ def reconcile(stage: Stage, ledger: Ledger, run: Run | None = None) -> Outcomes:
         idle = (
             before is not None and input_digest is not None and before.input_digest_at_success == input_digest
         )
-        if run.rebuild or waiting or not idle:
+        if run.rebuild or run.again is not None or waiting or not idle:
             idle = False
             run.begins()
             # If a step cannot be recorded, `steps` closes at once, while its session and store are open.

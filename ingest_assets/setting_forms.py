@@ -12,11 +12,16 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-# Who may do what over HTTP: NAME:TOKEN:SCOPE, several scopes joined by +. A token consists of characters
-# that HTTP allows in one, and is too long to guess.
+# Who may do what over HTTP: NAME:TOKEN:SCOPE, several scopes joined by +; for a token that is bound also
+# :PROJECTS and :SOURCES. A token consists of characters that HTTP allows in one, and is too long to guess.
 UI_TOKEN = re.compile(r"[\w.-]{1,64}:[A-Za-z0-9._~/=-]{20,256}")
 _SCOPE = "(read|ingest|write|gate)"
-API_TOKEN = re.compile(rf"[\w.-]{{1,64}}:[A-Za-z0-9._~/=-]{{20,256}}:{_SCOPE}(\+{_SCOPE})*")
+# What a token is bound to: projects, then sources, each joined by +. In names, what has a meaning in the
+# setting is percent-encoded.
+_NAME = r"(?:%[0-9A-Fa-f]{2}|[^\s:,+%])+"
+_NAMES = rf"{_NAME}(\+{_NAME})*"
+_BOUND = rf":{_NAMES}(:{_NAMES})?|::{_NAMES}"
+API_TOKEN = re.compile(rf"[\w.-]{{1,64}}:[A-Za-z0-9._~/=-]{{20,256}}:{_SCOPE}(\+{_SCOPE})*({_BOUND})?")
 
 _OFF = "off"
 _LIMIT = re.compile(rf"(?P<share>[01]|[01]?\.\d{{1,9}}):(?P<count>\d{{1,9}})|{_OFF}")

@@ -36,6 +36,9 @@ from ingest_assets.redaction import keep_secret, keep_secrets_of_url
 from ingest_assets.setting_forms import API_TOKEN, UI_TOKEN, callers, removal_limits
 from ingest_assets.zones import known_zone
 
+# What Dagster writes in its folder.
+DAGSTER_STATE = ("history", "schedules", "storage", "logs", ".logs_queue", ".nux", ".telemetry")
+
 
 def listed(value: str) -> tuple[str, ...]:
     """The comma-separated parts of a setting."""
@@ -58,7 +61,23 @@ def _require_port(url: str) -> None:
         raise ValueError("must have a host, and a port from 1 to 65535 if any")
 
 
+def _http_urls(value: str) -> str:
+    nodes = listed(value)
+    for node in nodes:
+        _http_url(node)
+    if not nodes:
+        raise ValueError("must be a URL, or several separated by commas")
+    return value
+
+
+def _consistency(value: str) -> str:
+    if value and not re.fullmatch(r"[1-9][0-9]{0,2}|majority|quorum|all", value):
+        raise ValueError("must be a number, majority, quorum or all")
+    return value
+
+
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+HttpUrls = Annotated[str, AfterValidator(_http_urls)]
 
 _HOST_AND_PORT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?")
 
@@ -131,11 +150,29 @@ class Settings(LogSettings):
 
     # The collection
     ingest_collection_prefix: str = ""
-    qdrant_url: HttpUrl | None = None
+    qdrant_url: HttpUrls | None = None
     qdrant_api_key: SecretStr | None = None
+    qdrant_key_over_http: bool = False
     qdrant_verify_tls: bool = True
+    qdrant_ca_file: Path | None = None
+    qdrant_client_cert_file: Path | None = None
+    qdrant_client_key_file: Path | None = None
     qdrant_grpc_port: int | None = Field(default=None, ge=1, le=65_535)
-    qdrant_timeout_s: float = Field(default=60, gt=0)
+    qdrant_search_timeout_s: int = Field(default=5, ge=1, le=86_400)
+    qdrant_write_timeout_s: int = Field(default=60, ge=1, le=86_400)
+    qdrant_admin_timeout_s: int = Field(default=60, ge=1, le=86_400)
+    qdrant_retry_s: float = Field(default=60, ge=0, le=86_400)
+    qdrant_indexing_timeout_s: float = Field(default=3_600, gt=0)
+    qdrant_upsert_streams: int = Field(default=4, ge=1, le=64)
+    qdrant_quantization: Literal["int8", "none"] = "int8"
+    qdrant_on_disk: bool = True
+    qdrant_hnsw_m: int = Field(default=16, ge=4, le=256)
+    qdrant_hnsw_ef_construct: int = Field(default=100, ge=4, le=4_096)
+    qdrant_indexing_threshold_kib: int = Field(default=10_000, ge=1)
+    qdrant_shards: int | None = Field(default=None, ge=1, le=10_000)
+    qdrant_replicas: int | None = Field(default=None, ge=1, le=1_000)
+    qdrant_write_consistency: int | None = Field(default=None, ge=1, le=1_000)
+    qdrant_read_consistency: Annotated[str, AfterValidator(_consistency)] = ""
 
     # Dense embeddings
     spark_control_url: HttpUrl | None = None
@@ -150,6 +187,8 @@ class Settings(LogSettings):
     ingest_embed_batch_count: int = Field(default=64, ge=1, le=4_096)
     ingest_embed_batch_chars: int = Field(default=100_000, ge=1_000)
     ingest_embed_max_attempts: int = Field(default=5, ge=1, le=20)
+    ingest_embed_concurrency: int = Field(default=4, ge=1, le=64)  # requests under way at once, at most
+    ingest_embed_shards: int = Field(default=4, ge=1, le=1_000)  # partitions of the job that embeds ahead
 
     # Chunks
     ingest_chunk_size: int = Field(default=1_000, ge=100, le=100_000)
@@ -275,8 +314,12 @@ class Settings(LogSettings):
     @field_validator("ingest_api_tokens")
     @classmethod
     def _known_tokens(cls, value: SecretStr | None) -> SecretStr | None:
-        form = "NAME:TOKEN:SCOPES, separated by commas: a token of at least 20 letters and digits, and "
-        return callers(value, API_TOKEN, f"{form}scopes of read, ingest, write and gate joined by +")
+        form = (
+            "NAME:TOKEN:SCOPES, separated by commas: a token of at least 20 letters and digits, and scopes "
+            "of read, ingest, write and gate joined by +; one that is bound to projects ends in :PROJECTS or "
+            ":PROJECTS:SOURCES, names joined by +"
+        )
+        return callers(value, API_TOKEN, form)
 
     @field_validator("ingest_ui_tokens")
     @classmethod
@@ -350,6 +393,19 @@ class Settings(LogSettings):
         return self.spark_control_url or self.embed_base_url
 
     @property
+    def dagster_folder(self) -> Path:
+        """DAGSTER_HOME; else where the nearest dagster.yaml is; else below INGEST_HOME."""
+        here = Path.cwd()
+        nearest = next((each for each in (here, *here.parents) if (each / "dagster.yaml").exists()), None)
+        return self.dagster_home or nearest or self.ingest_home.absolute() / "dagster"
+
+    @property
+    def own_folders(self) -> tuple[Path, ...]:
+        """Where this program writes, links resolved. Dagster's folder may hold somebody's code as well."""
+        dagster = self.dagster_folder.resolve()
+        return (self.ingest_home.resolve(), *(dagster / name for name in DAGSTER_STATE))
+
+    @property
     def installation_name(self) -> str:
         """What a new ledger's installation is called: by default this machine and INGEST_HOME."""
         return self.ingest_installation_name or f"{platform.node()}:{self.ingest_home.absolute()}"
@@ -390,7 +446,8 @@ def _hide(kind: type[FromEnvironment], values: Mapping[str, Any]) -> None:
         if not isinstance(text, str) or not text:
             continue
         if "://" in text or name.endswith("_url"):
-            keep_secrets_of_url(text)
+            for url in listed(text) if name == "qdrant_url" else (text,):
+                keep_secrets_of_url(url)
         # Of a database's URL only parts are secret, and messages name the rest.
         if name in kind.model_fields and _is_secret(kind.model_fields[name]) and not _DATABASE.match(text):
             keep_secret(text)

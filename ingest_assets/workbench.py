@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ingest_assets.embedding.preload import Preloader
     from ingest_assets.entities import Limits
     from ingest_assets.entities.decisions import Decisions
+    from ingest_assets.jobs.rows import Job
     from ingest_assets.ledger import Ledger
     from ingest_assets.model import DenseModel, Source, SparseModel
     from ingest_assets.reconcile import Run, Stage
@@ -78,6 +79,7 @@ class Workbench:
         self.sources = sources.with_prefix(settings.ingest_collection_prefix)
         self.searches: dict[str, Any] = {}  # those that `queries.search` opened, by source
         self.left: dict[str, Closable] = {}  # what a stage leaves for a later one of the run, by its name
+        self.job: Job | None = None  # the background job that it works for at present
         self._opening = RLock()  # held while a twin opens what it shares
 
     def twin(self) -> Workbench:
@@ -163,16 +165,9 @@ class Workbench:
             from ingest_assets.collection.embedded import EmbeddedStore
 
             return EmbeddedStore(s.ingest_home / "collections")
-        from ingest_assets.collection.server import ServerStore
+        from ingest_assets.collection.server.settings import configured_server
 
-        key = s.qdrant_api_key.get_secret_value() if s.qdrant_api_key else None
-        return ServerStore.connect(
-            s.qdrant_url,
-            api_key=key,
-            verify_tls=s.qdrant_verify_tls,
-            timeout_s=s.qdrant_timeout_s,
-            grpc_port=s.qdrant_grpc_port,
-        )
+        return configured_server(s)
 
     @cached_property
     def cache(self) -> RedisCache | None:
@@ -305,15 +300,14 @@ class Workbench:
     def decisions(self) -> Decisions:
         """People's decisions about which records are one person or organisation, by the ids of documents."""
         from ingest_assets.entities.decisions import load_decisions
-        from ingest_assets.stages.ids_meant import documents_meant, spellings
+        from ingest_assets.stages.ids_meant import documents_meant
 
         typed = load_decisions(self.settings.ingest_entity_decisions)
-        # Most ids can only stand for themselves, and are not looked up.
-        unsure = {id_ for d in typed.made for id_ in (d.left, d.right) if len(spellings(id_)) > 1}
-        if not unsure:
+        if not typed.made:
             return typed
+        ids = {id_ for d in typed.made for id_ in (d.left, d.right)}
         with self.ledger.reading() as connection:
-            found = [documents_meant(connection, source, unsure) for source in self.sources]
+            found = [documents_meant(connection, source, ids) for source in self.sources]
         return typed.renamed(ChainMap(*map(dict, found)))
 
     def stage(self, source: str, name: str, *, part: str = "", retrain: bool = False) -> Stage:

@@ -32,6 +32,13 @@ paper_file = Table(
     Index(None, "paper_id"),
     Index(None, "doi"),
     Index(None, "pmid"),
+    # Few papers say something of others. The condition is spelled exactly as in the queries, for SQLite.
+    Index(
+        "ix_paper_file_notices",
+        "paper_id",
+        sqlite_where=text("notices <> '[]'"),
+        postgresql_where=text("notices <> '[]'"),
+    ),
 )
 
 # One row per block that an author of a paper is in (see `entities.blocking`), to find the papers of a person.

@@ -79,6 +79,7 @@ indexing_jobs = Table(
         postgresql_where=text("status in ('completed', 'failed', 'cancelled')"),
     ),
     Index("ix_indexing_jobs_created_at", "created_at"),  # the list of all
+    Index("ix_indexing_jobs_project_id", "project_id", "created_at", "id"),  # and those of a project
 )
 
 # One row per event of a job, in order and without gaps.

@@ -7,25 +7,28 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from ingest_assets.ledger.advisory import AdvisoryLocks
 from ingest_assets.ledger.files import lock_folder, make_private
 from ingest_assets.ledger.plans import read_in_order
+from ingest_assets.ledger.remembered import Remembered
 from ingest_assets.ledger.tables import metadata
 from ingest_assets.model import ConfigurationError, UnavailableError
 
 T = TypeVar("T")
 
-HEAD = "0016"  # the newest revision in migrations/versions; a test compares the two
+HEAD = "0020"  # the newest revision in migrations/versions; a test compares the two
 BUSY_TIMEOUT_S = 30
 LOCK_POLL_S = 0.2
 # SQLite allows 32,766 bound values per statement, Postgres 65,535.
@@ -70,6 +73,7 @@ class Ledger:
             hide_parameters=True,  # they hold people's texts, and errors end up in logs
         )
         self._advisory = AdvisoryLocks(self.engine)
+        self._remembered = Remembered(self._url.database) if self.is_sqlite and self._url.database else None
         if self.is_sqlite:
             sa.event.listen(self.engine, "connect", _configure_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
@@ -92,6 +96,13 @@ class Ledger:
         """A connection that sees one consistent state, and is only read from."""
         with self._explained(), self.engine.connect() as connection:
             yield connection
+
+    def remembered(self, key: Hashable, read: Callable[[], T]) -> T:
+        """What `read` gives, which reads the ledger and nothing else; not read again while nothing changes.
+
+        `key` stands for what is asked, and the value must not be changed. On Postgres it is read each time.
+        """
+        return read() if self._remembered is None else self._remembered.get(key, read)
 
     @contextmanager
     def session(self) -> Iterator[sa.Connection]:
@@ -166,6 +177,8 @@ class Ledger:
             yield
 
     def close(self) -> None:
+        if self._remembered is not None:
+            self._remembered.close()
         self.engine.dispose()
 
     def _migrate(self) -> None:
@@ -256,6 +269,9 @@ def _configure_sqlite(dbapi_connection: Any, _record: object) -> None:
     for pragma in (
         "synchronous = NORMAL",  # in WAL mode this survives a killed process, and never corrupts
         "foreign_keys = ON",
+        # Pages of 4 KiB that are written before they are copied from the log into the file: with the usual
+        # 1,000, each transaction of a large batch ends with such a copy, and waits for the disk.
+        "wal_autocheckpoint = 8192",
         "temp_store = FILE",  # temporary tables grow with the corpus, memory must not
         "cache_size = -65536",  # KiB
     ):
@@ -281,18 +297,33 @@ def _upgrade(connection: sa.Connection) -> None:
 
 
 def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert the rows, overwriting those with an existing primary key."""
+    """Insert the rows, overwriting those with an existing primary key. All have the same columns."""
     if not rows:
         return
-    insert: Any = sqlite_insert if connection.dialect.name == "sqlite" else postgres_insert
-    statement = insert(table)
+    names = tuple(rows[0])
+    if connection.dialect.name != "sqlite":
+        statement = _upsert(postgres_insert(table), table)
+        connection.execute(statement, [{name: row[name] for name in names} for row in rows])
+        return
+    # Straight to the driver, which takes all that our rows hold as it is: SQLAlchemy would look at each value
+    # of each row, which takes longer than writing it.
+    statement, order = _sqlite_upsert(table, names)
+    connection.exec_driver_sql(statement, [tuple(row[name] for name in order) for row in rows])
+
+
+@lru_cache(maxsize=256)
+def _sqlite_upsert(table: sa.Table, names: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """The statement, and the columns in the order in which it takes their values."""
+    compiled = _upsert(sqlite_insert(table), table).compile(dialect=sqlite_dialect(), column_keys=names)
+    return str(compiled), tuple(compiled.positiontup or ())
+
+
+def _upsert(statement: Any, table: sa.Table) -> Any:
     keys = [c.name for c in table.primary_key]
     changes = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
     if changes:
-        statement = statement.on_conflict_do_update(index_elements=keys, set_=changes)
-    else:
-        statement = statement.on_conflict_do_nothing(index_elements=keys)
-    connection.execute(statement, [dict(row) for row in rows])
+        return statement.on_conflict_do_update(index_elements=keys, set_=changes)
+    return statement.on_conflict_do_nothing(index_elements=keys)
 
 
 def insert_if_absent(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
@@ -358,25 +389,6 @@ def pages(
         if len(page) < size:
             return
         after = getattr(page[-1], key.key or "")
-
-
-def holds_one_of(
-    ledger: Ledger, column: sa.ColumnElement[str], values: Iterable[str]
-) -> sa.ColumnElement[bool]:
-    """SQL: the JSON list of strings in a column contains one of the values."""
-    each = _strings_of(ledger, column)
-    return sa.exists().select_from(each).where(each.c.value.in_(sorted(values)))
-
-
-def strings_in(ledger: Ledger, listed: sa.ColumnElement[str]) -> sa.Select[Any]:
-    """SQL: the strings of a JSON list, one per row."""
-    return sa.select(_strings_of(ledger, listed).c.value)
-
-
-def _strings_of(ledger: Ledger, listed: sa.ColumnElement[str]) -> Any:
-    if ledger.is_sqlite:
-        return sa.func.json_each(listed).table_valued("value")
-    return sa.func.json_array_elements_text(sa.cast(listed, sa.JSON)).table_valued("value")
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -23,7 +23,9 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     text,
+    true,
 )
 
 from ingest_assets.ledger import (
@@ -267,6 +269,14 @@ dense_vector = Table(
     Column("vector", LargeBinary, nullable=False),  # float32, little endian
 )
 
+# Dense models that no generation was built with yet, and whose vectors are made ahead (stages.ahead).
+model_ahead = Table(
+    "model_ahead",
+    metadata,
+    Column("model", DIGEST, primary_key=True),  # digest of the identity
+    Column("identity", Text, nullable=False),
+)
+
 sparse_vector = Table(
     "sparse_vector",
     metadata,
@@ -285,6 +295,21 @@ repository = Table(
     Column("ref", String),  # branch, tag or commit; NULL for the default branch
     Column("added_at", Double, nullable=False),  # seconds since 1970
     Column("removed", Boolean, nullable=False),  # its documents are to be removed, and then this row
+    # Whether what is committed is read; otherwise a folder as it stands on disk.
+    Column("committed", Boolean, nullable=False, server_default=true()),
+    # Whether somebody at this machine named the folder, so that it may be outside INGEST_REPOSITORY_ROOTS.
+    Column("own_folder", Boolean, nullable=False, server_default=false()),
+)
+
+# One row per repository and project that has it. A repository is indexed once, whichever projects have it,
+# and leaves the index when none does.
+repository_project = Table(
+    "repository_project",
+    metadata,
+    Column("repository_id", String, primary_key=True),
+    Column("project_id", String, primary_key=True),
+    Column("added_at", Double, nullable=False),  # seconds since 1970
+    Index(None, "project_id", "repository_id"),
 )
 
 # One row per collection. Generation numbers are never reused, not even in another store: what is recorded

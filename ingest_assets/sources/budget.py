@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Self
 
-from ingest_assets.model import ConfigurationError, IngestError, UnavailableError
+from ingest_assets.model import ContentError, IngestError, UnavailableError
 
 _INTERRUPT_EVERY_S = 1.0
 _OVERHEAD = 2 << 20  # bytes of a conversation besides what is fetched: progress
@@ -74,7 +74,7 @@ class FetchBudget:
     def count(self, size: int) -> None:
         self._received += size
         if self._received > self._max_bytes + _OVERHEAD:
-            raise ConfigurationError(
+            raise ContentError(
                 f"{self._what} was stopped: the server sent more than {self._max_bytes:,} bytes, "
                 f"the limit for {self._part}."
             )

@@ -7,14 +7,14 @@ any particular source; each declares itself in `definition.py` of its own folder
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
-from ingest_assets.fields import BOUNDS, COMMON_FIELDS, Conditions, FilterField
+from ingest_assets.fields import BOUNDS, COMMON_FIELDS, PROJECT, Conditions, FilterField
 from ingest_assets.model import Chunker, ConfigurationError, Float32Array, Outcomes, Source
 from ingest_assets.quoting import without_quotes
 from ingest_assets.settings import Settings, SourceSettings
@@ -65,6 +65,28 @@ class StageDefinition:
     metadata: Callable[[Workbench, Stage, Outcomes], Mapping[str, Any]] | None = None
 
 
+class WatchedFolder(Protocol):
+    """A folder of this machine that is a part of a source, and is read as it stands on disk."""
+
+    @property
+    def part(self) -> str:
+        """The id of the part."""
+        ...
+
+    @property
+    def path(self) -> Path:
+        """Absolute, with links resolved."""
+        ...
+
+    def concerns(self, changed: Collection[Path]) -> bool:
+        """Whether a change of any of these paths can change a document."""
+        ...
+
+    def state(self) -> str:
+        """A digest of what a run would read now. Raises UnavailableError when the folder cannot be read."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partitioning:
     """A source whose documents come in parts that change, are read, and are removed on their own."""
@@ -82,6 +104,16 @@ class Partitioning:
     # Called once the documents of a part that is gone have left the ledger.
     forget: Callable[[Workbench, str], None] = lambda _bench, _part: None
     hint: str = ""  # how to add the first part
+    # Keeps a folder as a part, for `ingest watch PATH`. Raises ConfigurationError for what is no such folder.
+    folder: Callable[[Workbench, Path], WatchedFolder] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Projects:
+    """Whose the parts of a source are: of one project or of several, which share what is indexed of them."""
+
+    parts: Callable[[Workbench, Collection[str]], Sequence[str]]  # the ids of those of any of these projects
+    held_by: str  # the field, one of `fields`, in which points carry their part
 
 
 class Due(NamedTuple):
@@ -180,6 +212,7 @@ class SourceDefinition:
     # Further attributes and fields that depend on settings. Raises ConfigurationError when they are wrong.
     more_fields: Callable[[Settings], tuple[FilterField, ...]] = lambda _settings: ()
     partitions: Partitioning | None = None
+    projects: Projects | None = None  # None: its documents are of no project
     triggers: Triggers = field(default_factory=Triggers)
     # How old the last successful run may be before Dagster says that the source is stale. By default three
     # intervals; with a cron expression there is no default.
@@ -197,6 +230,9 @@ class SourceDefinition:
     hidden: Callable[[Workbench], Sequence[str]] = lambda _bench: ()
     hidden_by: str = ""
     vectors: Callable[[Workbench], SuppliedVectors | None] = lambda _bench: None
+    # Called before a run, to start what takes long to start while the run is prepared; the workbench ends it.
+    # It neither waits nor fails: what is wrong is for the run to say.
+    start_ahead: Callable[[Workbench], None] = lambda _bench: None
     # Called at the end of each run, when the collection is in step with the documents.
     settle: Callable[[Workbench], None] = lambda _bench: None
     # Whether messages, and what Dagster keeps of a run, may show words of documents and of texts.
@@ -280,6 +316,11 @@ class SourceDefinition:
         names = {*self.attributes, *(each.name for each in self.more_fields(settings))}
         return tuple(sorted(names))
 
+    def search_fields(self, settings: Settings | None = None) -> tuple[FilterField, ...]:
+        """The fields that only it can be searched by; without settings, those that depend on none."""
+        own = self.fields if settings is None else self.known_fields(settings)
+        return (*own, PROJECT) if self.projects is not None else own
+
     def filter_fields(self, settings: Settings) -> tuple[FilterField, ...]:
         """All fields that a search of it can be narrowed by."""
-        return (*COMMON_FIELDS, *BOUNDS, *self.known_fields(settings))
+        return (*COMMON_FIELDS, *BOUNDS, *self.search_fields(settings))

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from typing import Any
 
-from ingest_assets.fields import BOUNDS, COMMON_FIELDS, FIELD_TYPES, NAME, FilterField
+from ingest_assets.fields import BOUNDS, COMMON_FIELDS, FIELD_TYPES, NAME, PROJECT, FilterField
 from ingest_assets.model import ConfigurationError
 from ingest_assets.sources.definition import (
     INTERFACE_VERSION,
     Partitioning,
+    Projects,
     SourceDefinition,
     StageDefinition,
     Triggers,
@@ -35,6 +36,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "words": Words,
     "collection": str,
     "partitions": (Partitioning, type(None)),
+    "projects": (Projects, type(None)),
     "triggers": Triggers,
     "refresh_job": str,
     "build_job": str,
@@ -92,6 +94,7 @@ def _faults(d: SourceDefinition) -> Iterator[str]:
         if each.name not in d.attributes:
             yield f"its filter field {each.name!r} is not one of the attributes that its points carry"
     yield from _hiding_faults(d)
+    yield from _project_faults(d)
 
 
 def _hiding_faults(d: SourceDefinition) -> Iterator[str]:
@@ -105,6 +108,20 @@ def _hiding_faults(d: SourceDefinition) -> Iterator[str]:
         yield "it hides parts and has entities, which are made of hidden documents too"
     if d.takes_notes:
         yield "it hides parts and takes notes, which are of no part"
+
+
+def _project_faults(d: SourceDefinition) -> Iterator[str]:
+    if d.projects is None:
+        return
+    if (d.projects.held_by, "keyword") not in {(each.name, each.type) for each in d.fields}:
+        yield (
+            f"its parts belong to projects by {d.projects.held_by!r}, which is not one of its filter fields "
+            "of the type keyword"
+        )
+    if PROJECT.name in {each.name for each in d.fields}:
+        yield f"it has a filter field {PROJECT.name!r}, by which its projects are asked for"
+    if d.names_entities:
+        yield "its parts belong to projects and it has entities, which are made of the documents of all"
 
 
 def _type_faults(d: SourceDefinition) -> Iterator[str]:

@@ -33,6 +33,7 @@ TOOLS = frozenset(
         "get_indexing_status",
         "index_status",
         "list_documents",
+        "list_indexing_jobs",
         "search",
         "start_indexing_background",
     }

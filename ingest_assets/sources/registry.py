@@ -128,23 +128,33 @@ class Sources(Mapping[str, SourceDefinition]):
         Faulty ones of other packages are left out, with a warning. Raises ConfigurationError for one of a
         source that ships.
         """
+        return [each for _, each in self.operations_by_source()]
+
+    def operations_by_source(self) -> list[tuple[str, SourceOperation]]:
+        """The same, each with the name of its source."""
         return self._offered()[0]
+
+    def streams_by_source(self) -> list[tuple[str, SourceStream]]:
+        """What can be followed, each with the name of its source."""
+        return self._offered()[1]
 
     def streams(self) -> list[SourceStream]:
         """What can be followed over HTTP, in their order; faulty ones as above."""
-        return self._offered()[1]
+        return [each for _, each in self.streams_by_source()]
 
-    def _offered(self) -> tuple[list[SourceOperation], list[SourceStream]]:
+    def _offered(self) -> tuple[list[tuple[str, SourceOperation]], list[tuple[str, SourceStream]]]:
         from ingest_assets.sources import operation_faults as faults
 
         found: list[faults.Declared] = []
-        operations: list[SourceOperation] = []
-        streams: list[SourceStream] = []
+        operations: list[tuple[str, SourceOperation]] = []
+        streams: list[tuple[str, SourceStream]] = []
         for source in self.values():
-            operations += self._usable(
+            usable = self._usable(
                 source, "operation", source.operations, faults.require_usable_operation, found
             )
-            streams += self._usable(source, "stream", source.streams, faults.require_usable_stream, found)
+            operations += [(source.name, each) for each in usable]
+            following = self._usable(source, "stream", source.streams, faults.require_usable_stream, found)
+            streams += [(source.name, each) for each in following]
         return operations, streams
 
     def _usable(

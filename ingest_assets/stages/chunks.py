@@ -107,10 +107,12 @@ class Chunks:
         query = sa.select(_document.c.document_id, sa.func.length(_document.c.body).label("size")).where(
             _document.c.source == self.source
         )
-        if not run.rebuild:
-            query = query.where(~same)
+        wanted = [] if run.rebuild else [~same]
         if not (run.rebuild or run.retry_parked):
-            query = query.where(~is_parked(self, _document.c.document_id, _document.c.digest))
+            wanted.append(~is_parked(self, _document.c.document_id, _document.c.digest))
+        query = (
+            query.where(*wanted) if run.again is None else query.where(sa.or_(sa.and_(*wanted), run.again))
+        )
         yield from pages(ledger, query, _document.c.document_id, BATCH)
 
     def _rows(self, ledger: Ledger, page: Sequence[Any]) -> Iterator[tuple[str, Sequence[Any]]]:
@@ -136,7 +138,8 @@ class Chunks:
         delta = self._recorded(connection, made)
         # Chunks that were made with other settings cannot stay: a collection is made with the current ones.
         done = self._done(connection, refused)
-        foreign = [key for key, (_, fingerprint) in done.items() if fingerprint != self.fingerprint]
+        mine = self.fingerprint
+        foreign = [key for key, (_, fingerprint) in done.items() if fingerprint != mine]
         if foreign:
             removed = self._remove(connection, foreign)
             delta.content += removed.content
@@ -156,23 +159,24 @@ class Chunks:
             delta.drop(key, digest)
         for key, chunk in new.items():
             delta.add(key, chunk["digest"])
-        upsert(connection, _chunked, [self._chunked_row(row) for row, _ in made])
+        fingerprint = self.fingerprint  # a digest: not for each document
+        upsert(connection, _chunked, [self._chunked_row(row, fingerprint) for row, _ in made])
         for row, chunks in made:
             if (earlier := done.get(row.document_id)) is None:
                 delta.outcomes.added += 1
-            elif earlier != (row.digest, self.fingerprint):
+            elif earlier != (row.digest, fingerprint):
                 delta.outcomes.changed += 1
             else:
                 continue
             delta.note([f"{row.document_id}: {len(chunks)} chunks"])
         return delta
 
-    def _chunked_row(self, row: Any) -> dict[str, str]:
+    def _chunked_row(self, row: Any, fingerprint: str) -> dict[str, str]:
         return {
             "source": self.source,
             "document_id": row.document_id,
             "digest": row.digest,
-            "fingerprint": self.fingerprint,
+            "fingerprint": fingerprint,
         }
 
     def _done(self, connection: sa.Connection, ids: Sequence[str]) -> dict[str, tuple[str, str]]:

@@ -40,6 +40,7 @@ _pending = sa.Table(
     sa.Column("document_id", sa.String, nullable=False),
     sa.Column("chunk_digest", sa.String(32)),
     sa.Column("entities_digest", sa.String(32)),
+    sa.Column("announced", sa.Boolean, nullable=False),  # whether its row was blanked
     prefixes=["TEMPORARY"],
 )
 
@@ -82,8 +83,10 @@ class Collection:
         recorded = connection.scalar(sa.select(_generation.c.number).filter_by(**live))
         if self.store.live(self.collection) != recorded:
             return None  # the store was lost, or switched to another generation by someone else
+        if self._generations.is_left_over(connection):
+            return None  # an earlier run failed, and this one has to tidy up
         upstream = [content_sum(connection, self.source, stage) for stage in self._upstream]
-        return digest_of(self.fingerprint, *upstream)
+        return digest_of(self.fingerprint, *upstream, self.store.layout)
 
     def content(self, connection: sa.Connection) -> str:
         # A point is a function of its chunk and entities; only which points exist may differ.
@@ -104,7 +107,7 @@ class Collection:
         with self.store.writer(self.collection, number) as writer, temporary_table(session, _pending):
             work = _Work(self, number, writer, session)
             waiting = False
-            for page in self._pages(ledger, number):
+            for page in self._pages(ledger, number, run.again):
                 ready = [row for row in page if row.vector is not None and row.indices is not None]
                 waiting = waiting or len(ready) < len(page)
                 go_on()  # an embedded engine has no step until its end
@@ -118,6 +121,7 @@ class Collection:
         if waiting:
             self._require_parked(ledger, number)
         if number != live:
+            self.store.settle(self.collection, number)
             try:
                 self._verify(ledger, number)
             except UnfitError:
@@ -184,8 +188,10 @@ class Collection:
             .where(_chunk.c.source == self.source)
         )
 
-    def _pages(self, ledger: Ledger, number: int) -> Iterator[Sequence[Any]]:
-        """Chunks whose point is missing or out of date, with the vectors that exist.
+    def _pages(
+        self, ledger: Ledger, number: int, again: sa.ColumnElement[bool] | None = None
+    ) -> Iterator[Sequence[Any]]:
+        """Chunks whose point is missing or out of date, with the vectors that exist; and those `again`.
 
         One that lacks a vector waits for it. A chunk whose point is up to date waits for nothing.
         """
@@ -206,8 +212,16 @@ class Collection:
         columns = [*_chunk.c, *VECTORS, *about_it, had.label("had")]
         # Vectors last: they are looked up only for chunks that differ.
         query = self.with_vectors(columns, _chunk.outerjoin(_about, about))
-        query = query.where(had.is_distinct_from(_chunk.c.digest + entities))
+        differs = had.is_distinct_from(_chunk.c.digest + entities)
+        query = query.where(differs if again is None else sa.or_(differs, self._of(again)))
         yield from pages(ledger, query, _chunk.c.chunk_id, BATCH)
+
+    def _of(self, documents: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+        """SQL: a chunk is of one of these documents."""
+        d = tables.document
+        return _chunk.c.document_id.in_(
+            sa.select(d.c.document_id).where(d.c.source == self.source, documents)
+        )
 
     def _lacking(self, columns: Sequence[Any]) -> sa.Select[Any]:
         """Chunks that lack a vector."""
@@ -303,7 +317,7 @@ class _Work:
         yield Step(partial(self._record, delta=delta))
 
     def _hold(self, rows: Iterable[dict[str, Any]]) -> Iterator[Step]:
-        pending = list(rows)
+        pending = [row | {"announced": False} for row in rows]
         with self.session.begin():
             upsert(self.session, _pending, pending)
         self.uncommitted += len(pending)
@@ -316,26 +330,28 @@ class _Work:
             yield from self.commit()
 
     def _announce(self, connection: sa.Connection) -> Delta:
-        self._replace(connection, sa.literal(UNKNOWN), sa.literal(UNKNOWN))
+        new = _pending.c.announced.is_(sa.false())
+        self._replace(connection, sa.literal(UNKNOWN), sa.literal(UNKNOWN), new, new)
+        connection.execute(_pending.update().where(new).values(announced=True))
         note_contents(connection, self.stage.collection, self.number, known=False)
         return Delta()
 
     def _record(self, connection: sa.Connection, delta: Delta) -> Delta:
         there = _pending.c.chunk_digest.is_not(None)
-        self._replace(connection, _pending.c.chunk_digest, _pending.c.entities_digest, there)
+        self._replace(connection, _pending.c.chunk_digest, _pending.c.entities_digest, sa.true(), there)
         connection.execute(_pending.delete())
         note_contents(connection, self.stage.collection, self.number, known=True)
         return delta
 
-    def _replace(self, connection: sa.Connection, chunk: Any, entities: Any, where: Any = None) -> None:
-        """Replace the recorded rows of the pending points with rows of these digests."""
+    def _replace(self, connection: sa.Connection, chunk: Any, entities: Any, these: Any, there: Any) -> None:
+        """Replace the recorded rows of `these` pending points; those that are `there` get the digests."""
         mine = {"collection": self.stage.collection, "generation": self.number}
-        touched = sa.select(_pending.c.chunk_id)
+        touched = sa.select(_pending.c.chunk_id).where(these)
         connection.execute(_point.delete().filter_by(**mine).where(_point.c.chunk_id.in_(touched)))
         scope = (sa.literal(self.stage.collection), sa.literal(self.number))
-        rows = sa.select(*scope, _pending.c.chunk_id, _pending.c.document_id, chunk, entities)
+        rows = sa.select(*scope, _pending.c.chunk_id, _pending.c.document_id, chunk, entities).where(there)
         names = ["collection", "generation", "chunk_id", "document_id", "chunk_digest", "entities_digest"]
-        connection.execute(_point.insert().from_select(names, rows if where is None else rows.where(where)))
+        connection.execute(_point.insert().from_select(names, rows))
 
 
 def finds(reader: Reader, sample: Points) -> bool:

@@ -17,7 +17,8 @@ from ingest_assets.entities.clusters import ABSENT, MOST
 from ingest_assets.entities.continuity import EntityEvent, in_order
 from ingest_assets.entities.decisions import Decisions
 from ingest_assets.ledger import Ledger, tables
-from ingest_assets.ledger.store import batched, delete_keys, holds_one_of, pages, upsert
+from ingest_assets.ledger.json_lists import holds_one_of
+from ingest_assets.ledger.store import batched, delete_keys, pages, upsert
 from ingest_assets.model import IdentityKind, digest_of
 from ingest_assets.reconcile import Delta, Run, Step, content_sum, last_run_succeeded
 from ingest_assets.stages.match_models import KINDS, models_digest, models_in_use

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from ingest_assets.fields import Condition
 from ingest_assets.ledger import Ledger, tables
-from ingest_assets.ledger.store import strings_in
+from ingest_assets.ledger.json_lists import strings_in
 
 if TYPE_CHECKING:
     from ingest_assets.workbench import Workbench

@@ -47,3 +47,5 @@ class AssetCheck:
     run: Callable[[Workbench, str], CheckResult]
     warns: bool = False  # a failure does not mean that the index is wrong
     quick: bool = True  # costs the same however large the index is: part of every refresh
+    # For one that is not: the same of what changed since it last passed, for refreshes.
+    of_changes: Callable[[Workbench, str], CheckResult] | None = None

@@ -13,7 +13,7 @@ from ingest_assets.collection.base import Points, Store
 from ingest_assets.collection.embedded import EmbeddedStore
 from ingest_assets.collection.owned import NotOursError
 from ingest_assets.collection.server import ServerStore
-from ingest_assets.model import NotPublishedError
+from ingest_assets.model import NotPublishedError, UnavailableError
 from ingest_assets.queries.status import source_status, status
 from ingest_assets.stages.adoption import adopt
 from ingest_assets.stages.audit import Audit, accept_observed, audit
@@ -214,10 +214,49 @@ def test_rebuilds_keep_one_generation_to_roll_back_to(bench: ToyBench) -> None:
     assert bench.store.live(COLLECTION) == 4
 
 
+def test_what_a_failed_rebuild_left_is_removed_by_the_next_run(
+    bench: ToyBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if that run has nothing else to do."""
+
+    def fail(*_: Any) -> None:
+        raise UnavailableError("It was not indexed in time.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(bench.engine), "settle", fail)
+        with pytest.raises(UnavailableError):
+            bench.refresh(rebuild=True)
+    assert bench.store.generations(COLLECTION) == [1, 2]
+    bench.refresh()
+    assert bench.store.generations(COLLECTION) == [1]
+    assert _audit(bench).agrees
+    bench.refresh(rebuild=True)
+    assert bench.store.live(COLLECTION) == 3
+    assert _audit(bench).agrees
+
+
+def test_status_of_a_store_that_is_asked(bench: ToyBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = source_status(bench, "crm")
+    if isinstance(bench.engine, EmbeddedStore):
+        assert told.store is None
+        return
+    assert told.store is not None
+    assert told.store.startswith("green, 10 points")
+    assert isinstance(bench.engine, ServerStore)
+
+    def fail(*_: Any) -> None:
+        raise UnavailableError("It is down.")
+
+    monkeypatch.setattr(bench.engine, "health", fail)
+    told = source_status(bench, "crm")
+    assert (told.store, told.store_answers, told.problem) == (None, False, "It is down.")
+
+
 def test_status(bench: ToyBench) -> None:
     (crm,) = status(bench)["sources"].values()
     assert set(crm) == {
-        "documents", "chunks", "points", "parked", "generation", "fingerprint", "last_success", "problem",
+        "documents", "chunks", "points", "parked", "generation", "fingerprint", "last_success", "store",
+        "store_answers", "problem",
     }  # fmt: skip
     assert (crm["documents"], crm["chunks"], crm["points"], crm["parked"]) == (10, 10, 10, 0)
     assert (crm["generation"], crm["problem"]) == (1, None)

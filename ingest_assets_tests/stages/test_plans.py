@@ -33,6 +33,7 @@ def _pages_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (chunks, collection, entities, vectors):
         monkeypatch.setattr(module, "BATCH", PAGE)
     monkeypatch.setattr(chunks, "READ_BACK", PAGE)
+    monkeypatch.setattr(vectors, "READ_AGAIN", PAGE)
     monkeypatch.setattr(entity_export, "PAGE", PAGE)
 
 
@@ -40,6 +41,12 @@ def _texts(bench: ToyBench, stage: str) -> Iterable[object]:
     made = bench.stage(OURS, stage)
     assert isinstance(made, DenseVectors | SparseVectorsStage)
     return made.texts(bench.ledger, Run())
+
+
+def _texts_again(bench: ToyBench) -> Iterable[object]:
+    made = bench.stage(OURS, "dense_vectors")
+    assert isinstance(made, DenseVectors)
+    return made.texts(bench.ledger, Run(again=tables.document.c.part == "half"))
 
 
 def _documents(bench: ToyBench) -> Iterable[object]:
@@ -78,6 +85,7 @@ READS: dict[str, tuple[sa.TableClause, Callable[[ToyBench], Iterable[object]]]] 
     "documents to chunk": (tables.document, _documents),
     "texts without a dense vector": (tables.chunk, lambda bench: _texts(bench, "dense_vectors")),
     "texts without a sparse vector": (tables.chunk, lambda bench: _texts(bench, "sparse_vectors")),
+    "texts to embed again": (tables.document, _texts_again),
     "chunks without a point": (tables.chunk, _points),
     "points without a chunk": (tables.point, _orphans),
     "documents and their entities": (tables.document, _about),

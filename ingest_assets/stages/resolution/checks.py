@@ -13,6 +13,7 @@ from ingest_assets.entities import MatchModel
 from ingest_assets.entities.decisions import load_labels, pair_counts
 from ingest_assets.entities.training import MIN_RECORDS
 from ingest_assets.model import Markdown
+from ingest_assets.stages.ids_meant import documents_meant
 from ingest_assets.stages.match_models import models_in_use
 from ingest_assets.stages.origins import recorded_origin
 from ingest_assets.stages.resolution import facts
@@ -93,8 +94,11 @@ def _labels(bench: Workbench, source: str) -> CheckResult:
         return CheckResult(
             passed=True, sentence="INGEST_ENTITY_LABELS is not set: there is nothing to compare with."
         )
+    labels = load_labels(path)
     with bench.ledger.reading() as connection:
-        right, joined, wanted = pair_counts(load_labels(path), facts.entity_of(connection, source))
+        meant = documents_meant(connection, source, labels)
+        labels = {meant.get(typed, typed): label for typed, label in labels.items()}
+        right, joined, wanted = pair_counts(labels, facts.entity_of(connection, source))
     precision, recall = right / joined if joined else 1.0, right / wanted if wanted else 1.0
     sentence = (
         f"Precision {precision:.3f} and recall {recall:.3f} of {wanted:,} labelled pairs "
