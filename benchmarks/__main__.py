@@ -1,6 +1,6 @@
-"""`python -m benchmarks build|cache|confinement|jobs|papers|refresh|scale|…`: print figures, write JSON.
+"""`python -m benchmarks build|cache|confinement|embed|folder|jobs|…`: print figures, write JSON.
 
-`entities` and `jobs` have options of their own.
+`entities`, `folder` and `jobs` have options of their own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from benchmarks import (
     build,
     cache,
     confinement,
+    embed,
     entities,
+    folder,
     jobs,
     papers,
     papers_extraction,
@@ -24,6 +26,7 @@ from benchmarks import (
     scale,
     search,
     serve,
+    server,
     spool,
 )
 
@@ -31,6 +34,7 @@ COMMANDS = {
     "build": build.measure,
     "cache": cache.measure,
     "confinement": confinement.measure,
+    "embed": embed.measure,
     "papers": papers.measure,
     "papers_extraction": papers_extraction.measure,
     "papers_merging": lambda _documents, seed, repeat: papers_merging.measure(seed=seed, repeat=repeat),
@@ -45,7 +49,11 @@ RESULTS = Path(__file__).parent / "results"
 
 def main() -> None:
     """Run one benchmark."""
-    for name, with_options in (("entities", entities.main), ("jobs", jobs.main)):
+    for name, with_options in (
+        ("entities", entities.main),
+        ("folder", folder.main),
+        ("jobs", jobs.main),
+    ):
         if sys.argv[1:2] == [name]:
             with_options(sys.argv[2:])
             return
@@ -57,8 +65,14 @@ def main() -> None:
     parser.add_argument(
         "--json", type=Path, help="where to write the figures (benchmarks/results/COMMAND.json)"
     )
+    parser.add_argument("--store", help="build, search: the URL of a Qdrant server, which alone is measured")
     options = parser.parse_args()
-    figures = COMMANDS[options.command](options.documents, options.seed, options.repeat)
+    if options.store and options.command == "build":
+        figures = server.build(options.store, options.documents, options.seed)
+    elif options.store and options.command == "search":
+        figures = server.search(options.store, options.documents, options.seed, options.repeat)
+    else:
+        figures = COMMANDS[options.command](options.documents, options.seed, options.repeat)
     figures = {"command": options.command, "machine": platform.machine(), **figures}
     target = options.json or RESULTS / f"{options.command}.json"
     target.parent.mkdir(parents=True, exist_ok=True)

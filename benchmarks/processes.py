@@ -42,20 +42,27 @@ def home(documents: int, seed: int) -> Iterator[Path]:
 
 def run(folder: Path, arguments: Sequence[str], settings: Mapping[str, str] | None = None) -> Finished:
     """Run `python -m ARGUMENTS` in the folder. Raises CalledProcessError when it fails."""
+    command = [sys.executable, "-m", *arguments]
+    began = time.perf_counter()
+    with started(folder, command, settings) as process:
+        rss, private = _watch(psutil.Process(process.pid), process)
+        stdout = process.stdout.read() if process.stdout else ""
+    seconds = time.perf_counter() - began
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, stdout)
+    return Finished(round(seconds, 3), round(rss / MIB, 1), round(private / MIB, 1), stdout)
+
+
+def started(
+    folder: Path, command: Sequence[str], settings: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
+    """Start a command in the folder; its output can be read."""
     repository = str(Path(__file__).parents[1])
     # Bytecode is kept, as in a user's installation; some build machines forbid it.
     ordinary = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment = ordinary | {"PYTHONPATH": repository, "DAGSTER_HOME": str(folder / ".ingest" / "dagster")}
     environment |= settings or {}
-    command = [sys.executable, "-m", *arguments]
-    started = time.perf_counter()
-    with subprocess.Popen(command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE) as process:
-        rss, private = _watch(psutil.Process(process.pid), process)
-        stdout = process.stdout.read() if process.stdout else ""
-    seconds = time.perf_counter() - started
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command, stdout)
-    return Finished(round(seconds, 3), round(rss / MIB, 1), round(private / MIB, 1), stdout)
+    return subprocess.Popen(command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE)
 
 
 def _watch(watched: psutil.Process, process: subprocess.Popen[str]) -> tuple[int, int]:

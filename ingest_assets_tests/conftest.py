@@ -42,10 +42,6 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 if (room := memory()) is not None:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(room))
 
-# A real server to test against, where there is one.
-QDRANT_URL = os.environ.get("QDRANT_URL")
-
-
 # Each takes a minute or so in `make thorough`, and the first a quarter of it every day.
 LONGEST = ("stages/test_property.py", "orchestration/test_kills.py")
 

@@ -260,14 +260,14 @@ ANSWERS = [
 def test_a_qdrant_that_repeats_all(searched: Searched, status: int, as_json: bool) -> None:
     with repeating() as server:
         server.status, server.as_json = status, as_json
-        given = {"qdrant_url": server.url, "qdrant_api_key": S["qdrant_key"]}
+        given = {"qdrant_url": server.url, "qdrant_api_key": S["qdrant_key"], "qdrant_retry_s": 0}
         for command in COMMANDS if status == 500 else COMMANDS[:2]:
             searched.run(*command, **given)
         assert S["qdrant_key"] in "".join(server.asked), "it was never sent"
         url = with_user(server.url, S["qdrant_user"], S["qdrant_password"], f"?token={S['qdrant_query']}")
         searched.run("doctor", **(given | {"qdrant_url": url}))
         searched.run("search", "x", **(given | {"qdrant_url": url}))
-        searched.run("search", "x", **(given | {"qdrant_url": url, "qdrant_timeout_s": "wrong"}))
+        searched.run("search", "x", **(given | {"qdrant_url": url, "qdrant_retry_s": "wrong"}))
     searched.require_no_secrets()
 
 
@@ -438,11 +438,12 @@ raise RuntimeError(f"at the end {settings.ledger_url} {settings.qdrant_api_key.g
 def test_dagster_its_events_ticks_and_tables(searched: Searched) -> None:
     with repeating() as server, refusing_postgres() as (port, _):
         ledger = with_user(f"postgresql://127.0.0.1:{port}/ledger", S["ledger_user"], S["ledger_password"])
-        for name, settings in {
-            "qdrant": {"qdrant_url": server.url},
+        stores: dict[str, dict[str, Any]] = {
+            "qdrant": {"qdrant_url": server.url, "qdrant_retry_s": 0},
             "endpoint": {"spark_control_url": server.url, "spark_control_api_key": S["endpoint_key"]},
             "ledger": {"ingest_ledger_url": ledger},
-        }.items():
+        }
+        for name, settings in stores.items():
             home = searched.home.with_settings(qdrant_api_key=S["qdrant_key"], **settings)
             said = run_command([sys.executable, "-c", DAGSTER], home, timeout_s=200)
             assert "refresh_search_index False" in said.out, said.everything
@@ -465,6 +466,7 @@ def test_http_and_mcp_and_the_servers_log(searched: Searched, ingest_here: Inges
         home = home.with_settings(
             spark_control_url=with_user(server.url, S["endpoint_user"], S["endpoint_password"]),
             qdrant_url=server.url,
+            qdrant_retry_s=0,
             qdrant_api_key=S["qdrant_key"],
         )
         with serving(home) as (url, process):

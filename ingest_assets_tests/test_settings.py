@@ -88,6 +88,8 @@ WRONG = [
     ("INGEST_EMBED_BATCH_COUNT", "5000", "less than or equal to 4096"),
     ("INGEST_EMBED_BATCH_CHARS", "10", "greater than or equal to 1000"),
     ("INGEST_EMBED_MAX_ATTEMPTS", "21", "less than or equal to 20"),
+    ("INGEST_EMBED_CONCURRENCY", "0", "greater than or equal to 1"),
+    ("INGEST_EMBED_SHARDS", "1001", "less than or equal to 1000"),
     ("CANCELLATION_CHECK_INTERVAL_SECONDS", "0", "greater than 0"),
     ("INDEXING_JOB_TIMEOUT_SECONDS", "0", "greater than 0"),
     ("INGEST_AGENT_PAPER_HOSTS", "https://example.com", "names of hosts"),
@@ -105,6 +107,7 @@ WRONG = [
     ("PASS1_LLM_TEMPERATURE", "3", "less than or equal to 2"),
     ("PASS1_LLM_TIMEOUT_S", "0", "greater than 0"),
     ("PASS1_LLM_URL", "model:8000", "begins with http:// or https://"),
+    ("INGEST_REPOSITORY_COMMITTED_ONLY", "mostly", "boolean"),
     ("INGEST_REPOSITORY_FILE_MAX_KIB", "0", "greater than or equal to 1"),
     ("INGEST_REPOSITORY_HOSTS", "https://example.com", "names of hosts"),
     ("INGEST_AGENT_REPOSITORY_HOSTS", "*.example.com", "names of hosts"),
@@ -112,7 +115,10 @@ WRONG = [
     ("INGEST_REPOSITORY_SSH_KEYS", "github.com", "HOST=FILE"),
     ("INGEST_REPOSITORY_SSH_KEYS", "github.com=key", "absolute files"),
     ("INGEST_REPOSITORY_HOSTS", "example.com:8443", "names of hosts"),  # a host is allowed, whatever the port
+    ("INGEST_REPOSITORY_LANGUAGES", ".acme=Pyhton", "did you mean Python"),
+    ("INGEST_REPOSITORY_LANGUAGES", "acme", ".EXTENSION=LANGUAGE"),
     ("INGEST_REPOSITORY_MAX_MIB", "0", "greater than or equal to 1"),
+    ("MAX_REPO_SIZE_GB", "0", "greater than 0"),
     ("INGEST_REPOSITORY_PRIVATE_ADDRESSES", "some", "boolean"),
     ("INGEST_REPOSITORY_PROTOCOLS", "https,git", "some of https, http, ssh and file"),
     ("INGEST_REPOSITORY_ROOTS", "code", "absolute folders"),
@@ -159,7 +165,24 @@ WRONG = [
     ("QDRANT_URL", "http://host:99999", "port from 1 to 65535"),
     ("QDRANT_VERIFY_TLS", "perhaps", "boolean"),
     ("QDRANT_GRPC_PORT", "65536", "less than or equal to 65535"),
-    ("QDRANT_TIMEOUT_S", "0", "greater than 0"),
+    ("QDRANT_URL", "http://one:6333,two:6333", "begins with http:// or https://"),
+    ("QDRANT_URL", ",", "a URL, or several separated by commas"),
+    ("QDRANT_KEY_OVER_HTTP", "perhaps", "boolean"),
+    ("QDRANT_SEARCH_TIMEOUT_S", "0", "greater than or equal to 1"),
+    ("QDRANT_WRITE_TIMEOUT_S", "1.5", "integer"),
+    ("QDRANT_ADMIN_TIMEOUT_S", "100000", "less than or equal to 86400"),
+    ("QDRANT_RETRY_S", "-1", "greater than or equal to 0"),
+    ("QDRANT_INDEXING_TIMEOUT_S", "0", "greater than 0"),
+    ("QDRANT_UPSERT_STREAMS", "65", "less than or equal to 64"),
+    ("QDRANT_QUANTIZATION", "int4", "'int8' or 'none'"),
+    ("QDRANT_ON_DISK", "some", "boolean"),
+    ("QDRANT_HNSW_M", "3", "greater than or equal to 4"),
+    ("QDRANT_HNSW_EF_CONSTRUCT", "3", "greater than or equal to 4"),
+    ("QDRANT_INDEXING_THRESHOLD_KIB", "0", "greater than or equal to 1"),
+    ("QDRANT_SHARDS", "0", "greater than or equal to 1"),
+    ("QDRANT_REPLICAS", "0", "greater than or equal to 1"),
+    ("QDRANT_WRITE_CONSISTENCY", "0", "greater than or equal to 1"),
+    ("QDRANT_READ_CONSISTENCY", "most", "a number, majority, quorum or all"),
     ("DEFAULT_TTL_SECONDS", "0", "greater than or equal to 1"),
     ("EMBED_BASE_URL", "ftp://host", "begins with http:// or https://"),
     ("REDIS_BUILD_CHANNEL", "c" * 201, "at most 200 characters"),
@@ -217,7 +240,7 @@ def test_every_variable_that_can_be_wrong_is_tested() -> None:
 
 def test_everything_that_is_wrong_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        _load(monkeypatch, INGEST_CHUNK_SIZE="1", QDRANT_TIMEOUT_S="x")
+        _load(monkeypatch, INGEST_CHUNK_SIZE="1", QDRANT_RETRY_S="x")
     assert len(str(caught.value).splitlines()) == 3
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ingest_assets.fields import FilterField
-from ingest_assets.model import ConfigurationError, ItemError
+from ingest_assets.model import ConfigurationError
 from ingest_assets.settings import load_settings
 from ingest_assets.sources.crm.definition import SOURCE
 from ingest_assets.sources.crm.reader import CrmSource
@@ -55,24 +55,66 @@ def test_attributes_have_the_types_of_their_fields(tmp_path: Path) -> None:
     assert found["deals/3"].attributes == {}
 
 
-def test_a_value_of_another_type_parks_its_record_alone(tmp_path: Path) -> None:
-    crm = make(tmp_path / "crm.db", SCRIPT + "UPDATE deals SET amount = 'a lot' WHERE id = 2;")
-    with CrmSource(crm, mapping_of(tmp_path, DEALS)).read() as items:
-        by_id = {item.id: item for item in items}
-        assert by_id["deals/1"].render().attributes["amount"] == 1500.5
-        with pytest.raises(ItemError, match="deals/2: the attribute amount is a number, not 'a lot'"):
-            by_id["deals/2"].render()
-
-
-@pytest.mark.parametrize("closes", ["7/12/2024", "0000-00-00", "soon"])
-def test_a_time_that_is_not_read_is_left_out_and_counted(tmp_path: Path, closes: str) -> None:
-    crm = make(tmp_path / "crm.db", SCRIPT + f"UPDATE deals SET closes = '{closes}' WHERE id = 2;")
-    found = documents(CrmSource(crm, mapping_of(tmp_path, DEALS)))
-    attributes = {"stage": "lost", "amount": 20.0, "won": True}
-    assert found["deals/2"].attributes == attributes | {"unread_attributes": f"closes: {closes}"}
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        *(("closes", each) for each in ("7/12/2024", "0000-00-00", "soon")),
+        *(("amount", each) for each in ("a lot", "1.500,00", "€ 20", "nan", "1e999")),
+        *(("won", each) for each in ("maybe", "2")),
+    ],
+)
+def test_a_value_that_is_not_of_its_type_is_left_out_and_counted(
+    tmp_path: Path, column: str, value: str
+) -> None:
+    script = SCRIPT + f"UPDATE deals SET {column} = '{value}' WHERE id = 1;"
+    found = documents(CrmSource(make(tmp_path / "crm.db", script), mapping_of(tmp_path, DEALS)))
+    attributes = found["deals/1"].attributes
+    assert attributes.keys() == {"stage", "amount", "won", "closes", "unread_attributes"} - {column}
+    assert attributes["unread_attributes"] == f"{column}: {value}"
     counts = of(["deals"], found.values())["deals"]
     assert counts.unread == {"attributes": 1}
-    assert counts.examples["attributes"] == [f"deals/2: closes: {closes}"]
+    assert counts.examples["attributes"] == [f"deals/1: {column}: {value}"]
+
+
+PEOPLE = """
+[[documents]]
+name = "people"
+table = "people"
+key = "id"
+kind = "person"
+title = "{name}"
+FORMAT
+identity = { kind = "person", name = "{name}", birth_date = "{born}" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("form", "born", "read"),
+    [
+        ("", "1980-12-07", "1980-12-07"),
+        ("", "7.12.1980", "7.12.1980"),
+        ("", "19801207", "19801207"),
+        ("", "7 décembre 1980", "1980-12-07"),
+        ('time_format = "%m/%d/%Y"', "12/7/1980", "1980-12-07"),
+        ('time_format = "%m/%d/%y"', "12/7/80", "1980-12-07"),
+        ('time_format = "excel"', "29562", "1980-12-07"),
+        ('time_format = "unix"', "19801207", "19801207"),
+        ('time_zone = "Asia/Tokyo"', "1980-12-07T00:30", "1980-12-07T00:30"),
+        *(("", each, "") for each in ("0000-00-00", "1980-00-07", "12/7/80", "1900-01-01", "?", "29562")),
+    ],
+)
+def test_dates_of_birth_are_read_or_counted(tmp_path: Path, form: str, born: str, read: str) -> None:
+    crm = make(
+        tmp_path / "crm.db",
+        "CREATE TABLE people (id INTEGER PRIMARY KEY, name, born);"
+        f"INSERT INTO people VALUES (1, 'Ann', '{born}'), (2, 'Bo', NULL), (3, 'Cy', ' ');",
+    )
+    found = documents(CrmSource(crm, mapping_of(tmp_path, PEOPLE.replace("FORMAT", form))))
+    identities = [found[f"people/{key}"].identity for key in (1, 2, 3)]
+    assert [each.birth_date for each in identities if each] == [read, "", ""]
+    counts = of(["people"], found.values())["people"]
+    assert counts.unread == ({} if read else {"birth_date": 1})
+    assert counts.examples == ({} if read else {"birth_date": [f"people/1: {born}"]})
 
 
 def test_a_field_of_another_type_renders_its_documents_again(tmp_path: Path) -> None:

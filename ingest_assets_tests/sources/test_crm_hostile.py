@@ -16,6 +16,10 @@ from ingest_assets.model import ConfigurationError, IngestError, SourceUnavailab
 from ingest_assets.sandbox import Limits, Sandbox
 from ingest_assets.sandbox.limits import MIB
 from ingest_assets.sandbox.reading import ConfinedSource
+from ingest_assets.settings import load_settings
+from ingest_assets.sources.crm.databases.sqlite import SqliteFile
+from ingest_assets.sources.crm.mapping_tools.confined import read_schema_of
+from ingest_assets.sources.crm.mapping_tools.draft import draft
 from ingest_assets.sources.crm.reader import CrmSource
 from ingest_assets_tests.sources.crm_databases import make, make_notes, mapping_of
 
@@ -150,6 +154,21 @@ def test_a_view_of_the_file_may_do_no_more_than_a_mapping(tmp_path: Path, box: S
     )
     with pytest.raises(IngestError):
         _titles(_source(tmp_path, box, "SELECT * FROM notes", path))
+
+
+def test_a_virtual_table_is_read_or_named_as_the_fault(tmp_path: Path, box: Sandbox) -> None:
+    path = make(
+        tmp_path / "crm.db",
+        "CREATE VIRTUAL TABLE notes USING fts5(id, title, body); INSERT INTO notes VALUES (1, 'a', 'b');"
+        "CREATE VIRTUAL TABLE places USING rtree(id, low, high); INSERT INTO places VALUES (1, 2, 3);",
+    )
+    assert _titles(_source(tmp_path, box, "SELECT * FROM notes", path)) == ["a"]
+    with SqliteFile(path).snapshot() as snapshot:
+        assert list(snapshot.relations()) == ["notes", "places"]
+    with pytest.raises(ConfigurationError, match=r"the query does not work in this CRM: not authorized\."):
+        _titles(_source(tmp_path, box, "SELECT id, low AS title, high AS body FROM places", path))
+    drafted = draft(read_schema_of(load_settings(ingest_home=str(tmp_path / "home")), SqliteFile(path)))
+    assert [kind.table.name for kind in drafted.kinds] == ["notes"]
 
 
 MEMORY, TIME = "256 MiB of memory", "3 s of CPU time"

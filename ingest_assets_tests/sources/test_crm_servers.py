@@ -321,3 +321,93 @@ def test_a_query_cannot_write_even_if_the_account_could(server: CrmServer, sql: 
     finally:
         server.run(url, f"REVOKE {rights.replace(' TO ', ' FROM ')}")
     assert opened(url).rights() == ""
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT title FROM notes AS n WHERE n.id > document.id ORDER BY n.id -- the next ones",
+        "SELECT NULLIF(n.id, n.id) FROM notes AS n WHERE n.id >= document.id",
+        "SELECT DISTINCT title FROM notes AS n WHERE n.id BETWEEN document.id AND document.id + 1",
+        "SELECT title FROM notes AS n WHERE n.id = document.id UNION SELECT body FROM notes AS m",
+    ],
+)
+def test_a_column_with_several_rows_is_named_with_its_document_and_its_line(
+    tmp_path: Path, server: CrmServer, sql: str
+) -> None:
+    url = notes(server, 3)
+    columns = f"""
+        [documents.columns]
+        one = "SELECT max(title) FROM notes AS n WHERE n.id >= document.id"
+        next = "{sql}"
+        [documents.header]
+        One = "{{one}}"
+        Next = "{{next}}"
+    """
+    text = NOTES_MAPPING + columns
+    with pytest.raises(ConfigurationError, match=r'column "next" gives several rows for notes/\d\. Choose'):
+        documents(source(url, tmp_path, text))
+    settings = load_settings(ingest_home=str(tmp_path / "home"), crm_db_url=url)
+    [fault] = check(settings, tmp_path / "mapping.toml").faults
+    line = next(number for number, line in enumerate(text.split("\n"), 1) if "next = " in line)
+    assert (fault.line, "gives several rows for notes/" in fault.message) == (line, True)
+
+
+# --- What else SQL can do -----------------------------------------------------------------------------------
+
+READS_ONLY = "a mapping only reads"
+DATA_ALONE = "it must depend on the data alone"
+ATTACKS = {
+    "postgres": [
+        ("lo_from_bytea(0, 'x')", READS_ONLY), ("lo_creat(-1)", READS_ONLY), ("lo_import('/etc/passwd')", ""),
+        ("set_config('statement_timeout', '0', true)", READS_ONLY), ("pg_notify('a', 'b')", READS_ONLY),
+        ("pg_advisory_lock(1)", READS_ONLY), ("pg_catalog.pg_sleep(0)", READS_ONLY),
+        ('"pg_sleep"(0)', READS_ONLY), ("pg_read_file('/etc/passwd')", ""), ("pg_ls_dir('/')", ""),
+        ("dblink('dbname=postgres', 'SELECT 1')", ""), ("current_user", DATA_ALONE),
+        ("current_setting('TimeZone')", DATA_ALONE), ("now()", DATA_ALONE),
+        ("query_to_xml('DELETE FROM notes', true, true, '')", READS_ONLY),
+        ("pg_cancel_backend(1)", READS_ONLY),
+    ],
+    "mariadb": [
+        ("LOAD_FILE('/etc/passwd')", READS_ONLY), ("SLEEP(0)", READS_ONLY), ("`sleep`(0)", READS_ONLY),
+        ("GET_LOCK('x', 0)", READS_ONLY), ("RELEASE_ALL_LOCKS()", READS_ONLY),
+        ("BENCHMARK(1, MD5('x'))", READS_ONLY), ("MASTER_POS_WAIT('x', 1, 1)", READS_ONLY),
+        ("@a := 5", DATA_ALONE), ("@@datadir", DATA_ALONE), ("USER()", DATA_ALONE), ("RAND(1)", DATA_ALONE),
+        ("sys_exec('x')", ""),
+    ],
+}  # fmt: skip
+
+
+def test_sql_of_a_mapping_only_reads(tmp_path: Path, server: CrmServer) -> None:
+    """Where the account may do it, and in a query under `columns` too."""
+    url = notes(server)
+    for sql, said in ATTACKS[server.name]:
+        query = f'query = """SELECT 1 AS id, \'\' AS title, {sql} AS body"""'
+        with pytest.raises(ConfigurationError, match=said):
+            documents(source(url, tmp_path, NOTES_MAPPING.replace('table = "notes"', query)))
+    allowed = next(sql for sql, said in ATTACKS[server.name] if said == READS_ONLY)
+    text = NOTES_MAPPING.replace("{body}", "{odd}") + f'[documents.columns]\nodd = """SELECT {allowed}"""\n'
+    with pytest.raises(ConfigurationError, match=READS_ONLY):
+        documents(source(url, tmp_path, text))
+
+
+@pytest.mark.parametrize("lock", ["FOR UPDATE", "FOR SHARE", "LOCK IN SHARE MODE"])
+def test_no_row_is_locked(tmp_path: Path, server: CrmServer, lock: str) -> None:
+    if server.name == "postgres" and lock.startswith("LOCK"):
+        lock = "FOR KEY SHARE"
+    url = notes(server)
+    text = NOTES_MAPPING.replace('table = "notes"', f'query = "SELECT * FROM notes {lock}"')
+    with pytest.raises(ConfigurationError):
+        documents(source(url, tmp_path, text))
+    server.run(url, "UPDATE notes SET title = 'new'")
+
+
+@pytest.mark.parametrize("server", ["postgres"], indirect=True)
+def test_a_view_that_is_not_filled_is_the_mappings_fault(tmp_path: Path, server: CrmServer) -> None:
+    url = notes(server)
+    server.run(url, "CREATE MATERIALIZED VIEW filled AS SELECT * FROM notes WITH NO DATA")
+    text = NOTES_MAPPING.replace('table = "notes"', 'table = "filled"')
+    with pytest.raises(ConfigurationError, match="has not been populated"):
+        documents(source(url, tmp_path, text))
+    server.run(url, "REFRESH MATERIALIZED VIEW filled")
+    assert len(documents(source(url, tmp_path, text))) == 3

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 import sqlalchemy as sa
 
-from ingest_assets.collection.base import Points, Reader, Store, Writer
+from ingest_assets.collection.base import Health, Points, Reader, Store, Writer
 from ingest_assets.collection.marks import Mark
 from ingest_assets.fields import FilterField
 from ingest_assets.ledger import Ledger
@@ -46,7 +46,7 @@ class FusedStore:
 
     def __init__(self, inner: Store, fuse: Fuse) -> None:
         self.inner, self._fuse = inner, fuse
-        self.commit_every = inner.commit_every
+        self.commit_every, self.layout = inner.commit_every, inner.layout
 
     def live(self, collection: str) -> int | None:
         return self.inner.live(collection)
@@ -90,6 +90,21 @@ class FusedStore:
 
     def reader(self, collection: str, generation: int | None = None) -> AbstractContextManager[Reader]:
         return self.inner.reader(collection, generation)
+
+    def adapt(self, collection: str, generation: int) -> bool:
+        self._fuse.point()
+        return self.inner.adapt(collection, generation)
+
+    def settle(self, collection: str, generation: int) -> None:
+        self._fuse.point()
+        self.inner.settle(collection, generation)
+        self._fuse.point()
+
+    def health(self, collection: str, generation: int) -> Health | None:
+        return self.inner.health(collection, generation)
+
+    def at_each_node(self) -> dict[str, Store]:
+        return self.inner.at_each_node()
 
     def publish(self, collection: str, generation: int) -> None:
         self._fuse.point()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ingest_assets.collection.base import Store
 from ingest_assets.collection.embedded import EmbeddedStore
 from ingest_assets.collection.server import ServerStore
+from ingest_assets.collection.server.store import METADATA
 from ingest_assets_tests.support.engines import client_of
 
 
@@ -22,7 +24,7 @@ def remove_marks(store: Store, collection: str, *, of_name: bool = True, of_gene
     if of_name:
         client.delete_collection(f"{collection}-owner")
     for number in store.generations(collection) if of_generations else ():
-        client._client.collections[f"{collection}__{number}"].config.metadata = None  # type: ignore[attr-defined]
+        _replace_metadata(store, f"{collection}__{number}", None)
 
 
 def spoil_mark(store: Store, collection: str) -> None:
@@ -31,8 +33,16 @@ def spoil_mark(store: Store, collection: str) -> None:
         (_folder(store, collection) / "OWNER").write_bytes(b'{"owner": \xff\x00')
         return
     assert isinstance(store, ServerStore)
-    held = client_of(store)._client.collections[f"{collection}-owner"]  # type: ignore[attr-defined]
-    held.config.metadata = {"ingest_assets": ["not", "a", "mark"]}
+    _replace_metadata(store, f"{collection}-owner", ["not", "a", "mark"])
+
+
+def _replace_metadata(store: ServerStore, name: str, value: Any) -> None:
+    client = client_of(store)
+    if store.connection.concurrent:
+        client.update_collection(name, metadata={METADATA: value})
+    else:  # the in-process mode merges nothing, and keeps what it was given
+        held = client._client.collections[name]  # type: ignore[attr-defined]
+        held.config.metadata = None if value is None else {METADATA: value}
 
 
 def _folder(store: EmbeddedStore, collection: str) -> Path:

@@ -241,7 +241,9 @@ def contents(store: Store, collection: str = COLLECTION, generation: int | None 
     for record in records:
         vector: Any = record.vector or {}
         sparse = vector.get("bm25")
-        terms = dict(zip(sparse.indices, sparse.values, strict=True)) if sparse is not None else {}
+        # Both engines hold 32 bits; over HTTP they are the shortest decimals of those, not the same 64.
+        weights = [float(np.float32(value)) for value in sparse.values] if sparse is not None else []
+        terms = dict(zip(sparse.indices, weights, strict=True)) if sparse is not None else {}
         held[str(record.id)] = (record.payload or {}, list(vector.get("dense", [])), terms)
     assert len(held) == len(ids)
     return held
@@ -251,4 +253,6 @@ def _retrieve(reader: Any, ids: list[str]) -> Any:
     """Points with their vectors, which the interface of readers does not give."""
     if hasattr(reader, "_shard"):
         return reader._shard.retrieve(ids, with_payload=True, with_vector=True)
-    return reader._client.retrieve(reader._name, ids, with_payload=True, with_vectors=True)
+    return reader._connection._client(0, "admin").retrieve(
+        reader._name, ids, with_payload=True, with_vectors=True
+    )

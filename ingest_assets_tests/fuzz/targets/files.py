@@ -5,6 +5,7 @@ What belongs here: one file's bytes. What does not: source code (`code`).
 
 from __future__ import annotations
 
+from ingest_assets.sources.repositories.attributes import MAX_ATTRIBUTES_BYTES, GitAttributes
 from ingest_assets.sources.repositories.content import decode, is_generated
 from ingest_assets.sources.repositories.ignore import MAX_IGNORE_BYTES, IgnoreRules
 from ingest_assets_tests.fuzz.target import Target, plain
@@ -31,6 +32,13 @@ def _ignored(data: bytes) -> None:
             assert rules.verdict(folder, name) in (True, False, None)
 
 
+def _attributes(data: bytes) -> None:
+    for own in (data, (data + b"\n") * (MAX_ATTRIBUTES_BYTES // 4 // (len(data) + 1))):
+        said = GitAttributes().below("", own).below("a/", own)
+        for folder, name in _PATHS:
+            said.of(folder + name)
+
+
 TARGETS = (
     Target(
         name="encodings",
@@ -51,6 +59,16 @@ TARGETS = (
         tokens=(b"**/", b"/**", b"*", b"?", b"[", b"]", b"[!a]", b"[^", b"[[:alpha:]]", b"[:", b"\\", b"!",
                 b"#", b"/", b" ", b"\n", b"\xff", b"*a*a*a*a*a*b", b"**/a/**/a/**/b", b"[a-", b"\xef\xbb\xbf",
                 b"[\\]", b"[]-a]"),
+        brief=8,
+        max_bytes=4_096,
+    ),
+    Target(
+        name="attribute_files",
+        open=plain(_attributes),
+        seeds=lambda: [b"[attr]mine linguist-language=C -diff\n*.c mine\n\"a b\" !text binary\n/a/** text"],
+        tokens=(b"[attr]", b"*.", b"**/", b" -", b" !", b"=", b"binary", b" text", b" diff", b"\n", b"\"",
+                b"\\101", b"\xff", b"linguist-generated", b"[attr]binary binary", b"*a*a*a*b",
+                b"\xef\xbb\xbf"),
         brief=8,
         max_bytes=4_096,
     ),

@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager, suppress
 import numpy as np
 
 from ingest_assets import audit_log
-from ingest_assets.collection.server import ServerStore
+from ingest_assets.collection.server import Connection, Endpoint, ServerStore
 from ingest_assets.embedding import DenseSpec
 from ingest_assets.embedding.endpoint import EndpointModel
 from ingest_assets.ledger import Ledger
@@ -133,9 +133,9 @@ def _embedding_answers() -> list[bytes]:
 def _qdrant(_place: Place) -> Iterator[Parse]:
     """Its answers to what is asked first, good ones and errors."""
     with _Answering().running() as server:
-        store = ServerStore.connect(
-            server.url, api_key=None, verify_tls=True, timeout_s=_WAIT_S, grpc_port=None
-        )
+        wait_s = int(_WAIT_S)
+        endpoint = Endpoint(urls=[server.url], search_timeout_s=wait_s, admin_timeout_s=wait_s)
+        store = ServerStore(Connection(endpoint))
 
         def parse(data: bytes) -> None:
             server.answer = _sent(data)

@@ -67,6 +67,7 @@ def test_search_answers_from_the_old_generation_until_the_new_one_is_complete(
             "spark_control_url": endpoint.url,
             "ingest_dense_dimension": DIMENSION,
             "ingest_embed_batch_count": 16,
+            "ingest_embed_concurrency": 1,
         }
         home = built.with_settings(**settings)
         before = json.loads(ingest_here(home, *search).out)

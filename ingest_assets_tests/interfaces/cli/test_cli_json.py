@@ -96,7 +96,7 @@ def test_filters_and_limit(built: Home, answer_here: Answer) -> None:
 def test_every_command_from_an_empty_home_to_an_audited_index(tmp_path: Path, answer_here: Answer) -> None:
     home = new_home(tmp_path / "home")
     fields = {"documents", "chunks", "points", "parked", "generation", "fingerprint", "last_success"}
-    fields |= {"problem"}
+    fields |= {"store", "store_answers", "problem"}
     before = answer(home, "status")
     assert set(before) == {"installation", "sources"}
     assert set(before["sources"]) == {"crm"}
@@ -105,6 +105,8 @@ def test_every_command_from_an_empty_home_to_an_audited_index(tmp_path: Path, an
         "generation": None,
         "fingerprint": None,
         "last_success": None,
+        "store": None,
+        "store_answers": True,
         "problem": None,
     }
     report = answer(home, "build")

@@ -18,8 +18,10 @@ from typing import IO, Any
 import pytest
 
 from ingest_assets.interfaces.cli import watch as watching
+from ingest_assets.interfaces.cli import watched_runs
 from ingest_assets.interfaces.cli.runs import RunReport
-from ingest_assets.interfaces.cli.watch import Printed, Watch
+from ingest_assets.interfaces.cli.watch import Watch
+from ingest_assets.interfaces.cli.watched_runs import Printed
 from ingest_assets.model import UnavailableError
 from ingest_assets.sources.definition import Due, Triggers
 from ingest_assets.sources.registry import load_sources
@@ -73,7 +75,7 @@ class Watched:
 
 @pytest.fixture
 def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
-    monkeypatch.setattr(watching, "SHORTEST_WAIT_S", 0.2)
+    monkeypatch.setattr(watched_runs, "SHORTEST_WAIT_S", 0.2)
     (tmp_path / "incoming").mkdir()
     return Watched(Home(tmp_path / "home"), tmp_path / "incoming")
 

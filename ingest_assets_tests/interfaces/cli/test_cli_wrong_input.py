@@ -69,6 +69,22 @@ def refused(said: Said, *sentences: str, status: int = 2) -> None:
         (["gate", "close", "none", "--why", "x"], "There is no batch 'none'."),
         (["gate", "wait", "none"], "There is no batch 'none'."),
         (["gate", "wait", "none", "--timeout", "-1"], "greater than or equal to 0"),
+        (
+            ["repository", "add", "https://github.com/a/b/pulls"],
+            "which is https://github.com/a/b (and a branch",
+        ),
+        (
+            ["repository", "add", "https://github.com/a"],
+            "names no repository: it is https://github.com/OWNER",
+        ),
+        (
+            ["repository", "remove", "https://github.com/a/b"],
+            "There is no repository 'https://github.com/a/b'.",
+        ),
+        (["repository", "skips", "a/b"], "`ingest repository list` shows those there are"),
+        (["job", "list", "--status", "done"], "--status is one of pending, running, completed, failed"),
+        (["job", "show", "none"], "There is no job 'none'"),
+        (["job", "run", "none"], "There is no job 'none'"),
         (["search", "x", "--limit", "0"], "The limit must be 1 to 1000, not 0."),
         (["search", "x", "--limit", "-1"], "The limit must be 1 to 1000, not -1."),
         (["search", "x", "--limit", "1001"], "The limit must be 1 to 1000, not 1001."),
@@ -193,8 +209,8 @@ def test_a_crm_that_cannot_be_read_fails_the_run_and_leaves_the_index_alone(
             ["CRM_INGEST_SYNC_INTERVAL_MIN='often': input should be"],
         ),
         (
-            {"ingest_chunk_unit": "words", "qdrant_timeout_s": "-1"},
-            ["INGEST_CHUNK_UNIT='words'", "QDRANT_TIMEOUT_S='-1'"],
+            {"ingest_chunk_unit": "words", "qdrant_retry_s": "-1"},
+            ["INGEST_CHUNK_UNIT='words'", "QDRANT_RETRY_S='-1'"],
         ),
         (
             {"ingest_dense_model": "best"},
@@ -234,18 +250,25 @@ def test_places_that_cannot_be_written_to(built: Home, ingest_here: IngestHere) 
 
 def test_a_qdrant_that_is_down(built: Home, closed_port: int, ingest_here: IngestHere) -> None:
     down = built.with_settings(
-        qdrant_url=f"http://me:{SECRET}@127.0.0.1:{closed_port}", qdrant_api_key=SECRET, qdrant_timeout_s=2
+        qdrant_url=f"http://me:{SECRET}@127.0.0.1:{closed_port}",
+        qdrant_api_key=SECRET,
+        qdrant_retry_s=0,
     )
-    refused(ingest_here(down, "search", "renewal"), "Qdrant does not answer", "Check QDRANT_URL.", status=1)
-    refused(ingest_here(down, "audit"), "Qdrant does not answer", status=1)
+    silent = f"Qdrant at http://127.0.0.1:{closed_port} (crm_chunks) does not answer"
+    refused(ingest_here(down, "search", "renewal"), silent, "Check QDRANT_URL", status=1)
+    refused(ingest_here(down, "audit"), silent, status=1)
+    refused(ingest_here(down, "audit", "--replicas"), "--replicas needs the URLs of several nodes")
+    table = ingest_here(down, "status").out
+    assert silent in " ".join(table.split())
+    assert "?" in table, "points that nobody can search are shown as if they were there"
     said = ingest_here(down, "refresh")
     assert said.status == 1
-    assert "crm__collection: Qdrant does not answer" in said.out
+    assert f"crm__collection: {silent}" in said.out
     assert SECRET not in said.everything
     assert ingest_here(built, "search", "renewal").status == 0
     refused(
         ingest_here(down.with_settings(qdrant_grpc_port=closed_port), "search", "renewal"),
-        "Qdrant does not answer (failed to connect",
+        f"{silent} (failed to connect",
         status=1,
     )
 
