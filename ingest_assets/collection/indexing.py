@@ -37,7 +37,7 @@ def index_elsewhere(path: Path) -> None:
     )
     try:
         said = _said_at_its_end(process)
-    except BaseException:
+    except BaseException:  # a cancel, too: the process must not go on alone
         process.kill()
         process.communicate()
         raise

@@ -371,15 +371,17 @@ def temporary_table(session: sa.Connection, table: sa.Table) -> Iterator[None]:
 
 
 def pages(
-    ledger: Ledger, query: sa.Select[Any], key: sa.ColumnElement[str], size: int
+    ledger: Ledger, query: sa.Select[Any], key: sa.ColumnElement[str], size: int, *, after: str = ""
 ) -> Iterator[Sequence[Any]]:
     """The rows of a query, `size` at a time, in the order of `key`, one of its columns that is unique.
+
+    Those whose key is greater than `after`. (With a bound in the query as well, SQLite may begin each page
+    there, and look at all pages before it again.)
 
     Each page is a separate query that begins after the last key of the previous page: rows may be written
     between two pages, and no transaction stays open.
     """
     query = query.order_by(key).limit(size)
-    after = ""
     while True:
         with ledger.reading() as connection:
             read_in_order(connection)

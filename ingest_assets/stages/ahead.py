@@ -44,7 +44,7 @@ class Shard(NamedTuple):
 
     @property
     def bounds(self) -> tuple[str, str]:
-        """The digests in it: from the first on, and before the second."""
+        """The digests in it: greater than the first, and less than the second. Neither is a digest."""
         low, high = (each * 16**_DIGITS // self.of for each in (self.number - 1, self.number))
         # Beyond the last digest, whatever the digits of the others: a letter that none of them has.
         return f"{low:0{_DIGITS}x}", "g" if self.number == self.of else f"{high:0{_DIGITS}x}"

@@ -106,13 +106,14 @@ class _Vectors:
     ) -> Iterator[Texts]:
         """The texts without a vector, each once, ordered by digest.
 
-        `again`: also those that are parked. `within`: only those whose digests are at least the first, and
-        less than the second.
+        `again`: also those that are parked. `within`: only those whose digests are greater than the first,
+        and less than the second.
         """
-        query = self._lacking(ledger.engine, again=again)
+        query, after = self._lacking(ledger.engine, again=again), ""
         if within is not None:
-            query = query.where(_chunk.c.text_digest >= within[0], _chunk.c.text_digest < within[1])
-        for page in pages(ledger, query, _chunk.c.text_digest, BATCH):
+            after, before = within
+            query = query.where(_chunk.c.text_digest < before)
+        for page in pages(ledger, query, _chunk.c.text_digest, BATCH, after=after):
             yield [(row.text_digest, row.text) for row in page]
 
     def lacking(self, connection: sa.Connection) -> int:

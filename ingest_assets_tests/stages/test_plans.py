@@ -15,6 +15,7 @@ from ingest_assets.queries import entity_export
 from ingest_assets.queries.entity_export import entity_members, exported
 from ingest_assets.reconcile import Run
 from ingest_assets.stages import chunks, collection, entities, vectors
+from ingest_assets.stages.ahead import Shard
 from ingest_assets.stages.chunks import Chunks, recorded_chunks
 from ingest_assets.stages.collection import Collection
 from ingest_assets.stages.vectors import DenseVectors, SparseVectorsStage
@@ -47,6 +48,12 @@ def _texts_again(bench: ToyBench) -> Iterable[object]:
     made = bench.stage(OURS, "dense_vectors")
     assert isinstance(made, DenseVectors)
     return made.texts(bench.ledger, Run(again=tables.document.c.part == "half"))
+
+
+def _of_shard(bench: ToyBench) -> Iterable[object]:
+    made = bench.stage(OURS, "dense_vectors")
+    assert isinstance(made, DenseVectors)
+    return made.without(bench.ledger, within=Shard(1, 2).bounds)
 
 
 def _documents(bench: ToyBench) -> Iterable[object]:
@@ -86,6 +93,7 @@ READS: dict[str, tuple[sa.TableClause, Callable[[ToyBench], Iterable[object]]]] 
     "texts without a dense vector": (tables.chunk, lambda bench: _texts(bench, "dense_vectors")),
     "texts without a sparse vector": (tables.chunk, lambda bench: _texts(bench, "sparse_vectors")),
     "texts to embed again": (tables.document, _texts_again),
+    "texts of a shard without a dense vector": (tables.chunk, _of_shard),
     "chunks without a point": (tables.chunk, _points),
     "points without a chunk": (tables.point, _orphans),
     "documents and their entities": (tables.document, _about),
