@@ -4,7 +4,7 @@ Loading the models takes longer than anything else in a refresh of one record. S
 as soon as a source turns out to have changed, and the few texts of such a refresh are sent there. Vectors do
 not depend on the process or batch that they are made in. Many texts are embedded by the dense model here,
 which uses every core; terms are weighed there, a batch ahead of what this process records. For very many, all
-cores pay off, and the other process ends.
+cores pay off. The other process ends when nothing is left that it would be asked.
 
 What belongs here: the process, and the two models that ask it first.
 """
@@ -21,6 +21,7 @@ from typing import Any
 
 from ingest_assets.embedding.worker import GONE, ask, available_cores, end_worker, serve, start_worker
 from ingest_assets.model import DenseModel, Float32Array, SparseModel, SparseVectors
+from ingest_assets.timings import timed
 
 log = logging.getLogger(__name__)
 
@@ -79,9 +80,12 @@ class PreloadedDenseModel:
         return self._model.dimension
 
     def embed(self, texts: Sequence[str]) -> Float32Array:
-        few = len(texts) <= FEW
-        vectors: Float32Array | None = self._preloader.ask("dense", texts) if few else None
-        return self._model.embed(texts) if vectors is None else vectors
+        if len(texts) <= FEW and self._preloader.running:
+            with timed("embed", texts=len(texts)):
+                vectors: Float32Array | None = self._preloader.ask("dense", texts)
+            if vectors is not None:
+                return vectors
+        return self._model.embed(texts)
 
     def embed_query(self, text: str) -> Float32Array:
         return self._model.embed_query(text)
@@ -113,8 +117,11 @@ class PreloadedSparseModel:
                     yield self._answered(*asked.popleft())
             while asked:
                 yield self._answered(*asked.popleft())
-        if rest is not None:
+        if rest is not None or sent > FEW:
+            # Of that many texts, the dense vectors are made here: nobody asks the process any more, and it
+            # has a model in memory.
             self._preloader.close()
+        if rest is not None:
             yield from self._model.embed_stream(rest)
 
     def _answered(self, batch: Sequence[str], asked: Future[SparseVectors | None]) -> SparseVectors:

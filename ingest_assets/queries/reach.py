@@ -53,6 +53,11 @@ def narrowed(reach: Reach | None, project: str | None) -> Reach | None:
     return Reach(frozenset({project})) if reach is None else reach.of_project(project)
 
 
+def sees(reach: Reach | None, source: str) -> bool:
+    """Whether all that is of a source is within reach."""
+    return reach is None or source in reach.sources
+
+
 def sources_within(bench: Workbench, reach: Reach | None) -> list[str]:
     """The sources of which something may be within reach, in their order."""
     if reach is None:
@@ -72,7 +77,7 @@ def require_source(bench: Workbench, source: str, reach: Reach | None) -> None:
 
 def parts_within(bench: Workbench, source: str, reach: Reach | None) -> Sequence[str] | None:
     """The parts of a source that are within reach; None for all of it."""
-    if reach is None or source in reach.sources:
+    if reach is None or sees(reach, source):
         return None
     projects = bench.sources[source].projects
     return projects.parts(bench, reach.projects) if projects is not None and reach.projects else ()

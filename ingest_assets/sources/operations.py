@@ -69,6 +69,9 @@ class Asking(NamedTuple):
     # To be called in the transaction that writes to the ledger, with a few words on what is written: an
     # agent's call is then logged if, and only if, that is written. Other calls are logged after `run`.
     log: Callable[[Connection, str], None] = lambda _connection, _message: None
+    # Whether the caller may see all that is of a source. What an operation shows of other sources than its
+    # own depends on it: a token may be bound to some.
+    sees: Callable[[str], bool] = lambda _source: True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,8 +40,14 @@ def test_more_than_a_few_texts_are_embedded_here_and_weighed_there(preloader: Pr
     here = dense_model(DenseSpec(kind="bundled"))
     many = [*TEXTS, "One more."]
     assert np.array_equal(PreloadedDenseModel(here, preloader).embed(many), here.embed(many))
+    assert preloader.running
     batches = [many, TEXTS[:3], [], TEXTS[3:9]]
     same_rows(PreloadedSparseModel(Absent(), preloader).embed_stream(batches), batches)
+    assert not preloader.running  # nothing is left that it would be asked
+
+
+def test_the_process_stays_for_the_few_texts_that_it_embeds(preloader: Preloader) -> None:
+    same_rows(PreloadedSparseModel(Absent(), preloader).embed_stream([TEXTS]), [TEXTS])
     assert preloader.running
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
@@ -24,6 +25,7 @@ from ingest_assets.interfaces.http.operations import Handler, NoParameters, Oper
 from ingest_assets.interfaces.http.requests import MAX_EVENT, StreamQuery
 from ingest_assets.interfaces.http.service import Service
 from ingest_assets.interfaces.http.streaming import MEDIA_TYPE, EventStream, Feed, last_event_id, place
+from ingest_assets.queries.reach import sees
 from ingest_assets.redaction import redact_values
 from ingest_assets.sources.operations import Asking, SourceOperation, SourceStream, StreamEvent
 from ingest_assets.sources.registry import Sources
@@ -68,10 +70,10 @@ def _route(declared: SourceOperation) -> Operation:
 
 def _handler(declared: SourceOperation) -> Handler:
     async def handle(service: Service, request: Request, given: BaseModel) -> Response:
-        caller = request.scope[CALLER].name
+        caller = request.scope[CALLER]
 
         def work(bench: Workbench) -> Any:
-            asking = Asking(bench, caller, "http", agent=False)
+            asking = Asking(bench, caller.name, "http", agent=False, sees=partial(sees, caller.reach))
             return _plain(answer_of(declared, asking, given))
 
         answered = await asyncio.wrap_future(service.operations.submit(work))

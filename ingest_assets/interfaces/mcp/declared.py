@@ -16,6 +16,7 @@ from ingest_assets.interfaces.declared import answer_of
 from ingest_assets.interfaces.mcp.calls import Call, Tool
 from ingest_assets.model import RequestError
 from ingest_assets.paging import BUDGET, size
+from ingest_assets.queries.reach import sees
 from ingest_assets.sources.operations import Asking, SourceOperation
 from ingest_assets.sources.registry import Sources
 
@@ -31,7 +32,14 @@ def _log(call: Call, connection: sa.Connection, message: str) -> None:
 
 def _tool(declared: SourceOperation, source: str) -> Tool:
     def run(call: Call, given: Any) -> BaseModel:
-        asking = Asking(call.bench, call.caller.name, call.transport, agent=True, log=partial(_log, call))
+        asking = Asking(
+            call.bench,
+            call.caller.name,
+            call.transport,
+            agent=True,
+            log=partial(_log, call),
+            sees=partial(sees, call.reach),
+        )
         answered = answer_of(declared, asking, given)
         # What has been changed must not be called refused, however long the answer about it is.
         if declared.scope == "read" and size(answered) > BUDGET:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ingest_assets.model import ConfigurationError, IngestError
 from ingest_assets.settings import listed
+from ingest_assets.sources.papers.formats.parsing import is_named_as_paper
 from ingest_assets.sources.papers.papers import Added, Papers
 from ingest_assets.sources.papers.places import papers_of
 from ingest_assets.sources.papers.settings import PaperSettings
@@ -42,7 +43,9 @@ def _added(bench: Workbench, papers: Papers, what: Sequence[str]) -> Iterator[Ad
     """Files that follow each other are parsed by one process: starting one takes longer than parsing."""
     for are_local, each in groupby(what, key=_is_local):
         if are_local:
-            yield from papers.add_files([file for given in each for file in _files(given)])
+            files = [file for given in each for file in _files(given)]
+            yield from papers.add_files([file for file in files if isinstance(file, Path)])
+            yield from (file for file in files if isinstance(file, Added))
         else:
             for given in each:
                 yield from _from_elsewhere(bench, papers, given)
@@ -62,7 +65,7 @@ def _is_local(what: str) -> bool:
     return bool(what) and os.path.exists(what)  # noqa: PTH110
 
 
-def _files(what: str) -> list[Path]:
+def _files(what: str) -> Sequence[Path | Added]:
     path = Path(what)
     return files_in(path) if path.is_dir() else [path]
 
@@ -81,9 +84,9 @@ def _from_elsewhere(bench: Workbench, papers: Papers, what: str) -> Iterator[Add
         yield Added(what, error=str(error))
 
 
-def files_in(folder: Path) -> list[Path]:
-    """The files of a folder that may be papers, those of its folders included, by path."""
-    return sorted(
+def files_in(folder: Path) -> list[Path | Added]:
+    """The files of a folder, those of its folders included, by path: papers, and those that are skipped."""
+    found = sorted(
         path
         for path in folder.rglob("*")
         # A link may lead to what is not meant to be read by others.
@@ -91,6 +94,10 @@ def files_in(folder: Path) -> list[Path]:
         and not path.is_symlink()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
+    return [
+        path if is_named_as_paper(path) else Added(str(path.relative_to(folder)), state="skipped")
+        for path in found
+    ]
 
 
 def hosts_of(settings: PaperSettings) -> PaperHosts:

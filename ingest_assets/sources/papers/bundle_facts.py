@@ -13,14 +13,22 @@ from pydantic_core import from_json, to_json
 
 from ingest_assets.sources.papers.bundles import BundlePaper
 
+# Characters at the start of a bundle's JSON that have all about nearly every paper.
+HEAD = 20_000
 _START = '{\n  "paper": '
 _DECODER = json.JSONDecoder()
 _OTHERS = frozenset(("eco_type",))  # what articles do not say
 
 
-def is_about(content: str, paper: BundlePaper) -> bool:
-    """Whether a bundle says this of its paper. `content` is JSON as `bundle_bytes` writes it."""
-    said, _ = _DECODER.raw_decode(content, len(_START))  # without reading the rest, which is long
+def is_about(content: str, paper: BundlePaper) -> bool | None:
+    """Whether a bundle says this of its paper; None if `content` ends before that is known.
+
+    `content` is the start of JSON as `bundle_bytes` writes it.
+    """
+    try:
+        said, _ = _DECODER.raw_decode(content, len(_START))  # without reading the rest, which is long
+    except ValueError:
+        return None
     return all(said.get(name) == value for name, value in _facts(paper).items())
 
 

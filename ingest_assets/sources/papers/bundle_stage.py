@@ -26,7 +26,7 @@ from ingest_assets.model import (
 )
 from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_sum, is_parked
 from ingest_assets.sources.papers.article import Article
-from ingest_assets.sources.papers.bundle_facts import corrected, is_about
+from ingest_assets.sources.papers.bundle_facts import HEAD, corrected, is_about
 from ingest_assets.sources.papers.bundles import Bundle
 from ingest_assets.sources.papers.extraction import bundle_paper
 from ingest_assets.sources.papers.file_rows import read_file
@@ -298,22 +298,20 @@ class Bundles:
 
     def _correct(self, ledger: Ledger) -> Iterator[Step]:
         """Have our bundles say what is known of their papers by now, without extracting them again."""
+        head = sa.func.substr(_bundle.c.content, 1, HEAD).label("head")  # a page of whole ones is large
         query = (
-            sa.select(_file.c.file, _file.c.paper_id, _file.c.facts, _bundle.c.content)
+            sa.select(_file.c.file, _file.c.paper_id, _file.c.facts, head)
             .select_from(_file.join(_bundle, _bundle.c.paper_id == _file.c.paper_id))
             .where(read_file(), _bundle.c.made_from == _file.c.made_from)
         )
         for page in pages(ledger, query, _file.c.file, BATCH):
-            rows = []
             for row in page:
                 about = bundle_paper(Article.model_validate_json(row.facts))
-                if is_about(row.content, about) or not self._is_as_recorded(ledger, row.paper_id):
+                if is_about(row.head, about) or not self._is_as_recorded(ledger, row.paper_id):
                     continue
                 path = self.workspace.bundle_path(row.paper_id)
-                self.workspace.write(path, corrected(read_whole(path, MAX_BYTES), about))
-                rows.append(self._row_of(row.paper_id))
-            if rows:
-                yield Step(partial(self._record, rows=rows))
+                if self.workspace.write(path, corrected(read_whole(path, MAX_BYTES), about)):
+                    yield Step(partial(self._record, rows=[self._row_of(row.paper_id)]))
 
     def _row_of(self, paper_id: str) -> dict[str, Any]:
         """The row of a bundle that was just written."""

@@ -5,8 +5,9 @@ What belongs here: arguments and options. What does not: what is printed (`outpu
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +16,9 @@ from ingest_assets.sources.papers import output
 from ingest_assets.sources.papers.settings import PaperSettings
 from ingest_assets.terminal import JsonOption
 from ingest_assets.workbench import Workbench
+
+if TYPE_CHECKING:
+    from ingest_assets.sources.papers.papers import Added
 
 paper = typer.Typer(no_args_is_help=True, help="Scientific papers: add, list, show, remove, extract.")
 
@@ -37,9 +41,21 @@ def add(
     from ingest_assets.sources.papers.adding import add_all
 
     with Workbench(load_settings()) as bench:
-        added = list(add_all(bench, what, reextract=reextract))
-    output.added(added, json)
-    if any(each.error for each in added):
+        _say_of_each(add_all(bench, what, reextract=reextract), json)
+
+
+def _say_of_each(rows: Iterable[Added], json: bool, hint: str = output.NEXT) -> None:
+    """Print what became of each. If it fails midway, what was done until then is said too."""
+    done: list[Added] = []
+    complete = False
+    try:
+        for each in rows:
+            done.append(each)  # noqa: PERF402 - kept when the next one raises
+        complete = True
+    finally:
+        if done or complete:
+            output.added(done, json, hint)
+    if any(each.error for each in done):
         raise typer.Exit(1)
 
 
@@ -84,10 +100,7 @@ def pass1(
     from ingest_assets.sources.papers.scripts import extract_folder
 
     with Workbench(load_settings()) as bench:
-        done = list(extract_folder(bench, input_dir, output_dir, reextract=reextract))
-    output.added(done, json, hint="")
-    if any(each.error for each in done):
-        raise typer.Exit(1)
+        _say_of_each(extract_folder(bench, input_dir, output_dir, reextract=reextract), json, hint="")
 
 
 @paper.command()

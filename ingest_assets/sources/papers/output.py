@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from ingest_assets.sources.papers.formats.parsing import SUFFIXES
 from ingest_assets.terminal import console_of, escape, print_json, say, table
 
 if TYPE_CHECKING:
@@ -13,19 +14,29 @@ if TYPE_CHECKING:
 
 NEXT = "Run `ingest refresh --source papers` to extract and index them now."
 
+SKIPPED = 10  # files that are named
+
 
 def added(rows: Sequence[Added], as_json: bool, hint: str = NEXT) -> None:
     """What became of each paper that was to be added."""
     if as_json:
         return print_json({"papers": [asdict(each) for each in rows]})
-    for each in rows:
+    skipped = [each.file for each in rows if each.state == "skipped"]
+    looked_at = [each for each in rows if each.state != "skipped"]
+    for each in looked_at:
         if each.error:
             say(f"{each.file}: not added. {each.error}")
         else:
             say(f"{each.paper_id}: {each.state}. {each.title}")
-    if hint and any(each.state != "unchanged" for each in rows if not each.error):
+    if skipped:
+        more = f" and {len(skipped) - SKIPPED:,} more" if len(skipped) > SKIPPED else ""
+        say(
+            f"Skipped: {', '.join(skipped[:SKIPPED])}{more}. In folders, names of papers end in "
+            f"{', '.join(SUFFIXES)}; to add another file, name it."
+        )
+    if hint and any(each.state != "unchanged" for each in looked_at if not each.error):
         say(hint)
-    if not rows:
+    if not looked_at:
         say("There is no file of a paper.")
     return None
 

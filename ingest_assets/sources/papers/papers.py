@@ -38,9 +38,10 @@ LOCK_TIMEOUT_S = 60.0
 BATCH = 200
 PAGE = 500
 INBOX = "inbox/"  # before the name of a file of the inbox that could not be taken in
+NOT_NAMED = f"The names of papers end in {', '.join(parsing.SUFFIXES)}: rename it if it is one."
 _NOT_RANKED = len(FORMATS)
 
-State = Literal["added", "changed", "unchanged"]
+State = Literal["added", "changed", "unchanged", "skipped"]
 _file = paper_file
 
 
@@ -56,7 +57,10 @@ class UnknownPaperError(RequestError):
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What became of one paper of a file that was to be added; of the file, if it holds none."""
+    """What became of one paper of a file that was to be added; of the file, if it holds none.
+
+    A file of a folder that is not named as a paper's is skipped: nobody has looked into it.
+    """
 
     file: str
     paper_id: str = ""
@@ -202,8 +206,8 @@ class Papers:
             each for each in waiting
             if seen.get(INBOX + each.path.name) != [each.size, each.mtime_ns, parsing.VERSION]
         ]  # fmt: skip
-        errors: dict[str, str] = {}
-        for added in self.add_files([each.path for each in new]):
+        errors = {each.path.name: NOT_NAMED for each in new if not parsing.is_named_as_paper(each.path)}
+        for added in self.add_files([each.path for each in new if each.path.name not in errors]):
             if added.error:
                 errors[added.file] = f"{errors.get(added.file, '')} {added.error}".strip()
         for each in new:

@@ -40,7 +40,9 @@ def extract_folder(bench: Workbench, source: Path, target: Path, *, reextract: b
         raise ConfigurationError("PASS1_LLM_BACKEND=none extracts nothing: set it to rules or openai.")
     target.mkdir(parents=True, exist_ok=True)
     found: list[Found] = []
-    for parsed in parse_files(bench.sandbox, files_in(source)):
+    files = files_in(source)
+    yield from (file for file in files if isinstance(file, Added))
+    for parsed in parse_files(bench.sandbox, [file for file in files if isinstance(file, Path)]):
         found += [found_in(parsed.path, number, each) for number, each in enumerate(parsed.articles)]
         if parsed.error:
             yield Added(parsed.path.name, error=parsed.error)
@@ -81,7 +83,7 @@ def merge_folder(settings: PaperSettings, bundles: Path, target: Path) -> dict[s
     from ingest_assets.sources.papers.merging import passes
     from ingest_assets.sources.papers.merging.decisions import load_decisions
 
-    _require_folder(bundles)
+    _require_bundles(bundles)
     workspace = _Folders(bundles, written=target, merged=target)
     classes = listed(settings.ingest_paper_classes)
     decisions = load_decisions(settings.ingest_paper_decisions, classes)
@@ -129,6 +131,14 @@ class _Folders(Workspace):
     @property
     def folders(self) -> tuple[Path, ...]:
         return self._written
+
+
+def _require_bundles(folder: Path) -> None:
+    """Of a wrong folder, nothing would be made, and would replace what was made of the right one."""
+    _require_folder(folder)
+    found = _Folders(folder, written=folder)
+    if not found.bundle_files() and not found.misnamed_files():
+        raise ConfigurationError(f"There is no bundle in {folder}: their files are named paper_ID.json.")
 
 
 def _require_folder(folder: Path) -> None:

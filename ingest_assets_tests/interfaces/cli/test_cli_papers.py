@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from ingest_assets.model import UnavailableError
+from ingest_assets.sources.papers.article import Article
+from ingest_assets.sources.papers.papers import Added, Papers
 from ingest_assets_tests.sources.papers.paper_bench import jats
 from ingest_assets_tests.sources.papers.paper_server import Sent, serving_papers
 from ingest_assets_tests.support.built_index import Home, Said
@@ -86,6 +89,7 @@ def test_papers_are_added_listed_shown_and_removed(home: Home, papers: Path, ing
     ("what", "says"),
     [
         ("none.xml", "There is no such file or folder."),
+        ("doi:10.1210/JENDSO/bvaf1", "not fetched by their DOI: give the PMCID"),
         ("x" * 300, "x" * 50),
         ("PMC", "PMC"),
         ("PMC" + "9" * 400, "PMC"),
@@ -115,10 +119,52 @@ def test_what_goes_wrong_with_one_keeps_no_other_out(
     home: Home, papers: Path, ingest_here: IngestHere
 ) -> None:
     (papers / "broken.xml").write_text("<article>")
-    (papers / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
+    (papers / "picture.txt").write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
     found = said(ingest_here(home, "paper", "add", "none.xml", str(papers), "--json"), status=1)["papers"]
     assert {each["paper_id"] for each in found if not each["error"]} == {"PMC1", "PMC2"}
-    assert {each["file"] for each in found if each["error"]} == {"none.xml", "broken.xml", "picture.png"}
+    assert {each["file"] for each in found if each["error"]} == {"none.xml", "broken.xml", "picture.txt"}
+
+
+def test_what_was_added_is_said_when_something_ends_it_midway(
+    home: Home, papers: Path, ingest_here: IngestHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = Papers._keep
+
+    def full(self: Papers, file: str, article: Article, content: bytes) -> Added:
+        if article.paper_id == "PMC2":
+            raise UnavailableError("The disk is full.")
+        return keep(self, file, article, content)
+
+    monkeypatch.setattr(Papers, "_keep", full)
+    one, two = papers / "one.xml", papers / "more" / "two.xml"
+    found = ingest_here(home, "paper", "add", str(one), str(two), "--json")
+    assert found.status == 1
+    assert [each["paper_id"] for each in json.loads(found.out)["papers"]] == ["PMC1"]
+    assert "The disk is full." in found.everything
+    assert ingest_here(home, "paper", "add", str(two), "--json").out == ""  # nothing was added
+
+
+def test_files_of_a_folder_that_are_not_named_as_papers_are_skipped_and_said(
+    home: Home, papers: Path, ingest_here: IngestHere
+) -> None:
+    others = {"figures/data.csv": "dose,cortisol\n1,2\n", "LICENSE": "You may.", "run.py": "print(1)\n"}
+    for name, content in others.items():
+        (papers / name).parent.mkdir(exist_ok=True)
+        (papers / name).write_text(content)
+    (papers / "three.NXML").write_text(jats("Three", {"Results": "Metformin."}, pmcid="PMC3"))
+    added = said(ingest_here(home, "paper", "add", str(papers), "--json"))["papers"]
+    skipped = [each for each in added if each["state"] == "skipped"]
+    assert {each["file"] for each in skipped} == set(others)
+    assert {(each["paper_id"], each["error"]) for each in skipped} == {("", "")}
+    assert {each["paper_id"] for each in added} == {"", "PMC1", "PMC2", "PMC3"}
+    again = ingest_here(home, "paper", "add", str(papers)).out
+    assert "Skipped: LICENSE, figures/data.csv, run.py. In folders" in " ".join(again.split())
+    named = said(ingest_here(home, "paper", "add", str(papers / "LICENSE"), "--json"))["papers"]
+    assert [(each["paper_id"], each["state"]) for each in named] == [("LICENSE", "added")]
+    bundles = papers.parent / "bundles"
+    arguments = ("paper", "pass1", "--input-dir", str(papers), "--output-dir", str(bundles), "--json")
+    assert len(said(ingest_here(home, *arguments))["papers"]) == 3 + len(others)
+    assert {each.name for each in bundles.iterdir()} == {f"paper_PMC{n}.json" for n in (1, 2, 3)}
 
 
 def test_a_folder_without_papers(home: Home, tmp_path: Path, ingest_here: IngestHere) -> None:
@@ -245,6 +291,13 @@ def test_passes_on_folders_that_are_none(home: Home, tmp_path: Path, ingest_here
     )
     merged = tmp_path / "merged"
     merged.mkdir()
+    for made in (merged, merged / "more"):  # others' files are none, and nothing is written for none
+        refused(
+            ingest_here(home, "paper", "pass2", "--bundle-dir", str(merged), "--output-dir", str(made)),
+            "There is no bundle in",
+        )
+        (merged / "entities.json").write_text("[]")
+    assert [each.name for each in merged.iterdir()] == ["entities.json"]
     refused(
         ingest_here(
             home, "paper", "pass3", "--merged-dir", str(merged), "--bundles-dir", str(merged),

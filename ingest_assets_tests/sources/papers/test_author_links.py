@@ -108,6 +108,13 @@ def test_a_person_has_the_links_that_the_papers_have(bench: ToyBench) -> None:
     assert (len(few.links), few.cut) == (1, True)
 
 
+def test_people_of_a_source_that_the_caller_may_not_see_are_not_there(bench: ToyBench) -> None:
+    assert links_of_paper(bench.ledger, "PMC1", sees=lambda source: source != "crm").links == []
+    assert links_of_paper(bench.ledger, "PMC1", sees=lambda source: source == "crm").links
+    with pytest.raises(RequestError, match="There is no paper, and no person"):
+        links_of_person(bench.ledger, "people/1", sees=lambda source: source == "papers")
+
+
 def test_nothing_is_merged(bench: ToyBench) -> None:
     def rows() -> Any:
         with bench.ledger.reading() as connection:

@@ -19,6 +19,7 @@ from ingest_assets.model import (
 from ingest_assets.reconcile import Run, reconcile
 from ingest_assets.sources.papers.adding import add_all
 from ingest_assets.sources.papers.article import Article
+from ingest_assets.sources.papers.bundle_facts import HEAD
 from ingest_assets.sources.papers.bundle_stage import Bundles, bundles_stage
 from ingest_assets.sources.papers.bundles import Bundle
 from ingest_assets.sources.papers.extraction.rules import RulesExtractor
@@ -199,6 +200,28 @@ def test_what_is_known_of_a_paper_is_corrected_without_another_extraction(
     path_of(bench, "PMC1").unlink()
     extract(bench, watched)
     assert path_of(bench, "PMC1").read_bytes() == found
+
+
+def test_what_is_known_of_a_paper_is_corrected_however_many_authors_it_has(
+    bench: PaperBench, watched: Watched
+) -> None:
+    text = {"Results": "Aspirin reduces the risk of myocardial infarction."}
+    people = "".join(
+        f"<contrib><name><surname>Surname{n}</surname><given-names>Given{n}</given-names></name></contrib>"
+        for n in range(1_500)
+    )
+    many = f"<contrib-group>{people}</contrib-group>"
+    bench.add("1.xml", jats("One", text, pmcid="PMC1", authors=many))
+    extract(bench, watched)
+    before = path_of(bench, "PMC1").stat()
+    extract(bench, watched)
+    assert path_of(bench, "PMC1").stat() == before
+    bench.add("1.xml", jats("One", text, pmcid="PMC1", authors=many, year=2001))
+    assert extract(bench, watched).changed == 1
+    said = json.loads(path_of(bench, "PMC1").read_text())["paper"]
+    assert (said["year"], len(said["authors"])) == (2001, 1_500)
+    assert len(json.dumps(said["authors"])) > HEAD
+    assert watched.asked == ["PMC1"]
 
 
 def requests(bench: PaperBench) -> list[tuple[Any, ...]]:

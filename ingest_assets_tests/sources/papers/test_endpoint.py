@@ -14,7 +14,7 @@ from ingest_assets.sources.papers.article import Article, Section
 from ingest_assets.sources.papers.bundles import Bundle
 from ingest_assets.sources.papers.extraction import content_digest, prompt
 from ingest_assets.sources.papers.extraction.endpoint import SpendingLimitError, TokenBudget
-from ingest_assets_tests.embedding.endpoint_server import Endpoint
+from ingest_assets_tests.embedding.endpoint_server import Endpoint, Reply
 from ingest_assets_tests.sources.papers.chat_server import (
     ARTICLE,
     KEY,
@@ -219,6 +219,29 @@ def test_answers_that_are_refused_are_paid_too(endpoint: Endpoint) -> None:
         asking.extract(ARTICLE)
     assert asking.budget.spent == 1_000
     asking.budget.reserve(asking.budget.limit - 1_000)  # nothing is left set aside
+
+
+@pytest.mark.parametrize("lost", [Reply(delay_s=0.4), Reply(headers={"Content-Length": "99999"})])
+def test_answers_that_never_arrive_may_have_cost_as_much(endpoint: Endpoint, lost: Reply) -> None:
+    asking = extractor(endpoint.then(lost), timeout_s=0.2)
+    asking.extract(ARTICLE)
+    assert len(endpoint.requests) == 2
+    assert asking.budget.spent > 1_000 + asking._spec.max_tokens  # of the answer, and of the lost one
+    endpoint.then(*[lost] * 9)
+    asking = extractor(endpoint, timeout_s=0.2, max_attempts=9, max_tokens=1_000, max_run_tokens=6_000)
+    with pytest.raises(SpendingLimitError):
+        asking.extract(ARTICLE)
+    assert len(endpoint.requests) < 2 + 9
+    assert asking.budget.spent <= 6_000
+
+
+def test_a_paper_whose_parts_cost_too_much_is_left_between_two_of_them(endpoint: Endpoint) -> None:
+    usage = {"total_tokens": 59_500}
+    endpoint.usual = says(truth(), usage=usage)
+    asking = extractor(endpoint, max_input_chars=60, max_tokens=1_000, max_run_tokens=60_000)
+    with pytest.raises(SpendingLimitError, match="59,500 tokens of PASS1_LLM_MAX_RUN_TOKENS"):
+        asking.extract(ARTICLE)
+    assert len(endpoint.requests) == 1
 
 
 def test_a_budget_is_shared() -> None:

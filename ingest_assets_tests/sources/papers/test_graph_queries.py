@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.model import RequestError
+from ingest_assets.sources.papers.graph import edges
 from ingest_assets.sources.papers.graph import queries as ask
 from ingest_assets.sources.papers.graph.names import looked_up, words_in
 from ingest_assets.sources.papers.graph.pages import PageOf
@@ -221,6 +222,20 @@ def test_relationships_of_papers_are_those_they_have_a_sentence_for(ledger: Ledg
     assert {":".join(said(each)) for each in some} == {key for key in keys if ":INDICATES:" in key}
 
 
+def test_of_too_many_sentences_of_papers_the_surest_count(
+    ledger: Ledger, old: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edges, "FROM_PAPERS", 5)
+    papers = sorted({row["document_id"] for row in old.evidence})[:20]
+    of_papers = [row for row in old.evidence if row["document_id"] in papers]
+    surest = sorted((row["confidence"] for row in of_papers), reverse=True)[4]
+    may_be = {row["relationship_key"] for row in of_papers if row["confidence"] >= surest}
+    must_be = {row["relationship_key"] for row in of_papers if row["confidence"] > surest}
+    found = {":".join(said(each)) for each in ask.relationships(ledger, papers=papers).statements}
+    assert must_be <= found <= may_be
+    assert 0 < len(found) <= 5 < len({row["relationship_key"] for row in of_papers})
+
+
 def test_what_cannot_be_asked_is_said(ledger: Ledger) -> None:
     with pytest.raises(RequestError, match="at least a subject"):
         ask.relationships(ledger, source="small")
@@ -282,6 +297,10 @@ def test_a_path_goes_through_a_hub(ledger: Ledger) -> None:
     assert ask.path(ledger, "hub", "hub", source="hub").hops == 0
     assert ask.path(ledger, "lonely", "CYP21A2", source="small").hops is None
     assert ask.path(ledger, "far", "e7", max_hops=2, source="hub").hops is None
+    # What a walk had reached when it met a bound is a path all the same.
+    surest = f"e{HUB - 1}"
+    ended = ask.path(ledger, "hub", surest, source="hub", bounds=Bounds(10, 100, 1))
+    assert (ended.hops, "ended after 1 " in ended.cut) == (1, True)
 
 
 _numbers = itertools.count()

@@ -173,6 +173,18 @@ def test_reports_on_an_article_are_parts_of_its_back_matter() -> None:
     ]
 
 
+def test_a_translation_has_its_abstract() -> None:
+    translation = (
+        '<sub-article article-type="translation"><front-stub><title-group><article-title>Sobre'
+        "</article-title></title-group><abstract><title>Resumen</title><p>Breve.</p></abstract></front-stub>"
+        "<body><p>Texto.</p></body></sub-article>"
+    )
+    assert brief("<p>text</p>", rest=translation)[1:] == [
+        ("sobre/resumen", "back", "Sobre\n\nResumen\n\nBreve."),
+        ("sobre", "back", "Texto."),
+    ]
+
+
 def test_supplements_are_prose_and_panels_parts_of_their_figure() -> None:
     body = (
         "<sec><title>Supplement</title><supplementary-material><label>S1</label><media><caption><p>A film</p>"

@@ -269,6 +269,20 @@ def test_papers_of_the_inbox_are_taken_in(tmp_path: Path) -> None:
         assert {each.partition("/")[0] for each in found(bench)} == {"PMC101", "PMC102", "PMC103"}
 
 
+def test_a_file_of_the_inbox_that_is_not_named_as_a_paper_waits_for_its_name(tmp_path: Path) -> None:
+    with with_inbox(tmp_path) as bench:
+        other = rest(tmp_path / "inbox" / "doses.csv", "dose,cortisol\n1,2\n")
+        rest(tmp_path / "inbox" / "one.xml", ONE)
+        refresh(bench)
+        assert set(parked(bench)) == {"inbox/doses.csv"}
+        assert ".nxml, .pdf" in parked(bench)["inbox/doses.csv"]
+        assert {each.paper_id for each in papers_of(bench).all()} == {"PMC101"}
+        other.rename(other.with_suffix(".txt"))
+        refresh(bench)
+        assert parked(bench) == {}
+        assert {each.paper_id for each in papers_of(bench).all()} == {"PMC101", "doses"}
+
+
 def test_a_broken_file_that_is_taken_out_of_the_inbox_is_forgotten(tmp_path: Path) -> None:
     with with_inbox(tmp_path) as bench:
         bench.add("one.xml", ONE)

@@ -101,6 +101,18 @@ def test_a_first_heading_above_all_others_is_the_title() -> None:
     assert parsed("On it\n=====\n\nText").title == "On it"
 
 
+def test_a_heading_without_text_has_its_own_path_and_lists_in_references_are_references() -> None:
+    found = parsed("# On it\n\n## Abstract\n\n## Introduction\n\nText")
+    assert [(each.path, each.text) for each in found.sections[1:]] == [
+        (("Abstract",), "Abstract"),
+        (("Introduction",), "Introduction\n\nText"),
+    ]
+    text = "---\ntitle: On it\n---\n# Its second title\n\nText\n\n## References\n\n### Books\n\nAda. PMID: 5"
+    found = parsed(text)
+    assert [each.text for each in found.sections[1:]] == ["Its second title\n\nText"]
+    assert [each.pmid for each in found.references] == ["5"]
+
+
 def test_plain_text_has_sections_under_names_that_are_known() -> None:
     text = (
         "A line.\n\nAbstract\n\nIn\nshort.\n\n1. Introduction\n\nText.\n\n2 Our own part\n\nMore.\n\n"
@@ -121,6 +133,8 @@ def test_plain_text_has_sections_under_names_that_are_known() -> None:
     [
         ("authors: Ada Lo, Bo Chun", ["Ada Lo", "Bo Chun"]),
         ("authors: Lo, Ada; Chun, Bo", ["Lo, Ada", "Chun, Bo"]),
+        ("authors:\n  - Lo, Ada B.", ["Lo, Ada B."]),
+        ("author: Lo, Chun and Ng", ["Lo", "Chun", "Ng"]),
         ("author: [Ada Lo, 'Bo Chun']", ["Ada Lo", "Bo Chun"]),
         ("Authors:\n- Ada Lo\n- Bo Chun", ["Ada Lo", "Bo Chun"]),
         ("authors: Ada Lo and Bo Chun", ["Ada Lo", "Bo Chun"]),

@@ -110,6 +110,8 @@ def test_a_contrary_word_after_the_verb_makes_it_a_co_occurrence() -> None:
         ("Title\n\nText here.", ["Title", "Text here."]),
         ("As in Fig. 2 it rose (e.g. IL-6). β-cells", ["As in Fig. 2 it rose (e.g. IL-6).", "β-cells"]),
         ("E. coli grew. Good.", ["E. coli grew.", "Good."]),
+        ("They had hepatitis C.\n\nOthers died.", ["They had hepatitis C.", "Others died."]),
+        ("As in Smith et al.\n\n(Next) one.", ["As in Smith et al.", "(Next) one."]),
         ("  ", []),
     ],
 )

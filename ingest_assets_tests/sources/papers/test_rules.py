@@ -293,3 +293,16 @@ def test_another_process_with_another_hash_seed_makes_the_same_bytes(extractor: 
         [sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=True
     )
     assert there.stdout == here.hexdigest()
+
+
+def test_the_rows_of_a_table_say_nothing_of_each_other(extractor: RulesExtractor) -> None:
+    text = "Drug\tDisease\nmetformin\ttype 2 diabetes. Rare\nimatinib\tleukemia"
+    article = Article(
+        paper_id="PMC1", sections=(Section(id="table-1", kind="table", path=("Table 1",), text=text),)
+    )
+    bundle = extractor.extract(article)
+    _check(article, bundle)
+    assert [each.text for each in bundle.evidence_entities] == [
+        "metformin\ttype 2 diabetes.",
+        "imatinib\tleukemia",
+    ]

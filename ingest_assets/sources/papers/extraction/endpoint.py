@@ -87,6 +87,19 @@ class TokenBudget:
                 )
             self._reserved += tokens
 
+    def require(self, tokens: int) -> None:
+        """Have room for one more request: answers may have cost more than was set aside for them.
+
+        Raises SpendingLimitError.
+        """
+        with self._lock:
+            if self.spent + tokens > self.limit:
+                raise SpendingLimitError(
+                    f"This run has used {self.spent:,} tokens of PASS1_LLM_MAX_RUN_TOKENS ({self.limit:,}), "
+                    "answers that never came included: look at the endpoint, or raise the limit. The next "
+                    "run goes on with this paper."
+                )
+
     def release(self, tokens: int) -> None:
         """What `reserve` set aside is not needed any more."""
         with self._lock:
@@ -222,13 +235,21 @@ class EndpointExtractor:
         }
         if self._spec.temperature is not None:
             body["temperature"] = self._spec.temperature
+        needed = self._estimate(text)
+
+        def unanswered() -> None:
+            """What was sent may have been answered, and be charged for, although nothing came back."""
+            self.budget.spend(needed)
+            self.budget.require(needed)
+
+        self.budget.require(needed)
         try:
-            answer = self._client.request("POST", "/v1/chat/completions", body)
+            answer = self._client.request("POST", "/v1/chat/completions", body, unanswered)
         except TooLongError as error:
-            self.budget.spend(self._estimate(text))
+            self.budget.spend(needed)
             raise ItemError(f"Asked about {what}, {error}") from error
         except NotJsonError as error:
-            self.budget.spend(self._estimate(text))
+            self.budget.spend(needed)
             if not error.began:
                 raise
             raise ItemError(f"Asked about {what}, the endpoint sent JSON that ends in the middle.") from error

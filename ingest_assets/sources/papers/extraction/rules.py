@@ -21,10 +21,10 @@ from ingest_assets.sources.papers.bundles import (
 from ingest_assets.sources.papers.extraction import bundle_paper, names, provenance
 from ingest_assets.sources.papers.extraction.dictionaries import Dictionaries, Entry, digest, load
 from ingest_assets.sources.papers.extraction.relations import Argument, statements
-from ingest_assets.sources.papers.extraction.sentences import sentences
+from ingest_assets.sources.papers.extraction.sentences import rows, sentences
 
 NAME = "rules"
-VERSION = "2"
+VERSION = "3"
 ASSERTED_BY = "rules"
 MAX_EVIDENCE = 10  # sentences of one relationship; the first ones
 MAX_RELATIONSHIPS = 2_000  # of one paper; those with most evidence
@@ -86,7 +86,8 @@ class _Draft:
         """Take in the names of a section and what its sentences say of them."""
         arguments = [self._mention(section, name) for name in found]
         starts = [argument.start for argument in arguments]
-        for start, end in sentences(section.text):
+        spans = rows if section.kind == "table" else sentences
+        for start, end in spans(section.text):
             inside = arguments[bisect_left(starts, start) : bisect_left(starts, end)]
             if len(inside) > 1:
                 self._sentence(section, start, end, inside)

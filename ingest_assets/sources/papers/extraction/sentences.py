@@ -21,12 +21,18 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
     """Start and end of each sentence, without the space around it."""
     start = 0
     for match in _END.finditer(text):
-        paragraph = match.group().startswith("\n")
+        paragraph = "\n\n" in match.group()  # "hepatitis C." ends one
         if not paragraph and _ABBREVIATED.search(text, max(start, match.start() - 12), match.start()):
             continue
         yield from _trimmed(text, start, match.end())
         start = match.end()
     yield from _trimmed(text, start, len(text))
+
+
+def rows(text: str) -> Iterator[tuple[int, int]]:
+    """The sentences of a table's text: none goes on from one row to the next."""
+    for line in re.finditer(r"[^\n]+", text):
+        yield from ((line.start() + start, line.start() + end) for start, end in sentences(line.group()))
 
 
 def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, parse_qs, urlsplit, urlunsplit
 from ingest_assets.jobs.errors import JobTargetError
 from ingest_assets.redaction import keep_secrets_of_url
 from ingest_assets.sources.addresses import NotAllowedError, checked_host
+from ingest_assets.sources.papers.identity import doi_of
 
 Kind = Literal["pmc", "url", "file", "folder"]
 
@@ -135,6 +136,8 @@ def _from_path(text: str, base: Path) -> Location:
             return Location(kind="file", shown=text, path=path.absolute())
     except (OSError, ValueError):
         pass  # a name that no file can have
+    if doi_of(text):
+        raise JobTargetError("Papers are not fetched by their DOI: give the PMCID, or the paper's file.")
     raise JobTargetError(
         "There is no such file or folder. A PMCID looks like PMC123, and a URL begins with https://."
     )

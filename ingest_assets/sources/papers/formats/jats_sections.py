@@ -166,15 +166,19 @@ def _abstract(node: Node, top: _Place) -> None:
     """One is called by its own title, or else by its type."""
     kind = node.get("abstract-type") or ("translated" if name_of(node) == "trans-abstract" else "")
     plain = "abstract" if kind in {"", "unstructured", "structured"} else f"{kind.replace('-', ' ')} abstract"
-    _part(node, top, "abstract", plain[0].upper() + plain[1:])
+    _part(node, top, top.kind, plain[0].upper() + plain[1:])
 
 
 def _sub_article(node: Node, name: str, top: _Place) -> bool:
     front = child_of(node, "front-stub", "front")
     meta = child_of(front, "article-meta")
-    title = flat(child_of(child_of(front if meta is None else meta, "title-group"), "article-title"))
+    meta = front if meta is None else meta
+    title = flat(child_of(child_of(meta, "title-group"), "article-title"))
     part = top.below(title or _TITLED[name], "back", name)
     top.open(part, title)
+    for each in () if meta is None else meta:
+        if name_of(each) in {"abstract", "trans-abstract"}:  # of a translation
+            _abstract(each, part)
     _flow(node, part, (front,))
     top.close(part)
     return True

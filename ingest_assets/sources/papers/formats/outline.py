@@ -7,7 +7,9 @@ What belongs here: which heading begins what, and sections from them. What does 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from ingest_assets.sources.papers.article import Reference, Section, SectionKind
 from ingest_assets.sources.papers.formats.jats_sections import Ids, slug_of
@@ -121,14 +123,11 @@ class Outline:
 
     def heading(self, level: int, title: str, printed: str) -> None:
         """What follows stands under this heading, and those of smaller levels before it."""
-        self._flush(final=False)
-        while self._above and self._above[-1][0] >= level:
-            self._above.pop()
-        kind = self._kind_of(title)
-        if kind is None or kind != self._kind:
-            self._flush(final=True)
-        self._kind = kind
-        parent = self._above[-1][1] if self._above else ""
+        above = list(takewhile(lambda each: each[0] < level, self._above))
+        kind = self._kind_of(title, [name for _, _, name in above])
+        self._flush(final=kind is None or kind != self._kind)
+        self._above, self._kind = above, kind
+        parent = above[-1][1] if above else ""
         self._id = self._ids.new(parent, slug_of(title, "section"))
         self._above.append((level, self._id, clipped(title)))
         if kind is not None:
@@ -148,13 +147,13 @@ class Outline:
         self._flush(final=True)
         return tuple(self._sections)
 
-    def _kind_of(self, title: str) -> SectionKind | None:
+    @staticmethod
+    def _kind_of(title: str, above: Sequence[str]) -> SectionKind | None:
         """By its own name, or that of the part in which it is."""
-        name = plain(title)
-        if self._above and self._above[0][2]:
-            name = name if name in _REFERENCES else plain(self._above[0][2])
-        if name in _REFERENCES:
+        names = list(map(plain, (*above, title)))
+        if not _REFERENCES.isdisjoint(names):
             return None
+        name = names[0]
         return "abstract" if name in _ABSTRACTS else "back" if name in _BACK else "body"
 
     def _flush(self, *, final: bool) -> None:

@@ -22,7 +22,7 @@ from ingest_assets.sandbox.folder import Child
 from ingest_assets.sources.papers.article import Article
 
 # What the same file becomes is the same as long as this is. Change it with whatever changes an article.
-VERSION = "1"
+VERSION = "2"
 
 MAX_FILE_BYTES = 64 << 20
 CPU_S = 60.0  # of one file, at most: a hundred papers take two
@@ -33,6 +33,9 @@ _NOUN = "the parser of papers"
 OTHER_FORM = "The parser of papers gave an answer of another form."
 _ARTICLE, _CONTENT, _ERROR = b"a", b"c", b"x"
 _TEXTS = frozenset((".md", ".markdown", ".txt", ".text"))
+# What the names of papers' files end in. Whoever gives a folder means those in it: any other text, such as a
+# table or a script, can be read too, but is not a paper.
+SUFFIXES = (".xml", ".nxml", ".pdf", *sorted(_TEXTS))
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _SPACE = b" \t\r\n\0"  # with the zeros of UTF-16
 # At most one process that was started ahead. A list, because a run's steps have copies of the context.
@@ -194,6 +197,11 @@ def parsed_here(data: bytes, name: str) -> tuple[list[tuple[Article, bytes | Non
     from ingest_assets.sources.papers.formats import prose
 
     return [(prose.parse(data, name), None)], ""
+
+
+def is_named_as_paper(path: Path) -> bool:
+    """Whether the file's name says that it may hold a paper."""
+    return path.suffix.lower() in SUFFIXES
 
 
 def format_of(data: bytes, name: str) -> str:

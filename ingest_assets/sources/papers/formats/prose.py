@@ -26,6 +26,7 @@ _FENCE = "---"
 _MAX_FRONT = 1_000  # lines
 _NAMED_BY_PMC = re.compile(r"PMC\d+", re.IGNORECASE)
 _KEY = re.compile(r"^([A-Za-z][\w -]{0,40}?)\s*:(?:\s+(.*))?$")
+_FAMILY_FIRST = re.compile(r"[^\s,;]+,(?:(?!\sand\s)[^,;])+")  # one author: "Lo, Ada B."
 _WITH_ADDRESS = re.compile(r"^(.*?)\s*[<(]\s*([^\s<>()@]+@[^\s<>()@]+)\s*[>)]$")
 _MARKDOWN = re.compile(r"^(?:#{1,6}\s+\S|(?:=+|-+)\s*$|```|~~~|[*+-]\s+\S|\|.*\|\s*$)", re.MULTILINE)
 
@@ -136,7 +137,7 @@ def _facts(values: dict[str, list[str]]) -> dict[str, Any]:
         return clipped(next((" ".join(values[name][0].split()) for name in names if values.get(name)), ""))
 
     named = [each for name in ("authors", "author") for each in values.get(name, [])]
-    if len(named) == 1:
+    if len(named) == 1 and not _FAMILY_FIRST.fullmatch(named[0].strip()):
         named = (
             re.split(r"\s*;\s*|\s*,\s*|\s+and\s+", named[0]) if ";" not in named[0] else named[0].split(";")
         )

@@ -13,7 +13,7 @@ What belongs here: finding candidates, and weighing them. What does not: how rec
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,6 +39,13 @@ _MAX_BITS = 1_000.0
 
 _file, _author_block = graph_tables.paper_file, graph_tables.paper_author_block
 _document, _member = tables.document, tables.entity_member
+
+
+Sees = Callable[[str], bool]  # whether whoever asks may see the people of a source
+
+
+def _everything(_source: str) -> bool:
+    return True
 
 
 class AuthorLink(BaseModel):
@@ -84,13 +91,15 @@ def _is_known(connection: sa.Connection, paper_id: str) -> bool:
     return connection.scalar(sa.select(bundle.c.paper_id).filter_by(paper_id=paper_id)) is not None
 
 
-def links_of(ledger: Ledger, asked: str, *, limit: int) -> AuthorLinks:
+def links_of(ledger: Ledger, asked: str, *, limit: int, sees: Sees = _everything) -> AuthorLinks:
     """Of a paper or of a person, whichever the id names."""
     of = links_of_paper if names_a_paper(ledger, asked) else links_of_person
-    return of(ledger, asked, limit=limit)
+    return of(ledger, asked, limit=limit, sees=sees)
 
 
-def links_of_paper(ledger: Ledger, paper_id: str, *, limit: int = 20) -> AuthorLinks:
+def links_of_paper(
+    ledger: Ledger, paper_id: str, *, limit: int = 20, sees: Sees = _everything
+) -> AuthorLinks:
     """The people that a paper's authors may be. Raises RequestError if there is no such paper."""
     _require_limit(limit)
     with ledger.reading() as connection:
@@ -100,14 +109,14 @@ def links_of_paper(ledger: Ledger, paper_id: str, *, limit: int = 20) -> AuthorL
         authors = authors_of(paper_id, facts.get(paper_id, {}))
         found: list[AuthorLink] = []
         cut = False
-        for source in sources_with_people(connection):
+        for source in filter(sees, sources_with_people(connection)):
             people, more = _people_like(connection, source, authors)
             found += _links(connection, source, authors, people)
             cut |= more
     return _answer(found, limit, cut=cut)
 
 
-def links_of_person(ledger: Ledger, asked: str, *, limit: int = 20) -> AuthorLinks:
+def links_of_person(ledger: Ledger, asked: str, *, limit: int = 20, sees: Sees = _everything) -> AuthorLinks:
     """The authors of papers that a person may be: by the id of an entity, an earlier id, or a record's.
 
     Raises RequestError if no source knows such a person.
@@ -116,7 +125,7 @@ def links_of_person(ledger: Ledger, asked: str, *, limit: int = 20) -> AuthorLin
     with ledger.reading() as connection:
         found: list[AuthorLink] = []
         known = cut = False
-        for source in sources_with_people(connection):
+        for source in filter(sees, sources_with_people(connection)):
             people = _people(connection, source, _records_of(connection, source, asked))
             known |= bool(people)
             authors, more = _authors_like(connection, source, people)

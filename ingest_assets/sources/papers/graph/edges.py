@@ -123,11 +123,10 @@ def edges_of_papers(
     said = sa.select(_evidence.c.relationship_key).where(
         _evidence.c.source == source, _evidence.c.document_id.in_(sorted(filter(storable, set(papers))))
     )
+    # Of too many, the surest: the same ones for every page.
+    surest = said.order_by(_evidence.c.confidence.desc(), _evidence.c.key.desc()).limit(FROM_PAPERS)
     # A relationship's row has the digest of what its evidence calls it as its key.
-    keys = {
-        digest_of(each)
-        for each in connection.scalars(said.order_by(_evidence.c.document_id).limit(FROM_PAPERS))
-    }
+    keys = {digest_of(each) for each in connection.scalars(surest)}
     ends = {"subject_id": wanted.subject, "object_id": wanted.object, "predicate": wanted.predicate}
     found = [
         edge

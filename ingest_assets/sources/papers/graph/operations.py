@@ -168,23 +168,23 @@ def _stats(ledger: Ledger, _asked: Nothing) -> Stats:
     return ask.stats(ledger)
 
 
-def _links(ledger: Ledger, asked: PaperOrPerson) -> AuthorLinks:
+def _links(asking: Asking, asked: PaperOrPerson) -> AuthorLinks:
     from ingest_assets.sources.papers.graph.author_links import links_of
 
-    return links_of(ledger, asked.id, limit=asked.limit)
+    return links_of(asking.bench.ledger, asked.id, limit=asked.limit, sees=asking.sees)
 
 
-def _question(
-    *, asks: Callable[[Ledger, Any], BaseModel], for_agents: bool = True, **said: Any
-) -> SourceOperation:
+def _reading(*, for_agents: bool = True, **said: Any) -> SourceOperation:
+    return SourceOperation(scope="read", method="GET", idempotent=True, for_agents=for_agents, **said)
+
+
+def _question(*, asks: Callable[[Ledger, Any], BaseModel], **said: Any) -> SourceOperation:
     """An operation that reads the ledger and nothing else."""
 
     def run(asking: Asking, arguments: Any) -> BaseModel:
         return asks(asking.bench.ledger, arguments)
 
-    return SourceOperation(
-        run=run, scope="read", method="GET", idempotent=True, for_agents=for_agents, **said
-    )
+    return _reading(run=run, **said)
 
 
 GRAPH_OPERATIONS: tuple[SourceOperation, ...] = (
@@ -282,7 +282,7 @@ GRAPH_OPERATIONS: tuple[SourceOperation, ...] = (
         path="/graph/stats",
         for_agents=False,
     ),
-    _question(
+    _reading(
         name="find_author_links",
         title="Find links of authors",
         description="Which authors of a paper may be people that other sources (such as the CRM) know, or"
@@ -291,7 +291,7 @@ GRAPH_OPERATIONS: tuple[SourceOperation, ...] = (
         'Example: {"id": "PMC10667925"}',
         takes=PaperOrPerson,
         answers=AuthorLinks,
-        asks=_links,
+        run=_links,
         path="/graph/author-links",
     ),
 )

@@ -70,8 +70,8 @@ def _advance(
     walk: Walk,
     wanted: Wanted,
     bounds: Bounds,
-) -> None:
-    """Reach the next level, as far as the bounds allow."""
+) -> list[str]:
+    """Reach the next level, as far as the bounds allow. Returns it, even if the walk ends with it."""
     walk.level += 1
     reached: list[str] = []
     if len(walk.frontier) > bounds.expanded:
@@ -90,10 +90,11 @@ def _advance(
             if len(walk.hops) > bounds.found:
                 walk.cuts.append(f"The walk ended after {bounds.found:,} entities.")
                 walk.frontier = []
-                return
+                return reached
             walk.hops[other], walk.by[other] = walk.level, edge
             reached.append(other)
     walk.frontier = reached
+    return reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +123,9 @@ def shortest(
         return Route((), ())
     while sum(side.level for side in sides) < hops and all(side.frontier for side in sides):
         near = min(sides, key=lambda side: (len(side.frontier), side is sides[1]))
-        _advance(connection, source, near, wanted, bounds)
+        reached = _advance(connection, source, near, wanted, bounds)
         far = sides[1] if near is sides[0] else sides[0]
-        if meeting := [each for each in near.frontier if each in far.hops]:
+        if meeting := [each for each in reached if each in far.hops]:
             return Route(_best(sides, meeting), _cuts(sides))
     return Route(None, _cuts(sides))
 
