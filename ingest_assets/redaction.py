@@ -109,9 +109,18 @@ def redact_values(value: Any) -> Any:
     return _each_text(value, _data_redaction())  # looked up once: an answer has hundreds of texts
 
 
+def hidden_in_data() -> str:
+    """All that `redact_data` hides: data without it is without it as long as this is the same."""
+    return "\0".join(sorted(_hidden_in_data()))
+
+
 def _data_redaction() -> Callable[[str], str]:
-    long = frozenset(secret for secret in _secrets if len(secret) >= _DATA_CHARS)
+    long = _hidden_in_data()
     return partial(_known(long, frozenset()).sub, HIDDEN) if long else str
+
+
+def _hidden_in_data() -> frozenset[str]:
+    return frozenset(secret for secret in _secrets if len(secret) >= _DATA_CHARS)
 
 
 def _each_text(value: Any, change: Callable[[str], str]) -> Any:

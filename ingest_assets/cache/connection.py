@@ -62,6 +62,7 @@ class BoundedSocket:
 def connect(settings: Settings, timeout_s: float, *, with_password: bool = True) -> Redis:
     """A client, which connects when it is first used, and again after a failure. It retries nothing."""
     import redis
+    from redis._parsers import _RESP2Parser
 
     class Plain(redis.Connection):
         """Whose socket is bounded."""
@@ -85,6 +86,8 @@ def connect(settings: Settings, timeout_s: float, *, with_password: bool = True)
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
         "protocol": 2,
+        # Not that of hiredis, which is taken where it is installed: it reads the socket by another way.
+        "parser_class": _RESP2Parser,
         "driver_info": None,  # else each connection begins with two commands more
     }
     if with_password:

@@ -31,11 +31,11 @@ from ingest_assets.cache.redis_cache import ANSWERS, RedisCache
 from ingest_assets.fields import Condition
 from ingest_assets.ledger.installation import cache_secret_of
 from ingest_assets.model import IngestError, UnavailableError, digest_of
-from ingest_assets.queries.answers import Hit, Hits, Mode, SourceSearch, check
+from ingest_assets.queries.answers import CleanHits, Hit, Hits, Mode, SourceSearch, check
 from ingest_assets.queries.older_versions import with_marks
 from ingest_assets.queries.reach import Reach
 from ingest_assets.queries.status import source_meant
-from ingest_assets.redaction import redact_values
+from ingest_assets.redaction import hidden_in_data, redact_values
 from ingest_assets.stages.generations import contents_of
 from ingest_assets.workbench import Workbench
 
@@ -92,7 +92,9 @@ class CachedSearch:
         if kept is not None:
             kept = with_marks(self._bench, self._source, kept)
             took_ms = round((time.perf_counter() - started) * 1000, 2)
-            return Hits(query, self._source, mode, self._collection, before.generation, took_ms, kept)
+            # What marks say was not in the answer that was kept.
+            made = Hits if any(hit.stale for hit in kept) else CleanHits
+            return made(query, self._source, mode, self._collection, before.generation, took_ms, kept)
         hits = self._inner.search(query, mode=mode, limit=limit, where=where, reach=reach)
         with suppress(IngestError):  # there is an answer, whatever keeps it from being kept
             if self._state(mode, self._inner.conditions(where or {}, reach)) == before:
@@ -104,9 +106,11 @@ class CachedSearch:
         generation = self._bench.store.live(self._collection)
         if generation is None:
             return None
-        contents = ""
+        contents = hidden = ""
         # The index may be searchable while the ledger is not.
         with suppress(UnavailableError):
+            # What is kept holds none of the secrets that were known; guessing them from this must be in vain.
+            hidden = hmac.digest(self._secret, hidden_in_data().encode(), "sha256").hex()
             contents = self._bench.ledger.remembered(
                 ("contents", self._collection, generation), partial(self._contents, generation)
             )
@@ -114,7 +118,7 @@ class CachedSearch:
             return None
         whole = digest_of(
             __version__, self._source, self._collection, str(generation), contents,
-            self._bench.store.revision(self._collection), *self._models(mode), repr(conditions),
+            self._bench.store.revision(self._collection), *self._models(mode), repr(conditions), hidden,
         )  # fmt: skip
         return _State(generation, bytes.fromhex(whole))
 

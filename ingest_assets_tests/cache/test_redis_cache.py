@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import socket
 import ssl
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -257,6 +260,20 @@ def test_whatever_answers_costs_time_only(
 
         assert took(use) < 5 * 0.3 + 1.5
         cache.close()
+
+
+def test_answers_are_bounded_where_hiredis_is_installed_too(tmp_path: Path) -> None:
+    """A stand-in for hiredis is enough: the client chooses its parser by that name when it is imported."""
+    (tmp_path / "hiredis.py").write_text("__version__ = '3.5.0'\ndef pack_command(*_): ...\n")
+    code = (
+        "from redis import connection; from ingest_assets.cache.connection import connect; "
+        "from ingest_assets.settings import Settings; "
+        "pool = connect(Settings(_env_file=None, redis_host='127.0.0.1'), 1).connection_pool; "
+        "print(connection.DefaultParser.__name__, type(pool.make_connection()._parser).__name__)"
+    )
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    said = subprocess.check_output([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": path})
+    assert said.split() == [b"_HiredisParser", b"_RESP2Parser"]
 
 
 def test_a_slow_one_is_used_within_its_time(server: RedisServer) -> None:

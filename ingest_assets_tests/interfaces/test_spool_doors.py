@@ -118,6 +118,7 @@ def test_batches_are_listed_in_pages_and_shown(reader: httpx.Client) -> None:
     counts = {"records": 2, "processed": 2, "skipped": 0, "total_files": 1, "attempts": 1}
     assert shown.items() >= (state | counts | {"error": None}).items()
     assert shown["decided"] == []
+    assert shown["extra"] == {"repaired": 1}
     for tag, status in (("none", 404), ("x" * 201, 400), ("%00", 400), ("a%2Fb", 404)):
         assert reader.get(f"/batches/{tag}").status_code == status
 

@@ -19,6 +19,7 @@ from ingest_assets.cache.lookups import LOOKUPS
 from ingest_assets.fields import Condition
 from ingest_assets.ledger import tables
 from ingest_assets.model import ConfigurationError, UnavailableError
+from ingest_assets.queries.answers import CleanHits
 from ingest_assets.queries.search import Hits, QueryError, Searcher, open_search
 from ingest_assets.redaction import keep_secret
 from ingest_assets.sources.crm.definition import SOURCE as CRM
@@ -278,6 +279,20 @@ def test_answers_with_a_secret_are_kept_nowhere(bench: Bench, server: RedisServe
     keep_secret(secret)
     assert secret in "".join(hit.text for hit in bench.both("stork").hits)
     assert not server.values()
+
+
+def test_an_answer_that_was_kept_before_a_secret_was_known_is_not_given_again(bench: Bench) -> None:
+    """It would be taken for one without secrets."""
+    secret = "a-secret-known-later-" + "r" * 12
+    bench.toy.put(document("notes/8", f"stork {secret}"))
+    bench.refresh()
+    assert not isinstance(bench.both("stork"), CleanHits)
+    assert isinstance(bench.both("stork"), CleanHits)
+    bench.lookups  # noqa: B018 - forgets those so far
+    keep_secret(secret)
+    found = [bench.both("stork") for _ in range(2)]
+    assert not any(isinstance(each, CleanHits) for each in found)
+    assert bench.lookups == {"miss": 2}
 
 
 def test_an_index_while_the_ledger_does_not_answer(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

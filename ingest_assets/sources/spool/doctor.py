@@ -220,22 +220,51 @@ def _wrong_with(file: Path) -> str:
 # --- Connections --------------------------------------------------------------------------------------------
 
 
-def _connections(_bench: Workbench, settings: SpoolSettings) -> Iterator[Finding]:
+def _connections(bench: Workbench, settings: SpoolSettings) -> Iterator[Finding]:
     """What goes over the internet as plain text."""
-    from ingest_assets.sources.spool.notifier import alerts
-
-    plain: list[tuple[str, str, int | None]] = []
-    for name, given in (("GATE_URL", settings.gate_url), ("ALERT_WEBHOOK_URL", settings.alert_webhook_url)):
-        url = urlsplit(given if isinstance(given, str) else given.get_secret_value() if given else "")
-        if url.scheme == "http":
-            plain.append((name, url.hostname or "", url.port))
-    for number, each in enumerate(alerts.urls(settings), 1):
-        if (host := alerts.plaintext_host(each)) is not None:
-            plain.append((f"ALERT_URLS, number {number}", host, None))
-    for name, host, port in plain:
+    for name, host, port in (*_plain_urls(bench, settings), *_plain_alerts(settings)):
         if is_on_the_internet(host, port or 80):
             said = f"{name} leads to the internet without encryption"
             yield Finding(_PLAINTEXT, "wrong", f"{said}: use https, or the encrypted form of the service.")
+    for name, host, port in _plain_ledger(bench):
+        if is_on_the_internet(host, port):
+            said = f"{name} leads to the internet without encryption"
+            yield Finding(_PLAINTEXT, "wrong", f"{said}: add sslmode=verify-full to it.")
+
+
+def _plain_urls(bench: Workbench, settings: SpoolSettings) -> Iterator[tuple[str, str, int | None]]:
+    alert_url = settings.alert_webhook_url
+    common = bench.settings
+    given = {
+        "GATE_URL": settings.gate_url,
+        "ALERT_WEBHOOK_URL": alert_url.get_secret_value() if alert_url else None,
+        "QDRANT_URL": common.qdrant_url,
+        "SPARK_CONTROL_URL" if common.spark_control_url else "EMBED_BASE_URL": common.embed_url,
+    }
+    for name, text in given.items():
+        url = urlsplit(str(text or ""))
+        if url.scheme == "http":
+            yield name, url.hostname or "", url.port
+
+
+def _plain_alerts(settings: SpoolSettings) -> Iterator[tuple[str, str, int | None]]:
+    from ingest_assets.sources.spool.notifier import alerts
+
+    for number, each in enumerate(alerts.urls(settings), 1):
+        if (host := alerts.plaintext_host(each)) is not None:
+            yield f"ALERT_URLS, number {number}", host, None
+
+
+def _plain_ledger(bench: Workbench) -> Iterator[tuple[str, str, int]]:
+    """The ledger's host, which gets all texts, if the connection that there is with it is not encrypted."""
+    if not bench.has_ledger or bench.ledger.is_sqlite:
+        return
+    with bench.ledger.reading() as connection:
+        about = connection.connection.driver_connection.info  # type: ignore[union-attr]
+        if (
+            not about.ssl_in_use and about.host and not about.host.startswith("/")
+        ):  # else a socket of this host
+            yield bench.settings.ledger_variable or "INGEST_LEDGER_URL", about.host, about.port
 
 
 LOOKS: dict[str, Callable[[Workbench, SpoolSettings], Iterator[Finding]]] = {

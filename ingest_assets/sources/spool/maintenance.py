@@ -95,10 +95,12 @@ def _record(bench: Workbench, done: Maintained, now: float) -> None:
         row = {name: json.dumps(list(getattr(done, name))) for name in ("wanted", "made", "dropped")}
         connection.execute(_runs.insert().values(number=number, at=now, error=done.error, **row))
         connection.execute(_runs.delete().where(_runs.c.number <= number - KEPT))
-    if done.made or done.dropped or done.error:
-        log_event(
-            bench, "partitions", made=list(done.made), dropped=list(done.dropped), failed=bool(done.error)
-        )
+    for month in done.made:
+        log_event(bench, "partition.made", month=month)
+    for month in done.dropped:
+        log_event(bench, "partition.dropped", month=month)
+    if done.error:
+        log_event(bench, "partition.not_made", level="error")
 
 
 def _judge(bench: Workbench, settings: SpoolSettings) -> None:

@@ -156,6 +156,13 @@ def note(connection: sa.Connection, batch_tag: str, **facts: Any) -> None:
     connection.execute(_manifest.update().where(_manifest.c.batch_tag == batch_tag).values(extra=text))
 
 
+def count(connection: sa.Connection, batch_tag: str, counts: Mapping[str, int], *, afresh: bool) -> None:
+    """Add to counts in a batch's `extra`; `afresh`, to none. Those that were never above 0 are not named."""
+    extra = json.loads(connection.scalar(sa.select(_manifest.c.extra).filter_by(batch_tag=batch_tag)) or "{}")
+    sums = {name: number + (0 if afresh else extra.get(name, 0)) for name, number in counts.items()}
+    note(connection, batch_tag, **{name: number for name, number in sums.items() if number or name in extra})
+
+
 def _announce(connection: sa.Connection, batch_tags: Sequence[str], action: Action) -> None:
     """Tell those who follow the manifest, when this transaction is committed."""
     m = _manifest.c

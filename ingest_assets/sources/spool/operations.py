@@ -111,6 +111,10 @@ class BatchAnswer(FromDocuments, ListedBatch):
     attempts: int
     error: DocumentText | None
     decided: list[Decided] = Field(description="The last decision of each kind.")
+    extra: dict[str, int] = Field(
+        description="What else was counted: vectors that came along, were used, or could not be (by what was "
+        "wrong), metadata that was left out, texts that were repaired, redeliveries."
+    )
 
 
 class GateList(FromDocuments):
@@ -201,6 +205,7 @@ def _answer(row: Any) -> BatchAnswer:
         **{name: _at(getattr(row, name)) for name in ("created_at", "started_at", "updated_at", "gone_at")},
         "error": row.error and row.error[:1_000],
         "decided": [{"what": what} | extra[what] for what in DECISIONS if what in extra],
+        "extra": {name: count for name, count in extra.items() if type(count) is int},
     }
     return BatchAnswer.model_validate(_listed(row) | shown)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingest_assets.model import when
 from ingest_assets.sources.spool.decisions import DECISIONS
+from ingest_assets.sources.spool.places import SUFFIX
 from ingest_assets.terminal import print_json, say, table
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ingest_assets.sources.spool.waiting import Waiting
 
 _TIMES = ("created_at", "queued_at", "started_at", "finished_at", "updated_at", "gone_at")
+_UNSHOWN = {"extra", "events", "unread"}  # of one batch: shown in parts, or said by its error
 _SAME = (
     *("batch_tag", "status", "reason", "error", "source", "pii", "gate", "gone", "total_files"),
     *("total_bytes", "total_records", "skipped", "processed", "attempts"),
@@ -44,6 +46,8 @@ def batches(rows: Sequence[Any], more: bool, found: Waiting, as_json: bool) -> N
         return print_json({"batches": shown, "next_after": _next(rows, more), "incoming": waiting})
     if found.files:
         say(f"{found.files:,} files wait in incoming: `ingest refresh --source spool` takes them.")
+    if found.ignored:
+        say(f"{found.ignored:,} things in incoming are left alone: no files, or not named NAME{SUFFIX}.")
     if not rows:
         return say("There is no such batch.")
     cells = [
@@ -67,7 +71,7 @@ def batch(row: Any, events: Sequence[Any], as_json: bool) -> None:
     if as_json:
         return print_json(facts)
     decisions = {name: facts["extra"].pop(name) for name in DECISIONS if name in facts["extra"]}
-    shown = {name: value for name, value in facts.items() if name not in {"extra", "events"}} | facts["extra"]
+    shown = {name: value for name, value in (facts | facts["extra"]).items() if name not in _UNSHOWN}
     cells = [
         [name.replace("_", " "), _cell(value)] for name, value in shown.items() if value not in (None, "")
     ]

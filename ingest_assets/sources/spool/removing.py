@@ -107,8 +107,8 @@ def retry(bench: Workbench, batch_tag: str, by: Decider) -> Any:
     with spool.lock(WAIT_S), bench.ledger.transaction() as connection:
         row = batch_to_change(connection, batch_tag)
         if row.gone is not None or row.status != "failed":
-            state = f"gone ({row.gone})" if row.gone else row.status
-            raise BatchStateError(f"The batch {batch_tag} is {state}: only a failed one is tried again.")
+            state = f"was {row.gone}" if row.gone else f"has the status {row.status}"
+            raise BatchStateError(f"The batch {batch_tag} {state}: only a failed one is tried again.")
         if (there := files.find(spool, row)) is None or not is_regular(there):
             raise BatchStateError(
                 f"The file of {batch_tag} is not in {spool.failed.name}/: deliver it again."

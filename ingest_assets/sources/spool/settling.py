@@ -18,12 +18,12 @@ from ingest_assets.ledger.plans import looked_up
 from ingest_assets.ledger.spool_tables import ingestion_manifest as _manifest
 from ingest_assets.ledger.store import pages
 from ingest_assets.model import NotPublishedError, UnavailableError
-from ingest_assets.sources.spool import files, manifest, partitions
+from ingest_assets.sources.spool import files, manifest, partitions, vectors
 from ingest_assets.sources.spool.failing import put_aside, unindexed
 from ingest_assets.sources.spool.notifier import outbox
 from ingest_assets.sources.spool.notifier.delivery import deliver
 from ingest_assets.sources.spool.notifier.events_log import log_event
-from ingest_assets.sources.spool.notifier.failures import end_cause
+from ingest_assets.sources.spool.notifier.failures import end_cause, record_failure
 from ingest_assets.sources.spool.places import SUFFIX, Spool
 from ingest_assets.sources.spool.settings import NAME, SpoolSettings
 
@@ -115,13 +115,14 @@ def _archive(bench: Workbench, spool: Spool, batches: Sequence[Any]) -> None:
                 connection,
                 batch,
                 status="success",
-                reason=manifest.HEALED if "healed" in json.loads(batch.extra) else manifest.SUCCESS,
+                reason=_reason(batch),
                 processed=batch.total_records - batch.skipped,
                 error=None,
                 file=archived.get(batch.batch_tag, ""),
             )
     for batch in batches:
         log_event(bench, "batch indexed", batch_tag=batch.batch_tag, records=batch.total_records)
+        _say_unused_vectors(bench, batch)
     for source in {batch.source for batch in batches}:
         for reason in (manifest.FAILED, manifest.OTHER, manifest.MISSING):
             end_cause(bench, unindexed(reason, source))
@@ -129,6 +130,22 @@ def _archive(bench: Workbench, spool: Spool, batches: Sequence[Any]) -> None:
     there = [batch.created_at for batch in batches if "healed" not in json.loads(batch.extra)]
     for month in set(map(partitions.month_of, there)):
         end_cause(bench, partitions.cause(month))
+
+
+def _say_unused_vectors(bench: Workbench, batch: Any) -> None:
+    """The batch is in the index all the same, but its producer makes vectors that cannot be used."""
+    extra = json.loads(batch.extra)
+    if said := vectors.unused(extra):
+        reason, cause = _reason(batch), vectors.cause(batch.source)
+        record_failure(
+            bench, batch_tag=batch.batch_tag, reason=reason, healed=True, message=said, cause=cause
+        )
+    elif extra.get(vectors.USED):
+        end_cause(bench, vectors.cause(batch.source))
+
+
+def _reason(batch: Any) -> str:
+    return manifest.HEALED if "healed" in json.loads(batch.extra) else manifest.SUCCESS
 
 
 def end(bench: Workbench, connection: sa.Connection, batch: Any, **values: Any) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ from ingest_assets.sources.spool.retention import expire, forget_lost_partitions
 from ingest_assets.sources.spool.settings import BATCHES, NAME, SpoolSettings
 from ingest_assets.sources.spool.settling import fail
 from ingest_assets.sources.spool.source import BatchSource, batch_source
+from ingest_assets.sources.spool.vectors import USED, usable
 from ingest_assets.stages.document_rows import checked_document, document_row
 
 if TYPE_CHECKING:
@@ -211,24 +213,23 @@ class Batches:
                 # From now on there is something to withdraw, if its gate is closed before it is recorded.
                 begun = {"status": "processing", "started_at": now, "recorded_with": PARTLY}
                 manifest.change(connection, batch.batch_tag, attempts=batch.attempts + 1, **begun)
-        keeps = self._keeps_vectors(batch)
-        rows = [_row(batch, record, keeps_vector=keeps) for record in part.items]
+        vectors, counts = self._usable_vectors(part.items)
+        if counts.total() or "vectors" in json.loads(batch.extra):
+            manifest.count(connection, batch.batch_tag, counts, afresh=part.first)
+        rows = [_row(batch, *each) for each in zip(part.items, vectors, strict=True)]
         made = partitions.insert(connection, rows) if rows else []
         if made:
             manifest.note(connection, batch.batch_tag, healed=made)
         if part.last:
-            came = json.loads(batch.extra).get("vectors", 0)
-            if came:
-                manifest.note(connection, batch.batch_tag, vectors_used=came if keeps else 0)
             manifest.mark(connection, batch.batch_tag, loaded=True)
         return made
 
-    def _keeps_vectors(self, batch: Any) -> bool:
-        """Whether the vectors that came along are those of the index's own model."""
-        supplied = self.bench.sources[NAME].vectors(self.bench)
-        if supplied is None or supplied.identity != self.bench.dense_model.identity:
-            return False
-        return bool(json.loads(batch.extra).get("dimension") == self.bench.dense_model.dimension)
+    def _usable_vectors(self, records: Sequence[Record]) -> tuple[list[bytes | None], Counter[str]]:
+        """The vectors that came along, if they are those of the index's own model, and counts of them."""
+        supplied, model = self.bench.sources[NAME].vectors(self.bench), self.bench.dense_model
+        if supplied is None or supplied.identity != model.identity:
+            return [None] * len(records), Counter({USED: 0})
+        return usable(records, model.dimension)
 
     def _documents(self, batches: Sequence[Any]) -> Iterator[Step]:
         for parts in _gathered(each for batch in batches for each in self._rendered(batch)):
@@ -354,7 +355,7 @@ def _gathered(parts: Iterable[_Part]) -> Iterator[list[_Part]]:
         yield together
 
 
-def _row(batch: Any, record: Record, *, keeps_vector: bool) -> dict[str, Any]:
+def _row(batch: Any, record: Record, vector: bytes | None) -> dict[str, Any]:
     return {
         "created_at": batch.created_at,
         "batch_tag": batch.batch_tag,
@@ -362,6 +363,6 @@ def _row(batch: Any, record: Record, *, keeps_vector: bool) -> dict[str, Any]:
         "source": record.source,
         "text": record.text,
         "metadata": json.dumps(record.metadata, ensure_ascii=False, sort_keys=True),
-        "vector": record.vector if keeps_vector else None,
+        "vector": vector,
         "text_digest": digest_of(record.text.strip()),  # as its chunk has it, if it is one
     }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -12,10 +13,57 @@ import sqlalchemy as sa
 from ingest_assets.ledger import Ledger
 from ingest_assets.ledger.spool_tables import spool_record as _record
 from ingest_assets.model import Float32Array, digest_of
-from ingest_assets.sources.spool.settings import SpoolSettings
+from ingest_assets.sources.spool.intake.reading import NOT_FINITE, OTHER_DIMENSION, Record
+from ingest_assets.sources.spool.settings import NAME, SpoolSettings
+from ingest_assets.stages.vectors import UNIT_TOLERANCE
 
 if TYPE_CHECKING:
     from ingest_assets.workbench import Workbench
+
+_FLOAT_BYTES = 4
+USED, NOT_UNIT = "vectors_used", "vectors_not_of_length_1"
+# What is wrong with vectors that came along, as a batch's `extra` counts it, and in words.
+_WRONG = {
+    OTHER_DIMENSION: "of another dimension than the index's",
+    NOT_FINITE: "not lists of finite numbers, or all 0",
+    NOT_UNIT: "not of length 1",
+}
+
+
+def usable(records: Sequence[Record], dimension: int) -> tuple[list[bytes | None], Counter[str]]:
+    """The vector of each record, if an index of this dimension can use it, and counts of what came."""
+    counts = Counter({USED: 0} | dict.fromkeys(_WRONG, 0))
+    counts.update(filter(None, (each.wrong for each in records)))
+    came = {number: each.vector for number, each in enumerate(records) if each.vector is not None}
+    fit = {number: vector for number, vector in came.items() if len(vector) == _FLOAT_BYTES * dimension}
+    numbers = np.frombuffer(b"".join(fit.values()), "<f4").reshape(-1, dimension)
+    lengths = np.linalg.norm(numbers.astype("f8"), axis=1)  # squares of large ones do not fit into f4
+    is_unit = np.abs(lengths - 1) < UNIT_TOLERANCE
+    kept: list[bytes | None] = [None] * len(records)
+    for number, keeps in zip(fit, is_unit, strict=True):
+        kept[number] = fit[number] if keeps else None
+    counts[USED] = int(is_unit.sum())
+    counts[OTHER_DIMENSION] += len(came) - len(fit)
+    counts[NOT_UNIT] = len(fit) - counts[USED]
+    return kept, counts
+
+
+def unused(extra: Mapping[str, Any]) -> str:
+    """A sentence about the vectors of a batch that should have been used and could not be; "" if all were."""
+    wrong = {said: extra[name] for name, said in _WRONG.items() if extra.get(name)}
+    if not wrong:
+        return ""
+    each = ", ".join(f"{count:,} {said}" for said, count in wrong.items())
+    lost = sum(wrong.values())
+    return (
+        f"{lost:,} of {lost + extra.get(USED, 0):,} vectors that came along could not be used: {each}. The "
+        "texts of their records were embedded instead."
+    )
+
+
+def cause(source: str) -> str:
+    """What people are alerted of once, until all vectors of a batch of the source can be used."""
+    return f"{NAME} vectors {source}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)

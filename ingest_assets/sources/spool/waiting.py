@@ -77,8 +77,8 @@ def look(spool: Spool) -> Iterator[Found | None]:
 
 
 def is_batch(name: str) -> bool:
-    """Whether a file of this name is a batch; those that begin with a dot are being written."""
-    return name.endswith(SUFFIX) and not name.startswith(".")
+    """Whether a file of this name is a batch; those that begin with one dot are being written."""
+    return name.endswith(SUFFIX) and (not name.startswith(".") or name.startswith(".."))
 
 
 def _device(folder: Path) -> int | None:

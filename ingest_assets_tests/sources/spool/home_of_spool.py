@@ -34,7 +34,8 @@ def home_of_spool(path: Path) -> Home:
     (home.dagster / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
     Spool.of(home.load().of(SpoolSettings)).prepare()
     for tag in (INDEXED, TO_REMOVE):
-        drop(home, tag, [f"The parcel of {tag} came late.", "The invoice was wrong."], source="desk")
+        texts = [f"The parcel of {tag} came late.", "The invoice\x07 was wrong."]
+        drop(home, tag, texts, source="desk")
     for tag in (LOCKED, TO_OPEN, OPEN, TO_CLOSE):
         drop(home, tag, [f"{SECRET} wrote {tag}.", f"{SECRET} complained."], source="people", pii=True)
     for name in (BROKEN, TO_RETRY):

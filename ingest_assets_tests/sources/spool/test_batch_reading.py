@@ -14,7 +14,13 @@ import msgpack
 import pytest
 
 from ingest_assets.sandbox import Sandbox
-from ingest_assets.sources.spool.intake.reading import BatchReader, Facts, Record
+from ingest_assets.sources.spool.intake.reading import (
+    NOT_FINITE,
+    OTHER_DIMENSION,
+    BatchReader,
+    Facts,
+    Record,
+)
 from ingest_assets_tests.sources.spool.batch_reader import (
     reader,
     records_in_file,
@@ -42,8 +48,8 @@ def test_a_batch_as_the_contract_has_it(reader: BatchReader, tmp_path: Path) -> 
     assert facts == Facts("t", "tests", at, False, 2, 0, 4, 1, 0, 0, 0)
     one, two = records_in_file(reader, tmp_path / "b", data)
     vector = struct.pack("<4f", *VECTOR)
-    assert one == Record(0, "crm", "one", {"a": [1, {"b": None}]}, vector, False)
-    assert two == Record(1, "tests", "two", {}, None, False)
+    assert one == Record(0, "crm", "one", {"a": [1, {"b": None}]}, vector, "")
+    assert two == Record(1, "tests", "two", {}, None, "")
 
 
 @pytest.mark.parametrize("name", ["text", "instruction", "chunk", "source_text"])
@@ -183,7 +189,9 @@ def test_vectors_that_cannot_be_used_are_ignored(reader: BatchReader, tmp_path: 
     found = records_in_file(reader, tmp_path / "b", batch(rows, embedding_dim=4))
     assert [each.text for each in found if each.vector] == ["good"]
     assert found[-2].vector == struct.pack("<4f", 1, 2, -3, 0)
-    assert [each.is_refused for each in found] == [True] * len(BAD_VECTORS) + [False, False]
+    assert [each.wrong for each in found[:3]] == [OTHER_DIMENSION, OTHER_DIMENSION, NOT_FINITE]
+    assert {each.wrong for each in found[3:-2]} == {NOT_FINITE}
+    assert [each.wrong for each in found[-2:]] == ["", ""]
     facts = scanned(reader, tmp_path / "b", batch(rows, embedding_dim=4))
     assert facts.vectors + facts.vectors_ignored == len(BAD_VECTORS) + 1
 
@@ -206,4 +214,4 @@ def test_vectors_are_not_read_if_the_settings_do_not_name_their_model(
         facts = scanned(reader, tmp_path / "b", data)
         assert (facts.vectors, facts.vectors_ignored) == (0, 1)
         (record,) = records_in_file(reader, tmp_path / "b", data)
-    assert (record.vector, record.is_refused) == (None, False)
+    assert (record.vector, record.wrong) == (None, "")

@@ -218,6 +218,18 @@ def test_people_who_could_not_be_told_are_told_later(
         assert len(listener.heard) == 200
 
 
+def test_one_that_is_always_refused_keeps_no_other(new_bench: NewBench, listener: GateListener) -> None:
+    bench, clock = new_bench(alert_webhook_url=listener.url), Clock()
+    listener.usual = lambda heard: Answer(400 if heard.body["batch_tag"] == "bad" else 200)
+    fail(bench, clock, cause="a", batch_tag="bad")
+    for cause in "bc":
+        fail(bench, clock, cause=cause)
+    for _ in range(3):
+        clock.pass_s(61)
+        deliver(bench, budget_s=1, now=clock)
+    assert [row.cause for row in alert_rows(bench) if row.sent_at is not None] == ["b", "c"]
+
+
 @pytest.mark.parametrize("answer", [Answer(500), Answer(302, {"Location": "/"}), Answer(breaks=True)])
 def test_a_webhook_that_refuses_was_not_told(
     new_bench: NewBench, listener: GateListener, answer: Answer

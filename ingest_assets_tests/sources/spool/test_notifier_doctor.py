@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from ingest_assets.ledger.spool_tables import spool_event
 from ingest_assets.sources.spool.doctor import findings
@@ -18,10 +19,12 @@ from ingest_assets_tests.sources.spool.gate_listener import (
     GateListener,
     NewBench,
     announce,
+    gate_bench,
     listener,
     new_bench,
     unused_port,
 )
+from ingest_assets_tests.support.proxies import Relay
 
 __all__ = ["listener", "new_bench"]  # fixtures
 
@@ -155,11 +158,43 @@ def test_plaintext_to_the_internet(
     assert names(alert_webhook_url="http://gate.example.com/x") == ["ALERT_WEBHOOK_URL"]
     assert names(alert_webhook_url="https://gate.example.com/x") == []
     assert names(alert_webhook_url="http://inside/x", alert_urls="json://127.0.0.1/x") == []
+    assert names(qdrant_url="http://gate.example.com:6333") == ["QDRANT_URL"]
+    assert names(embed_base_url="http://gate.example.com/v1") == ["EMBED_BASE_URL"]
+    assert names(spark_control_url="http://inside", qdrant_url="https://gate.example.com") == []
     mail = (
         "mailto://user:word@mail.example.com, mailtos://user:word@mail.example.com, json://gate.example.com"
     )
     assert names(alert_urls=mail) == ["ALERT_URLS, number 1", "ALERT_URLS, number 3"]
     assert names(alert_urls="slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#general") == []
+
+
+@pytest.mark.parametrize("ledger_url", ["postgres"], indirect=True)
+def test_a_ledger_on_the_internet_without_encryption(
+    ledger_url: str, new_bench: NewBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with new_bench().ledger.reading() as connection:
+        about = connection.connection.driver_connection.info  # type: ignore[union-attr]
+    relay = Relay(socket.create_server(("127.0.0.1", 0)), lambda: _connected(about.host, about.port))
+    url = sa.make_url(ledger_url).difference_update_query(["host", "port"])
+    over_tcp = url.set(host="127.0.0.1", port=relay.port).render_as_string(hide_password=False)
+    bench = gate_bench(tmp_path, over_tcp, spool_dir=tmp_path)
+    try:
+        assert not found(bench, "connections")  # of this host
+        public = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.215.14", relay.port))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: public)
+        ((state, said),) = found(bench, "connections")
+        assert state == "wrong"
+        assert said.endswith("_URL leads to the internet without encryption: add sslmode=verify-full to it.")
+        assert not found(new_bench(spool_dir=tmp_path), "connections")  # a socket of Unix
+    finally:
+        bench.close()
+        relay.close()
+
+
+def _connected(folder: str, port: int) -> socket.socket:
+    to = socket.socket(socket.AF_UNIX)
+    to.connect(f"{folder}/.s.PGSQL.{port}")
+    return to
 
 
 def test_a_spool_that_cannot_be_created(new_bench: NewBench, tmp_path: Path) -> None:

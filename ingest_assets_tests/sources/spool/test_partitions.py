@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from ingest_assets.ledger import Ledger
 from ingest_assets.ledger.spool_tables import alert, spool_maintenance
 from ingest_assets.sources.spool import partitions
 from ingest_assets.sources.spool.maintenance import maintain
+from ingest_assets.sources.spool.settings import SpoolSettings
 from ingest_assets_tests.sources.spool.spool_bench import SpoolBench
 
 pytestmark = pytest.mark.parametrize("ledger_url", ["sqlite", "postgres"], indirect=True)
@@ -48,6 +50,9 @@ def test_partitions_are_made_ahead_when_that_is_due(bench: SpoolBench) -> None:
     else:
         assert list(first.made) == ["2026-11", "2026-12", "2027-01"]
         assert present(bench.ledger) >= {"2026-11", "2026-12", "2027-01"}
+        logged = map(json.loads, bench.settings_of(SpoolSettings).rag_log_file.read_text().splitlines())
+        made = [each["month"] for each in logged if each["event"] == "partition.made"]
+        assert made == ["2026-11", "2026-12", "2027-01"]
     assert maintain(bench, now=NOW + 60) is None  # not due
     assert maintain(bench, now=NOW - 10 * DAY) is not None  # a clock that was set back puts nothing off
     assert len(runs(bench.ledger)) == 2

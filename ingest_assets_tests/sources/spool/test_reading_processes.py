@@ -198,7 +198,7 @@ def test_a_vector_that_is_not_finite_does_not_get_through(
         known = Known(reader.scan(path).digest, "", None, 1)
         monkeypatch.setattr(BatchReader, "_ask", lambda *_: _answer(vector=struct.pack("<f", math.inf)))
         (page,) = reader.records(path, known)
-    assert (page[0].vector, page[0].is_refused) == (None, True)
+    assert (page[0].vector, page[0].wrong) == (None, reading.NOT_FINITE)
 
 
 def test_pages_are_bounded_by_what_they_hold(reader: BatchReader, tmp_path: Path) -> None:

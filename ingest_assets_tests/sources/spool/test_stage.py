@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +14,12 @@ import pytest
 import sqlalchemy as sa
 
 from ingest_assets.ledger import Ledger
+from ingest_assets.ledger.spool_tables import alert
 from ingest_assets.model import UnavailableError
 from ingest_assets.sources.spool import partitions
+from ingest_assets.sources.spool.intake import reading
 from ingest_assets.sources.spool.intake.reading import BatchError, BatchReader, Known, Record
+from ingest_assets_tests.sources.spool.intake_bench import batch
 from ingest_assets_tests.sources.spool.spool_bench import SpoolBench
 from ingest_assets_tests.support.small_parts import ToyModel
 
@@ -198,6 +202,50 @@ def test_vectors_that_come_along_are_used_if_they_are_the_models_own(
         stored = {payload["text"]: dense for payload, dense, _ in bench.points().values()}
     assert (stored["with a vector"] == vector) is (model == "its own")
     assert stored["without one"] != vector
+
+
+def test_vectors_that_cannot_be_used_are_counted_named_and_told_once(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "PAGE", 2)  # so that a batch is recorded in several parts
+    own = ToyModel()
+    unit = [0.0] * (own.dimension - 1) + [1.0]
+    came: dict[str, Any] = {
+        "NaN": [math.nan, *unit[1:]], "infinite": [*unit[:-1], math.inf], "zeros": [0.0] * own.dimension,
+        "no list": "text", "short": unit[1:], "long": [*unit, 0.0], "half": [each / 2 for each in unit],
+        "good": unit, "none": None,
+    }  # fmt: skip
+    records = [{"text": name, "embedding": each} for name, each in came.items()]
+    with SpoolBench(tmp_path, ledger=ledger, spool_vectors_model=own.identity) as bench:
+        for tag in ("first", "second"):
+            content = batch(records, source="desk", batch_tag=tag, embedding_dim=own.dimension)
+            (bench.spool.incoming / f"{tag}.msgpack").write_bytes(content)
+        bench.run_all()
+        stored = {payload["text"]: dense for payload, dense, _ in bench.points().values()}
+        assert stored.pop("good") == unit
+        assert unit not in stored.values()
+        wrong = {"vectors_of_another_dimension": 2, "vectors_not_finite": 4, "vectors_not_of_length_1": 1}
+        for row in bench.batches().values():
+            assert (row.status, row.reason, row.processed) == ("success", "success", len(records))
+            extra = json.loads(row.extra)
+            assert {name: extra[name] for name in wrong} == wrong
+            assert extra["vectors_used"] == 1
+        lines = [json.loads(line) for path in (tmp_path / "logs").glob("failures*") for line in path.open()]
+        assert sorted(line["batch_tag"] for line in lines) == ["first", "second"]
+        for line in lines:
+            assert (line["reason"], line["healed"]) == ("success", True)
+            assert "7 of 8 vectors" in line["message"]
+            assert "2 of another dimension" in line["message"]
+        assert _causes(bench) == {"spool vectors desk"}
+        bench.write([{"text": "mended", "embedding": unit}], embedding_dim=own.dimension)
+        bench.run_all()
+        assert _causes(bench) == set()
+
+
+def _causes(bench: SpoolBench) -> set[str]:
+    """What people were alerted of and has not ended."""
+    with bench.ledger.reading() as connection:
+        return set(connection.scalars(sa.select(alert.c.cause)))
 
 
 def test_metadata_that_settings_name_can_be_filtered_by(tmp_path: Path, ledger: Ledger) -> None:

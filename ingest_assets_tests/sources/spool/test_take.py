@@ -15,8 +15,10 @@ import sqlalchemy as sa
 from ingest_assets.ledger import Ledger
 from ingest_assets.ledger.spool_tables import manifest_event
 from ingest_assets.sources.spool import manifest
+from ingest_assets.sources.spool.decisions import Decider
 from ingest_assets.sources.spool.intake.reading import BatchReader, Known
 from ingest_assets.sources.spool.intake.take import Taken
+from ingest_assets.sources.spool.removing import retry
 from ingest_assets.sources.spool.sample import write_samples
 from ingest_assets.sources.spool.waiting import Waiting, waiting
 from ingest_assets_tests.sources.spool.intake_bench import IntakeBench, batch
@@ -257,21 +259,42 @@ def test_tags_are_harmless(bench: IntakeBench, tag: Any, becomes: str | None) ->
 
 def test_names_are_harmless(bench: IntakeBench) -> None:
     names = [
-        b"..a..b.msgpack", b"a\nb\x1b[1m.msgpack", b"caf\xe9.msgpack", b"x" * 247 + b".msgpack",
+        b"a\nb\x1b[1m.msgpack", b"caf\xe9.msgpack", b"x" * 247 + b".msgpack",
         b"-rf *.msgpack",
         "ü".encode() * 120 + b".msgpack", b"%2e%2e%2f.msgpack", b"~.msgpack", b"a.msgpack.msgpack",
     ]  # fmt: skip
     for number, name in enumerate(names):
         path = bench.spool.incoming / os.fsdecode(name)
         path.write_bytes(batch([{"text": f"{number}"}], batch_tag=f"t{number}"))
-    assert bench.take() == Taken(claimed=len(names) - 1)
-    assert [path.name for path in bench.spool.incoming.iterdir()] == ["..a..b.msgpack"]  # begins with a dot
+    assert bench.take() == Taken(claimed=len(names))
+    assert not any(bench.spool.incoming.iterdir())
     for row in bench.rows().values():
         assert (bench.spool.processing / row.file).is_file()
         assert row.file.isprintable()
         assert len(row.file.encode()) < 225
         assert row.files.isprintable()
         row.files.encode()
+
+
+@pytest.mark.parametrize("name", ["..evil.msgpack", "...msgpack", "a..b.msgpack", "..%2f..%2fpasswd.msgpack"])
+def test_a_name_that_looks_like_a_path_fails_and_can_be_tried_again(bench: IntakeBench, name: str) -> None:
+    bench.put("good.msgpack", batch([{"text": "good"}], batch_tag="good"))
+    bench.put(name, batch([{"text": SECRET}], batch_tag="mine"))
+    assert waiting(bench.spool).files == 2
+    assert bench.take() == Taken(claimed=1, failed=1)
+    ((tag, row),) = [(tag, row) for tag, row in bench.rows().items() if tag != "good"]
+    assert (row.status, row.reason) == ("failed", "failed")
+    assert "two dots" in row.error
+    assert json.loads(row.files) == [name]
+    note = bench.spool.failed / f"{row.file}.txt"
+    assert row.error in note.read_text()
+    assert f"Delivered as: {name}" in note.read_text()
+    assert tag in "".join(path.read_text() for path in (bench.folder / "logs").glob("failures*"))
+    assert not any(bench.spool.incoming.iterdir())
+    retry(bench, tag, Decider("ada", "it is harmless", "cli"))
+    assert bench.take() == Taken(claimed=1)
+    assert bench.rows()[tag].status == "queued"
+    assert ".." not in bench.rows()[tag].file
 
 
 def test_other_files_are_left_alone(bench: IntakeBench) -> None:

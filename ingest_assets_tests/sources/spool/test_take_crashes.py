@@ -141,3 +141,29 @@ def _fused_transaction(fuse: Fuse, inner: Callable[..., Any]) -> Callable[..., A
         fuse.point()
 
     return transaction
+
+
+@both
+def test_a_name_that_looks_like_a_path_fails_after_a_crash_at_any_point_too(
+    bench: IntakeBench,
+) -> None:
+    is_over, points = False, 0
+    while not is_over:
+        bench.forget_all()
+        for each in bench.spool.incoming.iterdir():
+            each.unlink()
+        bench.put("a..b.msgpack", CONTENTS[0])
+        fuse = Fuse()
+        with _fused(fuse, other_file_system=False):
+            fuse.light(points)
+            with suppress(Crash):
+                bench.take()
+                is_over = True
+            fuse.light(None)
+            bench.take()
+        ((tag, row),) = bench.rows().items()
+        assert (row.status, row.attempts, ".." in row.file) == ("failed", 1, False), points
+        assert sorted(bench.files()) == [f"failed/{row.file}", f"failed/{row.file}.txt"]
+        assert bench.events(tag) == ["gate.open", "gate.done"]
+        points += 1
+    assert points > 5

@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -31,6 +35,7 @@ from ingest_assets.sources.spool.intake.parsing import OTHER_FORM
 from ingest_assets.sources.spool.intake.stream import PIECE
 from ingest_assets.sources.spool.places import open_regular
 from ingest_assets.sources.spool.settings import SpoolSettings
+from ingest_assets.stopping import ASKED_EVERY_S, go_on, unchecked
 
 if TYPE_CHECKING:
     from ingest_assets.workbench import Workbench
@@ -46,11 +51,14 @@ __all__ = [
 ]
 
 PAGE = 1_000  # records that are given at once, at most
+AHEAD = 4  # pieces of a batch that are parsed before their records are asked for, at most
 PAGE_WEIGHT = 8 << 20  # characters of their texts, about
 _METADATA_WEIGHT = 8  # characters of text that take as much memory as one of metadata, which becomes objects
 CPU_S = 60.0  # of a piece of a batch, at most: it takes a fraction of a second
 # More batches than this that kill their parsers, in one run, are an attack.
 MAX_DEATHS = 20
+# What is wrong with a vector, as a batch's `extra` counts it.
+OTHER_DIMENSION, NOT_FINITE = "vectors_of_another_dimension", "vectors_not_finite"
 _NOUN = "the parser of batches"
 _DAY_S = 86_400
 _FLOAT_BYTES = 4
@@ -109,7 +117,7 @@ class Record:
     text: str
     metadata: Mapping[str, Any]  # as JSON can have it
     vector: bytes | None  # float32, little endian, finite; of the envelope's dimension if it says one
-    is_refused: bool  # whether a vector came along that would be used, but cannot be one
+    wrong: str  # with a vector that would be used, and cannot be: OTHER_DIMENSION or NOT_FINITE; else ""
 
 
 class BatchReader:
@@ -233,8 +241,9 @@ class BatchReader:
     ) -> Iterator[list[Record]]:
         page: list[Record] = []
         count, last, weight = 0, -1, 0
-        for answer in self._answers(content, about, wanted=True):
-            for found in parsing.records_in(answer):
+        each = self._answers(content, about, wanted=True)
+        with closing(each if about.st_size <= PIECE else _ahead(each)) as answers:
+            for found in chain.from_iterable(map(parsing.records_in, answers)):
                 if found.number <= last:
                     raise BatchError(OTHER_FORM)
                 last, count = found.number, count + 1
@@ -269,12 +278,15 @@ class BatchReader:
             or size % _FLOAT_BYTES
         ):
             raise BatchError(OTHER_FORM)
-        vector = found.vector if size == _FLOAT_BYTES * length and _is_finite(found.vector) else None
-        is_refused = found.is_refused or (found.vector is not None and vector is None)
-        source = found.source or known.source
-        return Record(found.number, source, found.text, metadata, vector, is_refused)
+        wrong = NOT_FINITE if found.is_refused else ""
+        if found.vector is not None and size != _FLOAT_BYTES * length:
+            wrong = OTHER_DIMENSION
+        elif found.vector is not None and not _is_finite(found.vector):
+            wrong = NOT_FINITE
+        vector = None if wrong else found.vector
+        return Record(found.number, found.source or known.source, found.text, metadata, vector, wrong)
 
-    def _answers(self, content: Content, about: os.stat_result, *, wanted: bool) -> Iterator[bytes]:
+    def _answers(self, content: Content, about: os.stat_result, *, wanted: bool) -> Generator[bytes]:
         """The answer to each piece of a batch, of which there is at least one. Raises BatchError."""
         begin: Bounds | None = self._bounds._replace(wanted=wanted)
         for piece, last in content.pieces():
@@ -316,13 +328,31 @@ class BatchReader:
         return self._child
 
 
+def _ahead(answers: Iterator[bytes]) -> Generator[bytes]:
+    """The answers; the next ones are made, on another core, while one is worked with."""
+    following = unchecked(lambda: next(answers, None))
+    thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
+    try:
+        asked = deque(thread.submit(following) for _ in range(AHEAD))
+        while (answer := _result(asked.popleft())) is not None:
+            asked.append(thread.submit(following))
+            yield answer
+    finally:
+        thread.shutdown(cancel_futures=True)
+
+
+def _result(asked: Future[bytes | None]) -> bytes | None:
+    while True:
+        go_on()
+        if wait([asked], ASKED_EVERY_S).done:
+            return asked.result()
+
+
 class _DiedError(BatchError):
     """The process died while it parsed a batch."""
 
 
-def _is_finite(vector: bytes | None) -> bool:
-    if vector is None:
-        return False
+def _is_finite(vector: bytes) -> bool:
     return bool(np.isfinite(np.frombuffer(vector, "<f4")).all())
 
 

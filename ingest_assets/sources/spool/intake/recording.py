@@ -80,7 +80,7 @@ class Recorder:
     def _known(self, connection: sa.Connection, row: Any, claimed: Claimed) -> Verdict:
         if row.gone is not None:
             return _dropped(connection, row)
-        if row.status == "failed" and row.file == claimed.name and claimed.is_left_over:
+        if row.status == "failed" and claimed.is_left_over and self._is_of(row, claimed):
             # A crash came between the row and the move.
             reason = row.reason or manifest.FAILED
             unread = is_unread(row.extra)
@@ -89,6 +89,12 @@ class Recorder:
         if row.status == "failed" or is_unread(row.extra):
             return self._again(connection, row, claimed)
         return self._here_already(connection, row, claimed)
+
+    def _is_of(self, row: Any, claimed: Claimed) -> bool:
+        """Whether a file in `processing` is that of the batch which failed."""
+        if tags.climbs(claimed.name):  # its name is not the one that the row has
+            return files.find(self._spool, row) is None
+        return bool(row.file == claimed.name)
 
     def _new(self, connection: sa.Connection, claimed: Sequence[Claimed]) -> dict[str, Verdict]:
         tags_of = _free_tags(connection, claimed)
@@ -137,7 +143,7 @@ class Recorder:
         if there is not None and files.holds(there, row.digest):
             return _dropped(connection, row)
         # The file of the batch was lost, or a crash came before it got its name: this one is it.
-        name = self._free(connection, row.file or claimed.name, claimed, row.batch_tag)
+        name = self._free(connection, row.file or tags.settled_name(claimed.name), claimed, row.batch_tag)
         if name != row.file:
             manifest.change(connection, row.batch_tag, file=name)
         if not claimed.is_left_over:
@@ -165,7 +171,7 @@ class Recorder:
         }
         if facts is None:
             error = str(scan.error)
-            name = self._free(connection, claimed.name, claimed, tag)
+            name = self._free(connection, tags.settled_name(claimed.name), claimed, tag)
             cause = failing.unreadable(claimed.name)
             verdict = Verdict("failed", tag, "failed", name, error, manifest.FAILED, cause)
             return common | _failed(name, scan.mtime, error, now), verdict

@@ -79,6 +79,25 @@ def file_name(delivered: str) -> str:
     return (safe(stem) or "batch") + SUFFIX
 
 
+def climbs(name: str) -> bool:
+    """Whether a file's name looks like a path to another folder."""
+    return ".." in name
+
+
+def claimed_name(delivered: str) -> str:
+    """The name that a file gets when it is claimed: `file_name`, with two dots at its end if it `climbs`.
+
+    So a run that goes on after a crash judges the file as the one before it would have.
+    """
+    name = file_name(delivered)
+    return f"{name.removesuffix(SUFFIX)}.{SUFFIX}" if climbs(delivered) else name
+
+
+def settled_name(claimed: str) -> str:
+    """The name that a claimed file gets once it is recorded what it is: its own, without those two dots."""
+    return file_name(claimed) if climbs(claimed) else claimed
+
+
 def shown(delivered: str) -> str:
     """A file's name as it was delivered, for people and the ledger."""
     return visible(os.fsencode(delivered).decode("utf-8", "backslashreplace"))[:_MAX_SHOWN]

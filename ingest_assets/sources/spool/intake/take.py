@@ -13,17 +13,17 @@ import heapq
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ingest_assets.ledger.store import batched
 from ingest_assets.model import UnavailableError
 from ingest_assets.sources.spool.failing import put_aside, unreadable
 from ingest_assets.sources.spool.files import free
-from ingest_assets.sources.spool.intake.errors import UnfinishedError
+from ingest_assets.sources.spool.intake.errors import BatchError, UnfinishedError
 from ingest_assets.sources.spool.intake.reading import BatchReader
 from ingest_assets.sources.spool.intake.recording import Claimed, Recorder, Verdict, known_names
-from ingest_assets.sources.spool.intake.tags import file_name, shown
+from ingest_assets.sources.spool.intake.tags import claimed_name, climbs, shown
 from ingest_assets.sources.spool.places import (
     BeingWrittenError,
     NotMovableError,
@@ -159,7 +159,7 @@ class _Taking:
         for file in new:
             try:
                 with self._bench.ledger.reading() as connection:
-                    name = free(connection, file_name(file.name), self._spool.ours)
+                    name = free(connection, claimed_name(file.name), self._spool.ours)
                 self._spool.place(file.name, self._spool.incoming, self._spool.processing, name)
             except FileNotFoundError:  # its producer took it away
                 continue
@@ -185,6 +185,9 @@ class _Taking:
             self._put_back(name)
             self.taken.unfinished += 1
             return
+        if climbs(name):
+            said = "Its name has two dots in a row, as if it led elsewhere. Deliver it under another name."
+            scan = replace(scan, facts=None, error=BatchError(said))
         yield Claimed(name, shown(file.name), scan, file.is_claimed)
 
     def _put_back(self, name: str) -> None:

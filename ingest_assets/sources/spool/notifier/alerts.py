@@ -99,7 +99,10 @@ def _unsent(bench: Workbench, now: float) -> list[Any]:
     with bench.ledger.reading() as connection:
         found = list(connection.execute(query))
     # A time that is too far away was written when the clock was wrong.
-    return [] if any(now < row.next_at <= now + RETRY_S for row in found) else found
+    if any(now < row.next_at <= now + RETRY_S for row in found):
+        return []
+    # What was tried goes last: one that is refused, whatever is wrong with it, keeps no other one.
+    return sorted(found, key=lambda row: row.next_at)
 
 
 def _send_alone(bench: Workbench, settings: SpoolSettings, now: Callable[[], float]) -> None:
