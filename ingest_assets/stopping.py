@@ -1,7 +1,7 @@
 """Work that may have to stop while it waits for another machine: a cancelled job does not wait for an answer.
 
-What belongs here: who is asked meanwhile, waiting so that it can be, and who can wait at all. What does not:
-when work has to stop (`jobs.progress`).
+What belongs here: who is asked meanwhile, who is told how far it is, waiting so that both can be, and who can
+wait at all. What does not: when work has to stop (`jobs.progress`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ T = TypeVar("T")
 
 ASKED_EVERY_S = 0.5
 _check: contextvars.ContextVar[Callable[[], None] | None] = contextvars.ContextVar("stop_check", default=None)
+
+# Called with the place of the first and after the last of those items of a list that are done.
+Done = Callable[[int, int], None]
+_done: contextvars.ContextVar[Done | None] = contextvars.ContextVar("done", default=None)
 
 _patient: contextvars.ContextVar[bool] = contextvars.ContextVar("patient", default=False)
 
@@ -60,6 +64,24 @@ def go_on() -> None:
     check = _check.get()
     if check is not None:
         check()
+
+
+@contextmanager
+def followed_by(done: Done | None) -> Iterator[None]:
+    """For the block, which is handed a list of items, `done` hears of each part that is done."""
+    token = _done.set(done)
+    try:
+        yield
+    finally:
+        _done.reset(token)
+
+
+def part_done(start: int, end: int) -> None:
+    """These of the items that were handed over are done. Raises what `go_on` raises."""
+    done = _done.get()
+    if done is not None:
+        done(start, end)
+    go_on()
 
 
 def unchecked(call: Callable[[], T]) -> Callable[[], T]:

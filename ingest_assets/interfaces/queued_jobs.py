@@ -62,9 +62,9 @@ class QueuedJobs:
     def start(self, request: JobRequest) -> queue.JobStarted:
         jobs, project = self._definition(request.source), self._project(request)
         target, ref = jobs.target_for(self._bench, request.repo, request.git_ref, here=self._here)
-        jobs.require(self._bench, target, ref, project or target.id)
         given = {GIVEN: request.repo} if _is_local(target.path) else {}
         options = self._options(request, is_local=bool(given))
+        jobs.require(self._bench, target, ref, project or target.id, options)
         most = self._bench.settings.ingest_max_pending_jobs
         try:
             started = queue.start(

@@ -99,8 +99,9 @@ class JobsDefinition:
     counts: Callable[[Workbench, str], JobCounts]  # by the target's id
     # The same as `target` for somebody at this machine, who may name what the settings do not allow others.
     target_here: Callable[[Workbench, str, str | None], tuple[JobTarget, str | None]] | None = None
-    # Raises JobTargetError if a project may not have the target at this ref.
-    require: Callable[[Workbench, JobTarget, str | None, str], None] = lambda *_given: None
+    # Raises JobTargetError if a project may not have the target at this ref, or not as the job's metadata
+    # want it.
+    require: Callable[[Workbench, JobTarget, str | None, str, Mapping[str, Any]], None] = lambda *_given: None
     # None for a source whose jobs have no events but their end.
     events: JobEventsOf | None = None
     # What a stage that has completed found for the job: part of its result.

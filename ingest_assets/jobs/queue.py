@@ -31,6 +31,7 @@ from ingest_assets.jobs.rows import (
     status_row,
 )
 from ingest_assets.jobs.transitions import finish
+from ingest_assets.jobs.workers import LAUNCHER_SILENT_S
 from ingest_assets.ledger import Ledger, job_tables
 from ingest_assets.ledger.store import count_up
 from ingest_assets.model import digest_of
@@ -42,8 +43,6 @@ OWN_FOLDER = "own_folder"  # true in the metadata of a job that somebody at this
 COMMITTED_ONLY = "committed_only"  # in the metadata of a job: whether what is committed is read alone
 # True in the metadata of a job whose result somebody waits for: smaller limits are those of a stream.
 STREAMED = "streamed"
-# A launcher looks for jobs every few seconds. If none has for this long, it is not running, or is stuck.
-LAUNCHER_SILENT_S = 60.0
 START_ONE = (
     "Start the Dagster daemon, and switch on its sensor for indexing jobs; or run `ingest job run`; or serve "
     "with `ingest serve --run-jobs`."

@@ -37,6 +37,9 @@ from ingest_assets.ledger.store import upsert
 from ingest_assets.model import ConfigurationError, IngestError
 
 log = logging.getLogger(__name__)
+# A launcher looks for jobs every few seconds. If none has for this long, it is not running, or is stuck. When
+# one says that it stops, another one that there may be has so long to look.
+LAUNCHER_SILENT_S, ANOTHER_LOOKS_S = 60.0, 10.0
 # Events deleted per transaction: other writers wait for about 0.1 s.
 FORGET_EVENTS = 20_000
 FORGET_JOBS = 500
@@ -91,6 +94,16 @@ def note_launcher(ledger: Ledger, launcher: str = "default") -> None:
     row = {"name": checked_text("The launcher's name", launcher, 200), "looked_at": time.time()}
     with ledger.transaction() as connection:
         upsert(connection, job_tables.indexing_job_launcher, [row])
+
+
+def note_no_launcher(ledger: Ledger, launcher: str = "default") -> None:
+    """Record that a launcher stops. Unless another one looks soon, nothing runs jobs."""
+    t = job_tables.indexing_job_launcher
+    then = time.time() - LAUNCHER_SILENT_S + ANOTHER_LOOKS_S
+    with ledger.transaction() as connection:
+        connection.execute(
+            t.update().where(t.c.name == launcher, t.c.looked_at > then).values(looked_at=then)
+        )
 
 
 def active_targets(ledger: Ledger, source: str) -> set[str]:

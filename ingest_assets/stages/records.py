@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from ingest_assets.fields import FilterField
 from ingest_assets.ledger import Ledger, tables
-from ingest_assets.ledger.store import delete_keys, temporary_table, upsert
+from ingest_assets.ledger.store import batched, delete_keys, temporary_table, upsert
 from ingest_assets.model import (
     ConfigurationError,
     ItemError,
@@ -20,7 +20,16 @@ from ingest_assets.model import (
     SourceItem,
     digest_of,
 )
-from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_sum, is_up_to_date, key_of
+from ingest_assets.reconcile import (
+    Delta,
+    Refusal,
+    Run,
+    Step,
+    content_of,
+    content_sum,
+    is_up_to_date,
+    key_of,
+)
 from ingest_assets.stages.document_rows import checked_document, document_row
 from ingest_assets.stages.origins import Origin, record_origin, require_origin
 from ingest_assets.stages.read_batches import ReadBatches, batches
@@ -77,6 +86,31 @@ class Records:
         # With the system's name, so that a run has something to do until the name is recorded.
         system = () if self.system is None else (self.system.name,)
         return digest_of(self.fingerprint, signature, *system)
+
+    def unrecorded(self, connection: sa.Connection) -> str | None:
+        """The state of a source that is not as it is recorded; None if it is. Reads it, and renders nothing.
+
+        For one that has no signature. Asks whether to stop with every item. Raises what reading it raises.
+        """
+        parked, kept = self._parked(connection), list[str]()
+        state = total = 0
+        with self.origin.read() as items:
+            for item in items:
+                go_on()
+                digest = recorded_digest(item)
+                share = content_of(item.id, digest)
+                state += share
+                if parked.get(item.id) == digest:
+                    kept.append(item.id)  # its row, if there is one, is of an earlier state
+                else:
+                    total += share
+        t = tables.document
+        for some in batched(kept, BATCH):
+            query = sa.select(t.c.document_id, t.c.digest).where(*self._mine(t), t.c.document_id.in_(some))
+            total += sum(content_of(row.document_id, row.digest) for row in connection.execute(query))
+        if f"{total % (1 << 128):032x}" == self.content(connection):
+            return None
+        return f"{state % (1 << 128):032x}"
 
     def total(self, connection: sa.Connection) -> int:
         query = sa.select(sa.func.count()).select_from(tables.document)

@@ -6,7 +6,7 @@ run asks for it (`Run.again`).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from ingest_assets.model import (
 )
 from ingest_assets.quoting import quoted
 from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_sum, count_parked, is_parked, isolate
+from ingest_assets.stopping import followed_by
 
 BATCH = 1_000
 REMOVAL_BATCH = 5_000
@@ -150,7 +151,7 @@ class _Vectors:
 
     def tell(self, ledger: Ledger, run: Run, texts: Texts) -> None:
         """Whose texts were worked off."""
-        if run.worked is None:
+        if run.worked is None or not texts:
             return
         query = sa.select(_chunk.c.document_id).where(
             _chunk.c.source == self.source, _chunk.c.text_digest.in_([key for key, _ in texts])
@@ -205,12 +206,22 @@ class DenseVectors(_Vectors):
 
     def steps(self, ledger: Ledger, _session: sa.Connection, run: Run) -> Generator[Step]:
         for texts in self.texts(ledger, run):
-            yield self.embedded(texts)
-            self.tell(ledger, run, texts)
+            told: set[str] = set()
+
+            def tell(part: Texts, told: set[str] = told) -> None:
+                """A part that is embedded; if one text was refused, those beside it come again."""
+                self.tell(ledger, run, [(key, text) for key, text in part if key not in told])
+                told.update(key for key, _ in part)
+
+            yield self.embedded(texts, tell if run.worked is not None else None)
+            tell(texts)
         yield from self.removals(ledger)
 
-    def embedded(self, texts: Texts) -> Step:
-        """Their vectors: the source's own where they are usable, else the model's. Raises what it raises."""
+    def embedded(self, texts: Texts, tell: Callable[[Texts], None] | None = None) -> Step:
+        """Their vectors: the source's own where they are usable, else the model's. Raises what it raises.
+
+        A page of texts may take a slow model minutes: `tell` hears which are embedded meanwhile.
+        """
         done: list[tuple[str, str]] = []
         rows: list[dict[str, Any]] = []
         refused: list[Refusal] = []
@@ -220,7 +231,7 @@ class DenseVectors(_Vectors):
                 done.append((key, text))
                 rows.append(self._row(key, usable[text]))
         rest = [(key, text) for key, text in texts if text not in usable]
-        for (key, text), result in isolate(self._vectors, rest) if rest else ():
+        for (key, text), result in isolate(partial(self._vectors, tell), rest) if rest else ():
             if isinstance(result, ItemError):
                 refused.append(Refusal(key, key, f"{result} Text: {quoted(text[:80])}"))
                 if not done and len(refused) == SUSPICIOUS_REFUSALS:
@@ -254,8 +265,9 @@ class DenseVectors(_Vectors):
                 f"The dense model {self.identity} refuses every text: {error}"
             ) from error
 
-    def _vectors(self, texts: Texts) -> Sequence[Float32Array]:
-        vectors = self.model.embed([text for _, text in texts])
+    def _vectors(self, tell: Callable[[Texts], None] | None, texts: Texts) -> Sequence[Float32Array]:
+        with followed_by(tell and (lambda start, end: tell(texts[start:end]))):
+            vectors = self.model.embed([text for _, text in texts])
         return list(vectors.astype("<f4", copy=False))
 
 

@@ -182,6 +182,15 @@ def test_a_waiting_job_says_what_it_waits_for(ledger: Ledger, start: Start) -> N
     assert "nothing runs jobs at the moment" in queue.status_of(ledger, job)["progress_message"]
     workers.to_launch(ledger, max_concurrent=1)
     assert "jobs before it: 1" in queue.status_of(ledger, job)["progress_message"]
+    # One that says that it stops is soon known to have, unless there is another one.
+    workers.note_no_launcher(ledger)
+    assert queue.why_none_run(ledger) is None
+    with ledger.transaction() as connection:
+        soon = launcher.c.looked_at - workers.ANOTHER_LOOKS_S
+        connection.execute(launcher.update().values(looked_at=soon))
+    before = queue.why_none_run(ledger) or ""
+    workers.note_no_launcher(ledger)
+    assert queue.why_none_run(ledger) == before != ""
 
 
 @both

@@ -8,11 +8,9 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ingest_assets.interfaces.http.metrics import _Collector, job_metrics
+from ingest_assets.interfaces.metric_families import job_metrics, text_of
 from ingest_assets.jobs import queue, workers
 from ingest_assets.jobs.events import iso
 from ingest_assets.jobs.progress import JobProgress
@@ -86,11 +84,8 @@ def test_the_histogram_is_what_prometheus_takes(seconds: list[float]) -> None:
     for each in seconds:
         counts[next((n for n, bound in enumerate(BOUNDS_S) if each <= bound), len(BOUNDS_S))] += 1
     totals = JobTotals(ended={"failed": len(seconds)}, durations={"failed": (counts, sum(seconds))})
-    registry = CollectorRegistry()
-    registry.register(_Collector(list(job_metrics({"papers": totals}, 0))))
-    families = {
-        each.name: each for each in text_string_to_metric_families(generate_latest(registry).decode())
-    }
+    text = text_of(list(job_metrics({"papers": totals}, 0))).decode()
+    families = {each.name: each for each in text_string_to_metric_families(text)}
     samples = families["ingest_job_seconds"].samples
     for sample in samples:
         if sample.name.endswith("_bucket"):

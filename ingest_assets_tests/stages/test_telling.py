@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -13,6 +14,8 @@ from ingest_assets.ledger import tables
 from ingest_assets.model import SkippedItem, SourceUnavailableError
 from ingest_assets.reconcile import Run, reconcile
 from ingest_assets.stages import chunks, records
+from ingest_assets.stages.vectors import DenseVectors
+from ingest_assets_tests.embedding.endpoint_server import Reply, good_answer, model_at, serving
 from ingest_assets_tests.support.small_parts import ToyBench, document
 
 both = pytest.mark.parametrize("ledger_url", ["sqlite", "postgres"], indirect=True)
@@ -121,3 +124,35 @@ def test_chunks_are_told_up_to_a_document(bench: ToyBench) -> None:
     assert heard.reached == sorted(set(heard.reached))
     assert len(heard.reached) > 7
     assert heard.reached[-1] == KEYS[-1]
+
+
+@both
+def test_texts_are_told_while_a_slow_model_is_still_at_their_page(bench: ToyBench) -> None:
+    refused = "number 17"
+    for key in KEYS:
+        bench.toy.put(document(key, f"The note number {key[-2:]}."))
+    for stage in ("records", "chunks"):
+        bench.do(stage)
+    told: list[str] = []
+    recorded: set[int] = set()
+
+    def worked(ids: Iterable[str]) -> None:
+        told.extend(ids)
+        with bench.ledger.reading() as connection:
+            recorded.add(connection.scalar(sa.select(sa.func.count()).select_from(tables.dense_vector)) or 0)
+
+    def answer(body: dict[str, Any]) -> dict[str, Any]:
+        if any(refused in text for text in body["input"]):
+            return {"data": []}  # fewer vectors than texts
+        return good_answer(body)
+
+    with serving() as endpoint:
+        endpoint.usual = Reply(body=answer)
+        model = model_at(endpoint, batch_count=3, concurrency=4)
+        outcomes = reconcile(DenseVectors("crm", model), bench.ledger, replace(bench.run(), worked=worked))
+    assert (outcomes.added, outcomes.parked) == (len(KEYS) - 1, 1)
+    # Each once, though those beside the refused one were embedded again; all before the page was recorded,
+    # but for the one that was refused, which is worked off with its page.
+    assert sorted(told) == KEYS
+    assert told[-1] == "notes/17"
+    assert recorded == {0, len(KEYS) - 1}

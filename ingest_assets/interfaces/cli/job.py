@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from ingest_assets.interfaces.cli.options import Json
 from ingest_assets.settings import load_settings
-from ingest_assets.terminal import print_json, say, table
+from ingest_assets.terminal import complain, print_json, say, table
 from ingest_assets.workbench import Workbench
+
+if TYPE_CHECKING:
+    from ingest_assets.jobs.rows import JobRow
 
 job = typer.Typer(no_args_is_help=True, help="Background jobs, as programs and agents start them.")
 
@@ -137,7 +140,8 @@ def run(
 ) -> None:
     """Run background jobs where no Dagster daemon does, until stopped (Ctrl-C or SIGTERM).
 
-    MAX_CONCURRENT_INDEXING_JOBS run at a time, each in a process of its own.
+    MAX_CONCURRENT_INDEXING_JOBS run at a time, each in a process of its own. Of one job, the exit status is 0
+    if it has completed, and 1 if not.
     """
     from ingest_assets.interfaces.cli.job_runner import JobRunner
     from ingest_assets.interfaces.cli.runs import run_job
@@ -145,12 +149,27 @@ def run(
 
     settings = load_settings()
     if job_id is not None:
-        done = run_job(settings, job_id)
+        found = run_job(settings, job_id)
+        done = found["status"] == "completed"
         if json:
-            print_json({"job_id": job_id, "success": done})
+            print_json(found | {"success": done})
+        else:
+            say(_outcome(found)) if done else complain(f"ingest: {_outcome(found)}")
         raise typer.Exit(0 if done else 1)
     with stopped_by_signals() as stop:
         JobRunner(settings, stop).run()
+
+
+def _outcome(found: JobRow) -> str:
+    if found["completed_at"] is None:
+        return (
+            f"{found['job_id']}: its run has ended, and that could not be recorded. Whoever runs jobs next "
+            "ends it."
+        )
+    if found["error_message"]:
+        return f"{found['job_id']}: {found['status']}. {found['error_message']}"
+    counts = f"files: {found['files_indexed']:,}, chunks: {found['chunks_created']:,}"
+    return f"{found['job_id']}: {found['status']}; {counts}."
 
 
 def _cells(found: Any, names: tuple[str, ...]) -> list[str]:

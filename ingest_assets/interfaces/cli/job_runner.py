@@ -1,7 +1,8 @@
 """Runs background jobs where no Dagster daemon does: `ingest job run`, and `ingest serve --run-jobs`.
 
 Each job is a process of its own, as a run that the daemon launches is: what one of them takes or dies of
-concerns no other. Which jobs may run, and which have to end, is decided where the daemon's sensor decides it.
+concerns no other; and none of them outlives the process that started it, even if that is killed. Which jobs
+may run, and which have to end, is decided where the daemon's sensor decides it.
 
 What belongs here: the processes. What does not: runs (`runs`), and what is launched (`orchestration`).
 """
@@ -9,6 +10,7 @@ What belongs here: the processes. What does not: runs (`runs`), and what is laun
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -28,9 +30,27 @@ LOOKED_FOR_EVERY_S = 1.0
 JOBS_PATIENCE_S, PATIENCE_S = 4.0, 9.0
 
 
+_BELOW = f"from {__name__} import end_with_input; from {__package__} import main; end_with_input(); main()"
+
+
 def _started(*job: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "ingest_assets", "job", "run", *job]
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 - this program, and a job's id
+    # Its input is a pipe that nobody writes to. It ends when this process does, however that dies. How a job
+    # ended is in the ledger, and in the log: nobody reads what it prints.
+    command = [sys.executable, "-c", _BELOW, "job", "run", *job, *(["--json"] if job else [])]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)  # noqa: S603 - this program, and a job's id
+
+
+def end_with_input() -> None:
+    """From now on this process ends when its input does."""
+    threading.Thread(target=_end_with_input, daemon=True).start()
+
+
+def _end_with_input() -> None:
+    while os.read(0, 1):
+        continue
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(PATIENCE_S)  # for its own jobs, or what it has to put in order; as `_stop` waits for it
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @contextmanager
@@ -89,6 +109,7 @@ class JobRunner:
 
     def run(self) -> None:
         """Jobs that are running when it is stopped are ended by whoever runs jobs next."""
+        from ingest_assets.jobs.workers import note_no_launcher
         from ingest_assets.orchestration.indexing_jobs import due_jobs
         from ingest_assets.orchestration.instance import open_instance
         from ingest_assets.workbench import Workbench
@@ -105,15 +126,17 @@ class JobRunner:
                     else:
                         self._follow([job.id for job in due.launch], due.ended)
                     self._stop.wait(LOOKED_FOR_EVERY_S)
+                note_no_launcher(bench.ledger)
         finally:
             _stop(*self._processes.values(), patience_s=JOBS_PATIENCE_S)
 
     def _follow(self, launch: list[str], ended: list[str]) -> None:
-        self._processes = {job: each for job, each in self._processes.items() if each.poll() is None}
+        for job_id in [job for job, each in self._processes.items() if each.poll() is not None]:
+            _ended(self._processes.pop(job_id))
         for job_id in ended:
             if (process := self._processes.pop(job_id, None)) is not None:
                 process.kill()
-                process.wait()
+                _ended(process)
         for job_id in launch:
             if job_id not in self._processes:
                 self._processes[job_id] = _started(job_id)
@@ -129,4 +152,11 @@ def _stop(*processes: subprocess.Popen[bytes], patience_s: float) -> None:
             process.wait(max(0.0, ends - time.monotonic()))
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+        _ended(process)
+
+
+def _ended(process: subprocess.Popen[bytes]) -> None:
+    """Only then its input is closed: before, that would tell it to end for a second time."""
+    process.wait()
+    assert process.stdin is not None
+    process.stdin.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from dagster._core.utils import make_new_run_id
@@ -23,6 +23,9 @@ from ingest_assets.sources.parts import forget_emptied
 from ingest_assets.stages.checks import PARKED
 from ingest_assets.terminal import console_of, escape
 from ingest_assets.workbench import Workbench
+
+if TYPE_CHECKING:
+    from ingest_assets.jobs.rows import JobRow
 
 COUNTS = ("added", "changed", "unchanged", "removed", "parked", "seconds")
 
@@ -118,18 +121,26 @@ def run_sources(
     return _combined(reports)
 
 
-def run_job(settings: Settings, job_id: str) -> bool:
-    """Run a pending background job, and wait. Returns whether its run got through."""
+def run_job(settings: Settings, job_id: str) -> JobRow:
+    """Run a pending background job, and wait. Returns how it ended: a run may get through without success.
+
+    It has not ended if that could not be recorded. Raises JobStateError if it is not pending.
+    """
+    from ingest_assets.jobs.errors import JobStateError
+    from ingest_assets.jobs.queue import status_of
     from ingest_assets.jobs.rows import checked_id, job_of, require
 
     with open_instance(settings) as instance, Workbench(settings) as bench:
         with bench.ledger.reading() as connection:
-            job = job_of(require(connection, checked_id(job_id)))
+            row = require(connection, checked_id(job_id))
+        if row.status != "pending":
+            raise JobStateError(f"The job is {row.status}: start a new one.")
+        job = job_of(row)
         source = bench.sources[job.source]
         if source.partitions is not None:
             sync_partitions(instance, bench, source)
         request = request_for(bench, job)
-        result = _execute(
+        _execute(
             build_defs(),
             instance,
             source.refresh_job,
@@ -137,7 +148,7 @@ def run_job(settings: Settings, job_id: str) -> bool:
             tags=request.tags,
             partition_key=request.partition_key,
         )
-    return bool(result.success)
+        return status_of(bench.ledger, job.id)
 
 
 def _execute(

@@ -88,11 +88,13 @@ class GitAttributes:
 
     def _fill(self, found: dict[str, Value], settings: Sequence[Setting]) -> None:
         """Take over what is not known yet; the last setting of a line wins, and macros are expanded."""
-        for name, value in reversed(settings):
+        waiting = list(settings)  # the last one is next; macros may name each other in a chain of any length
+        while waiting:
+            name, value = waiting.pop()
             if name not in found:
                 found[name] = value
                 if value is True and name in self._macros:
-                    self._fill(found, self._macros[name])
+                    waiting += self._macros[name]
 
 
 class _Lines:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ingest_assets.fields import FilterField
 from ingest_assets.jobs.definition import JobCounts, JobsDefinition, Scope
-from ingest_assets.model import Chunker, IngestError, Outcomes, SkippedItem, Source
+from ingest_assets.model import Chunker, IngestError, Outcomes, SkippedItem, Source, UnavailableError
 from ingest_assets.sources.definition import (
     Missing,
     Partitioning,
@@ -20,6 +21,7 @@ from ingest_assets.sources.definition import (
 from ingest_assets.sources.repositories.settings import NAME, RepositorySettings
 from ingest_assets.sources.stages import chunks_stage, documents_stage
 from ingest_assets.stages.shapes import Finding
+from ingest_assets.stopping import stopped_by
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,13 +33,15 @@ if TYPE_CHECKING:
     from ingest_assets.jobs.rows import Job
     from ingest_assets.reconcile import Stage
     from ingest_assets.sources.definition import WatchedFolder
-    from ingest_assets.sources.repositories.kept import Repositories
+    from ingest_assets.sources.repositories.kept import Repositories, Repository
     from ingest_assets.workbench import Workbench
 
 FILES = "files"
 PARSER = "the parser of source files"
 # How long a remote may take to list its refs: a tick of the sensor asks several.
 REMOTE_TIMEOUT_S = 10.0
+# How long a folder may take to be looked at in a tick. 10,000 files take about a second.
+LOOK_S = 10.0
 _ADD = "`ingest repository add` adds one."
 
 
@@ -81,17 +85,35 @@ def _fetch(bench: Workbench, part: str, check: Callable[[], None]) -> None:
 
 
 def _changed(bench: Workbench, part: str) -> str | None:
-    """The commit of the remote's ref, if it is not the one fetched last."""
+    """The commit of the remote's ref, if it is not the one fetched last; of a folder, what is in it."""
     repositories = _repositories(bench)
     repository = repositories.get(part)
     if not repository.committed:
-        return None  # a folder on disk is looked at by whoever runs it: `ingest watch`, a job, a schedule
+        return _folder_changed(bench, part)
     there = repositories.remote(repository, REMOTE_TIMEOUT_S).commit(repository.ref)
     try:
         here = repositories.head(repository)
     except IngestError:
         here = ""  # not fetched yet
     return None if there == here else there or "empty"
+
+
+def _folder_changed(bench: Workbench, part: str) -> str:
+    from ingest_assets.stages.records import Records
+
+    ends = time.monotonic() + LOOK_S
+
+    def stop() -> None:
+        if time.monotonic() > ends:
+            raise UnavailableError(
+                f"Looking at the folder takes longer than {LOOK_S:g} s: its changes are found by the "
+                "schedule, or by `ingest watch PATH`."
+            )
+
+    stage = bench.stage(NAME, FILES, part=part)
+    assert isinstance(stage, Records)
+    with stopped_by(stop), bench.ledger.reading() as connection:
+        return stage.unrecorded(connection) or ""
 
 
 def _watched(bench: Workbench, path: Path) -> WatchedFolder:
@@ -126,23 +148,34 @@ def _prepare(bench: Workbench, job: Job, check: Callable[[], None]) -> None:
 
     A job that fails before then, or is cancelled, leaves the list as it was.
     """
-    from ingest_assets.jobs import queue
-
     repositories = _repositories(bench)
-    committed = job.metadata.get(queue.COMMITTED_ONLY)
-    wanted = repositories.checked(
-        job.repo_path,
-        job.git_ref,
-        committed=committed if isinstance(committed, bool) else None,
-        own_folder=job.metadata.get(queue.OWN_FOLDER) is True,
-    )
+    wanted = _wanted(bench, job.repo_path, job.git_ref, job.metadata)
     repositories.require_ref(wanted.id, wanted.ref, job.project_id)
     repositories.fetch(wanted, check)
     repositories.keep(wanted, job.project_id)
 
 
-def _require(bench: Workbench, target: JobTarget, ref: str | None, project: str) -> None:
+def _wanted(bench: Workbench, location: str, ref: str | None, metadata: Mapping[str, Any]) -> Repository:
+    """The repository as a job's metadata want it."""
+    from ingest_assets.jobs import queue
+
+    committed = metadata.get(queue.COMMITTED_ONLY)
+    return _repositories(bench).checked(
+        location,
+        ref,
+        committed=committed if isinstance(committed, bool) else None,
+        own_folder=metadata.get(queue.OWN_FOLDER) is True,
+    )
+
+
+def _require(
+    bench: Workbench, target: JobTarget, ref: str | None, project: str, metadata: Mapping[str, Any]
+) -> None:
+    from ingest_assets.jobs import queue
+
     _repositories(bench).require_ref(target.id, ref, project)
+    if metadata.get(queue.COMMITTED_ONLY) is True:
+        _wanted(bench, target.path, ref, metadata)  # a folder may have no commits
 
 
 def _parts_of(bench: Workbench, projects: Collection[str]) -> Sequence[str]:
@@ -292,7 +325,8 @@ SOURCE = SourceDefinition(
     triggers=Triggers(
         schedule="refresh_repositories_schedule",
         sensor="repository_heads_sensor",
-        sensor_description="Indexes a repository soon after a push; an unchanged one costs one request.",
+        sensor_description="Indexes a repository soon after a push, and a folder soon after a change in "
+        "it. An unchanged one costs one request, or a look at the folder.",
     ),
     refresh_job="index_repository",
     jobs=JobsDefinition(

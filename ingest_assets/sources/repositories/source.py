@@ -6,17 +6,16 @@ which the caller does first, and how files are cut into pieces (chunking).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ingest_assets.model import (
     Document,
     IngestError,
-    SkippedItem,
     SourceItem,
     SourceUnavailableError,
     UnavailableError,
@@ -24,16 +23,9 @@ from ingest_assets.model import (
 )
 from ingest_assets.sandbox.limits import MIB, Grants, Limits
 from ingest_assets.sandbox.reading import ConfinedSource
-from ingest_assets.sources.repositories.file import (
-    VERSION,
-    Languages,
-    file_digest,
-    file_document,
-    judged,
-    languages_in,
-)
+from ingest_assets.sources.repositories.file import VERSION, file_digest, file_document, judged
 from ingest_assets.sources.repositories.files import Inside
-from ingest_assets.sources.repositories.ignore import checked
+from ingest_assets.sources.repositories.found import FilesSource
 from ingest_assets.sources.repositories.language_table import NO_TABLE, LanguageTable
 from ingest_assets.sources.repositories.mirror import Head
 from ingest_assets.sources.repositories.objects import BLOB, Objects
@@ -81,12 +73,8 @@ class ObjectsOf:
         """Whoever started the process does."""
 
 
-class RepositorySource:
-    """The files of one ref of one repository, as last fetched (of a local one, as it is now).
-
-    `name` is the source's name in the ledger; a document's id is `prefix` and the path. After a read,
-    `skipped`, `detected`, `accepted`, `languages` and `commit` say what was found; during a read they grow.
-    """
+class RepositorySource(FilesSource):
+    """The files of one ref of one repository, as last fetched (of a local one, as it is now)."""
 
     def __init__(
         self,
@@ -99,22 +87,9 @@ class RepositorySource:
         limits: TreeLimits | None = None,
         table: LanguageTable = NO_TABLE,
     ) -> None:
-        self.name = name
+        super().__init__(name, prefix=prefix, patterns=patterns, limits=limits, table=table)
         self.mirror = mirror
-        self.prefix = prefix
         self.ref = checked_ref(ref)
-        self.patterns = tuple(checked(patterns))
-        self.limits = limits or TreeLimits()
-        self.table = table
-        self.repaired = 0  # nothing is ever cleaned: byte ranges must match the file
-        self._begin(None)
-
-    def _begin(self, commit: str | None) -> None:
-        self.commit = commit
-        self.detected = 0  # files found
-        self.accepted = 0  # those of them that are documents
-        self.skipped: list[SkippedItem] = []  # and the others
-        self.languages = Languages()  # of those accepted
 
     @property
     def noun(self) -> str:
@@ -146,20 +121,6 @@ class RepositorySource:
         """Of memory, at least what the largest object that is allowed may take."""
         with self.mirror.objects() as objects:
             return replace(given, memory_bytes=max(given.memory_bytes, READING + 2 * objects.max_bytes))
-
-    def facts(self) -> Mapping[str, Any]:
-        """What has been found so far."""
-        return {
-            "detected": self.detected,
-            "accepted": self.accepted,
-            "languages": self.languages.known,
-            "unknown_languages": self.languages.unknown,
-        }
-
-    def note(self, facts: Mapping[str, Any]) -> None:
-        """Take over what a process that reads it has found. Other facts than these are not looked at."""
-        self.detected, self.accepted = int(facts["detected"]), int(facts["accepted"])
-        self.languages = languages_in(facts)
 
     def damaged(self) -> None:
         """The next fetch gets everything again."""
@@ -213,16 +174,12 @@ class RepositorySource:
         except UnavailableError as error:
             raise SourceUnavailableError(str(error)) from error
 
-    def _skip(self, skip: Skip) -> None:
-        self.skipped.append(SkippedItem(f"{self.prefix}{skip.path}", skip.reason, skip.size, skip.detail))
-
     def _item(self, objects: Objects, entry: Entry) -> SourceItem | None:
         label = _judge(objects, entry, self.table)
         if isinstance(label, Skip):
             self._skip(label)
             return None
-        self.accepted += 1
-        self.languages.count(label, entry.attributes)
+        self._accept(label, entry.attributes)
         uri = self.mirror.origin.link(entry.path, self.ref)
         digest = file_digest(entry.oid, entry.path, entry.mode, label, uri)
         render = partial(self._render, objects, entry, label, uri)

@@ -26,7 +26,6 @@ from ingest_assets.model import (
     Document,
     IngestError,
     ItemError,
-    SkippedItem,
     SourceItem,
     SourceUnavailableError,
     UnavailableError,
@@ -36,21 +35,14 @@ from ingest_assets.private import make_private_folder
 from ingest_assets.sandbox.limits import MIB, Grants, Limits
 from ingest_assets.sources.addresses import NotAllowedError
 from ingest_assets.sources.repositories.disk import DiskFile, Stamp, Tracked, Unlisted, Walk
-from ingest_assets.sources.repositories.file import (
-    VERSION,
-    Languages,
-    file_digest,
-    file_document,
-    judged,
-    languages_in,
-)
+from ingest_assets.sources.repositories.file import VERSION, file_digest, file_document, judged
 from ingest_assets.sources.repositories.files import Inside
+from ingest_assets.sources.repositories.found import FilesSource
 from ingest_assets.sources.repositories.hints import Clock, Hint, Hints, is_settled
 from ingest_assets.sources.repositories.ignore import (
     IGNORE_FILE,
     MAX_IGNORE_BYTES,
     IgnoreRules,
-    checked,
 )
 from ingest_assets.sources.repositories.language_table import NO_TABLE, LanguageTable
 from ingest_assets.sources.repositories.local import GitFolder, git_folder
@@ -102,8 +94,8 @@ class Folder:
             return None
 
 
-class WorkingTree:
-    """The files of a folder, as they are. After a read, and while one goes on, it says what was found."""
+class WorkingTree(FilesSource):
+    """The files of a folder, as they are."""
 
     def __init__(
         self,
@@ -115,23 +107,16 @@ class WorkingTree:
         limits: TreeLimits | None = None,
         table: LanguageTable = NO_TABLE,
     ) -> None:
-        self.name, self.folder, self.prefix, self.table = name, folder, prefix, table
-        self.patterns = tuple(checked(patterns))
-        self.limits = limits or TreeLimits()
-        self.repaired = 0  # nothing is ever cleaned: byte ranges must match the file
+        super().__init__(name, prefix=prefix, patterns=patterns, limits=limits, table=table)
+        self.folder = folder
         # What a confined process cannot find out for itself.
         self._clock = Clock.now()
         self._git_index: Path | None = None
         self._excludes: tuple[bytes, ...] = ()
         self._ready = False
-        self._begin(None)
 
     def _begin(self, commit: str | None) -> None:
-        self.commit = commit
-        self.detected = 0  # files found
-        self.accepted = 0  # those of them that are documents
-        self.skipped: list[SkippedItem] = []  # and the others
-        self.languages = Languages()  # of those accepted
+        super()._begin(commit)
         self.read_files = 0  # whose content was read, because nothing said that it is the same
 
     @property
@@ -168,19 +153,12 @@ class WorkingTree:
         return Limits(memory, self.limits.seconds, given.file_bytes, given.answer_bytes, given.open_files)
 
     def facts(self) -> Mapping[str, Any]:
-        """What has been found so far."""
-        return {
-            "detected": self.detected,
-            "accepted": self.accepted,
-            "languages": self.languages.known,
-            "unknown_languages": self.languages.unknown,
-            "read": self.read_files,
-        }
+        """See `FilesSource`; and how many files were read."""
+        return {**super().facts(), "read": self.read_files}
 
     def note(self, facts: Mapping[str, Any]) -> None:
-        """Take over what a process that reads it has found. Other facts than these are not looked at."""
-        self.detected, self.accepted = int(facts["detected"]), int(facts["accepted"])
-        self.languages = languages_in(facts)
+        """See `FilesSource`."""
+        super().note(facts)
         self.read_files = int(facts["read"])
 
     def damaged(self) -> None:
@@ -256,9 +234,6 @@ class WorkingTree:
         """Of all but the file that decides what becomes of it once it is read."""
         return digest_of("hints", VERSION, str(reader.most), self.table.fingerprint)
 
-    def _skip(self, skip: Skip) -> None:
-        self.skipped.append(SkippedItem(f"{self.prefix}{skip.path}", skip.reason, skip.size, skip.detail))
-
     def _item(self, reader: Reader, hints: Hints, file: DiskFile) -> SourceItem | None:
         content: bytes | None = None
         hint = hints.of(file)
@@ -274,8 +249,7 @@ class WorkingTree:
         if not hint.language:
             self._skip(Skip(file.path, _reason(hint.reason), hint.stamp.size, hint.detail))
             return None
-        self.accepted += 1
-        self.languages.count(hint.language, file.attributes)
+        self._accept(hint.language, file.attributes)
         uri = self.folder.origin.link(file.path, None)
         digest = file_digest(hint.oid, file.path, file.mode, hint.language, uri)
         render = partial(self._render, reader, file.path, hint, content, uri)
@@ -376,18 +350,22 @@ def rules_of(reader: Reader, patterns: tuple[str, ...]) -> IgnoreRules:
 
 
 def tracked_in(index: Path) -> list[bytes]:
-    """The paths in git's index. Raises DamagedError."""
+    """The paths in git's index, which is a file in its folder: a pipe would never end, a link leads anywhere.
+
+    Raises SourceUnavailableError.
+    """
     from dulwich.index import read_index_dict_with_version
 
     try:
-        with index.open("rb") as file:
-            content = file.read(_MAX_INDEX)
+        with Inside((index.parent,)).open(index) as file:
+            content = _start_of(file, _MAX_INDEX)
         return list(read_index_dict_with_version(io.BytesIO(content))[0])
     except FileNotFoundError:
         return []
     # It may have been made by anybody, and the library fails on a broken one as it comes.
     except Exception as error:
-        raise SourceUnavailableError(f"git's list of files cannot be read: {type(error).__name__}") from error
+        why = (isinstance(error, OSError) and error.strerror) or type(error).__name__
+        raise SourceUnavailableError(f"git's list of files cannot be read: {why}") from error
 
 
 def excludes_of(git: GitFolder | None) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ingest_assets.sources.repositories import working_tree
 from ingest_assets.sources.repositories.fetch import FetchLimits
 from ingest_assets.sources.repositories.mirror import Mirror
 from ingest_assets.sources.repositories.origin import parse_origin
@@ -71,3 +72,9 @@ def any_mirror(request: pytest.FixtureRequest, tmp_path: Path) -> MakeMirror:
         return Mirror(parse_origin(server.url(), policy), tmp_path / "workspace", policy, shallow=shallow)
 
     return make
+
+
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The inode's time is now for whatever a test writes: as if it were long ago."""
+    monkeypatch.setattr(working_tree, "is_settled", lambda *_: True)

@@ -86,6 +86,14 @@ def test_as_git_has_it(work_tree: Path, contents: dict[str, str]) -> None:
     assert _by_us(contents) == _by_git(work_tree, contents)
 
 
+def test_a_long_chain_of_macros_is_followed_to_its_end(work_tree: Path) -> None:
+    macros = [f"[attr]m{i} m{i + 1}" for i in range(2_000)]
+    contents = {"": "\n".join([*macros, "[attr]m2000 linguist-generated", "*.c m0"]), "a/": "", "a/a/": ""}
+    said = _by_us(contents)
+    assert said["a/b.c"].generated
+    assert said == _by_git(work_tree, contents)
+
+
 def _source(repo: TestRepo) -> RepositorySource:
     return RepositorySource("repositories", local_mirror(repo.path))
 

@@ -20,7 +20,7 @@ from ingest_assets.sources.repositories.source import ConfinedRepository
 from ingest_assets.sources.repositories.watching import MANY, Watched
 from ingest_assets.sources.repositories.working_tree import Folder, WorkingTree
 from ingest_assets_tests.sources.repositories.repos import TestRepo
-from ingest_assets_tests.sources.repositories.test_working_tree import (
+from ingest_assets_tests.sources.repositories.working_trees import (
     NAMES,
     PATHS,
     PATTERNS,
