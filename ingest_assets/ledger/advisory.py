@@ -20,6 +20,8 @@ import sqlalchemy as sa
 from ingest_assets.model import UnavailableError, digest_of
 
 POLL_S = 0.2
+# Whoever holds any lock has this one as well, shared; whoever changes the tables has it alone.
+_AT_WORK = "at-work"
 
 
 @dataclass(slots=True)
@@ -53,26 +55,40 @@ class AdvisoryLocks:
         self._breaks += 1
 
     @contextmanager
-    def hold(self, name: str, require_time_left: Callable[[], None]) -> Iterator[None]:
-        """Hold a lock. `require_time_left` is called while another process has it, and ends it by raising."""
+    def hold(
+        self, name: str, require_time_left: Callable[[], None], *, alone: bool = False
+    ) -> Iterator[None]:
+        """Hold a lock; `alone`: while nobody holds any other.
+
+        `require_time_left` is called while another process has it, and ends it by raising.
+        """
         with self._engine.connect() as connection:
             # Advisory locks are those of the whole database, which may hold a ledger in each of its schemas.
             schema = connection.scalar(sa.select(sa.func.current_schema()))
-            digest = digest_of("ingest", schema, name)
-            key = int.from_bytes(bytes.fromhex(digest)[:8], "big", signed=True)
-            # Polled, because a blocking lock call could not be bounded without a session-wide setting.
-            while not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(key))):
-                require_time_left()
-                time.sleep(POLL_S)
-            connection.commit()
+            wanted = [
+                (_key(schema, _AT_WORK), "" if alone else "_shared"),
+                (_key(schema, name), ""),
+            ]
+            got: list[tuple[int, str]] = []
             held = _Held(name, connection, self._breaks)
-            self._of_thread().append(held)
             try:
-                yield
+                for key, kind in wanted:
+                    # Polled: a blocking call could not be bounded without a session-wide setting.
+                    take = getattr(sa.func, f"pg_try_advisory_lock{kind}")(key)
+                    while not connection.scalar(sa.select(take)):
+                        require_time_left()
+                        time.sleep(POLL_S)
+                    got.append((key, kind))
+                connection.commit()
+                self._of_thread().append(held)
+                try:
+                    yield
+                finally:
+                    self._of_thread().remove(held)
             finally:
-                self._of_thread().remove(held)
-                with suppress(sa.exc.SQLAlchemyError):  # lost with the connection
-                    connection.scalar(sa.select(sa.func.pg_advisory_unlock(key)))
+                for key, kind in reversed(got):
+                    with suppress(sa.exc.SQLAlchemyError):  # lost with the connection
+                        connection.scalar(sa.select(getattr(sa.func, f"pg_advisory_unlock{kind}")(key)))
 
     def require(self) -> None:
         """Raises UnavailableError if a lock of this thread was lost."""
@@ -90,3 +106,8 @@ class AdvisoryLocks:
         if not hasattr(self._mine, "held"):
             self._mine.held = []
         return self._mine.held  # type: ignore[no-any-return]
+
+
+def _key(schema: str | None, name: str) -> int:
+    digest = digest_of("ingest", schema, name)
+    return int.from_bytes(bytes.fromhex(digest)[:8], "big", signed=True)

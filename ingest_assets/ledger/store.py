@@ -6,9 +6,8 @@ What belongs here: what differs between SQLite and Postgres. Queries live with t
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -21,6 +20,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from ingest_assets.ledger.advisory import AdvisoryLocks
 from ingest_assets.ledger.files import lock_folder, make_private
+from ingest_assets.ledger.lock_wait import LockWait
 from ingest_assets.ledger.plans import read_in_order
 from ingest_assets.ledger.remembered import Remembered
 from ingest_assets.ledger.tables import metadata
@@ -29,28 +29,12 @@ from ingest_assets.model import ConfigurationError, UnavailableError
 T = TypeVar("T")
 
 HEAD = "0020"  # the newest revision in migrations/versions; a test compares the two
+OLDEST_POSTGRES = 14  # the oldest release that its makers still mend
 BUSY_TIMEOUT_S = 30
 LOCK_POLL_S = 0.2
+MIGRATION_WAIT_S = 60.0
 # SQLite allows 32,766 bound values per statement, Postgres 65,535.
 MAX_BOUND_VALUES = 30_000
-
-
-class _LockWait:
-    """A bounded wait for a lock, and a check that is called meanwhile."""
-
-    def __init__(self, name: str, seconds: float, check: Callable[[], None] | None) -> None:
-        self._name, self._seconds, self._check = name, seconds, check
-        self._ends = time.monotonic() + seconds
-
-    def require_time_left(self) -> None:
-        """Raises UnavailableError when the time is up, and what the check raises."""
-        if self._check is not None:
-            self._check()
-        if time.monotonic() >= self._ends:
-            raise UnavailableError(
-                f"Another process is refreshing {self._name} and did not finish within {self._seconds:g} s "
-                "(INGEST_LOCK_TIMEOUT_S). Nothing was changed; try again when it is done."
-            )
 
 
 class Ledger:
@@ -82,7 +66,7 @@ class Ledger:
         except sa.exc.DatabaseError as error:
             self.close()
             raise self._failure(error) from error
-        except ConfigurationError:
+        except (ConfigurationError, UnavailableError):
             self.close()
             raise
 
@@ -151,11 +135,11 @@ class Ledger:
         raises, which is called repeatedly during the wait.
         """
         manager = self._file_lock if self.is_sqlite else self._advisory_lock
-        with manager(name, _LockWait(name, timeout_s, check)):
+        with manager(name, LockWait(name, timeout_s, check)):
             yield
 
     @contextmanager
-    def _file_lock(self, name: str, wait: _LockWait) -> Iterator[None]:
+    def _file_lock(self, name: str, wait: LockWait) -> Iterator[None]:
         from filelock import FileLock, Timeout
 
         lock = FileLock(lock_folder(Path(self._url.database or "")) / f"{name}.lock", mode=0o600)
@@ -170,10 +154,10 @@ class Ledger:
             lock.release()
 
     @contextmanager
-    def _advisory_lock(self, name: str, wait: _LockWait) -> Iterator[None]:
+    def _advisory_lock(self, name: str, wait: LockWait, *, alone: bool = False) -> Iterator[None]:
         with ExitStack() as stack:
             with self._explained():
-                stack.enter_context(self._advisory.hold(name, wait.require_time_left))
+                stack.enter_context(self._advisory.hold(name, wait.require_time_left, alone=alone))
             yield
 
     def close(self) -> None:
@@ -182,14 +166,37 @@ class Ledger:
         self.engine.dispose()
 
     def _migrate(self) -> None:
-        if self._revision() == HEAD and self._is_wal():
+        self._require_version()
+        if (before := self._revision()) == HEAD and self._is_wal():
             return
-        with self.lock("migration", timeout_s=60):
+        with self._migration_lock(before):
             # Only now, because it writes to the file, which might have been another program's.
             self._is_wal(switch=True)
             if self._revision() != HEAD:
                 with self.engine.begin() as connection:
                     _upgrade(connection)
+
+    def _migration_lock(self, before: str | None) -> AbstractContextManager[None]:
+        """On Postgres, while no run is at work: those of other hosts may be of the version before."""
+        if self.is_sqlite:
+            return self.lock("migration", MIGRATION_WAIT_S)
+        said = (
+            f"Runs of another version are at work on the ledger {self.name}, and this version has to change "
+            f"its tables first (from revision {before} to {HEAD}). Try again when they have ended."
+        )
+        return self._advisory_lock("migration", LockWait("", MIGRATION_WAIT_S, said=said), alone=True)
+
+    def _require_version(self) -> None:
+        """Before anything is changed: a statement that an old server does not know would fail midway."""
+        if self.is_sqlite:
+            return
+        with self.engine.connect():
+            found = self.engine.dialect.server_version_info or ()
+        if found and found[0] < OLDEST_POSTGRES:
+            raise ConfigurationError(
+                f"The ledger {self.name} is on Postgres {'.'.join(map(str, found))}, which is too old: "
+                f"{OLDEST_POSTGRES} or newer is needed. Upgrade the server. Nothing was changed."
+            )
 
     def _is_wal(self, *, switch: bool = False) -> bool:
         if not self.is_sqlite:
@@ -242,9 +249,18 @@ class Ledger:
                 f"The ledger {self.name} cannot be read: {reason}. Restore a backup, or rebuild it "
                 "from the sources, without notes and logs: move the file away and run `ingest build`."
             )
+        if any(each in reason for each in _FULL):
+            return UnavailableError(
+                f"The ledger {self.name} cannot be written: {reason}. What was there before is unchanged; "
+                "make room, and try again."
+            )
         return UnavailableError(
             f"The ledger {self.name} does not answer: {reason}. Check INGEST_LEDGER_URL or INGEST_HOME."
         )
+
+
+# What databases say when their disk is full: SQLite, and Postgres in two ways.
+_FULL = ("disk is full", "No space left on device", "could not extend file")
 
 
 def _parsed(url: str) -> sa.URL:

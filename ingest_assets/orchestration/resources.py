@@ -9,11 +9,13 @@ from pydantic import Field, PrivateAttr
 
 from ingest_assets.garbage import freeze_existing, unfreeze
 from ingest_assets.model import IngestError
+from ingest_assets.orchestration.hosts import require_same_version, require_shared_state
 from ingest_assets.orchestration.metadata import as_metadata
 from ingest_assets.orchestration.orphaned_runs import note_process
 from ingest_assets.redaction import raise_alone, raising_no_secrets, without_secrets
 from ingest_assets.settings import load_settings
 from ingest_assets.stages.removals import RemovalsHeldError
+from ingest_assets.tracing import flush
 from ingest_assets.workbench import Workbench
 
 
@@ -40,11 +42,13 @@ class Ingest(dg.ConfigurableResource[Workbench]):
     _bench: Workbench | None = PrivateAttr(default=None)
     _locked: set[tuple[str, str]] = PrivateAttr(default_factory=set)
     _held: ExitStack = PrivateAttr(default_factory=ExitStack)
+    _of_run: tuple[dg.DagsterInstance, dg.DagsterRun] | None = PrivateAttr(default=None)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Before a run's first step. Sensors and schedules are not runs and have nothing to note."""
         if context.run is not None and context.instance is not None:
             note_process(context.instance, context.run)
+            self._of_run = context.instance, context.run
 
     @contextmanager
     def open(self, source: str) -> Iterator[Workbench]:
@@ -62,10 +66,19 @@ class Ingest(dg.ConfigurableResource[Workbench]):
         # Dagster stores what is raised, with all of its causes.
         with raising_no_secrets(dg.Failure, dg.RetryRequested), _as_failures():
             if self._bench is None:
+                bench = self.new_bench()
+                self._require_fit(bench)
                 freeze_existing()
                 self._held.callback(unfreeze)
-                self._bench = self._held.enter_context(self.new_bench())
+                self._bench = self._held.enter_context(bench)
             yield self._bench
+
+    def _require_fit(self, bench: Workbench) -> None:
+        """Raises ConfigurationError where this run would spoil what runs on other hosts make."""
+        if self._of_run is not None:
+            instance, run = self._of_run
+            require_same_version(instance, run)
+            require_shared_state(instance, bench.settings)
 
     def new_bench(self) -> Workbench:
         """A new workbench, for a tick: the environment may have changed since the last one."""
@@ -90,3 +103,4 @@ class Ingest(dg.ConfigurableResource[Workbench]):
         self._held.close()
         self._bench = None
         self._locked.clear()
+        flush()  # launchers end processes in ways of their own

@@ -82,6 +82,37 @@ def test_a_newer_ledger_is_refused(open_ledger: Callable[[], Ledger]) -> None:
         open_ledger()
 
 
+@pytest.mark.parametrize("ledger_url", ["postgres"], indirect=True)
+def test_an_old_postgres_is_refused_before_anything_is_changed(
+    ledger_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "OLDEST_POSTGRES", 99)
+    with pytest.raises(ConfigurationError, match=r"on Postgres \d+.*99 or newer is needed"):
+        Ledger(ledger_url)
+    engine = sa.create_engine(ledger_url.replace("postgresql:", "postgresql+psycopg2:"))
+    assert sa.inspect(engine).get_table_names() == []
+    engine.dispose()
+
+
+@both
+def test_an_earlier_versions_ledger_is_upgraded_and_can_go_back(open_ledger: Callable[[], Ledger]) -> None:
+    """Of before vectors could be made by many workers: rows stay, the new table comes and goes."""
+    earlier = "0019"
+    row = {"source": "crm", "document_id": "1", "digest": "0" * 32, "fingerprint": "1" * 32}
+    before = open_ledger()
+    with before.transaction() as connection:
+        command.downgrade(_config(connection), earlier)
+        connection.execute(tables.chunked.insert(), [row])
+        assert "model_ahead" not in sa.inspect(connection).get_table_names()
+    before.close()
+    upgraded = open_ledger()
+    assert _differences(upgraded) == []
+    with upgraded.transaction() as connection:
+        assert dict(connection.execute(sa.select(tables.chunked)).one()._mapping).items() >= row.items()
+        command.downgrade(_config(connection), earlier)
+        assert dict(connection.execute(sa.select(tables.chunked)).one()._mapping).items() >= row.items()
+
+
 @both
 def test_revisions_of_another_program_are_refused(open_ledger: Callable[[], Ledger]) -> None:
     _set_revision(open_ledger(), "29b539ebc72a")
@@ -204,3 +235,20 @@ def test_several_processes_open_a_new_ledger_at_once(ledger_url: str) -> None:
         assert sorted(connection.scalars(sa.select(tables.stage.c.source))) == ["0", "1", "2", "3"]
         assert connection.scalar(sa.text("select count(*) from alembic_version")) == 1
     ledger.close()
+
+
+@pytest.mark.parametrize("ledger_url", ["postgres"], indirect=True)
+def test_tables_are_not_changed_while_another_version_is_at_work_on_them(
+    open_ledger: Callable[[], Ledger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = open_ledger()
+    with ledger.transaction() as connection:
+        command.downgrade(_config(connection), "-1")
+    missing = repr(_differences(ledger))
+    assert missing != "[]"
+    monkeypatch.setattr(store, "MIGRATION_WAIT_S", 0.3)
+    with ledger.lock("run-crm", 0), ledger.lock("run-papers", 0):  # locks of two sources exclude nobody
+        with pytest.raises(UnavailableError, match=f"another version are at work .* to {store.HEAD}"):
+            open_ledger()
+        assert repr(_differences(ledger)) == missing
+    assert _differences(open_ledger()) == []

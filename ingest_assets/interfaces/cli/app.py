@@ -36,6 +36,7 @@ from ingest_assets.interfaces.cli.options import (
 from ingest_assets.interfaces.cli.serve import serve
 from ingest_assets.interfaces.cli.ui import ui
 from ingest_assets.interfaces.cli.watch import watch
+from ingest_assets.interfaces.cli.worker import worker
 from ingest_assets.model import ConfigurationError, IngestError, UnavailableError
 from ingest_assets.process import begin_process, safe_traceback
 from ingest_assets.redaction import redact
@@ -293,6 +294,7 @@ app.command()(adopt)
 app.command()(serve)
 app.command()(ui)
 app.command()(daemon)
+app.command()(worker)
 app.command()(watch)
 app.command()(agents.mcp)
 app.add_typer(job, name="job")
