@@ -45,9 +45,10 @@ _TRANSIENT_STATUS = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatu
 class _TransientError(Exception):
     """An attempt failed, but the next one may succeed. Never leaves this module."""
 
-    def __init__(self, message: str, after_s: float | None = None) -> None:
+    def __init__(self, message: str, after_s: float | None = None, *, unanswered: bool = False) -> None:
         super().__init__(message)
         self.after_s = after_s  # how long the server asked us to wait
+        self.unanswered = unanswered  # the server had the request, as far as one can tell
 
 
 class TooLongError(ConfigurationError):
@@ -112,8 +113,17 @@ class JsonClient:
         self._connecting = threading.Lock()
         self._connected: httpx.Client | None = None
 
-    def request(self, method: str, path: str, body: object = None) -> object:
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        unanswered: Callable[[], None] = lambda: None,
+    ) -> object:
         """The decoded JSON answer of `method base/path`.
+
+        `unanswered` is called for each attempt that was sent and not, or not wholly, answered; what it raises
+        ends the attempts. It may be called in another thread.
 
         Raises ConfigurationError when the address, key, certificate or server is wrong; ItemError when the
         server refuses this body (400, 413, 422); UnavailableError when all attempts failed.
@@ -134,6 +144,14 @@ class JsonClient:
             asked = error.after_s if isinstance(error, _TransientError) else None
             return backoff(state) if asked is None else min(asked, MAX_RETRY_AFTER_S)
 
+        def attempt() -> object:
+            try:
+                return self._attempt(method, f"{self.base}{path}", body)
+            except _TransientError as error:
+                if error.unanswered:
+                    unanswered()
+                raise
+
         attempts = max(1, self._peer.max_attempts)
         # Overload, restarts and broken connections pass; everything else is raised on the first attempt.
         retrying = Retrying(
@@ -143,7 +161,7 @@ class JsonClient:
             reraise=True,
         )
         try:
-            return waited_for(partial(retrying, self._attempt, method, f"{self.base}{path}", body))
+            return waited_for(partial(retrying, attempt))
         except _TransientError as error:
             raise UnavailableError(
                 f"{error}, {attempts} attempts. Check that the {self._peer.what} is running; the next run "
@@ -200,10 +218,14 @@ class JsonClient:
                     # The read timeout is for one block; a server that sends slowly must not block us forever.
                     if time.monotonic() > deadline:
                         raise _TransientError(
-                            f"{url} did not finish its answer within {self._peer.timeout_s:g} s"
+                            f"{url} did not finish its answer within {self._peer.timeout_s:g} s",
+                            unanswered=True,
                         )
         except httpx.TimeoutException as error:
-            raise _TransientError(f"{url} did not answer within {self._peer.timeout_s:g} s") from error
+            raise _TransientError(
+                f"{url} did not answer within {self._peer.timeout_s:g} s",
+                unanswered=not isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout),
+            ) from error
         except httpx.DecodingError as error:
             raise ConfigurationError(f"{url} sent an answer that cannot be decompressed.") from error
         except httpx.TransportError as error:
@@ -212,7 +234,10 @@ class JsonClient:
                     f"{url}: the TLS connection was refused ({error}). If the certificate is your own, name "
                     "its CA file; or switch off verification."
                 ) from error
-            raise _TransientError(f"{url} could not be reached ({type(error).__name__}: {error})") from error
+            raise _TransientError(
+                f"{url} could not be reached ({type(error).__name__}: {error})",
+                unanswered=not isinstance(error, httpx.ConnectError),
+            ) from error
         if not response.is_success:
             self._refused(url, response, bytes(raw))
         try:

@@ -229,6 +229,12 @@ class Settings(LogSettings):
     progress_update_interval_seconds: float = Field(default=2, gt=0, le=60)
     cancellation_check_interval_seconds: float = Field(default=5, gt=0, le=60)
 
+    # Traces, by the names that OpenTelemetry gives; its SDK reads the others from the environment itself
+    otel_sdk_disabled: bool = False
+    otel_traces_exporter: Literal["otlp", "none"] = "otlp"
+    otel_exporter_otlp_endpoint: HttpUrl | None = None
+    otel_exporter_otlp_traces_endpoint: HttpUrl | None = None
+
     # The zone of days that are asked for without one
     ingest_time_zone: str = Field(default="", max_length=100)
 
@@ -451,9 +457,16 @@ def _hide(kind: type[FromEnvironment], values: Mapping[str, Any]) -> None:
         # Of a database's URL only parts are secret, and messages name the rest.
         if name in kind.model_fields and _is_secret(kind.model_fields[name]) and not _DATABASE.match(text):
             keep_secret(text)
+    _hide_of_other_programs()
+
+
+def _hide_of_other_programs() -> None:
     for name, value in os.environ.items():
         if name == "PGPASSWORD":  # which Postgres's own library reads
             keep_secret(value)
+        elif name.startswith("OTEL_EXPORTER_OTLP_") and name.endswith("HEADERS"):  # a collector's token
+            for header in listed(value):
+                keep_secret(header.partition("=")[2])
         elif "://" in value and "@" in value:  # proxies, and DAGSTER_POSTGRES_URL
             keep_secrets_of_url(value, user=False)
 

@@ -16,6 +16,7 @@ from threading import RLock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
+from ingest_assets import __version__
 from ingest_assets.ledger.installation import Installation, installation_of, require_name
 from ingest_assets.model import (
     ConfigurationError,
@@ -30,6 +31,7 @@ from ingest_assets.settings import Settings, SourceSettings
 from ingest_assets.sources.definition import Missing, StageRequest
 from ingest_assets.sources.registry import Sources, load_sources
 from ingest_assets.sources.stages import shared_stages
+from ingest_assets.tracing import begin_tracing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +75,7 @@ class Workbench:
 
     def __init__(self, settings: Settings, sources: Sources | None = None) -> None:
         self.settings = settings
+        begin_tracing(settings, __version__)
         keep_home_private(settings.ingest_home)
         sources = load_sources() if sources is None else sources
         sources.check_fields(settings)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from ingest_assets.stopping import ASKED_EVERY_S, go_on, unchecked
+from ingest_assets.tracing import carried
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -102,13 +103,16 @@ class Concurrency:
         if self._bound == self._settled:
             self._settle(self._settled, up=not self._up)
 
-    def each(self, call: Callable[[T], R], items: Sequence[T]) -> list[R]:
-        """What `call` returns for each item, in order.
+    def each(
+        self, call: Callable[[T], R], items: Sequence[T], done: Callable[[int], None] = lambda _place: None
+    ) -> list[R]:
+        """What `call` returns for each item, in order; `done` hears of each as soon as it is there.
 
         Raises what a call raises; those that are under way then are left to themselves.
         """
         if len(items) <= 1 or self._most == 1:
-            return [call(item) for item in items]
+            return [_here(call, place, item, done) for place, item in enumerate(items)]
+        call = carried(call)
         results: dict[int, R] = {}
         answers: queue.SimpleQueue[_Answer[R]] = queue.SimpleQueue()
         started = 0
@@ -125,9 +129,16 @@ class Concurrency:
             if answer.failure is not None:
                 raise answer.failure
             results[answer.place] = answer.result[0]
+            done(answer.place)
             if answer.place < len(items) - 1:  # the last one may be short, and tells nothing
                 self.answered(answer.seconds, answer.beside)
         return [results[place] for place in range(len(items))]
+
+
+def _here(call: Callable[[T], R], place: int, item: T, done: Callable[[int], None]) -> R:
+    result = call(item)
+    done(place)
+    return result
 
 
 def _start(

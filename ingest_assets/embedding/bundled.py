@@ -17,6 +17,7 @@ import numpy as np
 
 from ingest_assets.embedding.texts import PREPROCESSING, clean_all, unit_rows
 from ingest_assets.model import ConfigurationError, Float32Array, digest_of
+from ingest_assets.timings import timed
 
 if TYPE_CHECKING:
     from fastembed.text.static_embedding import StaticTextEmbedding
@@ -80,7 +81,9 @@ class BundledModel:
         cleaned = clean_all(texts)
         out = np.empty((len(cleaned), self.dimension), dtype=np.float32)
         for at in range(0, len(cleaned), _BATCH):
-            raw = self._model.raw_embed(cleaned[at : at + _BATCH])
+            batch = cleaned[at : at + _BATCH]
+            with timed("embed", texts=len(batch)):
+                raw = self._model.raw_embed(batch)
             out[at : at + _BATCH] = unit_rows(np.asarray(raw, dtype=np.float32))
         return out
 

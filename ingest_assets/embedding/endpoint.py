@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from ingest_assets.embedding.at_once import Concurrency
 from ingest_assets.embedding.spec import DenseSpec
 from ingest_assets.embedding.texts import PREPROCESSING, clean_all, unit_rows
 from ingest_assets.model import ConfigurationError, Float32Array, ItemError
+from ingest_assets.stopping import part_done
+from ingest_assets.timings import timed
 
 _MATRIX_NDIM = 2
 
@@ -63,7 +66,12 @@ class EndpointModel:
         """(len(texts), dimension), unit length, in order. Raises what the class documents."""
         dimension = self.dimension
         requests = list(batches(clean_all(texts), self._spec.batch_count, self._spec.batch_chars))
-        parts = self._at_once.each(lambda batch: self._request(batch, dimension), requests)
+        begins = [0, *accumulate(map(len, requests))]
+        parts = self._at_once.each(
+            lambda batch: self._request(batch, dimension),
+            requests,
+            lambda place: part_done(begins[place], begins[place + 1]),
+        )
         return np.concatenate([np.empty((0, dimension), dtype=np.float32), *parts])
 
     def embed_query(self, text: str) -> Float32Array:
@@ -88,7 +96,8 @@ class EndpointModel:
         self._client.close()
 
     def _request(self, texts: list[str], dimension: int | None) -> Float32Array:
-        answer = self._client.request("POST", "/v1/embeddings", {"model": self._model, "input": texts})
+        with timed("embed", texts=len(texts)):
+            answer = self._client.request("POST", "/v1/embeddings", {"model": self._model, "input": texts})
         return unit_rows(self._vectors(answer, len(texts), dimension))
 
     def _vectors(self, answer: object, count: int, dimension: int | None) -> Float32Array:

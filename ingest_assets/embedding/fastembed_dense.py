@@ -18,6 +18,8 @@ import numpy as np
 from ingest_assets.embedding.spec import DenseSpec
 from ingest_assets.embedding.texts import PREPROCESSING, clean, clean_all, unit_rows
 from ingest_assets.model import ConfigurationError, Float32Array, ItemError
+from ingest_assets.stopping import part_done
+from ingest_assets.timings import timed
 
 if TYPE_CHECKING:
     from fastembed import TextEmbedding
@@ -81,7 +83,11 @@ class FastembedModel:
         return 256 if isinstance(self._model.model, StaticTextEmbedding) else 1
 
     def _raw(self, texts: Sequence[str]) -> Float32Array:
-        vectors = list(self._model.passage_embed(list(texts), batch_size=self._batch))
+        vectors = []
+        for place, vector in enumerate(self._model.passage_embed(list(texts), batch_size=self._batch)):
+            vectors.append(vector)
+            if place % self._batch == 0:  # a network may take a tenth of a second for one text
+                part_done(place, place + self._batch)
         return np.asarray(vectors, dtype=np.float32)
 
     def embed(self, texts: Sequence[str]) -> Float32Array:
@@ -92,11 +98,14 @@ class FastembedModel:
         """
         if not texts:
             return np.empty((0, self.dimension), dtype=np.float32)
-        return self._checked(self._raw(clean_all(texts)))
+        with timed("embed", texts=len(texts)):
+            raw = self._raw(clean_all(texts))
+        return self._checked(raw)
 
     def embed_query(self, text: str) -> Float32Array:
         """(dimension,), unit length, in fastembed's way for queries where the model has one."""
-        raw = np.asarray(list(self._model.query_embed([clean(text)])), dtype=np.float32)
+        with timed("embed", texts=1):
+            raw = np.asarray(list(self._model.query_embed([clean(text)])), dtype=np.float32)
         vector: Float32Array = self._checked(raw)[0]
         return vector
 

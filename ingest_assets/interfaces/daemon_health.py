@@ -4,6 +4,8 @@
 callers from other machines get the state alone. To callers on this machine it also says when each source was
 last refreshed, and how each schedule and sensor ended its latest tick, which may name files and hosts.
 
+`GET /metrics` is for Prometheus, on this machine, or with a token of INGEST_API_TOKENS that may read.
+
 What belongs here: that server. What does not: what the daemon did (`orchestration.supervision`).
 """
 
@@ -14,14 +16,17 @@ import socket
 from collections.abc import Callable
 from dataclasses import asdict
 
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ingest_assets.interfaces import listening as addresses
+from ingest_assets.interfaces.daemon_metrics import DaemonMetrics
 from ingest_assets.interfaces.http.server import NotifyingServer, bounded_config, serve_beside
 from ingest_assets.interfaces.http.shared_result import SharedResult
+from ingest_assets.interfaces.tokens import Tokens
 from ingest_assets.orchestration import webserver
 from ingest_assets.orchestration.instance import open_instance
 from ingest_assets.orchestration.supervision import Health, Watched
@@ -29,7 +34,9 @@ from ingest_assets.process import ends_in_order
 from ingest_assets.settings import Settings
 from ingest_assets.workbench import Workbench
 
-MAX_AGE_S = 2.0  # of an answer: nobody can make the process look more often
+# Of an answer: nobody can make the process look more often.
+MAX_AGE_S = 2.0
+METRICS_MAX_AGE_S = 10.0  # they read Dagster's records
 MAX_CONNECTIONS = 32
 
 
@@ -50,20 +57,40 @@ def run(settings: Settings, listening: socket.socket, ready: Callable[[], None])
         Workbench(settings) as bench,
         webserver.daemon(settings) as daemon,
     ):
-        app = application(Watched(instance, bench).health)
+        watched = Watched(instance, bench)
+        tokens = Tokens.of(settings.ingest_api_tokens)
+        app = application(watched.health, DaemonMetrics(watched).text, tokens)
         server = NotifyingServer(bounded_config(app, MAX_CONNECTIONS, ws="none", lifespan="on"), ready)
         serve_beside(daemon, server, listening)
 
 
-def application(look: Callable[[], Health]) -> Starlette:
-    """The one page."""
+def application(
+    look: Callable[[], Health], metrics_text: Callable[[], bytes], tokens: Tokens | None = None
+) -> Starlette:
+    """The two pages."""
     found = SharedResult(look, MAX_AGE_S)
+    measured = SharedResult(metrics_text, METRICS_MAX_AGE_S)
 
     async def health(request: Request) -> JSONResponse:
         state = await found.get()
-        here = request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
         return JSONResponse(
-            asdict(state) if here else {"status": state.status}, 200 if state.status == "ok" else 503
+            asdict(state) if _is_here(request) else {"status": state.status},
+            200 if state.status == "ok" else 503,
         )
 
-    return Starlette(routes=[Route("/health", health, methods=["GET"])])
+    async def metrics(request: Request) -> Response:
+        caller = tokens.caller(request.headers.get("authorization")) if tokens else None
+        if not _is_here(request) and (caller is None or "read" not in caller.scopes or caller.reach):
+            return Response("A token of INGEST_API_TOKENS with the scope read is needed.\n", 401)
+        return Response(await measured.get(), media_type=CONTENT_TYPE_LATEST)
+
+    return Starlette(
+        routes=[
+            Route("/health", health, methods=["GET"]),
+            Route("/metrics", metrics, methods=["GET"]),
+        ]
+    )
+
+
+def _is_here(request: Request) -> bool:
+    return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback

@@ -26,6 +26,7 @@ from ingest_assets.sources.stages import shared_stages
 from ingest_assets.stages.checks import failed_searches
 from ingest_assets.stages.removals import RemovalsHeldError
 from ingest_assets.stages.shapes import COLLECTION
+from ingest_assets.tracing import span
 from ingest_assets.workbench import Workbench
 
 Reports = Working | NoJob
@@ -111,7 +112,10 @@ def _asset(source: SourceDefinition, stage: StageDefinition, settings: Settings)
             made = bench.stage(source.name, stage.name, part=part, retrain=config.retrain)
             generation = live_generation(bench, source) if stage.name == COLLECTION else None
             try:
-                outcomes = reconcile(made, bench.ledger, run)
+                with span("stage", source=source.name, stage=stage.name, rebuild=config.rebuild) as one:
+                    outcomes = reconcile(made, bench.ledger, run)
+                    if one is not None:
+                        one.set_attributes({"moved": outcomes.moved, "parked": outcomes.parked})
             except RemovalsHeldError:
                 report_held(context.instance, source, bench)
                 raise

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from ingest_assets.orchestration.checks import audit_check_keys, quick_check_keys
+from ingest_assets.orchestration.hosts import VERSION, VERSION_TAG
 from ingest_assets.orchestration.orphaned_runs import NOT_YET, TAG
 from ingest_assets.sources.definition import SourceDefinition
 from ingest_assets.sources.registry import Sources
@@ -15,7 +16,7 @@ from ingest_assets.stages.shapes import MATCH_MODELS
 
 AUDIT, TRAIN = "audit_search_index", "train_match_models"
 SOURCE_TAG = "ingest/source"
-_TAGS = {TAG: NOT_YET}
+_TAGS = {TAG: NOT_YET, VERSION_TAG: VERSION}
 
 
 def shared_jobs(sources: Sources) -> list[Any]:

@@ -166,7 +166,7 @@ def _changed(bench: Workbench, source: SourceDefinition, part: str) -> str | Non
         if source.partitions and source.partitions.changed and part in source.partitions.parts(bench):
             changed = source.partitions.changed(bench, part)
             if changed is not None:
-                return f"{changed} since {since}"
+                return f"{changed} since {since}" if changed else None
         # Has a run completed on the current state?
         digest = stage.input_digest(connection)
         if digest is None:

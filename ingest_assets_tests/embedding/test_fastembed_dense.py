@@ -11,6 +11,7 @@ import pytest
 from ingest_assets.embedding import DenseSpec, dense_model
 from ingest_assets.embedding.fastembed_dense import folder_digest
 from ingest_assets.model import ConfigurationError, DenseModel
+from ingest_assets.stopping import followed_by, stopped_by
 from ingest_assets_tests.embedding import texts_for_tests as texts
 from ingest_assets_tests.support.data_sets import DataSet
 
@@ -46,6 +47,19 @@ def test_meaning(model: DenseModel) -> None:
 
 def test_odd_texts_and_independence_of_the_batch(model: DenseModel) -> None:
     texts.check_odd_texts(model)
+
+
+def test_a_slow_model_says_how_far_it_is_and_can_be_stopped(model: DenseModel) -> None:
+    parts: list[tuple[int, int]] = []
+
+    def stop() -> None:
+        if len(parts) == 2:
+            raise KeyboardInterrupt
+
+    followed = followed_by(lambda start, end: parts.append((start, end)))
+    with followed, stopped_by(stop), pytest.raises(KeyboardInterrupt):
+        model.embed(["one", "two", "three", "four"])
+    assert parts == [(0, 1), (1, 2)]
 
 
 def test_no_texts(model: DenseModel) -> None:

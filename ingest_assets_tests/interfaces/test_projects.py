@@ -30,11 +30,14 @@ from ingest_assets_tests.support.redis_server import redis_server
 __all__ = ["built", "built_once", "ingest_here"]
 
 QUERY = "where the secret recipe is brewed"
-ALL, WEB, API, BOTH, CRM = (f"{name}-{'0123456789' * 3}" for name in ("all", "web", "api", "both", "crm"))
+ALL, WEB, API, BOTH, CRM, PAPERS = (
+    f"{name}-{'0123456789' * 3}" for name in ("all", "web", "api", "both", "crm", "papers")
+)
 # "a+b, c" is a project's name too, and stands percent-encoded in the setting.
 TOKENS = (
     f"all:{ALL}:read+ingest+write,web:{WEB}:read+ingest+write:web,api:{API}:read+ingest:api,"
-    f"both:{BOTH}:read+ingest:web+a%2Bb%2C%20c,crm:{CRM}:read+write::crm"
+    f"both:{BOTH}:read+ingest:web+a%2Bb%2C%20c,crm:{CRM}:read+write::crm,"
+    f"papers:{PAPERS}:read::papers"
 )
 # Which repository each project has; one is shared.
 REPOSITORIES = {"onlyweb": ["web"], "onlyapi": ["api"], "shared": ["web", "api"]}
@@ -275,6 +278,21 @@ def test_tools_that_could_show_more_are_neither_listed_nor_run(server: Served) -
         assert tool(crm, "add_note", about="people/1", text="x", why="y")[0], (
             "notes are of more than one source"
         )
+
+
+def test_an_operation_of_one_source_shows_nobody_of_another(server: Served) -> None:
+    with server.client(ALL) as everyone, server.client(PAPERS) as papers:
+        person = tool(everyone, "find_entities", name="Ingrid")[1]["entities"][0]["entity_id"]
+        for asked in (person, "people/none"):
+            is_there = asked == person
+            said = everyone.get("/graph/author-links", params={"id": asked})
+            assert (said.status_code == 200) is is_there, said.text
+            assert tool(everyone, "find_author_links", id=asked)[0] is not is_there
+            hidden = papers.get("/graph/author-links", params={"id": asked})
+            assert hidden.status_code >= 400
+            assert f"no person or record of one, '{asked}'" in hidden.text
+            failed, text = tool(papers, "find_author_links", id=asked)
+            assert (failed, "no person or record of one" in text) == (True, True)
 
 
 def test_metrics_name_no_repository_and_no_project(home: Home, server: Served) -> None:

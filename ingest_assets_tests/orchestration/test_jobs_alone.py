@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 
 import httpx
 import psutil
+import pytest
 
 from ingest_assets_tests.embedding.endpoint_server import DIMENSION, Reply
 from ingest_assets_tests.embedding.endpoint_server import serving as serving_model
@@ -39,8 +41,9 @@ def serving(home: Home) -> Iterator[httpx.Client]:
         assert process.returncode == 0
 
 
-def test_no_job_outlives_a_container_that_is_stopped(home: Home, repo: TestRepo) -> None:
-    """Not even one that waits for a model, and is told to stop."""
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_no_job_outlives_a_container_that_is_stopped(home: Home, repo: TestRepo, how: signal.Signals) -> None:
+    """Not even one that waits for a model, nor what runs jobs if what serves is killed."""
     with serving_model() as endpoint:
         endpoint.usual = Reply(delay_s=60)
         slow = home.with_settings(spark_control_url=endpoint.url, ingest_dense_dimension=DIMENSION)
@@ -50,8 +53,12 @@ def test_no_job_outlives_a_container_that_is_stopped(home: Home, repo: TestRepo)
         while not endpoint.requests:
             assert time.monotonic() < ends
             time.sleep(0.05)
-        process.terminate()
-        process.communicate(timeout=30)  # until nobody is left who could write there
+        below = psutil.Process(process.pid).children(recursive=True)
+        assert {"run"} < {word for each in below for word in each.cmdline()}
+        process.send_signal(how)
+        process.communicate(timeout=30)
+        _, left = psutil.wait_procs(below, timeout=20)
+        assert not left
 
 
 def test_jobs_are_run_though_what_runs_them_has_died(home: Home, repo: TestRepo) -> None:

@@ -20,6 +20,7 @@ from ingest_assets.orchestration.schedules import refresh_schedule
 from ingest_assets.orchestration.sensors import change_sensor
 from ingest_assets.queries.search import Searcher
 from ingest_assets.reconcile import reconcile
+from ingest_assets.sources.repositories import definition
 from ingest_assets.sources.repositories.definition import SOURCE as REPOSITORIES
 from ingest_assets.sources.repositories.kept import repositories_of
 from ingest_assets.stages.audit import audit
@@ -147,9 +148,9 @@ def test_the_sensor_requests_a_run_when_the_head_moved(home: Home, repo: TestRep
         repositories_of(bench).remove(repository)
     [leaving] = look().run_requests or []
     assert leaving.partition_key == repository
-    definition = build_defs(home.overrides).resolve_job_def("index_repository")
+    job = build_defs(home.overrides).resolve_job_def("index_repository")
     with home.instance() as instance:
-        done = definition.execute_in_process(instance=instance, run_config=QUIET, partition_key=repository)
+        done = job.execute_in_process(instance=instance, run_config=QUIET, partition_key=repository)
     assert done.success
     assert "no repository is kept in step" in str(look().skip_reason)
 
@@ -164,6 +165,41 @@ def _tick(home: Home, cursor: str | None = None) -> dg.SensorResult:
         said = change_sensor(REPOSITORIES, home.load())(context)
     assert isinstance(said, dg.SensorResult)
     return said
+
+
+def test_the_sensor_requests_a_run_when_a_folder_has_changed(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    (folder / ".gitignore").write_text("*.log\n")
+    known = folder / "crank.go"
+    known.write_bytes(GO)
+    with home.bench() as bench:
+        part = repositories_of(bench).add(str(folder), committed=False, own_folder=True).id
+    [first] = _tick(home).run_requests or []
+    assert first.partition_key == part
+    refresh(home)
+    assert f"{part} has not changed" in str(_tick(home).skip_reason)
+    (folder / "new.py").write_bytes(PYTHON)  # not committed
+    [added] = _tick(home).run_requests or []
+    [again] = _tick(home).run_requests or []
+    assert added.run_key == again.run_key, "a run that fails would be requested forever"
+    (folder / "new.py").unlink()
+    (folder / "run.log").write_text("What git ignores is no change.\n")
+    assert f"{part} has not changed" in str(_tick(home).skip_reason)
+    known.write_bytes(GO + b"\nvar edited = 1\n")
+    [edited] = _tick(home).run_requests or []
+    assert edited.run_key not in (first.run_key, added.run_key)
+    refresh(home)
+    assert f"{part} has not changed" in str(_tick(home).skip_reason)
+    known.unlink()
+    assert _tick(home).run_requests
+    # One that takes too long is left to others, who are named, and to nobody's harm.
+    monkeypatch.setattr(definition, "LOOK_S", -1.0)
+    said = _tick(home)
+    assert not said.run_requests
+    assert "ingest watch PATH" in str(said.skip_reason)
 
 
 def test_a_tick_that_runs_out_of_time_is_continued_by_the_next(

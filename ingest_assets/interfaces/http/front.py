@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -12,7 +13,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ingest_assets.interfaces.http.admission import CALLER, ROUTE
 from ingest_assets.interfaces.http.connections import HEADERS
 from ingest_assets.interfaces.http.problems import Problem, problem_of
+from ingest_assets.interfaces.http.request_metrics import METHODS
 from ingest_assets.interfaces.http.service import Service
+from ingest_assets.tracing import context_of, span
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 log = logging.getLogger(__name__)
 UNMATCHED = "unmatched"
@@ -28,6 +34,11 @@ class Front:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        headers = Headers(scope=scope)
+        with span("request", context_of(headers), "SERVER") as traced:
+            await self._serve(scope, receive, send, traced)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, traced: Span | None) -> None:
         started = time.perf_counter()
         status = 0
 
@@ -41,6 +52,8 @@ class Front:
                 route = scope.get(ROUTE, UNMATCHED)
                 seconds = time.perf_counter() - started
                 self._service.metrics.answered(route, scope["method"], status, seconds)
+                if traced is not None:
+                    _describe(traced, route, scope["method"], status)
                 # The route's pattern: paths and queries contain what people search for.
                 log.debug("%s %s: %s in %.3f s", scope["method"][:10], route, status, seconds)
             await send(message)
@@ -58,6 +71,15 @@ class Front:
                 raise
             what = f"{scope['method'][:10]} {scope.get(ROUTE, UNMATCHED)}"
             await problem_of(error, what).response()(scope, receive, sending)
+
+
+def _describe(traced: Span, route: str, method: str, status: int) -> None:
+    """By OpenTelemetry's conventions, without what stands in paths and queries."""
+    method = method if method in METHODS else "_OTHER"
+    traced.update_name(f"{method} {route}")
+    traced.set_attributes(
+        {"http.request.method": method, "http.route": route, "http.response.status_code": status}
+    )
 
 
 async def not_found(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's

@@ -12,7 +12,7 @@ import multiprocessing
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Protocol
 
@@ -21,12 +21,15 @@ from ingest_assets.garbage import collect_rarely
 from ingest_assets.log_output import send_logs
 from ingest_assets.log_records import make_records_safe
 from ingest_assets.model import IngestError, UnavailableError
+from ingest_assets.queries.answers import CleanHits
 from ingest_assets.queries.asked import where_meant, zone_of
 from ingest_assets.queries.reach import Reach
 from ingest_assets.queries.search import Mode, open_search
 from ingest_assets.queries.status import source_meant
 from ingest_assets.redaction import redact_values
 from ingest_assets.settings import Settings
+from ingest_assets.timings import TIMINGS
+from ingest_assets.tracing import context_of, flush, span
 from ingest_assets.workbench import Workbench
 
 log = logging.getLogger(__name__)
@@ -45,6 +48,7 @@ class SearchRequest:
     time_zone: str | None = None  # of days in `where`
     cached: bool = True  # the answer may come from the cache
     reach: Reach | None = None  # of the caller
+    trace: Mapping[str, str] = field(default_factory=dict)  # what it is a part of (`tracing.context_to_send`)
 
 
 class Worker(Protocol):
@@ -69,10 +73,13 @@ class InProcessWorker:
         source = source_meant(self._bench, request.source, request.reach)
         zone = zone_of(self._bench, request.time_zone)
         where = where_meant(self._bench, source, request.where or {}, zone)
-        hits = open_search(self._bench, source, cached=request.cached).search(
-            request.query, mode=request.mode, limit=request.limit, where=where, reach=request.reach
-        )
-        answer = redact_values(hits.to_dict(scores=True))
+        with span("answer search", context_of(request.trace), source=source, cached=request.cached):
+            hits = open_search(self._bench, source, cached=request.cached).search(
+                request.query, mode=request.mode, limit=request.limit, where=where, reach=request.reach
+            )
+        answer = hits.to_dict(scores=True)
+        clean = {"hits": answer.pop("hits")} if isinstance(hits, CleanHits) else {}
+        answer = redact_values(answer) | clean
         return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
 
     def close(self) -> None:
@@ -82,7 +89,7 @@ class InProcessWorker:
 class ProcessWorker:
     """Searches in a process of its own, which is started on first use, and restarted after it has died.
 
-    Its lookups in the cache are counted with this process's.
+    Its lookups in the cache and its timings are counted with this process's.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -128,8 +135,9 @@ class ProcessWorker:
         assert self._pipe is not None
         self._pipe.send(request)
         answer: bytes | Exception
-        answer, lookups = self._pipe.recv()
+        answer, lookups, timings = self._pipe.recv()
         LOOKUPS.add(lookups)
+        TIMINGS.add(timings)
         return answer
 
     def _start(self) -> None:
@@ -153,8 +161,9 @@ def _run(pipe: Connection, settings: Settings) -> None:
     with suppress(EOFError, OSError):
         while True:
             answer = _answer(worker, pipe.recv())
-            pipe.send((answer, LOOKUPS.take()))
+            pipe.send((answer, LOOKUPS.take(), TIMINGS.take()))
     worker.close()
+    flush()
 
 
 def _answer(worker: InProcessWorker, request: SearchRequest) -> bytes | Exception:

@@ -24,6 +24,7 @@ from ingest_assets.interfaces.tokens import Caller, Scope
 from ingest_assets.model import RequestError
 from ingest_assets.queries.reach import OutOfReachError, Reach
 from ingest_assets.redaction import redact_values
+from ingest_assets.tracing import span
 from ingest_assets.workbench import Workbench
 
 MAX_ERROR = 600  # characters
@@ -119,7 +120,8 @@ def answer(tools: Mapping[str, Tool], call: Call) -> Answer:
 def _execute(tools: Mapping[str, Tool], call: Call) -> tuple[Outcome, Answer]:
     try:
         tool = _permitted(tools, call)
-        answered = tool.run(call, _arguments(tool, call.arguments)).model_dump(mode="json")
+        with span("tool", tool=tool.name):
+            answered = tool.run(call, _arguments(tool, call.arguments)).model_dump(mode="json")
         content = cleaned(redact_values(answered))
         return "ok", Answer(json.dumps(content, ensure_ascii=False, separators=(",", ":")), content)
     except Exception as error:  # noqa: BLE001 - a call is answered and logged whatever goes wrong in it

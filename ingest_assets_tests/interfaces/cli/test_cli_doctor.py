@@ -42,6 +42,21 @@ def test_whatever_is_wrong_is_found_and_the_rest_is_still_checked(
     assert "must be bundled, fastembed:MODEL or endpoint:MODEL" in said.out
 
 
+@pytest.mark.parametrize(
+    ("alone", "needed"),
+    [("qdrant_api_key", "QDRANT_URL"), ("qdrant_replicas", "QDRANT_URL"), ("redis_password", "REDIS_HOST"),
+     ("spark_control_api_key", "SPARK_CONTROL_URL")],
+)  # fmt: skip
+def test_a_setting_that_means_nothing_alone_is_found(
+    alone: str, needed: str, built_once: Home, ingest_here: IngestHere
+) -> None:
+    value = "2" if alone == "qdrant_replicas" else "a-key-of-some-length"
+    said = ingest_here(built_once.with_settings(**{alone: value}), "doctor", "--json")
+    assert said.status == 1
+    assert f"{needed} is not set, and without it these have no effect: {alone.upper()}." in said.out
+    assert "a-key-of-some-length" not in said.everything
+
+
 def test_settings_that_cannot_be_read_are_a_finding(empty: Home, ingest_here: IngestHere) -> None:
     said = ingest_here(empty.with_settings(ingest_chunk_unit="words"), "doctor", "--json")
     assert said.status == 1

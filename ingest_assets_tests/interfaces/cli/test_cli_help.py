@@ -37,6 +37,7 @@ def test_the_commands() -> None:
         "parked",
         "doctor",
         "daemon",
+        "worker",
         "serve",
         "adopt",
         "audit",

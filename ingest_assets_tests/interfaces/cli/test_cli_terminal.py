@@ -172,6 +172,7 @@ ARGUMENTS = {
     "parked": [],
     "doctor": [],
     "daemon": [],
+    "worker": [],
     "serve": [],
     "audit": [],
     "sample crm": ["--path", "sample\u202e\x1b[58;5;99m.sqlite", "--documents", "20"],

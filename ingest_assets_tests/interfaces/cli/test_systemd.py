@@ -19,7 +19,8 @@ from ingest_assets.sources.spool.waiting import is_batch
 from ingest_assets_tests.support.built_index import ROOT
 
 FOLDER = ROOT / "deploy" / "systemd"
-UNITS = sorted(each for each in FOLDER.iterdir() if each.is_file())
+WORKER = ROOT / "deploy" / "celery" / "ingest-worker.service"
+UNITS = [*sorted(each for each in FOLDER.iterdir() if each.is_file()), WORKER]
 HARDENING = FOLDER / "ingest-.service.d" / "hardening.conf"  # systemd adds it to all services of that prefix
 MAX_EXPOSURE = 2.0  # of 10, by `systemd-analyze security`
 SERVICES = [unit for unit in UNITS if unit.suffix == ".service"]
@@ -70,7 +71,7 @@ def test_a_service_runs_a_command_that_there_is(unit: Path) -> None:
 
 def test_each_daemon_has_a_service() -> None:
     commands = {read(unit)["Service"]["ExecStart"].split()[1] for unit in SERVICES}
-    assert {"daemon", "ui", "serve", "watch", "refresh"} == commands
+    assert {"daemon", "ui", "serve", "watch", "refresh", "worker"} == commands
 
 
 def test_systemd_finds_no_fault(tmp_path: Path) -> None:
@@ -93,7 +94,7 @@ def test_services_may_do_little_else(tmp_path: Path) -> None:
 def _installed(folder: Path) -> list[Path]:
     """The units as an installation has them, with a program that is there."""
     for each in (*UNITS, HARDENING):
-        place = folder / each.relative_to(FOLDER)
+        place = folder / (each.name if each in UNITS else each.relative_to(FOLDER))
         place.parent.mkdir(exist_ok=True)
         place.write_text(each.read_text("utf-8").replace("/opt/ingest/bin/ingest", sys.executable), "utf-8")
     return [folder / unit.name for unit in UNITS]

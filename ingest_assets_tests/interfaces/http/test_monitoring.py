@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
+import dagster as dg
 import httpx
 import pytest
 import yaml
+from dagster._daemon.types import DaemonHeartbeat
 from prometheus_client.parser import text_string_to_metric_families
 
-from ingest_assets_tests.support.built_index import ROOT
+from ingest_assets.interfaces.daemon_metrics import DaemonMetrics
+from ingest_assets.orchestration.supervision import Watched
+from ingest_assets_tests.support.built_index import ROOT, Home
 
 FOLDER = ROOT / "deploy" / "monitoring"
 OURS = re.compile(r"\b(?:ingest|process)_\w+")
@@ -33,12 +38,21 @@ def _expressions() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def names(open_server: Any) -> set[str]:
-    """What a scrape has, as expressions name it."""
+def scraped(open_server: Any, built_once: Home, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What the server and the daemon say, one after the other."""
     with open_server.client() as client:
         client.get("/health")  # counted
-        text = client.get("/metrics").text
-    families = text_string_to_metric_families(text)
+        served: str = client.get("/metrics").text
+    folder = str(tmp_path_factory.mktemp("dagster"))
+    with dg.DagsterInstance.local_temp(folder) as instance, built_once.bench() as bench:
+        instance.add_daemon_heartbeat(DaemonHeartbeat(time.time(), "SENSOR", "1", []))
+        return served + DaemonMetrics(Watched(instance, bench, time.time() - 60)).text().decode()
+
+
+@pytest.fixture(scope="module")
+def names(scraped: str) -> set[str]:
+    """What a scrape of either has, as expressions name it."""
+    families = text_string_to_metric_families(scraped)
     return {family.name + suffix for family in families for suffix in SUFFIXES[family.type]}
 
 

@@ -97,6 +97,20 @@ def test_a_folder_that_somebody_here_named_stays_closed_to_others(built: Home, f
         assert repositories_of(bench).get(kept.id) == kept
 
 
+def test_a_folder_without_commits_is_refused_at_once_if_they_are_asked_for(
+    built: Home, tmp_path: Path
+) -> None:
+    plain = tmp_path / "notes"
+    plain.mkdir()
+    rooted = built.with_settings(ingest_repository_protocols="file", ingest_repository_roots=str(tmp_path))
+    with rooted.bench() as bench:
+        for queued in (QueuedJobs(bench, "http"), QueuedJobs(bench, "command line", here=True)):
+            with pytest.raises(ConfigurationError, match="not a git repository"):
+                queued.start(JobRequest(str(plain), committed_only=True))
+            assert queued.list() == []
+        assert QueuedJobs(bench, "http").start(JobRequest(str(plain))).status == "pending"
+
+
 def test_two_ways_of_reading_are_two_jobs(built: Home, folder: Path) -> None:
     with built.bench() as bench:
         queued = QueuedJobs(bench, "command line", here=True)

@@ -14,9 +14,11 @@ import httpx
 import psutil
 import pytest
 from dagster._daemon.types import DaemonHeartbeat
+from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from ingest_assets.interfaces.daemon_health import application
+from ingest_assets.interfaces.tokens import Tokens
 from ingest_assets.orchestration.supervision import Health, Tick, Watched
 from ingest_assets.workbench import Workbench
 from ingest_assets_tests.support.built_index import Home
@@ -24,6 +26,7 @@ from ingest_assets_tests.support.fixtures import built, built_once
 from ingest_assets_tests.support.processes import start_server
 
 __all__ = ["built", "built_once"]
+TOKEN = "prometheus-" + "0123456789" * 3
 
 
 @pytest.fixture
@@ -67,17 +70,24 @@ def test_the_state(
 
 def test_who_is_told_how_much() -> None:
     state = Health("ok", 1.0, {"crm": None}, {"sensor": Tick("2026-01-01", "skipped", "/srv/secret")}, None)
-    app = application(lambda: state)
+    app = application(
+        lambda: state, lambda: b"ingest_runs 1\n", Tokens.of(SecretStr(f"prometheus:{TOKEN}:read"))
+    )
     with TestClient(app, client=("127.0.0.1", 1)) as here, TestClient(app, client=("10.1.1.1", 1)) as there:
         assert here.get("/health").json()["ticks"]["sensor"]["reason"] == "/srv/secret"
         assert there.get("/health").json() == {"status": "ok"}
         assert there.post("/health").status_code == 405
+        assert here.get("/metrics").text == "ingest_runs 1\n"
+        assert there.get("/metrics").status_code == 401
+        assert there.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text == "ingest_runs 1\n"
+    with TestClient(application(lambda: state, bytes), client=("10.1.1.1", 1)) as there:
+        assert there.get("/metrics").status_code == 401
 
 
 def test_a_daemon_that_does_not_work_fails_the_probe() -> None:
     for state, status in (("starting", 503), ("silent", 503), ("ok", 200)):
         found = Health(state, None, {}, {}, None)  # type: ignore[arg-type]
-        with TestClient(application(partial(copy, found)), client=("::1", 1)) as client:
+        with TestClient(application(partial(copy, found), bytes), client=("::1", 1)) as client:
             assert client.get("/health").status_code == status
 
 
