@@ -1,0 +1,177 @@
+"""The image: what its files say, and the tool that makes it without an engine, and tries it whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from ingest_assets.interfaces.cli.app import app
+from ingest_assets.model import IngestError
+from ingest_assets_tests.support.built_index import ROOT
+from tools.image_check.__main__ import remove
+from tools.image_check.containerfile import Copy, stages, words
+from tools.lock import blocks
+from tools.sbom import bill
+
+FOLDER = ROOT / "deploy" / "image"
+STAGES = stages((FOLDER / "Containerfile").read_text("utf-8"))
+STEPS = (FOLDER / "steps.sh").read_text("utf-8")
+ENTRYPOINT = FOLDER / "ingest-entrypoint"
+ROLES = {"web": "ui", "daemon": "daemon", "serve": "serve", "worker": "worker", "job": "doctor"}
+
+
+def test_every_run_is_a_step_that_there_is() -> None:
+    steps = [step for stage in STAGES for step in stage.steps if isinstance(step, str)]
+    named = [re.fullmatch(r"sh /opt/image/steps\.sh (\w+)", step) for step in steps]
+    assert all(named)
+    defined = set(re.findall(r"^(\w+)\(\) \{", STEPS, re.MULTILINE)) - {"install_debian", "pip_install"}
+    assert {each[1] for each in named if each} == defined
+
+
+def test_all_that_is_copied_from_the_checkout_is_there() -> None:
+    copied = [step for stage in STAGES for step in stage.steps if isinstance(step, Copy) and not step.stage]
+    assert copied
+    for each in copied:
+        assert all((ROOT / name).exists() for name in each.sources), each
+
+
+def test_it_runs_as_a_user_without_rights_and_says_how_it_is() -> None:
+    image = STAGES[-1]
+    user = image.start["USER"][-1].split(":")[0]
+    assert user.isdigit()
+    assert user != "0"
+    assert f"--uid {user}" in STEPS
+    assert image.start["VOLUME"] == [image.environment["INGEST_HOME"]]
+    assert "ingest-health" in image.start["HEALTHCHECK"][0]
+    assert words(image, "ENTRYPOINT")[-1] == ENTRYPOINT.name
+
+
+def test_an_instruction_that_is_not_known_is_refused() -> None:
+    with pytest.raises(IngestError, match="does not know ADD"):
+        stages("FROM debian:bookworm-slim\nADD https://example.org/x /x\n")
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Programs that say what they were called with, in the place of the image's."""
+    folder = tmp_path_factory.mktemp("programs")
+    for name in ("ingest", "dagster", "python"):
+        (folder / name).write_text('#!/bin/sh\necho "${0##*/} $*"\n', "utf-8")
+        (folder / name).chmod(0o755)
+    return folder
+
+
+def started(programs: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    home = programs / "home"
+    home.mkdir(exist_ok=True)
+    (home / "dagster.yaml").touch()
+    environment = {"PATH": f"{programs}:{os.environ['PATH']}", "DAGSTER_HOME": str(home)}
+    return subprocess.run(
+        ["bash", str(ENTRYPOINT), *arguments], check=False, capture_output=True, text=True, env=environment
+    )
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_is_a_command_that_there_is(role: str, programs: Path) -> None:
+    ran = started(programs, role, *(["doctor"] if role == "job" else []), "--json")
+    assert ran.stdout == f"ingest {ROLES[role]} --json\n"
+    command = typer.main.get_command(app)
+    if role == "worker" and role not in command.commands:  # type: ignore[attr-defined]
+        pytest.skip("`ingest worker` is not in this version")
+    assert ROLES[role] in command.commands  # type: ignore[attr-defined]
+
+
+def test_what_dagster_launches_is_passed_on(programs: Path) -> None:
+    ran = started(programs, "dagster", "api", "execute_run", "{}")
+    assert ran.stdout == "dagster api execute_run {}\n"
+
+
+def test_the_serverless_role_is_a_module_that_there_is(programs: Path) -> None:
+    module = started(programs, "serverless").stdout.split()[-1]
+    assert (ROOT / (module.replace(".", "/") + ".py")).exists()
+
+
+@pytest.mark.parametrize("arguments", [(), ("sevre",), ("--help",)])
+def test_a_role_that_there_is_not_is_a_sentence(arguments: tuple[str, ...], programs: Path) -> None:
+    ran = started(programs, *arguments)
+    assert ran.returncode == 2
+    assert "all-in-one" in ran.stderr
+
+
+def test_all_in_one_ends_when_one_of_them_does(tmp_path: Path) -> None:
+    (tmp_path / "ingest").write_text('#!/bin/sh\n[ "$1" = serve ] && exit 7\nexec sleep 60\n', "utf-8")
+    (tmp_path / "ingest").chmod(0o755)
+    (tmp_path / "dagster.yaml").touch()
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "DAGSTER_HOME": str(tmp_path)}
+    ran = subprocess.run(["bash", str(ENTRYPOINT), "all-in-one"], check=False, env=environment, timeout=30)
+    assert ran.returncode == 7
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="only root may mount")
+def test_what_is_mounted_below_is_never_removed(tmp_path: Path) -> None:
+    """A build that was interrupted may leave a folder of this machine below its root."""
+    others, made = tmp_path / "others", tmp_path / "made"
+    (made / "dev" / "shm").mkdir(parents=True)
+    others.mkdir()
+    (others / "kept").touch()
+    script = (
+        "import subprocess, sys; from pathlib import Path; from tools.image_check.__main__ import remove\n"
+        "subprocess.run(['mount', '--bind', sys.argv[1], sys.argv[2] + '/dev/shm'], check=True)\n"
+        "try: remove(Path(sys.argv[2]))\n"
+        "except Exception as error: print(error)\n"
+    )
+    apart = ["unshare", "--mount", "--propagation=private"]
+    ran = subprocess.run(
+        [*apart, sys.executable, "-c", script, str(others), str(made)],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert "mounted below it" in ran.stdout
+    assert (others / "kept").exists()
+    remove(made)  # seen from here nothing is mounted
+    assert not made.exists()
+    assert (others / "kept").exists()
+
+
+def test_a_bill_of_materials_is_what_is_locked_for_this_system() -> None:
+    lock = (ROOT / "requirements.lock").read_text("utf-8")
+    found = bill([lock])
+    assert found == bill([lock])
+    assert {each["name"] for each in found["components"]} >= {"dagster", "qdrant-client", "landlockpy"}
+    assert "pywin32" not in {each["name"] for each in found["components"]}
+    [dagster] = [each for each in found["components"] if each["name"] == "dagster"]
+    assert f"dagster=={dagster['version']} " in lock
+    assert all(f"--hash=sha256:{each['content']}" in lock for each in dagster["hashes"])
+    json.dumps(found)
+
+
+def test_a_package_without_a_hash_is_no_bill() -> None:
+    with pytest.raises(ValueError, match="example is not pinned"):
+        bill(["example==1.0\n"])
+
+
+def test_what_the_image_adds_agrees_with_what_was_tested() -> None:
+    tested: dict[str, set[str]] = {}
+    for path in (ROOT / "requirements-dev.lock", ROOT / "requirements.lock"):
+        for name, version in pins(path):
+            tested.setdefault(name, set()).add(version)
+    added = pins(FOLDER / "extras.lock") + pins(FOLDER / "build.lock")
+    assert {"dagster-k8s", "runpod", "hatchling"} <= {name for name, _ in added}
+    assert [each for each in added if each[1] not in tested.get(each[0], {each[1]})] == []
+
+
+def pins(lock: Path) -> list[tuple[str, str]]:
+    found = blocks(lock.read_text("utf-8"))
+    assert all("--hash=sha256:" in block for block in found)
+    pinned = [block.split()[0].partition("==") for block in found]
+    return [(name, version) for name, _, version in pinned]

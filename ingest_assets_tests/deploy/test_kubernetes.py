@@ -1,0 +1,165 @@
+"""deploy/kubernetes: the manifests against Kubernetes' own schemas, and that what they name is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ingest_assets_tests.support.built_index import ROOT
+
+FOLDER = ROOT / "deploy" / "kubernetes"
+FILES = sorted(path for path in FOLDER.glob("*.yaml") if path.name != "values.yaml")
+VALUES: dict[str, Any] = yaml.safe_load((FOLDER / "values.yaml").read_text("utf-8"))
+KUBERNETES = ("1.31", "1.34")  # the oldest and a new release that the manifests are for
+DOCUMENTED = set(
+    re.findall(r"^# ?([A-Z][A-Z0-9_]+)=", (ROOT / ".env.example").read_text("utf-8"), re.MULTILINE)
+)
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    return [each for each in yaml.safe_load_all(path.read_text("utf-8")) if each]
+
+
+RESOURCES = [each for path in FILES for each in documents(path)]
+WORKLOADS = [each for each in RESOURCES if each["kind"] in ("Deployment", "StatefulSet", "Job")]
+
+
+def name_of(resource: dict[str, Any]) -> str:
+    metadata = resource["metadata"]
+    return f"{resource['kind']}/{metadata.get('name') or metadata['generateName']}"
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_manifests_are_valid(path: Path, version: str) -> None:
+    import kubernetes_validate
+
+    for resource in documents(path):
+        kubernetes_validate.validate(resource, version, strict=True)
+
+
+def test_an_invalid_manifest_is_found() -> None:
+    import kubernetes_validate
+
+    [job] = documents(FOLDER / "embed-job.yaml")
+    job["spec"]["complections"] = job["spec"].pop("completions")
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(job, KUBERNETES[-1], strict=True)
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=name_of)
+def test_no_pod_has_more_rights_than_it_needs(workload: dict[str, Any]) -> None:
+    pod = workload["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] > 0
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    # Only what starts runs may speak to the cluster.
+    assert pod.get("automountServiceAccountToken") is False or name_of(workload) == "Deployment/ingest-web"
+    for container in pod["containers"]:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+        assert "memory" in container["resources"]["limits"]
+        if workload["kind"] != "Job":
+            assert {"startupProbe", "livenessProbe", "readinessProbe"} <= container.keys()
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=name_of)
+def test_what_a_pod_mounts_and_reads_is_there(workload: dict[str, Any]) -> None:
+    spec = workload["spec"]
+    pod = spec["template"]["spec"]
+    volumes = {each["name"] for each in pod["volumes"]}
+    volumes |= {each["metadata"]["name"] for each in spec.get("volumeClaimTemplates", ())}
+    maps = {each["metadata"]["name"] for each in RESOURCES if each["kind"] == "ConfigMap"}
+    maps |= {"dagster-instance", "dagster-workspace-yaml"}  # the chart's
+    for container in pod["containers"]:
+        assert {each["name"] for each in container["volumeMounts"]} <= volumes
+        for source in container.get("envFrom", ()):
+            assert source.get("configMapRef", {}).get("name", "ingest-settings") in maps
+    assert {each["configMap"]["name"] for each in pod["volumes"] if "configMap" in each} <= maps
+
+
+def test_settings_are_ones_that_there_are_and_secrets_are_by_reference() -> None:
+    [settings] = [each["data"] for each in RESOURCES if each["metadata"].get("name") == "ingest-settings"]
+    assert settings.keys() <= DOCUMENTED
+    assert not [each for each in RESOURCES if each["kind"] == "Secret"]
+    for workload in WORKLOADS:
+        for container in workload["spec"]["template"]["spec"]["containers"]:
+            for variable in container.get("env", ()):
+                if re.search("PASSWORD|KEY|TOKEN", variable["name"]):
+                    assert "secretKeyRef" in variable["valueFrom"], variable
+
+
+def test_the_nodes_of_qdrant_are_those_that_the_settings_name() -> None:
+    [settings] = [each["data"] for each in RESOURCES if each["metadata"].get("name") == "ingest-settings"]
+    [cluster] = [each for each in RESOURCES if name_of(each) == "StatefulSet/qdrant"]
+    nodes = [f"http://qdrant-{n}.qdrant:6333" for n in range(cluster["spec"]["replicas"])]
+    assert settings["QDRANT_URL"].split(",") == nodes
+    assert int(settings["QDRANT_REPLICAS"]) <= len(nodes)
+
+
+def test_every_workload_that_serves_has_a_disruption_budget_or_is_one_of_a_kind() -> None:
+    budgets = [each["spec"] for each in RESOURCES if each["kind"] == "PodDisruptionBudget"]
+    selected = {budget["selector"]["matchLabels"]["app.kubernetes.io/name"] for budget in budgets}
+    assert selected == {"ingest-serve", "qdrant", "postgres"}
+
+
+def test_policies_select_pods_that_there_are() -> None:
+    labels = [each["spec"]["template"]["metadata"]["labels"] for each in WORKLOADS]
+    ours = {(key, value) for each in labels for key, value in each.items()}
+    of_the_chart = {
+        ("app.kubernetes.io/name", "dagster"),
+        ("component", "user-deployments"),
+        ("k8s-app", "kube-dns"),
+    }
+    named = set()
+    for policy in (each for each in RESOURCES if each["kind"] == "NetworkPolicy"):
+        rules = [policy["spec"].get("ingress", []), policy["spec"].get("egress", [])]
+        peers = [peer for each in rules for rule in each for peer in rule.get("from", rule.get("to", []))]
+        selectors = [policy["spec"]["podSelector"], *(peer["podSelector"] for peer in peers)]
+        named |= {pair for each in selectors for pair in each.get("matchLabels", {}).items()}
+    assert named - of_the_chart <= ours
+
+
+def test_the_shards_of_the_job_are_all_there() -> None:
+    [job] = documents(FOLDER / "embed-job.yaml")
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    [shards] = [int(each["value"]) for each in container["env"] if each["name"] == "SHARDS"]
+    assert job["spec"]["completionMode"] == "Indexed"
+    assert job["spec"]["completions"] == job["spec"]["parallelism"] == shards
+    assert 'job embed --shard "$((JOB_COMPLETION_INDEX + 1))/$SHARDS"' in container["args"][0]
+
+
+def test_the_chart_runs_what_one_box_runs() -> None:
+    box = yaml.safe_load((ROOT / "dagster.yaml").read_text("utf-8"))
+    assert VALUES["additionalInstanceConfig"]["concurrency"] == box["concurrency"]
+    assert VALUES["additionalInstanceConfig"]["freshness"] == box["freshness"]
+    monitoring = VALUES["dagsterDaemon"]["runMonitoring"]
+    in_snake = {
+        re.sub("[A-Z]", lambda m: f"_{m[0].lower()}", key): value for key, value in monitoring.items()
+    }
+    assert in_snake == box["run_monitoring"]
+    assert VALUES["runLauncher"]["type"] == "K8sRunLauncher"
+    # Its server trusts every request.
+    assert VALUES["dagsterWebserver"]["replicaCount"] == 0
+    assert VALUES["telemetry"]["enabled"] is False
+
+
+def test_the_values_are_for_the_dagster_that_is_locked() -> None:
+    [locked] = re.findall(r"^dagster==(\S+)", (ROOT / "requirements.lock").read_text("utf-8"), re.MULTILINE)
+    assert f"--version {locked} " in (FOLDER / "values.yaml").read_text("utf-8")
+
+
+def test_runs_get_the_pod_that_the_launcher_is_told() -> None:
+    launcher = VALUES["runLauncher"]["config"]["k8sRunLauncher"]
+    mounted = {each["name"] for each in launcher["volumeMounts"]}
+    assert mounted == {each["name"] for each in launcher["volumes"]}
+    assert launcher["securityContext"]["readOnlyRootFilesystem"] is True
+    assert launcher["resources"]["limits"].keys() == {"memory"}

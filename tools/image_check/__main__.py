@@ -1,0 +1,114 @@
+"""Make the image's root file system from deploy/image/Containerfile, without a container engine, and try it.
+
+    python -m tools.image_check                  # for this machine's architecture
+    python -m tools.image_check --arch arm64     # under qemu-user-static, on another one: takes an hour
+
+Needs root (it mounts and changes roots), Debian's `mmdebstrap`, and for another architecture
+`qemu-user-static`, `binfmt-support` and `arch-test`. Exit status 1: something is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from ingest_assets.model import IngestError
+from ingest_assets.terminal import complain, say
+from tools.image_check.containerfile import stages
+from tools.image_check.rootfs import ARCHITECTURES, make
+from tools.image_check.trial import try_image
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+MADE = "made"  # a file beside the root that is whole
+EMULATED = 20  # how many times as long things may take under an emulator
+
+
+def main() -> int:
+    """Return the exit status."""
+    here = next((name for name, machine in ARCHITECTURES.items() if machine == platform.machine()), "amd64")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--arch", choices=sorted(ARCHITECTURES), default=here, help="of the image")
+    parser.add_argument(
+        "--folder", type=Path, help="keep what is made here; what is there already is only tried"
+    )
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)  # in namespaces of its own
+    asked = parser.parse_args()
+    if os.geteuid() != 0:
+        complain("image_check: it mounts file systems and changes roots: run it as root.")
+        return 2
+    needed = ["mmdebstrap", "unshare", "setpriv", *(["qemu-aarch64-static"] if asked.arch != here else [])]
+    if missing := [each for each in needed if shutil.which(each) is None]:
+        complain(f"image_check: {', '.join(missing)} not found: apt-get install mmdebstrap qemu-user-static")
+        return 2
+    os.umask(0o022)
+    if asked.inside:
+        return _make_and_try(asked.folder, asked.arch, emulated=asked.arch != here)
+    folder = asked.folder.absolute() if asked.folder else Path(tempfile.mkdtemp(prefix="image-check-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    try:
+        return _apart([sys.executable, "-m", "tools.image_check", "--inside", "--arch", asked.arch], folder)
+    finally:
+        if not asked.folder:
+            remove(folder)
+
+
+def _apart(command: list[str], folder: Path) -> int:
+    """Run it where its mounts are seen by nobody else, and end with it, however it or this process ends.
+
+    Folders of this machine are mounted below what is made (mmdebstrap shows it /dev/shm and /sys): were they
+    left behind, whoever removes the folder would remove what is in them.
+    """
+    bound = ["setpriv", "--pdeathsig=KILL"]
+    spaces = [
+        "unshare",
+        "--mount",
+        "--propagation=private",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+    ]
+    whole = [*bound, *spaces, *command, "--folder", str(folder)]
+    return subprocess.run(whole, check=False, cwd=CHECKOUT).returncode
+
+
+def remove(folder: Path) -> None:
+    """Remove what was made, and nothing that is mounted below it. Raises IngestError if something is."""
+    mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text("utf-8").splitlines()]
+    if below := [each for each in mounted if Path(each).is_relative_to(folder.resolve())]:
+        raise IngestError(
+            f"{folder} is left as it is, because these are mounted below it: {', '.join(below)}"
+        )
+    subprocess.run(["rm", "-r", "--one-file-system", str(folder)], check=True)
+
+
+def _make_and_try(folder: Path, architecture: str, *, emulated: bool) -> int:
+    began = time.monotonic()
+    try:
+        parsed = stages((CHECKOUT / "deploy/image/Containerfile").read_text(encoding="utf-8"))
+        root = folder / "image"
+        if not (folder / MADE).exists():
+            root = make(parsed, CHECKOUT, folder, architecture)
+            (folder / MADE).touch()
+            say(f"made in {time.monotonic() - began:.0f} s")
+        try_image(parsed[-1], root, folder, EMULATED if emulated else 1)
+    except IngestError as error:
+        complain(f"image_check: {error}")
+        return 1
+    seconds = time.monotonic() - began
+    say(f"image_check: the image for {ARCHITECTURES[architecture]} is right ({seconds:.0f} s).")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
