@@ -6,7 +6,9 @@ all that is measured. What does not: reading, chunking and embedding (`build`, `
 
 from __future__ import annotations
 
+import logging
 import statistics
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -29,6 +31,7 @@ DIMENSION, TERMS, VOCABULARY, TOPICS = 384, 40, 30_000, 2_000
 PAGE = 1_000  # points that a run reads from its ledger at once
 STREAMS = 4
 LIMIT = 30  # what each of the two searches of a hybrid one finds
+TOLD_AGAIN_S = 10.0
 SHOWN = 10  # hits whose texts are read
 WORDS = [
     "the",
@@ -47,53 +50,71 @@ WORDS = [
 
 def build(url: str, points: int, seed: int) -> dict[str, Any]:
     """Points a second until all are acknowledged, and until it is green: ours, and the bare client's."""
+    pages = _pages(points, seed)
     with _store(url) as (store, name), patiently():
-        ours = _timed(partial(_write, store, name, points, seed), partial(store.settle, name, 1))
+        ours = _timed("Ours", partial(_write, store, name, pages), partial(store.settle, name, 1), points)
     with _store(url) as (store, name):
-        bare = _timed(partial(_write_bare, store, name, points, seed), partial(store.settle, name, 1))
+        bare = _timed(
+            "Bare client", partial(_write_bare, store, name, pages), partial(store.settle, name, 1), points
+        )
         version = store.connection.version
-    shares = {"to_green_against_bare_client": round(ours["green_s"] / bare["green_s"], 2)}
+    share = round(ours["green_s"] / bare["green_s"], 2)
     return {
         "qdrant": version,
         "points": points,
-        "ours": _rates(ours, points),
-        "bare": _rates(bare, points),
-    } | shares
+        "ours": ours,
+        "bare": bare,
+        "to_green_against_bare_client": share,
+    }
 
 
 def search(url: str, points: int, seed: int, repeat: int) -> dict[str, Any]:
     """Milliseconds of hybrid searches right after publishing, and the recall of the quantized vectors."""
-    from qdrant_client import models
-
+    pages = _pages(points, seed)
     with _store(url) as (store, name), patiently():
-        _write(store, name, points, seed)
-        store.settle(name, 1)
+        loaded = _timed("Loaded", partial(_write, store, name, pages), partial(store.settle, name, 1), points)
         store.publish(name, 1)
         rng = np.random.default_rng(seed + 1)
         asked = [_points(rng, [0]) for _ in range(QUERIES)]
-        took, found = [], []
-        with store.reader(name) as reader:
-            for _ in range(repeat):
-                for one in asked:
-                    started = time.perf_counter()
-                    legs = [Leg("dense", dense=one.dense[0]), Leg("bm25", sparse=_query(one.sparse))]
-                    by_meaning, by_words = reader.query(legs, limit=LIMIT)
-                    reader.payloads([hit.id for hit in (by_meaning + by_words)[:SHOWN]])
-                    took.append(1_000 * (time.perf_counter() - started))
-                    found.append({hit.id for hit in by_meaning[:SHOWN]})
-        exact = models.SearchParams(exact=True)
-        client, right = store.connection._client(0, "admin"), []
-        for one, ids in zip(asked, found, strict=False):
-            best = client.query_points(
-                f"{name}__1", query=one.dense[0].tolist(), using=DENSE, limit=SHOWN, search_params=exact
-            )
-            right.append(len(ids & {str(hit.id) for hit in best.points}) / SHOWN)
+        took, found = _searched(store, name, asked, repeat)
+        _tell(f"{len(took):,} searches answered; now the same without quantized vectors")
+        recall = _recall(store, name, asked, found)
         health = str(store.health(name, 1))
         version = store.connection.version
     cuts = statistics.quantiles(took, n=20)
     times = {"median_ms": round(cuts[9], 2), "p95_ms": round(cuts[18], 2)}
-    recall = round(statistics.mean(right), 4)
-    return {"qdrant": version, "points": points, "hybrid": times, "recall_at_10": recall, "store": health}
+    figures = {"qdrant": version, "points": points, "loaded": loaded, "hybrid": times}
+    return figures | {"recall_at_10": recall, "store": health}
+
+
+def _searched(
+    store: ServerStore, name: str, asked: list[Points], repeat: int
+) -> tuple[list[float], list[set[str]]]:
+    """Milliseconds of each search, and what it found by meaning."""
+    took, found = [], []
+    with store.reader(name) as reader:
+        for one in asked * repeat:
+            started = time.perf_counter()
+            legs = [Leg("dense", dense=one.dense[0]), Leg("bm25", sparse=_query(one.sparse))]
+            by_meaning, by_words = reader.query(legs, limit=LIMIT)
+            reader.payloads([hit.id for hit in (by_meaning + by_words)[:SHOWN]])
+            took.append(1_000 * (time.perf_counter() - started))
+            found.append({hit.id for hit in by_meaning[:SHOWN]})
+    return took, found
+
+
+def _recall(store: ServerStore, name: str, asked: list[Points], found: list[set[str]]) -> float:
+    """The share of the best points, found by comparing with every full vector, that a search found."""
+    from qdrant_client import models
+
+    exact = models.SearchParams(exact=True, quantization=models.QuantizationSearchParams(ignore=True))
+    client, right = store.connection._client(0, "admin"), []
+    for one, ids in zip(asked, found, strict=False):  # the repetitions found the same
+        best = client.query_points(
+            f"{name}__1", query=one.dense[0].tolist(), using=DENSE, limit=SHOWN, search_params=exact
+        )
+        right.append(len(ids & {str(hit.id) for hit in best.points}) / SHOWN)
+    return round(statistics.mean(right), 4)
 
 
 @contextmanager
@@ -110,31 +131,31 @@ def _store(url: str) -> Iterator[tuple[ServerStore, str]]:
         store.close()
 
 
-def _timed(write: Any, settle: Any) -> dict[str, float]:
-    """Seconds until everything is acknowledged, and until it is indexed. Making the points is not counted."""
+def _timed(what: str, write: Any, settle: Any, points: int) -> dict[str, float]:
+    """Seconds until everything is acknowledged, and until it is indexed."""
     started = time.perf_counter()
-    making = write()
-    acknowledged = time.perf_counter() - started - making
+    write()
+    acknowledged = time.perf_counter() - started
+    rate = round(points / acknowledged)
+    _tell(f"{what}: {points:,} points acknowledged in {acknowledged:.1f} s, {rate:,} a second")
     settle()
-    return {"acknowledged_s": acknowledged, "green_s": time.perf_counter() - started - making}
+    green = time.perf_counter() - started
+    _tell(f"{what}: green after {green:.1f} s")
+    return {
+        "acknowledged_s": round(acknowledged, 1),
+        "points_per_second": rate,
+        "green_s": round(green, 1),
+    }
 
 
-def _rates(times: dict[str, float], points: int) -> dict[str, Any]:
-    rounded = {key: round(value, 1) for key, value in times.items()}
-    return rounded | {"points_per_second": round(points / times["acknowledged_s"])}
-
-
-def _write(store: ServerStore, name: str, points: int, seed: int) -> float:
-    making = 0.0
+def _write(store: ServerStore, name: str, pages: list[Points]) -> None:
     with store.writer(name, 1) as writer:
-        for page, took in _pages(points, seed):
-            making += took
+        for page in _told(pages):
             writer.upsert(page)
         writer.commit()
-    return making
 
 
-def _write_bare(store: ServerStore, name: str, points: int, seed: int) -> float:
+def _write_bare(store: ServerStore, name: str, pages: list[Points]) -> None:
     """The client alone: as many streams, requests of the same size."""
     from qdrant_client import models
 
@@ -144,26 +165,38 @@ def _write_bare(store: ServerStore, name: str, points: int, seed: int) -> float:
         stop = min(start + UPSERT_BATCH, len(page.ids))
         client.upsert(f"{name}__1", [point_of(page, i, models) for i in range(start, stop)], wait=True)
 
-    making = 0.0
     with ThreadPoolExecutor(STREAMS) as pool:
         flying: list[Any] = []
-        for page, took in _pages(points, seed):
-            making += took
+        for page in _told(pages):
             flying += [pool.submit(send, page, start) for start in range(0, len(page.ids), UPSERT_BATCH)]
             while len(flying) > 2 * STREAMS:
                 flying.pop(0).result()
         for each in flying:
             each.result()
-    return making
 
 
-def _pages(points: int, seed: int) -> Iterator[tuple[Points, float]]:
-    """Points by the page, each with the seconds that making it took."""
+def _told(pages: list[Points]) -> Iterator[Points]:
+    """The pages, telling now and then how many were sent."""
+    told = time.monotonic()
+    for number, page in enumerate(pages):
+        if time.monotonic() - told > TOLD_AGAIN_S:
+            told = time.monotonic()
+            _tell(f"{number * PAGE:,} points sent")
+        yield page
+
+
+def _tell(progress: str) -> None:
+    print(progress, file=sys.stderr, flush=True)
+
+
+def _pages(points: int, seed: int) -> list[Points]:
+    """Points by the page, made before anything is measured."""
+    # A run tells how far the server is with indexing.
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("ingest_assets").setLevel(logging.INFO)
+    _tell(f"Making {points:,} points")
     rng = np.random.default_rng(seed)
-    for start in range(0, points, PAGE):
-        started = time.perf_counter()
-        page = _points(rng, range(start, min(start + PAGE, points)))
-        yield page, time.perf_counter() - started
+    return [_points(rng, range(start, min(start + PAGE, points))) for start in range(0, points, PAGE)]
 
 
 def _points(rng: np.random.Generator, numbers: Any) -> Points:

@@ -33,6 +33,7 @@ from ingest_assets.collection.shards import create_shard, load_shard, load_whole
 from ingest_assets.fields import FilterField
 from ingest_assets.model import IngestError, NotPublishedError, UnavailableError
 from ingest_assets.private import keep_private, make_private_folder
+from ingest_assets.timings import timed
 
 if TYPE_CHECKING:
     import qdrant_edge
@@ -40,9 +41,10 @@ if TYPE_CHECKING:
 _REVISION = re.compile(r"(\d{6,})-(\d{6,})")
 _TRASH = "trash-"  # before the name of what is to be removed
 UPSERT_BATCH = 1_000
-# After this many new points, the engine indexes them and releases their memory, so that the memory of a build
-# does not grow with the collection.
-INDEX_EVERY = 50_000
+# After so many new points, the engine indexes them and releases their memory, so that neither the memory of
+# a build nor the cost of a point grows with it: in a graph of 50,000 vectors one costs nearly twice as
+# much as in one of 25,000 (docs/performance.md).
+INDEX_EVERY = 25_000
 # So many are indexed in a process of its own: it takes a second or more, and starting the process a fifth.
 ELSEWHERE_FROM = 5_000
 _OPEN_ATTEMPTS = 3
@@ -303,7 +305,8 @@ class _EmbeddedWriter:
         shard = self._open()
         for start in range(0, len(points.ids), UPSERT_BATCH):
             batch = [edge_point(points, i) for i in range(start, min(start + UPSERT_BATCH, len(points.ids)))]
-            shard.update(edge.UpdateOperation.upsert_points(batch))
+            with timed("engine write", points=len(batch)):
+                shard.update(edge.UpdateOperation.upsert_points(batch))
         self._since_indexed += len(points.ids)
         if self._since_indexed >= INDEX_EVERY:
             self._shard = load_shard(self._index(shard))

@@ -9,16 +9,24 @@ What belongs here: that process. What does not: when there is enough to index (s
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from ingest_assets.collection.shards import load_shard
 from ingest_assets.model import UnavailableError
 from ingest_assets.stopping import ASKED_EVERY_S, go_on
 
-_COMMAND = f"from {__name__} import index_here; index_here()"
+# What the process does. It imports the engine and nothing of ours, which would take longer than indexing a
+# few thousand points. A Ctrl-C goes to the whole group, and the parent decides.
+_COMMAND = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+import qdrant_edge
+shard = qdrant_edge.EdgeShard.load(sys.argv[1])
+shard.optimize()
+shard.flush()
+shard.close()
+"""
 
 
 def index_elsewhere(path: Path) -> None:
@@ -53,12 +61,3 @@ def _said_at_its_end(process: subprocess.Popen[str]) -> str:
             return process.communicate(timeout=ASKED_EVERY_S)[1]
         except subprocess.TimeoutExpired:
             continue
-
-
-def index_here() -> None:
-    """What the process does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it goes to the whole group, and the parent decides
-    shard = load_shard(Path(sys.argv[1]))
-    shard.optimize()
-    shard.flush()
-    shard.close()

@@ -28,6 +28,8 @@ from ingest_assets.queries.older_versions import with_marks
 from ingest_assets.queries.reach import Reach, conditions_within
 from ingest_assets.stages.hidden import hiding
 from ingest_assets.stages.ids_meant import document_meant
+from ingest_assets.timings import timed
+from ingest_assets.tracing import span
 from ingest_assets.workbench import Workbench
 
 __all__ = [
@@ -82,6 +84,17 @@ class Searcher:
         reach: Reach | None = None,
     ) -> Hits:
         """See `SourceSearch`."""
+        with span("search", source=self._source.name, mode=mode, limit=limit):
+            return self._searched(query, mode, limit, where, reach)
+
+    def _searched(
+        self,
+        query: str,
+        mode: Mode,
+        limit: int,
+        where: Mapping[str, Sequence[str]] | None,
+        reach: Reach | None,
+    ) -> Hits:
         started = time.perf_counter()
         check(query, mode, limit)
         conditions = self.conditions(where or {}, reach)
@@ -155,7 +168,8 @@ class Searcher:
             self._fits = generation
 
     def _hits(self, reader: Reader, legs: Sequence[Leg], limit: int, where: Sequence[Condition]) -> list[Hit]:
-        found = reader.query(legs, limit if len(legs) == 1 else max(limit, LEG_LIMIT), where)
+        with timed("engine search", legs=len(legs)):
+            found = reader.query(legs, limit if len(legs) == 1 else max(limit, LEG_LIMIT), where)
         ranked = found[0][:limit] if len(legs) == 1 else min_max(found, limit)
         scores: dict[str, dict[str, float]] = {key: {} for key, _ in ranked}
         for leg, points in zip(legs, found, strict=True):

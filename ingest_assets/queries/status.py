@@ -198,8 +198,6 @@ def source_status(
             health = bench.store.health(name, live)
         except IngestError as error:
             problem = error
-        else:
-            problem = _unhealthy(name, health)
     stage = {"source": source, "stage": "collection"}
     with bench.ledger.reading() as connection:
         here = {"collection": name, "number": live}
@@ -207,12 +205,16 @@ def source_status(
         succeeded = connection.scalar(sa.select(tables.stage.c.last_success).filter_by(**stage))
         acknowledged = point.c.chunk_digest != UNKNOWN
         points = {"collection": name, "generation": live}
+        written = _count(
+            connection, point, *_among(point.c.document_id, source, mine), acknowledged, **points
+        )
+        if health is not None and problem is None:
+            # The server counts points of all documents: not compared with those of some.
+            problem = _unhealthy(name, health, 0 if mine else written)
         return SourceStatus(
             documents=_count(connection, tables.document, *mine, source=source),
             chunks=_count(connection, chunk, *_among(chunk.c.document_id, source, mine), source=source),
-            points=_count(
-                connection, point, *_among(point.c.document_id, source, mine), acknowledged, **points
-            ),
+            points=written,
             parked=_count(connection, tables.parked, *refused, source=source),
             generation=live,
             fingerprint=generation.fingerprint if generation else None,
@@ -229,11 +231,21 @@ def _held(connection: sa.Connection, source: str) -> str | None:
     return stopped[0].message if stopped else None
 
 
-def _unhealthy(name: str, health: Health | None) -> IngestError | None:
-    """What is wrong with a live generation, if it is worse than being indexed."""
-    if health is None or (health.status != "red" and not health.replicas):
-        return None
-    return IngestError(f"In the store, {name} is {health}. See the log of the server.")
+def _unhealthy(name: str, health: Health, acknowledged: int) -> IngestError | None:
+    """What is wrong with a live generation, if it is worse than being indexed.
+
+    A server that is green has counted its points. It may have more than were recorded, from a run that was
+    stopped; fewer are there only for the moment in which a run removes some.
+    """
+    if health.status == "red" or health.replicas:
+        return IngestError(f"In the store, {name} is {health}. See the log of the server.")
+    if health.is_ready and health.points < acknowledged:
+        return IngestError(
+            f"In the store, {name} has {health.points:,} points of {acknowledged:,} that were written, as "
+            "after an older snapshot was restored there. Unless a run is removing points now, `ingest audit "
+            "--repair` writes what is missing."
+        )
+    return None
 
 
 def _live(bench: Workbench, collection: str) -> tuple[int | None, IngestError | None]:

@@ -21,6 +21,7 @@ from ingest_assets.collection.server import Connection, Endpoint, ServerStore
 from ingest_assets.collection.server.tls import Tls
 from ingest_assets.ledger.installation import Installation
 from ingest_assets.model import ConfigurationError, IngestError, ItemError, UnavailableError
+from ingest_assets.queries.status import source_status
 from ingest_assets.stages.audit import audit
 from ingest_assets.stopping import patiently, stopped_by
 from ingest_assets_tests.collection.points import dense, ids_of, make_points, write
@@ -292,6 +293,37 @@ def test_a_generation_that_is_not_ready_is_not_published(
         store.settle(NAME, 1)
     assert store.live(NAME) is None
     store.close()
+
+
+def test_a_generation_that_failed_is_not_published(server: FaultyServer) -> None:
+    store = _store(server.url)
+    store.create(NAME, 1, 4)
+    server.status = "red"
+    said = rf"Qdrant at {server.url} \({NAME}__1\) failed: red.*See its log. It was not published"
+    with pytest.raises(UnavailableError, match=said):
+        store.settle(NAME, 1)
+    assert store.live(NAME) is None
+    store.close()
+
+
+def test_status_tells_that_points_are_gone_from_the_server(server: FaultyServer, tmp_path: Path) -> None:
+    with ToyBench(tmp_path, store=_store(server.url)) as bench:
+        bench.toy.put(*(document(f"notes/{n}", f"Text of note {n}.") for n in range(4)))
+        bench.refresh()
+        assert source_status(bench, "crm").problem is None
+        # As an older snapshot, whose collection has the same name.
+        with bench.store.reader(COLLECTION) as reader:
+            gone = [key for key, _ in reader.scan()][:1]
+            name = f"{COLLECTION}__{reader.generation}"
+        server.answer("POST", f"/collections/{name}/points/delete", {"points": gone})
+        told = source_status(bench, "crm")
+        assert "has 3 points of 4 that were written" in (told.problem or "")
+        assert "`ingest audit --repair`" in (told.problem or "")
+        assert told.store_answers
+        server.status = "yellow"  # while it is at work, its count is an estimate
+        assert source_status(bench, "crm").problem is None
+        server.status = "red"
+        assert "is red" in (source_status(bench, "crm").problem or "")
 
 
 @pytest.mark.usefixtures("store")

@@ -17,6 +17,7 @@ from ingest_assets.collection.server.connection import Connection
 from ingest_assets.collection.server.faults import TooLargeError
 from ingest_assets.collection.server.types import point_of
 from ingest_assets.stopping import ASKED_EVERY_S, go_on
+from ingest_assets.timings import timed
 
 # Of 100 to 1,000 points, requests of 250 load fastest in four streams (docs/performance.md).
 UPSERT_BATCH = 250
@@ -96,7 +97,8 @@ class ServerWriter:
 
         batch: list[Any] = [point_of(points, i, models) for i in range(first, stop)]
         try:
-            self._connection.ask("write", self._name, lambda c: c.upsert(self._name, batch, wait=True))
+            with timed("engine write", points=len(batch)):
+                self._connection.ask("write", self._name, lambda c: c.upsert(self._name, batch, wait=True))
         except TooLargeError:
             if stop - first == 1:
                 raise
