@@ -96,8 +96,8 @@ class Partitioning:
     # Brings the data of a part up to date; whatever takes long (fetching) belongs here. Parts are prepared in
     # parallel. Calls its last argument now and then, which raises when the run is to stop.
     prepare: Callable[[Workbench, str, Callable[[], None]], None] = lambda _bench, _part, _check: None
-    # The current state of a part, if the index was not made from it; else None. Bounded in time, because a
-    # sensor asks. By default the part's signature decides.
+    # The current state of a part, if the index was not made from it; "" if it was; None if the part's
+    # signature decides, as it does by default. Bounded in time, because a sensor asks.
     changed: Callable[[Workbench, str], str | None] | None = None
     # Parts to be removed, even if they were never read.
     leaving: Callable[[Workbench], Sequence[str]] = lambda _bench: ()

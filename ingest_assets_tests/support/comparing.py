@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from ingest_assets.collection.base import Store
 from ingest_assets.ledger import Ledger, tables
-from ingest_assets_tests.support.small_parts import Stored, contents, dump
+from ingest_assets_tests.support.small_parts import COLLECTION, Stored, contents, dump
 
 
 class _Names:
@@ -59,7 +59,7 @@ def recorded(ledger: Ledger) -> dict[str, list[tuple[Any, ...]]]:
     return held
 
 
-def named_contents(store: Store, ledger: Ledger) -> Stored:
+def named_contents(store: Store, ledger: Ledger, collection: str = COLLECTION) -> Stored:
     """What the store holds, with entities by name."""
     names = _Names(ledger)
     return {
@@ -69,7 +69,7 @@ def named_contents(store: Store, ledger: Ledger) -> Stored:
             dense,
             sparse,
         )
-        for key, (payload, dense, sparse) in contents(store).items()
+        for key, (payload, dense, sparse) in contents(store, collection).items()
     }
 
 
