@@ -84,8 +84,6 @@ def test_a_role_is_a_command_that_there_is(role: str, programs: Path) -> None:
     ran = started(programs, role, *(["doctor"] if role == "job" else []), "--json")
     assert ran.stdout == f"ingest {ROLES[role]} --json\n"
     command = typer.main.get_command(app)
-    if role == "worker" and role not in command.commands:  # type: ignore[attr-defined]
-        pytest.skip("`ingest worker` is not in this version")
     assert ROLES[role] in command.commands  # type: ignore[attr-defined]
 
 
