@@ -133,6 +133,11 @@ class Store(Protocol):
     # What the settings want of a generation that is not part of its pipeline; "" if there is nothing.
     layout: str
 
+    @property
+    def place(self) -> str:
+        """What holds the collections, at the start of a message."""
+        ...
+
     def live(self, collection: str) -> int | None:
         """The generation that the name points to; None if nothing was ever published."""
         ...

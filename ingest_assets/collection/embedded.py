@@ -62,6 +62,10 @@ class EmbeddedStore:
         self._readers: dict[str, EmbeddedReader] = {}  # of the live revisions, kept open between calls
         self._removing: list[Thread] = []
 
+    @property
+    def place(self) -> str:
+        return f"The engine in this process ({self._home})"
+
     def live(self, collection: str) -> int | None:
         current = self._current(collection)
         return current[0] if current and self._path(collection, *current).exists() else None

@@ -57,6 +57,10 @@ class OwnedStore:
         self.commit_every, self.layout = inner.commit_every, inner.layout
         self._seen: dict[tuple[str, int], float] = {}  # generations that are ours, and when that was asked
 
+    @property
+    def place(self) -> str:
+        return self.inner.place
+
     def live(self, collection: str) -> int | None:
         """The generation that the name points to. Whose it is, is asked now and then only: searches wait."""
         number = self.inner.live(collection)

@@ -210,7 +210,7 @@ def source_status(
         )
         if health is not None and problem is None:
             # The server counts points of all documents: not compared with those of some.
-            problem = _unhealthy(name, health, 0 if mine else written)
+            problem = _unhealthy(f"{bench.store.place}: {name}", health, 0 if mine else written)
         return SourceStatus(
             documents=_count(connection, tables.document, *mine, source=source),
             chunks=_count(connection, chunk, *_among(chunk.c.document_id, source, mine), source=source),
@@ -231,17 +231,17 @@ def _held(connection: sa.Connection, source: str) -> str | None:
     return stopped[0].message if stopped else None
 
 
-def _unhealthy(name: str, health: Health, acknowledged: int) -> IngestError | None:
+def _unhealthy(which: str, health: Health, acknowledged: int) -> IngestError | None:
     """What is wrong with a live generation, if it is worse than being indexed.
 
     A server that is green has counted its points. It may have more than were recorded, from a run that was
     stopped; fewer are there only for the moment in which a run removes some.
     """
     if health.status == "red" or health.replicas:
-        return IngestError(f"In the store, {name} is {health}. See the log of the server.")
+        return IngestError(f"{which} is {health}. See its log.")
     if health.is_ready and health.points < acknowledged:
         return IngestError(
-            f"In the store, {name} has {health.points:,} points of {acknowledged:,} that were written, as "
+            f"{which} has {health.points:,} points of {acknowledged:,} that were written, as "
             "after an older snapshot was restored there. Unless a run is removing points now, `ingest audit "
             "--repair` writes what is missing."
         )
@@ -262,7 +262,7 @@ def _live(bench: Workbench, collection: str) -> tuple[int | None, IngestError | 
     if live == recorded:
         return live, None
     return live, IngestError(
-        f"In the store, {collection} is generation {live or 'none'}; in the ledger it is "
+        f"{bench.store.place}: {collection} is generation {live or 'none'}; in the ledger it is "
         f"{recorded or 'none'}. `ingest refresh` brings it up to date."
     )
 

@@ -317,7 +317,8 @@ def test_status_tells_that_points_are_gone_from_the_server(server: FaultyServer,
             name = f"{COLLECTION}__{reader.generation}"
         server.answer("POST", f"/collections/{name}/points/delete", {"points": gone})
         told = source_status(bench, "crm")
-        assert "has 3 points of 4 that were written" in (told.problem or "")
+        said = f"Qdrant at {server.url}: {COLLECTION} has 3 points of 4 that were written"
+        assert said in (told.problem or "")
         assert "`ingest audit --repair`" in (told.problem or "")
         assert told.store_answers
         server.status = "yellow"  # while it is at work, its count is an estimate

@@ -48,6 +48,10 @@ class FusedStore:
         self.inner, self._fuse = inner, fuse
         self.commit_every, self.layout = inner.commit_every, inner.layout
 
+    @property
+    def place(self) -> str:
+        return self.inner.place
+
     def live(self, collection: str) -> int | None:
         return self.inner.live(collection)
 

@@ -63,6 +63,10 @@ class ServerStore:
         self._limits: dict[str, tuple[float, Limits]] = {}
         self._unseen: dict[str, int] = {}  # live generations that the key may only read through the name
 
+    @property
+    def place(self) -> str:
+        return self.connection.current
+
     def live(self, collection: str) -> int | None:
         self.connection.require_version(collection)
         if len(self.connection.nodes) > 1 and is_patient():
