@@ -20,7 +20,7 @@ from ingest_assets.process import begin_process
 from ingest_assets.redaction import raising_no_secrets
 from ingest_assets.settings import Settings, begin_logging, load_settings
 from ingest_assets.sources.definition import SourceDefinition
-from ingest_assets.sources.misspelt import misspelt_settings
+from ingest_assets.sources.doubtful import doubtful_settings
 from ingest_assets.sources.registry import load_sources
 
 log = logging.getLogger(__name__)
@@ -77,6 +77,6 @@ def defs() -> dg.Definitions:
     begin_logging()
     with raising_no_secrets():
         made = build_defs()
-        for misspelt in misspelt_settings(load_sources()):
-            log.warning("%s", misspelt)
+        for doubtful in doubtful_settings(load_sources()):
+            log.warning("%s", doubtful)
         return made

@@ -14,7 +14,7 @@ import platform
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -95,6 +95,8 @@ class FromEnvironment(BaseSettings):
     model_config = SettingsConfigDict(
         env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
     )
+    # Fields that mean nothing while another one is not set, by that one (`sources.doubtful`).
+    NEEDS: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -135,6 +137,22 @@ class LogSettings(FromEnvironment):
 
 class Settings(LogSettings):
     """The settings that all sources share."""
+
+    NEEDS = {
+        "qdrant_url": (
+            "qdrant_api_key",
+            "qdrant_ca_file",
+            "qdrant_client_cert_file",
+            "qdrant_client_key_file",
+            "qdrant_grpc_port",
+            "qdrant_shards",
+            "qdrant_replicas",
+            "qdrant_write_consistency",
+            "qdrant_read_consistency",
+        ),
+        "redis_host": ("redis_password", "redis_username", "redis_ca_file"),
+        "embed_url": ("spark_control_api_key", "spark_control_ca_file"),
+    }
 
     # Values given for the settings of sources, and those settings once they have been read.
     _given: dict[str, Any] = PrivateAttr(default_factory=dict)

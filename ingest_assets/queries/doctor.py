@@ -16,7 +16,7 @@ from ingest_assets.collection.owned import NotOursError
 from ingest_assets.model import IngestError
 from ingest_assets.redaction import redact
 from ingest_assets.settings import Settings, load_settings
-from ingest_assets.sources.misspelt import misspelt_settings
+from ingest_assets.sources.doubtful import doubtful_settings
 from ingest_assets.stages.shapes import Finding
 from ingest_assets.workbench import Workbench
 
@@ -25,20 +25,6 @@ ROOM_BYTES = 1 << 30
 # Dagster's daemon sends a heartbeat every 30 s, later when it is busy.
 DAEMON_SILENT_S = 120.0
 _WORLD_WRITABLE = 0o002
-# Settings that mean nothing without another one: alone, they say that it was forgotten, or lost.
-_NEEDED_BY = {
-    "qdrant_url": (
-        "qdrant_api_key",
-        "qdrant_ca_file",
-        "qdrant_client_cert_file",
-        "qdrant_grpc_port",
-        "qdrant_shards",
-        "qdrant_replicas",
-    ),
-    "redis_host": ("redis_password", "redis_username", "redis_ca_file"),
-    "embed_url": ("spark_control_api_key", "spark_control_ca_file"),
-}
-_VARIABLES = {"embed_url": "SPARK_CONTROL_URL"}
 _MIB = 1 << 20
 
 Heartbeat = Callable[[Settings], float | None]  # seconds since Dagster's daemon last sent one; None: never
@@ -57,8 +43,7 @@ def _diagnosed(heartbeat: Heartbeat) -> list[Finding]:
     with Workbench(settings) as bench:
         return [
             Finding("settings", "ok", "They can be read."),
-            *(Finding("settings", "wrong", str(each)) for each in misspelt_settings(bench.sources)),
-            *_half_set(settings),
+            *(Finding("settings", "wrong", each) for each in doubtful_settings(bench.sources, settings)),
             *_looked_at("folders", lambda: _folders(bench)),
             *_looked_at("ledger", lambda: _ledger(bench)),
             *_looked_at("store", lambda: _store(bench)),
@@ -69,15 +54,6 @@ def _diagnosed(heartbeat: Heartbeat) -> list[Finding]:
             *(Finding("sources", "wrong", str(left_out)) for left_out in bench.sources.left_out),
             *(found for name in bench.sources for found in _source(bench, name)),
         ]
-
-
-def _half_set(settings: Settings) -> Iterator[Finding]:
-    for needed, names in _NEEDED_BY.items():
-        alone = [name.upper() for name in names if getattr(settings, name)]
-        if alone and not getattr(settings, needed):
-            without = _VARIABLES.get(needed, needed.upper())
-            message = f"{without} is not set, and without it these have no effect: {', '.join(alone)}."
-            yield Finding("settings", "wrong", message)
 
 
 def _looked_at(name: str, look: Callable[[], Iterable[Finding]]) -> list[Finding]:

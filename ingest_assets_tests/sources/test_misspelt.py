@@ -143,5 +143,7 @@ def test_dagster_logs_them(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCa
     from ingest_assets.definitions import defs
 
     monkeypatch.setenv("QDRANT_APIKEY", "x")
+    monkeypatch.setenv("QDRANT_CA_FILE", "ca.pem")
     defs()
+    assert "QDRANT_URL is not set, and without it these have no effect: QDRANT_CA_FILE." in caplog.text
     assert "QDRANT_APIKEY (in the environment) is no setting: did you mean QDRANT_API_KEY?" in caplog.text

@@ -41,7 +41,7 @@ from ingest_assets.model import ConfigurationError, IngestError, UnavailableErro
 from ingest_assets.process import begin_process, safe_traceback
 from ingest_assets.redaction import redact
 from ingest_assets.settings import Settings, begin_logging, listed, load_settings
-from ingest_assets.sources.misspelt import misspelt_settings
+from ingest_assets.sources.doubtful import doubtful_settings
 from ingest_assets.sources.registry import load_sources
 from ingest_assets.terminal import complain, safe_streams, say
 from ingest_assets.workbench import Workbench
@@ -315,8 +315,8 @@ def main(arguments: list[str] | None = None) -> Any:
     with safe_streams():
         for left_out in load_sources().left_out:
             complain(f"ingest: warning: {left_out}")
-        for misspelt in misspelt_settings(load_sources()):
-            complain(f"ingest: warning: {misspelt}")
+        for doubtful in doubtful_settings(load_sources()):
+            complain(f"ingest: warning: {doubtful}")
         try:
             return app(arguments, standalone_mode=True)
         except IngestError as error:

@@ -26,6 +26,8 @@ def state_shown(status: str) -> str:
 class PaperSettings(SourceSettings):
     """Documented in `.env.example`."""
 
+    NEEDS = {"pass1_llm_url": ("pass1_llm_api_key", "pass1_llm_model", "pass1_llm_ca_file")}
+
     ingest_workspace_root: Path = Path("ingest_workspace")
     ingest_papers_inbox: Path | None = None
     ingest_paper_decisions: Path | None = None

@@ -22,6 +22,8 @@ _OWN = {BATCH_TAG, RECORD_SOURCE, PII, NUMBER}
 class SpoolSettings(SourceSettings):
     """Documented in `.env.example`."""
 
+    NEEDS = {"gate_url": ("gate_token", "gate_templates", "gate_ca_file")}
+
     spool_dir: Path | None = None
     # When
     spool_min_bytes: int = Field(default=1_048_576, ge=0)

@@ -45,7 +45,8 @@ def test_whatever_is_wrong_is_found_and_the_rest_is_still_checked(
 @pytest.mark.parametrize(
     ("alone", "needed"),
     [("qdrant_api_key", "QDRANT_URL"), ("qdrant_replicas", "QDRANT_URL"), ("redis_password", "REDIS_HOST"),
-     ("spark_control_api_key", "SPARK_CONTROL_URL")],
+     ("spark_control_api_key", "SPARK_CONTROL_URL"), ("gate_token", "GATE_URL"),
+     ("pass1_llm_api_key", "PASS1_LLM_URL")],
 )  # fmt: skip
 def test_a_setting_that_means_nothing_alone_is_found(
     alone: str, needed: str, built_once: Home, ingest_here: IngestHere
@@ -53,7 +54,9 @@ def test_a_setting_that_means_nothing_alone_is_found(
     value = "2" if alone == "qdrant_replicas" else "a-key-of-some-length"
     said = ingest_here(built_once.with_settings(**{alone: value}), "doctor", "--json")
     assert said.status == 1
-    assert f"{needed} is not set, and without it these have no effect: {alone.upper()}." in said.out
+    sentence = f"{needed} is not set, and without it these have no effect: {alone.upper()}."
+    assert sentence in said.out
+    assert said.err == f"ingest: warning: {sentence}\n", "every command says it when it starts"
     assert "a-key-of-some-length" not in said.everything
 
 
