@@ -22,6 +22,7 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from pydantic import SecretStr
 
+from ingest_assets import certificates
 from ingest_assets.model import ConfigurationError, ItemError, UnavailableError
 from ingest_assets.quoting import quotes_allowed
 from ingest_assets.redaction import keep_secret, keep_secrets_of_url, redact
@@ -229,11 +230,8 @@ class JsonClient:
         except httpx.DecodingError as error:
             raise ConfigurationError(f"{url} sent an answer that cannot be decompressed.") from error
         except httpx.TransportError as error:
-            if is_certificate_problem(error):
-                raise ConfigurationError(
-                    f"{url}: the TLS connection was refused ({error}). If the certificate is your own, name "
-                    "its CA file; or switch off verification."
-                ) from error
+            if certificates.is_refused(error):
+                raise ConfigurationError(f"{url}: {self._certificate(error)}") from error
             raise _TransientError(
                 f"{url} could not be reached ({type(error).__name__}: {error})",
                 unanswered=not isinstance(error, httpx.ConnectError),
@@ -246,6 +244,14 @@ class JsonClient:
             raise NotJsonError(
                 f"{url} does not answer with JSON: is it the right URL?", began=raw.lstrip()[:1] == b"{"
             ) from error
+
+    def _certificate(self, error: Exception) -> str:
+        if days := certificates.shown_at(self.base) or certificates.in_files([self._peer.ca_file]):
+            return f"{days}."
+        return (
+            f"the TLS connection was refused ({error}). If the certificate is your own, name its CA file; or "
+            "switch off verification."
+        )
 
     def _refused(self, url: str, response: httpx.Response, raw: bytes) -> NoReturn:
         status = response.status_code
@@ -307,16 +313,6 @@ def _split(peer: Peer) -> SplitResult:
             f"The {peer.what}'s URL must look like https://host:port, without a query; it does not."
         )
     return parts
-
-
-def is_certificate_problem(error: BaseException | None) -> bool:
-    """Whether a connection failed because of the server's certificate."""
-    while error is not None:
-        if isinstance(error, ssl.SSLError):
-            # A connection cut in the middle of a handshake is an ordinary broken connection.
-            return not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def retry_after_s(value: str | None) -> float | None:

@@ -138,7 +138,7 @@ class LogSettings(FromEnvironment):
 class Settings(LogSettings):
     """The settings that all sources share."""
 
-    NEEDS = {
+    NEEDS: ClassVar = {
         "qdrant_url": (
             "qdrant_api_key",
             "qdrant_ca_file",

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ingest_assets.cache.connection import connect
 from ingest_assets.cache.redis_cache import ANSWERS
+from ingest_assets.certificates import is_refused, shown_by
 from ingest_assets.internet import is_on_the_internet
 from ingest_assets.redaction import redact
 from ingest_assets.settings import Settings
@@ -59,6 +60,8 @@ def _refusal(settings: Settings) -> str:
         except ResponseError as error:
             return f"answers, but does not keep values ({error}): see its limits (maxmemory) and its ACL."
         except Exception as error:  # noqa: BLE001 - whatever answers there, it is not as it should be
+            if is_refused(error) and (days := shown_by(settings.redis_host, settings.redis_port)):
+                return f"cannot be used: {days}."
             what = f"{type(error).__name__}: {error}"
             return f"does not answer as Redis does ({what}): check REDIS_HOST, REDIS_PORT and REDIS_SSL."
     return ""

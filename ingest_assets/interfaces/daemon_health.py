@@ -11,9 +11,12 @@ What belongs here: that server. What does not: what the daemon did (`orchestrati
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import logging
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -33,6 +36,8 @@ from ingest_assets.orchestration.supervision import Health, Watched
 from ingest_assets.process import ends_in_order
 from ingest_assets.settings import Settings
 from ingest_assets.workbench import Workbench
+
+log = logging.getLogger(__name__)
 
 # Of an answer: nobody can make the process look more often.
 MAX_AGE_S = 2.0
@@ -84,12 +89,26 @@ def application(
             return Response("A token of INGEST_API_TOKENS with the scope read is needed.\n", 401)
         return Response(await measured.get(), media_type=CONTENT_TYPE_LATEST)
 
+    @asynccontextmanager
+    async def lifespan(_app: object) -> AsyncIterator[None]:
+        looking = asyncio.create_task(found.get())
+        looking.add_done_callback(_log_problem)
+        yield
+        await asyncio.wait({looking})
+
     return Starlette(
+        lifespan=lifespan,
         routes=[
             Route("/health", health, methods=["GET"]),
             Route("/metrics", metrics, methods=["GET"]),
-        ]
+        ],
     )
+
+
+def _log_problem(looking: asyncio.Task[Health]) -> None:
+    """From the start, and not when somebody asks: what keeps it from saying when sources were refreshed."""
+    if not looking.cancelled() and looking.exception() is None and (problem := looking.result().problem):
+        log.warning("%s", problem)
 
 
 def _is_here(request: Request) -> bool:

@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
+from ingest_assets.certificates import postgres_begins, shown_by
 from ingest_assets.ledger.advisory import AdvisoryLocks
 from ingest_assets.ledger.files import lock_folder, make_private
 from ingest_assets.ledger.lock_wait import LockWait
@@ -254,9 +255,16 @@ class Ledger:
                 f"The ledger {self.name} cannot be written: {reason}. What was there before is unchanged; "
                 "make room, and try again."
             )
+        if "certificate" in reason and (days := self._certificate_days()):
+            return ConfigurationError(f"The ledger {self.name} cannot be used: {days}.")
         return UnavailableError(
             f"The ledger {self.name} does not answer: {reason}. Check INGEST_LEDGER_URL or INGEST_HOME."
         )
+
+    def _certificate_days(self) -> str:
+        """What the day says of the server's certificate; libpq says only that it is refused."""
+        url = self._url
+        return shown_by(url.host or "", url.port or 5432, postgres_begins)
 
 
 # What databases say when their disk is full: SQLite, and Postgres in two ways.

@@ -42,11 +42,15 @@ def jobs_sensor(sources: Sources, jobs: Sequence[Any]) -> dg.SensorDefinition:
     def indexing_jobs_sensor(
         context: dg.SensorEvaluationContext, ingest: Ingest
     ) -> dg.SkipReason | Sequence[dg.RunRequest]:
-        with raising_no_secrets(), ingest.new_bench() as bench:
-            wanted = due_jobs(context.instance, bench).launch
-            if not wanted:
-                return dg.SkipReason(skipped("no indexing job is waiting"))
-            return [request_for(bench, job) for job in wanted]
+        with raising_no_secrets():
+            try:
+                with ingest.new_bench() as bench:
+                    wanted = due_jobs(context.instance, bench).launch
+                    if not wanted:
+                        return dg.SkipReason(skipped("no indexing job is waiting"))
+                    return [request_for(bench, job) for job in wanted]
+            except IngestError as error:  # the ledger is away, or of a newer version: jobs wait in it
+                return dg.SkipReason(skipped(str(error)))
 
     return indexing_jobs_sensor
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -9,11 +10,16 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import dagster as dg
+import sqlalchemy as sa
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 
+from ingest_assets.model import ConfigurationError, IngestError, UnavailableError
 from ingest_assets.orchestration.supervision import heartbeats
 from ingest_assets.private import keep_private, make_private_folder
+from ingest_assets.redaction import without_secrets
 from ingest_assets.settings import DAGSTER_STATE, Settings
+
+_EXCERPT = 300  # characters of what Dagster says of its file
 
 
 @contextmanager
@@ -29,8 +35,44 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     if not (home / "dagster.yaml").exists():
         # Without a file Dagster would send telemetry.
         (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    with _instance_at(home) as instance:
         yield instance
+
+
+@contextmanager
+def _instance_at(home: Path) -> Iterator[dg.DagsterInstance]:
+    """Raises ConfigurationError if dagster.yaml cannot be used, UnavailableError if its records cannot."""
+    with ExitStack() as stack:
+        try:
+            instance = stack.enter_context(dg.DagsterInstance.from_config(str(home)))
+            instance.run_launcher  # noqa: B018 - made when it is first asked for
+        except Exception as error:  # noqa: BLE001 - see `_explained`
+            raise _explained(home / "dagster.yaml", error) from without_secrets(error)
+        yield instance
+
+
+def _explained(file: Path, error: Exception) -> IngestError:
+    """What Dagster raises when it reads its file, and connects: of many kinds, and some fill a screen."""
+    said = "\n".join(map(str, _causes(error)))
+    if unset := re.search(r'environment variable "(\w+)" which is not set', said):
+        return ConfigurationError(f"{file} needs {unset[1]}, which is not set.")
+    if isinstance(error, sa.exc.OperationalError) or type(error).__name__ == "DagsterPostgresException":
+        driver = [line for line in said.splitlines() if "OperationalError) " in line]
+        reason = driver[0].partition("OperationalError) ")[2] if driver else type(error).__name__
+        return UnavailableError(
+            f"Dagster's records, in what {file} names under storage, cannot be used: {reason.rstrip('.')}. "
+            "Nothing was changed."
+        )
+    lines = [line for line in said.splitlines() if line.strip()]
+    told = next((line for line in lines if re.match(r"\s*Error \d+:", line)), " ".join(lines))
+    told = " ".join(told.removeprefix("Failure condition: ").split())[:_EXCERPT]
+    return ConfigurationError(f"{file} cannot be used: {told}")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 @contextmanager
@@ -63,6 +105,6 @@ def seconds_since_heartbeat(settings: Settings) -> float | None:
     home = settings.dagster_folder
     if not (home / "dagster.yaml").exists():
         return None
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    with _instance_at(home) as instance:
         beats = heartbeats(instance)
     return max(0.0, time.time() - max(beats)) if beats else None

@@ -19,6 +19,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
 
+from ingest_assets import certificates
 from ingest_assets.collection.server.faults import Failure, GoneError, failure_of
 from ingest_assets.collection.server.tls import Tls
 from ingest_assets.model import ConfigurationError, IngestError
@@ -64,6 +65,12 @@ class Endpoint:
             "write": self.write_timeout_s,
             "admin": self.admin_timeout_s,
         }[kind]
+
+    def days(self, node: int) -> str:
+        """What the day says of a node's certificate, or else of our files, as a clause."""
+        parts = urlsplit(self.urls[node])
+        port = self.grpc_port or parts.port or 443
+        return certificates.shown_by(parts.hostname or "", port) or certificates.in_files(self.tls.files)
 
 
 class _AgainError(Exception):
@@ -177,7 +184,12 @@ class Connection:
         except IngestError:
             raise
         except Exception as error:
-            failure = failure_of(error, self.where(node, collection), self.endpoint.timeout_s(kind))
+            failure = failure_of(
+                error,
+                self.where(node, collection),
+                self.endpoint.timeout_s(kind),
+                partial(self.endpoint.days, node),
+            )
             if failure is None:
                 raise
             # A node that was away may not know of a collection yet. Who searches does not wait for it.

@@ -6,11 +6,13 @@ What belongs here: telling one failure from another. What does not: trying again
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from ingest_assets.json_client import is_certificate_problem, retry_after_s
+from ingest_assets.certificates import is_refused
+from ingest_assets.json_client import retry_after_s
 from ingest_assets.model import ConfigurationError, IngestError, ItemError, UnavailableError
 from ingest_assets.quoting import NOT_SHOWN, quotes_allowed
 from ingest_assets.redaction import redact
@@ -110,10 +112,13 @@ _BY_STATUS = {
 }
 
 
-def failure_of(error: Exception, where: str, timeout_s: float) -> Failure | None:
+def failure_of(
+    error: Exception, where: str, timeout_s: float, days: Callable[[], str] = lambda: ""
+) -> Failure | None:
     """What went wrong; None for an exception that the client does not raise.
 
-    `where` names the server and the collection.
+    `where` names the server and the collection. `days` says, as a clause, whether the certificate of a server
+    that is refused is not valid today.
     """
     from pydantic import ValidationError
     from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
@@ -121,7 +126,7 @@ def failure_of(error: Exception, where: str, timeout_s: float) -> Failure | None
 
     if isinstance(error, ResponseHandlingException):
         strange = isinstance(error.source, ValidationError)
-        return _not_qdrant(where) if strange else _unreachable(error.source, where, timeout_s)
+        return _not_qdrant(where) if strange else _unreachable(error.source, where, timeout_s, days)
     if isinstance(error, UnexpectedResponse):
         raw = error.content[:_MAX_READ].decode(errors="replace")
         after_s = retry_after_s(error.headers.get("Retry-After") if error.headers else None)
@@ -135,15 +140,15 @@ def failure_of(error: Exception, where: str, timeout_s: float) -> Failure | None
     ):
         return _not_qdrant(where)
     if type(error).__module__.startswith("grpc"):
-        return _of_grpc(error, where, timeout_s)
+        return _of_grpc(error, where, timeout_s, days)
     return None
 
 
-def _unreachable(cause: Any, where: str, timeout_s: float) -> Failure:
+def _unreachable(cause: Any, where: str, timeout_s: float, days: Callable[[], str]) -> Failure:
     import httpx
 
-    if is_certificate_problem(cause):
-        return Failure(ConfigurationError(_certificate(where, shown(str(cause)))))
+    if is_refused(cause):
+        return Failure(ConfigurationError(_certificate(where, shown(str(cause)), days())))
     if isinstance(cause, httpx.ReadTimeout | httpx.WriteTimeout | httpx.PoolTimeout):
         return _silent(where, timeout_s)
     why = shown(str(cause)) or type(cause).__name__
@@ -159,12 +164,12 @@ def _silent(where: str, timeout_s: float) -> Failure:
     return Failure(UnavailableError(said), passes=True)
 
 
-def _of_grpc(error: Any, where: str, timeout_s: float) -> Failure:
+def _of_grpc(error: Any, where: str, timeout_s: float, days: Callable[[], str]) -> Failure:
     said = error.details() if hasattr(error, "details") else str(error)  # the error itself fills five lines
     said = said or ""
     code = error.code().name if hasattr(error, "code") and error.code() else ""
     if any(word in said.lower() for word in ("certificate", "ssl", "tls handshake", "handshake failed")):
-        return Failure(ConfigurationError(_certificate(where, shown(said))))
+        return Failure(ConfigurationError(_certificate(where, shown(said), days())))
     if code == "DEADLINE_EXCEEDED" and "timed out" not in said:  # else the server says which operation did
         return _silent(where, timeout_s)
     if (status := _STATUS_OF.get(code)) is not None:
@@ -219,7 +224,9 @@ def _not_qdrant(where: str) -> Failure:
     return Failure(ConfigurationError(f"What answers at {place} is not Qdrant: is QDRANT_URL right?"))
 
 
-def _certificate(where: str, said: str) -> str:
+def _certificate(where: str, said: str, days: str) -> str:
+    if days:
+        return f"{where}: {days}."
     return (
         f"{where}: the TLS connection was refused ({said}). Check that its certificate is valid and for this "
         "host. If it is from your own authority, name that one's file in QDRANT_CA_FILE; if the server asks "

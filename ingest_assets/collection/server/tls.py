@@ -21,6 +21,11 @@ class Tls:
     cert_file: Path | None = None  # the client's certificate, with its chain
     key_file: Path | None = None  # without a passphrase; in the certificate's file, if None
 
+    @property
+    def files(self) -> tuple[Path | None, ...]:
+        """Those that hold certificates."""
+        return self.ca_file, self.cert_file
+
     def check(self) -> None:
         """Raises ConfigurationError if a file cannot be used."""
         if self.ca_file is not None or self.cert_file is not None or self.key_file is not None:

@@ -116,14 +116,17 @@ class JobRunner:
 
         try:
             with open_instance(self._settings) as instance, Workbench(self._settings) as bench:
+                said = ""
                 while not self._stop.is_set():
                     try:
                         due = due_jobs(instance, bench)
                     except (IngestError, OSError) as error:  # a ledger that is away may come back
-                        log.warning("%s", error)
+                        if str(error) != said:  # once, and not every second until somebody mends it
+                            log.warning("%s", said := str(error))
                     except Exception:  # Dagster's storage raises anything while it is locked
                         log.exception("Looking for jobs failed; it is tried again.")
                     else:
+                        said = ""
                         self._follow([job.id for job in due.launch], due.ended)
                     self._stop.wait(LOOKED_FOR_EVERY_S)
                 note_no_launcher(bench.ledger)

@@ -130,6 +130,8 @@ def create_app(service: Service, mounted: Sequence[Mounted] = ()) -> ASGIApp:
     async def lifespan(_app: object) -> AsyncIterator[None]:
         service.pool.warm_up()
         service.probe_cache()
+        # What does not answer, or may not be used, is in the log from the start.
+        looking = asyncio.create_task(service.readiness.get())
         try:
             async with AsyncExitStack() as stack:
                 for other in mounted:
@@ -137,6 +139,7 @@ def create_app(service: Service, mounted: Sequence[Mounted] = ()) -> ASGIApp:
                         await stack.enter_async_context(other.lifespan())
                 yield
         finally:
+            await asyncio.wait({looking})
             await asyncio.to_thread(service.close)
 
     every = operations_of(service.bench.sources)

@@ -22,6 +22,7 @@ from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from ingest_assets.certificates import is_refused, shown_by
 from ingest_assets.model import UnavailableError
 
 # For how long nobody may know of a run before it counts as lost: a network may be away for a minute.
@@ -58,20 +59,20 @@ class WatchedCeleryRunLauncher(CeleryRunLauncher):
 
     def launch_run(self, context: LaunchRunContext) -> None:
         """Send the run to the broker. Raises UnavailableError when that does not answer."""
-        with asking_the_broker():
+        with asking_the_broker(self.celery):
             require_broker(self.celery)
             super().launch_run(context)
 
     def resume_run(self, context: ResumeRunContext) -> None:
         """The same, of a run that had begun."""
-        with asking_the_broker():
+        with asking_the_broker(self.celery):
             require_broker(self.celery)
             super().resume_run(context)
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         """Whether a worker knows of the run. While the broker cannot be asked, nothing speaks against it."""
         try:
-            with asking_the_broker():
+            with asking_the_broker(self.celery):
                 state, known = self._asked(run.tags.get(DAGSTER_CELERY_TASK_ID_TAG, ""))
         except UnavailableError as error:
             return CheckRunHealthResult(WorkerStatus.RUNNING, str(error))
@@ -108,13 +109,21 @@ def require_broker(app: Celery) -> None:
 
 
 @contextmanager
-def asking_the_broker() -> Iterator[None]:
+def asking_the_broker(app: Celery) -> Iterator[None]:
     """Turns errors of the broker into one sentence, an UnavailableError."""
     try:
         yield
     except _BROKER_ERRORS as error:
-        reason = str(error).strip() or type(error).__name__
+        reason = _certificate_days(app, error) or str(error).strip() or type(error).__name__
         raise UnavailableError(
             f"The broker does not answer ({reason}). Start it, or mend its URL in dagster.yaml. Nothing was "
             "changed: the next refresh takes up what this one was to do."
         ) from None
+
+
+def _certificate_days(app: Celery, error: Exception) -> str:
+    if not ("certificate" in str(error) or is_refused(error)):
+        return ""
+    with app.connection_for_write() as connection:
+        host, port = connection.hostname, connection.port
+    return f"at {host}:{port}, {days}" if (days := shown_by(host, port)) else ""

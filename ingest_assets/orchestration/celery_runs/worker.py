@@ -108,7 +108,7 @@ def require_one_version(app: Celery) -> None:
     """Raises UnavailableError if workers of another version are at work, or the broker does not answer."""
     from ingest_assets.orchestration.celery_runs.launcher import asking_the_broker, require_broker
 
-    with asking_the_broker():
+    with asking_the_broker(app):
         require_broker(app)
         answers = app.control.inspect(timeout=_ANSWER_S)._request(_ASK_VERSION) or {}
     # Workers that `ingest worker` did not start know no such question, and answer with an error.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, SecretStr, field_validator
 
@@ -26,7 +26,7 @@ def state_shown(status: str) -> str:
 class PaperSettings(SourceSettings):
     """Documented in `.env.example`."""
 
-    NEEDS = {"pass1_llm_url": ("pass1_llm_api_key", "pass1_llm_model", "pass1_llm_ca_file")}
+    NEEDS: ClassVar = {"pass1_llm_url": ("pass1_llm_api_key", "pass1_llm_model", "pass1_llm_ca_file")}
 
     ingest_workspace_root: Path = Path("ingest_workspace")
     ingest_papers_inbox: Path | None = None

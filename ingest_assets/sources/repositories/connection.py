@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ingest_assets.certificates import has_run_out
 from ingest_assets.model import ConfigurationError, IngestError, UnavailableError
 from ingest_assets.redaction import redact
 from ingest_assets.sources.budget import FetchBudget
@@ -85,6 +86,8 @@ def _connected(address: str, port: int, budget: FetchBudget, seconds: float) -> 
 
 def _reason(error: Exception) -> str:
     text = str(error)
+    if has_run_out(error) or "certificate has expired" in text:
+        return "its certificate has run out"
     if "CERTIFICATE_VERIFY_FAILED" in text or isinstance(error, ssl.SSLError):
         return "its certificate is not trusted"
     inner = getattr(error, "reason", None)

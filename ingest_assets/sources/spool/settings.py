@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import cast
+from typing import ClassVar, cast
 
 from pydantic import Field, SecretStr, field_validator
 
@@ -22,7 +22,7 @@ _OWN = {BATCH_TAG, RECORD_SOURCE, PII, NUMBER}
 class SpoolSettings(SourceSettings):
     """Documented in `.env.example`."""
 
-    NEEDS = {"gate_url": ("gate_token", "gate_templates", "gate_ca_file")}
+    NEEDS: ClassVar = {"gate_url": ("gate_token", "gate_templates", "gate_ca_file")}
 
     spool_dir: Path | None = None
     # When

@@ -15,6 +15,8 @@ What belongs here: MySQL and MariaDB. What does not: what servers have in common
 from __future__ import annotations
 
 import re
+import socket
+import struct
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -22,6 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pymysql
 import sqlalchemy as sa
+from pymysql.constants import CLIENT
 from pymysql.constants import FIELD_TYPE as TYPE
 from pymysql.cursors import SSCursor
 
@@ -111,12 +114,21 @@ class MysqlDatabase(ServerDatabase):
     def advice(self, error: BaseException | None) -> str:
         code = code_of(error)
         if "SSL" in str(error) or "certificate" in str(error):
-            return _ADVICE[2026]
+            return self.certificate_days(3306, _begins) or _ADVICE[2026]
         default = "the server cannot be read now. Check that it runs, and CRM_DB_URL; then try again"
         return _ADVICE.get(code, default)
 
     def said(self, error: BaseException | None) -> str:
         return said(error)
+
+
+def _begins(connection: socket.socket) -> None:
+    """Read the server's greeting, and ask for TLS."""
+    head = connection.recv(4, socket.MSG_WAITALL)
+    connection.recv(int.from_bytes(head[:3], "little"), socket.MSG_WAITALL)
+    can = CLIENT.PROTOCOL_41 | CLIENT.SECURE_CONNECTION | CLIENT.SSL
+    asked = struct.pack("<IIB23x", can, 1 << 24, 33)  # what we can do, the longest packet, UTF-8
+    connection.sendall(struct.pack("<I", 1 << 24 | len(asked)) + asked)
 
 
 def code_of(error: BaseException | None) -> int:

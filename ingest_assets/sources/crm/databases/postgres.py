@@ -20,6 +20,7 @@ import psycopg2
 import sqlalchemy as sa
 from psycopg2.extensions import BYTES, adapt, register_type
 
+from ingest_assets.certificates import postgres_begins
 from ingest_assets.sources.crm.databases import QueryError, Row
 from ingest_assets.sources.crm.databases.server import (
     CONNECT_TIMEOUT_S,
@@ -110,6 +111,8 @@ class PostgresDatabase(ServerDatabase):
             return (
                 "the replica cancelled the read in favour of its primary. Raise max_standby_streaming_delay"
             )
+        if code is None and "certificate" in text and (days := self.certificate_days(5432, postgres_begins)):
+            return days
         found = next((advice for part, advice in _ADVICE if code is None and part in text), None)
         return found or "the server cannot be read now. Check that it runs, and CRM_DB_URL; then try again"
 

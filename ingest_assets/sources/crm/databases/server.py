@@ -17,6 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ingest_assets.certificates import Begin, shown_by
 from ingest_assets.model import SourceUnavailableError, digest_of
 from ingest_assets.sandbox.limits import Grants, Limits
 from ingest_assets.sources.crm.databases import Column, ForeignKey, Row, Snapshot, Table, literals_of
@@ -98,6 +99,11 @@ class ServerDatabase(ABC):
         return SourceUnavailableError(
             f"{self.where}: {self.advice(error)}. ({self.system}: {self.said(error).rstrip('.')}.)"
         )
+
+    def certificate_days(self, default_port: int, begin: Begin) -> str:
+        """What the day says of the server's certificate, as a clause; "" if it is valid, or not known."""
+        url = parsed(self.url)
+        return shown_by(url.host or "", url.port or default_port, begin)
 
     def _connected(self) -> sa.Connection:
         engine = sa.create_engine(

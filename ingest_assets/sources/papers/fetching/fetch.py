@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 from urllib.parse import urlencode, urljoin, urlsplit
 
+from ingest_assets.certificates import has_run_out, is_unverified
 from ingest_assets.jobs.errors import JobTargetError
 from ingest_assets.model import ConfigurationError, ContentError, UnavailableError
 from ingest_assets.redaction import keep_secret
@@ -213,7 +214,7 @@ class _Fetch:
             try:
                 return client.send(request, stream=True, follow_redirects=False)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                if last or _is_certificate_problem(error):
+                if last or is_unverified(error):
                     raise
                 self._budget.check()
         raise AssertionError("a name has an address")
@@ -232,7 +233,11 @@ class _Fetch:
             yield
         except httpx.TransportError as error:
             self._budget.check()
-            if _is_certificate_problem(error):
+            if has_run_out(error):
+                raise UnavailableError(
+                    f"{self._location.shown}: the server's certificate has run out. Have it renewed."
+                ) from error
+            if is_unverified(error):
                 raise UnavailableError(
                     f"{self._location.shown}: the server's certificate is not trusted. If it is your own, "
                     "name its CA file in INGEST_PAPER_CA_FILE."
@@ -349,14 +354,6 @@ def _retry_after_s(response: httpx.Response) -> float | None:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
     except (ValueError, OverflowError):
         return None
-
-
-def _is_certificate_problem(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext:

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote, urlsplit
 
-from ingest_assets.json_client import is_certificate_problem, trusting
+from ingest_assets.certificates import has_run_out, is_refused
+from ingest_assets.json_client import trusting
 from ingest_assets.model import ConfigurationError, UnavailableError
 from ingest_assets.redaction import keep_secret, keep_secrets_of_url
 from ingest_assets.sources.addresses import HostRules, NotAllowedError
@@ -127,7 +128,7 @@ class Webhook:
                 return self._client.send(request, stream=True)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 last = address == self._addresses[-1]
-                if last or is_certificate_problem(error) or time.monotonic() >= self._ends:
+                if last or is_refused(error) or time.monotonic() >= self._ends:
                     raise
         raise AssertionError("a name has an address")
 
@@ -181,8 +182,9 @@ class Webhook:
 
         if time.monotonic() >= self._ends or isinstance(error, httpx.TimeoutException):
             return NoAnswerError(f"{self._what} did not answer within {self._timeout_s:g} s.")
-        if is_certificate_problem(error):
-            return NoAnswerError(f"{self._what} has a certificate that is not trusted.")
+        if is_refused(error):
+            why = "has run out" if has_run_out(error) else "is not trusted"
+            return NoAnswerError(f"{self._what} has a certificate that {why}.")
         if isinstance(error, httpx.ConnectError | UnavailableError):
             return NoAnswerError(f"{self._what} could not be reached.")
         return _BrokenError(f"{self._what} broke the connection ({type(error).__name__}).")
