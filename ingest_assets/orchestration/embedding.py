@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from ingest_assets.orchestration.hosts import VERSION, VERSION_TAG
+from ingest_assets.orchestration.hosts import VERSION_TAG, version
 from ingest_assets.orchestration.orphaned_runs import NOT_YET, TAG
 from ingest_assets.orchestration.resources import Ingest
 from ingest_assets.queries.status import sources_in_use
@@ -32,7 +32,7 @@ def embed_job(settings: Settings) -> Any:
     @dg.job(
         name=EMBED,
         partitions_def=dg.StaticPartitionsDefinition(list(keys)),
-        tags={TAG: NOT_YET, VERSION_TAG: VERSION},
+        tags={TAG: NOT_YET, VERSION_TAG: version()},
         description="Make the dense vectors that are missing, in shards that run at the same time on as many "
         "workers as there are: launch it as a backfill. The refresh then finds nothing left to embed.",
     )

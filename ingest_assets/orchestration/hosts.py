@@ -12,17 +12,22 @@ import dagster as dg
 import sqlalchemy as sa
 
 from ingest_assets import __version__
+from ingest_assets.build_id import build_id
 from ingest_assets.ledger import Ledger
 from ingest_assets.ledger.store import HEAD
 from ingest_assets.model import ConfigurationError, UnavailableError
 from ingest_assets.settings import Settings
 
 VERSION_TAG = "ingest/version"  # on the runs of our jobs: what their starter was
-VERSION = f"{__version__} (ledger {HEAD})"
 # Dagster and the ledger compare times that different machines wrote.
 CLOCK_TOLERANCE_S = 30.0
 # Launchers that start a run on the machine that asked for it. Every other one is taken to leave it.
 _ON_ONE_HOST = {"DefaultRunLauncher", "SyncInMemoryRunLauncher", "DockerRunLauncher"}
+
+
+def version() -> str:
+    """What has to be the same on all hosts: two builds of one version differ, too."""
+    return f"{__version__}, build {build_id()} (ledger {HEAD})"
 
 
 def on_several_hosts(instance: dg.DagsterInstance) -> bool:
@@ -55,10 +60,10 @@ def require_shared_state(instance: dg.DagsterInstance, settings: Settings) -> No
 
 def require_same_version(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
     """Raises ConfigurationError if the run was started by another version than that of this process."""
-    started_by = run.tags.get(VERSION_TAG, VERSION)
-    if started_by != VERSION and on_several_hosts(instance):
+    started_by = run.tags.get(VERSION_TAG, version())
+    if started_by != version() and on_several_hosts(instance):
         raise ConfigurationError(
-            f"This run was started by version {started_by}, and this worker is version {VERSION}: bring "
+            f"This run was started by version {started_by}, and this worker is version {version()}: bring "
             "daemon and workers to one version. Nothing was changed."
         )
 

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from ingest_assets.orchestration.checks import audit_check_keys, quick_check_keys
-from ingest_assets.orchestration.hosts import VERSION, VERSION_TAG
+from ingest_assets.orchestration.hosts import VERSION_TAG, version
 from ingest_assets.orchestration.orphaned_runs import NOT_YET, TAG
 from ingest_assets.sources.definition import SourceDefinition
 from ingest_assets.sources.registry import Sources
@@ -16,7 +16,10 @@ from ingest_assets.stages.shapes import MATCH_MODELS
 
 AUDIT, TRAIN = "audit_search_index", "train_match_models"
 SOURCE_TAG = "ingest/source"
-_TAGS = {TAG: NOT_YET, VERSION_TAG: VERSION}
+
+
+def _tags() -> dict[str, str]:
+    return {TAG: NOT_YET, VERSION_TAG: version()}
 
 
 def shared_jobs(sources: Sources) -> list[Any]:
@@ -32,7 +35,7 @@ def source_jobs(source: SourceDefinition) -> list[Any]:
     refresh = dg.define_asset_job(
         source.refresh_job,
         # By the second tag, dagster.yaml bounds how many runs of a source in parts are at work.
-        tags=_TAGS | {SOURCE_TAG: source.name} if source.partitions else _TAGS,
+        tags=_tags() | {SOURCE_TAG: source.name} if source.partitions else _tags(),
         selection=assets.without_checks() | dg.AssetSelection.checks(*quick_check_keys(source)),
         description=_of_parts(source)
         if source.partitions
@@ -42,7 +45,7 @@ def source_jobs(source: SourceDefinition) -> list[Any]:
         return [refresh]
     build = dg.define_asset_job(
         source.build_job,
-        tags=_TAGS,
+        tags=_tags(),
         selection=assets,
         config=build_config(source),
         description="Look at everything again and build a new generation beside the live one; search answers "
@@ -66,7 +69,7 @@ def _train(resolved: Sequence[SourceDefinition]) -> Any:
     retrain = {f"{source.name}__{MATCH_MODELS}": {"config": {"retrain": True}} for source in resolved}
     return dg.define_asset_job(
         TRAIN,
-        tags=_TAGS,
+        tags=_tags(),
         selection=assets | dg.AssetSelection.checks(*keys),
         config={"ops": retrain},
         description="Retrain the models that match records, and work off what that changes. Entities keep "
@@ -78,7 +81,7 @@ def _audit(sources: Sources) -> Any:
     keys = [key for source in sources.values() for key in audit_check_keys(source)]
     return dg.define_asset_job(
         AUDIT,
-        tags=_TAGS,
+        tags=_tags(),
         selection=dg.AssetSelection.checks(*keys),
         description="Compare every published point with what the ledger wants. Changes nothing.",
     )

@@ -25,7 +25,7 @@ from functools import cached_property, partial
 from itertools import pairwise
 from typing import Protocol
 
-from ingest_assets import __version__
+from ingest_assets.build_id import build_id
 from ingest_assets.cache.lookups import LOOKUPS, Found
 from ingest_assets.cache.redis_cache import ANSWERS, RedisCache
 from ingest_assets.fields import Condition
@@ -117,7 +117,7 @@ class CachedSearch:
         if not contents:
             return None
         whole = digest_of(
-            __version__, self._source, self._collection, str(generation), contents,
+            build_id(), self._source, self._collection, str(generation), contents,
             self._bench.store.revision(self._collection), *self._models(mode), repr(conditions), hidden,
         )  # fmt: skip
         return _State(generation, bytes.fromhex(whole))

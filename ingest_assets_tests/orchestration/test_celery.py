@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
 
-from ingest_assets.workbench import Workbench
+from ingest_assets_tests.celery_soak import assert_as_on, box_beside, killed_at_random
 from ingest_assets_tests.embedding.endpoint_server import DIMENSION, serving
 from ingest_assets_tests.orchestration.test_kills import Gate
-from ingest_assets_tests.support.built_index import Home, new_home
+from ingest_assets_tests.support.built_index import Home
 from ingest_assets_tests.support.celery_cluster import Cluster, cluster
-from ingest_assets_tests.support.comparing import assert_same_contents, named_contents, recorded
 
 SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
 REFRESH, BUILD = "refresh_search_index", "build_search_index"
@@ -39,31 +39,13 @@ def hosts(tmp_path: Path, postgres: str, gate: Gate) -> Iterator[Cluster]:
 
 @pytest.fixture
 def box(tmp_path: Path, hosts: Cluster, gate: Gate) -> Home:
-    """One machine, on files alone, beside the same CRM."""
-    return new_home(tmp_path / "box", 1).with_settings(
-        crm_db_path=None,
-        crm_db_url=hosts.crm.url,
-        spark_control_url=gate.endpoint.url,
-        ingest_dense_dimension=DIMENSION,
+    return box_beside(
+        hosts, tmp_path / "box", spark_control_url=gate.endpoint.url, ingest_dense_dimension=DIMENSION
     )
 
 
-def _held(bench: Workbench) -> tuple[Any, Any]:
-    name = bench.sources["crm"].collection
-    return recorded(bench.ledger), named_contents(bench.engine, bench.ledger, name)
-
-
-def assert_as_on(box: Home, hosts: Cluster) -> None:
-    with box.bench() as one, hosts.home.bench() as many:
-        (our_rows, ours), (their_rows, theirs) = _held(one), _held(many)
-    assert theirs
-    for table, rows in our_rows.items():
-        assert their_rows[table] == rows, table
-    assert_same_contents(theirs, ours)
-
-
 @pytest.mark.thorough
-def test_workers_that_are_killed_and_cut_off_make_the_index_of_one_box(  # noqa: PLR0915 - one history
+def test_workers_that_are_killed_and_cut_off_make_the_index_of_one_box(
     hosts: Cluster, box: Home, gate: Gate
 ) -> None:
     first, second = hosts.worker("first"), hosts.worker("second")
@@ -93,10 +75,7 @@ def test_workers_that_are_killed_and_cut_off_make_the_index_of_one_box(  # noqa:
     # Only the process of a run is killed: its worker notices at once, and takes the next one.
     hosts.crm.edit(2, changes=6, inserts=6)
     run = in_the_middle()
-    found = hosts.instance.get_run_by_id(run)
-    assert found is not None
-    pid = int(found.tags["ingest/process"].split()[1])
-    next(each for each in hosts.host_of(run).processes() if each.pid == pid).kill()
+    os.kill(hosts.process_of(run) or 0, signal.SIGKILL)
     gate.open()
     assert hosts.ended(run, watched=True) == FAILURE
     assert "process for this run has died" in hosts.said(run)
@@ -135,3 +114,11 @@ def test_workers_that_are_killed_and_cut_off_make_the_index_of_one_box(  # noqa:
     assert box.refresh().success
     assert_as_on(box, hosts)
     assert (first.stop(), second.stop()) == (0, 0)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("seed", [1, 2])
+def test_workers_and_runs_that_are_killed_at_random(seed: int, tmp_path: Path, postgres: str) -> None:
+    with killed_at_random(tmp_path, postgres, seed) as soak:
+        soak.go_on(seconds=30)
+        soak.come_to_rest()

@@ -20,7 +20,7 @@ from ingest_assets.model import ConfigurationError, UnavailableError
 from ingest_assets.orchestration import hosts
 from ingest_assets.orchestration.celery_runs import worker
 from ingest_assets.orchestration.celery_runs.launcher import WatchedCeleryRunLauncher
-from ingest_assets.orchestration.hosts import VERSION, VERSION_TAG
+from ingest_assets.orchestration.hosts import VERSION_TAG, version
 from ingest_assets_tests.conftest import fresh_schema
 from ingest_assets_tests.orchestration.jobs import failures_of, run
 from ingest_assets_tests.support.built_index import Home, command, new_home, run_command
@@ -111,7 +111,7 @@ def test_a_run_of_another_version_changes_nothing(home: Home) -> None:
         )
         (said, *_) = failures_of(result).values()
         assert "started by version 0.0.1 (ledger 0001)" in said
-        assert VERSION in said
+        assert version() in said
 
 
 def test_every_job_says_which_version_starts_it(home: Home) -> None:
@@ -120,7 +120,7 @@ def test_every_job_says_which_version_starts_it(home: Home) -> None:
     names = ("build_search_index", "audit_search_index", "train_match_models", "embed_missing_vectors")
     defs = build_defs(home.overrides)
     said = {name: defs.resolve_job_def(name).tags[VERSION_TAG] for name in (REFRESH, *names)}
-    assert set(said.values()) == {VERSION}
+    assert set(said.values()) == {version()}
 
 
 @pytest.mark.parametrize(("off_s", "said"), [(3_600, "3,600 s ahead of"), (-90, "90 s behind")])

@@ -25,10 +25,13 @@ import dagster as dg
 import psutil
 import psycopg2
 import yaml
+from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 from psycopg2.extras import execute_values
 from qdrant_client import QdrantClient
 
+from ingest_assets.definitions import build_defs
 from ingest_assets.orchestration.orphaned_runs import TAG
 from ingest_assets.sources.crm.sample import SCHEMA, edit_sample, write_sample
 from ingest_assets_tests.support.built_index import ROOT, Home, command
@@ -42,10 +45,11 @@ PATIENCE_S = 120.0
 _POLL_S = 0.1
 
 
-def write_dagster_yaml(folder: Path, **config: Any) -> None:
+def write_dagster_yaml(folder: Path, *, start_timeout_s: int = 300, **config: Any) -> None:
     """What is shipped, with some settings of the launcher replaced."""
     shipped = yaml.safe_load((ROOT / "deploy" / "celery" / "dagster.yaml").read_text("utf-8"))
     shipped["run_launcher"]["config"] |= config
+    shipped["run_monitoring"]["start_timeout_seconds"] = start_timeout_s
     shipped["run_coordinator"] = {
         "module": "dagster._core.run_coordinator",
         "class": "DefaultRunCoordinator",
@@ -102,9 +106,16 @@ class Worker:
         )
         self.env = self.home.env | cluster.variables(self._sockets, self.relays["redis"].port)
         self.process: subprocess.Popen[bytes] | None = None
+        self._said_before = 0  # bytes of its log, before it was last started
 
     def start(self) -> None:
+        self.begin()
+        self._cluster.wait(self.is_ready, self.said)
+
+    def begin(self) -> None:
+        """Start it, and do not wait until it takes runs."""
         log = (self.folder / "said.log").open("ab")
+        self._said_before = log.tell()
         self.process = subprocess.Popen(
             command("worker"),
             env=self.env,
@@ -113,10 +124,9 @@ class Worker:
             stderr=log,
             start_new_session=True,
         )
-        self._cluster.wait(lambda: self.said().count(" ready.") > self._starts, self.said)
-        self._starts += 1
 
-    _starts = 0
+    def is_ready(self) -> bool:
+        return b" ready." in (self.folder / "said.log").read_bytes()[self._said_before :]
 
     def said(self) -> str:
         return (self.folder / "said.log").read_text("utf-8", "replace")
@@ -154,12 +164,18 @@ class Cluster:
     """The servers that workers share, and the host that sends runs."""
 
     def __init__(
-        self, folder: Path, postgres: str, redis: RedisServer, qdrant_url: str, **settings: Any
+        self,
+        folder: Path,
+        postgres: str,
+        redis: RedisServer,
+        qdrant_url: str,
+        start_timeout_s: int,
+        **settings: Any,
     ) -> None:
         self.folder, self.redis = folder, redis
         self.qdrant_port = int(qdrant_url.rstrip("/").rpartition(":")[2])
         self.postgres_folder = Path(postgres.partition("?host=")[2])
-        self._settings = settings
+        self._settings, self._start_timeout_s = settings, start_timeout_s
         self._databases = {name: self._new(postgres, name) for name in ("ledger", "dagster", "crm")}
         self.crm = CrmOnPostgres(folder, self.database("crm", self.postgres_folder), 60)
         self.home = self.home_of(folder / "head", postgres=self.postgres_folder, qdrant=self.qdrant_port)
@@ -168,7 +184,7 @@ class Cluster:
         self._was = {name: os.environ.get(name) for name in self._own}
         os.environ |= {name: self._env[name] for name in self._own}  # dagster.yaml names them
         self.instance = self._stack.enter_context(dg.DagsterInstance.from_config(str(self.home.dagster)))
-        self._workers: list[Worker] = []
+        self.workers: list[Worker] = []
 
     _own = ("DAGSTER_POSTGRES_URL", "CELERY_BROKER_URL")
 
@@ -194,7 +210,7 @@ class Cluster:
             ingest_collection_prefix=f"{self._databases['ledger']}_",
             qdrant_retry_s=5,
         )
-        write_dagster_yaml(home.dagster, lost_after_seconds=3)
+        write_dagster_yaml(home.dagster, start_timeout_s=self._start_timeout_s, lost_after_seconds=3)
         return home
 
     def variables(self, postgres: Path, redis: int) -> dict[str, str]:
@@ -206,7 +222,7 @@ class Cluster:
 
     def worker(self, name: str) -> Worker:
         worker = Worker(name, self)
-        self._workers.append(worker)
+        self.workers.append(worker)
         worker.start()
         return worker
 
@@ -226,17 +242,31 @@ class Cluster:
         (run,) = (run.run_id for run in self.instance.get_runs() if run.run_id not in known)
         return run
 
+    def launch(self, job: str) -> str:
+        """The same from this process, which takes less time."""
+        pointer = ModuleCodePointer("ingest_assets.definitions", "defs")
+        origin = JobPythonOrigin(job, RepositoryPythonOrigin(sys.executable, pointer, None, None, None))
+        definition = build_defs(self.home.overrides).resolve_job_def(job)
+        run = self.instance.create_run_for_job(definition, job_code_origin=origin)
+        no_workspace: Any = None  # the launcher needs none
+        self.instance.launch_run(run.run_id, no_workspace)
+        return run.run_id
+
     def status(self, run: str) -> dg.DagsterRunStatus:
         found = self.instance.get_run_by_id(run)
         assert found is not None
         return found.status
 
-    def host_of(self, run: str) -> Worker:
-        """The worker whose process works on it, or did."""
+    def process_of(self, run: str) -> int | None:
+        """The id of the process that works on it, or did; None while none has begun."""
         found = self.instance.get_run_by_id(run)
         assert found is not None
-        pid = int(found.tags[TAG].split()[1])
-        return next(each for each in self._workers if any(p.pid == pid for p in each.processes()))
+        return int(found.tags[TAG].split()[1]) if TAG in found.tags else None
+
+    def host_of(self, run: str) -> Worker:
+        """The worker whose process works on it."""
+        pid = self.process_of(run)
+        return next(each for each in self.workers if any(p.pid == pid for p in each.processes()))
 
     def watch(self) -> None:
         """What Dagster's daemon does every few seconds to runs that have begun."""
@@ -260,7 +290,7 @@ class Cluster:
         events = [entry.dagster_event for entry in self.instance.all_logs(run) if entry.dagster_event]
         lines = [str(event.message) for event in events]
         failed = [str(event.step_failure_data) for event in events if event.is_step_failure]
-        logs = [f"{worker.name}: {worker.said()[-4_000:]}" for worker in self._workers]
+        logs = [f"{worker.name}: {worker.said()[-4_000:]}" for worker in self.workers]
         return "\n".join([*lines, *failed, *logs])
 
     def wait(self, until: Callable[[], bool], said: Callable[[], str]) -> None:
@@ -270,7 +300,7 @@ class Cluster:
             time.sleep(_POLL_S)  # for other processes
 
     def close(self) -> None:
-        for worker in self._workers:
+        for worker in self.workers:
             worker.close()
         prefix = self.home.overrides["ingest_collection_prefix"]
         client = QdrantClient(url=f"http://127.0.0.1:{self.qdrant_port}")  # others may use the server too
@@ -287,11 +317,11 @@ class Cluster:
 
 
 @contextmanager
-def cluster(folder: Path, postgres: str, **settings: Any) -> Iterator[Cluster]:
-    """The servers, and no worker yet."""
+def cluster(folder: Path, postgres: str, *, start_timeout_s: int = 300, **settings: Any) -> Iterator[Cluster]:
+    """The servers, and no worker yet. A run that none begins counts as failed after `start_timeout_s`."""
     with ExitStack() as stack:
         redis = stack.enter_context(redis_server(folder / "redis"))
         url = SERVER_URL or stack.enter_context(faulty_server()).url
-        made = Cluster(folder, postgres, redis, url, **settings)
+        made = Cluster(folder, postgres, redis, url, start_timeout_s, **settings)
         stack.callback(made.close)
         yield made

@@ -25,11 +25,11 @@ def worker(
     Any number of workers, on any hosts, that reach the broker, Postgres and Qdrant: see docs/celery.md.
     """
     from ingest_assets.orchestration.celery_runs.worker import run
-    from ingest_assets.orchestration.hosts import VERSION
+    from ingest_assets.orchestration.hosts import version
 
     def ready(taken_from: str) -> None:
         if json:
-            print_json({"queue": taken_from, "concurrency": concurrency, "version": VERSION})
+            print_json({"queue": taken_from, "concurrency": concurrency, "version": version()})
         else:
             say(f"Takes runs from the queue {taken_from}, {concurrency} at a time. Press Ctrl-C to stop.")
 

@@ -15,7 +15,7 @@ import dagster as dg
 
 from ingest_assets.log_output import send_logs
 from ingest_assets.model import ConfigurationError, UnavailableError
-from ingest_assets.orchestration.hosts import VERSION, require_right_clock, require_shared_state
+from ingest_assets.orchestration.hosts import require_right_clock, require_shared_state, version
 from ingest_assets.orchestration.instance import open_instance
 from ingest_assets.settings import Settings
 from ingest_assets.workbench import Workbench
@@ -101,7 +101,7 @@ def _application(launcher: Any) -> Celery:
 
 
 def _version(_state: Any) -> str:
-    return VERSION
+    return version()
 
 
 def require_one_version(app: Celery) -> None:
@@ -113,9 +113,9 @@ def require_one_version(app: Celery) -> None:
         answers = app.control.inspect(timeout=_ANSWER_S)._request(_ASK_VERSION) or {}
     # Workers that `ingest worker` did not start know no such question, and answer with an error.
     known = {answer if isinstance(answer, str) else "unknown" for answer in answers.values()}
-    others = sorted(known - {VERSION})
+    others = sorted(known - {version()})
     if others:
         raise UnavailableError(
-            f"Workers of version {', '.join(others)} are at work, and this one is version {VERSION}: stop "
+            f"Workers of version {', '.join(others)} are at work, and this one is version {version()}: stop "
             "them first (they end the runs that they have begun). Two versions would undo each other's work."
         )
