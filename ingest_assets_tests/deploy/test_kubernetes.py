@@ -128,6 +128,34 @@ def test_policies_select_pods_that_there_are() -> None:
     assert named - of_the_chart <= ours
 
 
+# Labels that the chart gives to pods, and dagster-k8s to those of runs. The code server has its own chart.
+OF_THE_CHART = {
+    "the daemon": {"app.kubernetes.io/name": "dagster", "component": "dagster-daemon"},
+    "the code server": {
+        "app.kubernetes.io/name": "dagster-user-deployments",
+        "component": "user-deployments",
+    },
+    "a run": {"app.kubernetes.io/name": "dagster", "app.kubernetes.io/part-of": "dagster"},
+}
+
+
+@pytest.mark.parametrize("pod", OF_THE_CHART)
+@pytest.mark.parametrize("server", ["postgres", "qdrant"])
+def test_all_that_open_the_ledger_and_the_index_reach_them(server: str, pod: str) -> None:
+    [policy] = [each for each in RESOURCES if name_of(each) == f"NetworkPolicy/{server}"]
+    peers = [peer for rule in policy["spec"]["ingress"] for peer in rule["from"]]
+    wanted = [peer["podSelector"]["matchLabels"].items() for peer in peers]
+    assert any(labels <= OF_THE_CHART[pod].items() for labels in wanted)
+
+
+def test_a_run_has_the_resources_of_the_launcher_and_not_those_of_the_code_server() -> None:
+    [code] = VALUES["dagster-user-deployments"]["deployments"]
+    assert code["includeConfigInLaunchedRuns"] == {"enabled": False}
+    launcher = VALUES["runLauncher"]["config"]["k8sRunLauncher"]
+    assert launcher["envConfigMaps"] == code["envConfigMaps"]
+    assert launcher["envSecrets"] == code["envSecrets"]
+
+
 def test_the_shards_of_the_job_are_all_there() -> None:
     [job] = documents(FOLDER / "embed-job.yaml")
     [container] = job["spec"]["template"]["spec"]["containers"]

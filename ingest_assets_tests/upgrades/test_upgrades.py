@@ -1,0 +1,131 @@
+"""What an earlier version left behind is taken over: nothing is made again, and search answers as before.
+
+Beside this file is the state that a commit of before this project ran on several hosts wrote: an SQLite
+ledger, a dump of one on Postgres, and collections. `tools/earlier_state.py` says how it was made.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+import sqlalchemy as sa
+
+from ingest_assets.interfaces.cli.runs import RunReport
+from ingest_assets.ledger import Ledger
+from ingest_assets.ledger.store import HEAD
+from ingest_assets.queries.search import open_search
+from ingest_assets.stages.adoption import adopt
+from ingest_assets.stages.audit import audit
+from ingest_assets_tests.support.built_index import ROOT, Home
+from ingest_assets_tests.support.fixtures import IngestHere, ingest_here
+
+__all__ = ["ingest_here"]
+COMMIT = "80af8a2"
+STATE = Path(__file__).parent / f"{COMMIT}.tar.xz"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def earlier(request: pytest.FixtureRequest, tmp_path: Path, ledger_url_of: Callable[[str], str]) -> Home:
+    """A home that the earlier version made, as after a move to this folder."""
+    with tarfile.open(STATE) as archive:
+        archive.extractall(tmp_path, filter="data")
+    home = Home(tmp_path / request.param)
+    home.dagster.mkdir()
+    (home.dagster / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", "utf-8")
+    if request.param == "sqlite":
+        return home
+    url = ledger_url_of("postgres")
+    with closing(psycopg2.connect(url)) as connection, connection:
+        schema = connection.cursor()
+        schema.execute("SELECT current_schema()")
+        [(mine,)] = schema.fetchall()
+        dump = (home.path / "ledger.sql").read_text("utf-8").replace("public.", f"{mine}.")
+        schema.execute(dump.replace("SELECT pg_catalog.set_config('search_path', '', false);", ""))
+    return home.with_settings(ingest_ledger_url=url)
+
+
+def _revision(home: Home) -> str:
+    engine = sa.create_engine(home.load().ledger_url.replace("postgresql:", "postgresql+psycopg2:"))
+    with engine.connect() as connection:
+        found: str = connection.scalar(sa.text("select version_num from alembic_version"))
+    engine.dispose()
+    return found
+
+
+def _hits(home: Home, asked: str) -> list[tuple[str, float]]:
+    mode, _, query = asked.partition(": ")
+    with home.bench() as bench:
+        found = open_search(bench, "crm").search(query, mode=mode)  # type: ignore[arg-type]
+    return [(hit.chunk_id, pytest.approx(hit.score, abs=1e-6)) for hit in found.hits]
+
+
+def test_what_an_earlier_version_left_is_taken_over(earlier: Home, ingest_here: IngestHere) -> None:
+    assert _revision(earlier) < HEAD
+    before = json.loads((earlier.path / "answers.json").read_text("utf-8"))
+    # The first command that opens the ledger migrates it, and says what was there.
+    status = json.loads(ingest_here(earlier, "status", "--json").out)
+    assert _revision(earlier) == HEAD
+    was, now = before["status"]["sources"]["crm"], status["sources"]["crm"]
+    counts = ("documents", "chunks", "points", "parked", "generation", "last_success")
+    assert [now[name] for name in counts] == [was[name] for name in counts]
+    # Search answers from what the earlier version indexed, and the index is what the ledger says.
+    for asked, hits in before["hits"].items():
+        assert hits == [list(hit) for hit in _hits(earlier, asked)]
+    with earlier.bench() as bench:
+        assert audit(bench.published("crm"), bench.ledger).agrees
+        adopt(bench, "crm")  # the CRM is in another folder here
+    # Documents are read and cut again where this version does that in another way; nothing that comes out the
+    # same is embedded or written again, and the next refresh finds nothing to do.
+    report = earlier.refresh()
+    assert report.success, report.errors
+    assert _moved(report) <= {"crm/records", "crm/chunks", "crm/match_models"}
+    again = earlier.refresh()
+    assert (again.success, _moved(again)) == (True, set())
+    for asked, hits in before["hits"].items():
+        assert hits == [list(hit) for hit in _hits(earlier, asked)]
+    # A change costs as much as the change.
+    changed = earlier.edit(seed=9, changes=2, inserts=1)
+    report = earlier.refresh()
+    assert report.success, report.errors
+    assert report.assets["crm/records"]["changed"] + report.assets["crm/records"]["added"] == len(
+        set(changed)
+    )
+    with earlier.bench() as bench:
+        assert bench.store.live("crm_chunks") == was["generation"]
+        assert audit(bench.published("crm"), bench.ledger).agrees
+
+
+def _moved(report: RunReport) -> set[str]:
+    """The assets of which anything is other than it was."""
+    names = ("added", "changed", "removed", "parked")
+    return {asset for asset, counts in report.assets.items() if any(counts[name] for name in names)}
+
+
+@pytest.mark.thorough
+def test_the_earlier_version_refuses_the_ledger_once_it_is_migrated(earlier: Home, tmp_path: Path) -> None:
+    """A rollback needs the ledger's backup. The code of that version is in the history, if that is here."""
+    code = tmp_path / "code"
+    code.mkdir()
+    archive = subprocess.run(["git", "archive", COMMIT], cwd=ROOT, capture_output=True, check=False)
+    if archive.returncode:
+        pytest.skip("the history of this checkout does not reach back so far")
+    subprocess.run(["tar", "-x", "-C", str(code)], input=archive.stdout, check=True)
+    Ledger(earlier.load().ledger_url).close()
+    said = subprocess.run(
+        [sys.executable, "-m", "ingest_assets", "status"],
+        env=earlier.env | {"PYTHONPATH": str(code)},
+        cwd=earlier.path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (said.returncode, said.stdout) == (2, "")
+    assert f"was written by a newer version (revision {HEAD}" in said.stderr
