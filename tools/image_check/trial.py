@@ -60,6 +60,17 @@ done
 cat /tmp/said /tmp/log >&2
 exit 1
 """
+_NO_BROKER = """
+from celery import Celery
+from ingest_assets.model import UnavailableError
+from ingest_assets.orchestration.celery_runs.launcher import asking_the_broker, require_broker
+app = Celery(broker="redis://127.0.0.1:9/0")
+try:
+    with asking_the_broker(app):
+        require_broker(app)
+except UnavailableError as error:
+    print(error)
+"""
 TOKENS = {
     "INGEST_API_TOKENS": "check:image-check-token-of-no-use:read",
     "INGEST_UI_TOKENS": "check:image-check-token-of-no-use",
@@ -84,6 +95,7 @@ class Trial:
         yield self._bill()
         yield from self._index()
         yield self._wrong_role()
+        yield self._worker()
         for role in ("serve", "web", "daemon", "all-in-one"):
             yield f"{role}: {self._healthy(role)}"
         yield self._serverless()
@@ -155,6 +167,15 @@ class Trial:
         ended = self._inside([*self._entrypoint, "wrong"])
         _require(ended.returncode == WRONG and "no role wrong" in ended.stderr, f"a wrong role said {ended}")
         return "a wrong role: exit status 2 and the roles there are"
+
+    def _worker(self) -> str:
+        """It has Celery and a client for its broker, and says what it lacks here."""
+        ended = self._inside([*self._entrypoint, "worker"])
+        said = "sends runs to no Celery worker"
+        _require(ended.returncode == WRONG and said in ended.stderr, f"the role worker said {ended}")
+        broker = self._shell(f"python -c {shlex.quote(_NO_BROKER)}")
+        _require("The broker does not answer" in broker, f"without a broker it said {broker}")
+        return f"worker: exit status {WRONG} and what it needs; without a broker, a sentence"
 
     def _healthy(self, role: str) -> str:
         return self._shell(f"set -- {role} {60 * self._patience}\n{_SERVE}").splitlines()[-1]
