@@ -18,6 +18,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from functools import partial
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
@@ -30,10 +31,12 @@ from ingest_assets.interfaces.daemon_metrics import DaemonMetrics
 from ingest_assets.interfaces.http.server import NotifyingServer, bounded_config, serve_beside
 from ingest_assets.interfaces.http.shared_result import SharedResult
 from ingest_assets.interfaces.tokens import Tokens
+from ingest_assets.model import IngestError
 from ingest_assets.orchestration import webserver
 from ingest_assets.orchestration.instance import open_instance
 from ingest_assets.orchestration.supervision import Health, Watched
 from ingest_assets.process import ends_in_order
+from ingest_assets.queries.status import require_usable
 from ingest_assets.settings import Settings
 from ingest_assets.workbench import Workbench
 
@@ -64,15 +67,20 @@ def run(settings: Settings, listening: socket.socket, ready: Callable[[], None])
     ):
         watched = Watched(instance, bench)
         tokens = Tokens.of(settings.ingest_api_tokens)
-        app = application(watched.health, DaemonMetrics(watched).text, tokens)
+        app = application(
+            watched.health, DaemonMetrics(watched).text, tokens, at_start=partial(say_what_is_wrong, settings)
+        )
         server = NotifyingServer(bounded_config(app, MAX_CONNECTIONS, ws="none", lifespan="on"), ready)
         serve_beside(daemon, server, listening)
 
 
 def application(
-    look: Callable[[], Health], metrics_text: Callable[[], bytes], tokens: Tokens | None = None
+    look: Callable[[], Health],
+    metrics_text: Callable[[], bytes],
+    tokens: Tokens | None = None,
+    at_start: Callable[[], None] = lambda: None,
 ) -> Starlette:
-    """The two pages."""
+    """The two pages. `at_start` is called in a thread when they are served."""
     found = SharedResult(look, MAX_AGE_S)
     measured = SharedResult(metrics_text, METRICS_MAX_AGE_S)
 
@@ -91,10 +99,9 @@ def application(
 
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[None]:
-        looking = asyncio.create_task(found.get())
-        looking.add_done_callback(_log_problem)
+        looking = asyncio.create_task(asyncio.to_thread(at_start))
         yield
-        await asyncio.wait({looking})
+        await looking
 
     return Starlette(
         lifespan=lifespan,
@@ -105,10 +112,13 @@ def application(
     )
 
 
-def _log_problem(looking: asyncio.Task[Health]) -> None:
-    """From the start, and not when somebody asks: what keeps it from saying when sources were refreshed."""
-    if not looking.cancelled() and looking.exception() is None and (problem := looking.result().problem):
-        log.warning("%s", problem)
+def say_what_is_wrong(settings: Settings) -> None:
+    """Into the log, from the start: what keeps every run from working. It waits until it is mended."""
+    try:
+        with Workbench(settings) as bench:
+            require_usable(bench)
+    except IngestError as error:
+        log.warning("%s", error)
 
 
 def _is_here(request: Request) -> bool:

@@ -80,6 +80,17 @@ def sources_in_use(bench: Workbench) -> list[str]:
     return used or [bench.sources.first.name]
 
 
+def require_usable(bench: Workbench) -> None:
+    """What a process that runs things asks when it starts: may ledger and store be used as they are?
+
+    Raises ConfigurationError if not: another installation's, of a version that is too old or too new, with a
+    key or a certificate that is refused. Raises UnavailableError while one of them does not answer.
+    """
+    bench.installation  # noqa: B018 - raises
+    for source in sources_in_use(bench):
+        bench.store.live(bench.sources[source].collection)
+
+
 def sources_run(bench: Workbench) -> set[str]:
     """The sources that a run has recorded something of."""
     with bench.ledger.reading() as connection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -18,6 +19,7 @@ from ingest_assets.orchestration.instance import open_instance, seconds_since_he
 from ingest_assets.orchestration.resources import Ingest
 from ingest_assets.orchestration.supervision import Watched
 from ingest_assets_tests.support.built_index import ROOT, Home, new_home
+from ingest_assets_tests.support.faulty_server import faulty_server
 from ingest_assets_tests.support.fixtures import IngestHere, ingest_here
 from ingest_assets_tests.support.redis_server import free_port
 
@@ -100,7 +102,8 @@ def test_every_process_says_that_the_ledger_is_newer_when_it_starts(
     said = "was written by a newer version (revision 9999"
     with newer.instance() as instance, newer.bench() as bench:
         caplog.set_level(logging.WARNING)
-        with TestClient(daemon_health.application(Watched(instance, bench).health, lambda: b"")):
+        say = partial(daemon_health.say_what_is_wrong, newer.load())
+        with TestClient(daemon_health.application(Watched(instance, bench).health, bytes, at_start=say)):
             pass
         assert caplog.text.count(said) == 1, "the daemon, which nobody has asked"
         caplog.clear()
@@ -113,3 +116,18 @@ def test_every_process_says_that_the_ledger_is_newer_when_it_starts(
             skipped = sensor(context)
         assert isinstance(skipped, dg.SkipReason)
         assert said in (skipped.skip_message or "")
+
+
+def test_the_daemon_says_that_qdrant_is_too_old_when_it_starts(
+    home: Home, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest_assets.collection.server.connection.OLDEST", (99, 0))
+    with faulty_server() as server:
+        daemon_health.say_what_is_wrong(home.with_settings(qdrant_url=server.url).load())
+    assert "99.0 or newer is needed. Upgrade it" in caplog.text
+    caplog.clear()
+    daemon_health.say_what_is_wrong(home.with_settings(qdrant_url=server.url).load())
+    assert f"Qdrant at {server.url} (crm_chunks) does not answer" in caplog.text
+    caplog.clear()
+    daemon_health.say_what_is_wrong(home.load())
+    assert caplog.text == ""

@@ -25,6 +25,7 @@ from ingest_assets_tests.conftest import fresh_schema
 from ingest_assets_tests.orchestration.jobs import failures_of, run
 from ingest_assets_tests.support.built_index import Home, command, new_home, run_command
 from ingest_assets_tests.support.celery_cluster import write_dagster_yaml
+from ingest_assets_tests.support.faulty_server import faulty_server
 from ingest_assets_tests.support.redis_server import RedisServer, free_port, redis_server
 
 ELSEWHERE = {"qdrant_url": "http://127.0.0.1:9"}  # never asked
@@ -130,6 +131,14 @@ def test_a_worker_whose_clock_is_wrong_takes_no_run(
     monkeypatch.setattr("ingest_assets.orchestration.hosts.time.time", lambda now=time.time: now() + off_s)
     with pytest.raises(UnavailableError, match=f"The clock of this machine is {said} that of the ledger's"):
         worker.run(home.load(), concurrency=1, queue=None)
+
+
+def test_a_worker_does_not_start_with_a_qdrant_that_is_too_old(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest_assets.collection.server.connection.OLDEST", (99, 0))
+    with faulty_server() as server, pytest.raises(ConfigurationError, match=r"99\.0 or newer is needed"):
+        worker.run(home.with_settings(qdrant_url=server.url).load(), concurrency=1, queue=None)
 
 
 def test_a_worker_without_a_broker_says_so_and_may_be_started_again(home: Home) -> None:

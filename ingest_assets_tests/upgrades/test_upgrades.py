@@ -13,6 +13,7 @@ import tarfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
@@ -60,11 +61,11 @@ def _revision(home: Home) -> str:
     return found
 
 
-def _hits(home: Home, asked: str) -> list[tuple[str, float]]:
+def _hits(home: Home, asked: str) -> list[list[Any]]:
     mode, _, query = asked.partition(": ")
     with home.bench() as bench:
         found = open_search(bench, "crm").search(query, mode=mode)  # type: ignore[arg-type]
-    return [(hit.chunk_id, pytest.approx(hit.score, abs=1e-6)) for hit in found.hits]
+    return [[hit.chunk_id, pytest.approx(hit.score, abs=1e-6)] for hit in found.hits]
 
 
 def test_what_an_earlier_version_left_is_taken_over(earlier: Home, ingest_here: IngestHere) -> None:
@@ -78,7 +79,7 @@ def test_what_an_earlier_version_left_is_taken_over(earlier: Home, ingest_here: 
     assert [now[name] for name in counts] == [was[name] for name in counts]
     # Search answers from what the earlier version indexed, and the index is what the ledger says.
     for asked, hits in before["hits"].items():
-        assert hits == [list(hit) for hit in _hits(earlier, asked)]
+        assert hits == _hits(earlier, asked)
     with earlier.bench() as bench:
         assert audit(bench.published("crm"), bench.ledger).agrees
         adopt(bench, "crm")  # the CRM is in another folder here
@@ -90,7 +91,7 @@ def test_what_an_earlier_version_left_is_taken_over(earlier: Home, ingest_here: 
     again = earlier.refresh()
     assert (again.success, _moved(again)) == (True, set())
     for asked, hits in before["hits"].items():
-        assert hits == [list(hit) for hit in _hits(earlier, asked)]
+        assert hits == _hits(earlier, asked)
     # A change costs as much as the change.
     changed = earlier.edit(seed=9, changes=2, inserts=1)
     report = earlier.refresh()

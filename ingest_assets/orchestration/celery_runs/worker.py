@@ -17,12 +17,14 @@ from ingest_assets.log_output import send_logs
 from ingest_assets.model import ConfigurationError, UnavailableError
 from ingest_assets.orchestration.hosts import require_right_clock, require_shared_state, version
 from ingest_assets.orchestration.instance import open_instance
+from ingest_assets.queries.status import require_usable
 from ingest_assets.settings import Settings
 from ingest_assets.workbench import Workbench
 
 if TYPE_CHECKING:
     from celery import Celery
 
+log = logging.getLogger(__name__)
 _ANSWER_S = 2.0  # within which the other workers answer
 _ASK_VERSION = "ingest_version"
 
@@ -42,8 +44,11 @@ def run(
         require_shared_state(instance, settings)
         os.environ["DAGSTER_HOME"] = instance.root_directory  # where each run looks for it
     with Workbench(settings) as bench:
-        bench.installation  # noqa: B018 - raises if the ledger is another one's, or of a newer version
         require_right_clock(bench.ledger)
+        try:
+            require_usable(bench)
+        except UnavailableError as error:  # its runs fail until it answers, and the next ones work
+            log.warning("%s", error)
     app = _application(launcher)
     require_one_version(app)
     queue = queue or str(launcher.default_queue)
