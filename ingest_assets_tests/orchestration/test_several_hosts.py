@@ -148,6 +148,25 @@ def test_a_worker_without_a_broker_says_so_and_may_be_started_again(home: Home) 
     assert "Traceback" not in said.everything
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis://:p/ss-word@127.0.0.1:9/0", "its port is no number"),
+        ("http://127.0.0.1:9", "http"),
+        # Without it the certificate would not be verified.
+        ("rediss://127.0.0.1:9/0", "A rediss:// URL must have parameter ssl_cert_reqs"),
+    ],
+)
+def test_a_url_of_a_broker_that_cannot_be_used(
+    url: str, said: str, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CELERY_BROKER_URL", url)
+    with pytest.raises(ConfigurationError, match=r"The broker's URL.* cannot be used") as caught:
+        worker.run(home.load(), concurrency=1, queue=None)
+    assert said in str(caught.value)
+    assert "ss-word" not in str(caught.value)
+
+
 def test_a_run_that_cannot_be_sent_fails_with_a_sentence(home: Home) -> None:
     with home.instance() as instance:
         sent = _run_to_send(home, instance)

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import dagster as dg
 from celery import Celery, states
+from celery.exceptions import ImproperlyConfigured
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, ResumeRunContext, WorkerStatus
 from dagster._serdes import ConfigurableClassData
 from dagster_celery.launcher import CeleryRunLauncher
@@ -23,7 +24,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from ingest_assets.certificates import is_refused, shown_by
-from ingest_assets.model import UnavailableError
+from ingest_assets.model import ConfigurationError, IngestError, UnavailableError
 
 # For how long nobody may know of a run before it counts as lost: a network may be away for a minute.
 LOST_AFTER_S = 120
@@ -74,7 +75,7 @@ class WatchedCeleryRunLauncher(CeleryRunLauncher):
         try:
             with asking_the_broker(self.celery):
                 state, known = self._asked(run.tags.get(DAGSTER_CELERY_TASK_ID_TAG, ""))
-        except UnavailableError as error:
+        except IngestError as error:
             return CheckRunHealthResult(WorkerStatus.RUNNING, str(error))
         if state == states.FAILURE:
             return CheckRunHealthResult(WorkerStatus.FAILED, "The worker's process for this run has died.")
@@ -103,9 +104,23 @@ class WatchedCeleryRunLauncher(CeleryRunLauncher):
 
 
 def require_broker(app: Celery) -> None:
-    """Raises one of the broker's errors at once if it does not answer, where Celery would try for long."""
-    with app.connection_for_write() as connection:
-        connection.ensure_connection(max_retries=_BROKER_TRIES, interval_start=0.1, interval_step=0.2)
+    """Raises one of the broker's errors at once if it does not answer, where Celery would try for long.
+
+    Raises ConfigurationError if its URL, or that of the store of results, cannot be used.
+    """
+    try:
+        app.backend  # noqa: B018 - made when it is first asked for
+        with app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=_BROKER_TRIES, interval_start=0.1, interval_step=0.2)
+    except (ValueError, KeyError, ImportError, ImproperlyConfigured) as error:
+        said = " ".join(str(error.args[0] if error.args else error).split())
+        # Of a password that is not percent-encoded, a part is taken for the port.
+        reason = "its port is no number" if said.startswith("Port") else said.rstrip(".")
+        raise ConfigurationError(
+            f"The broker's URL, which dagster.yaml names, cannot be used ({reason}): write "
+            "redis://:PASSWORD@HOST:6379/0, or for TLS rediss://:PASSWORD@HOST/0?ssl_cert_reqs=required, "
+            "with special characters in the password percent-encoded."
+        ) from None
 
 
 @contextmanager
