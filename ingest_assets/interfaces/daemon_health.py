@@ -33,6 +33,7 @@ from ingest_assets.interfaces.http.shared_result import SharedResult
 from ingest_assets.interfaces.tokens import Tokens
 from ingest_assets.model import IngestError
 from ingest_assets.orchestration import webserver
+from ingest_assets.orchestration.hosts import require_right_clock
 from ingest_assets.orchestration.instance import open_instance
 from ingest_assets.orchestration.supervision import Health, Watched
 from ingest_assets.process import ends_in_order
@@ -117,6 +118,7 @@ def say_what_is_wrong(settings: Settings) -> None:
     try:
         with Workbench(settings) as bench:
             require_usable(bench)
+            require_right_clock(bench.ledger)
     except IngestError as error:
         log.warning("%s", error)
 

@@ -69,7 +69,9 @@ def require_same_version(instance: dg.DagsterInstance, run: dg.DagsterRun) -> No
 
 
 def require_right_clock(ledger: Ledger) -> None:
-    """Raises UnavailableError if this machine's clock differs from that of the ledger's server."""
+    """Raises UnavailableError if this machine's clock differs from that of a ledger's server."""
+    if ledger.is_sqlite:
+        return
     with ledger.reading() as connection:
         before = time.time()
         there = float(connection.scalar(sa.text("select extract(epoch from clock_timestamp())")) or 0)

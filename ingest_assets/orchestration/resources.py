@@ -9,7 +9,12 @@ from pydantic import Field, PrivateAttr
 
 from ingest_assets.garbage import freeze_existing, unfreeze
 from ingest_assets.model import IngestError
-from ingest_assets.orchestration.hosts import require_same_version, require_shared_state
+from ingest_assets.orchestration.hosts import (
+    on_several_hosts,
+    require_right_clock,
+    require_same_version,
+    require_shared_state,
+)
 from ingest_assets.orchestration.metadata import as_metadata
 from ingest_assets.orchestration.orphaned_runs import note_process
 from ingest_assets.redaction import raise_alone, raising_no_secrets, without_secrets
@@ -74,11 +79,13 @@ class Ingest(dg.ConfigurableResource[Workbench]):
             yield self._bench
 
     def _require_fit(self, bench: Workbench) -> None:
-        """Raises ConfigurationError where this run would spoil what runs on other hosts make."""
+        """Raises an IngestError where this run would spoil what runs on other hosts make."""
         if self._of_run is not None:
             instance, run = self._of_run
             require_same_version(instance, run)
             require_shared_state(instance, bench.settings)
+            if on_several_hosts(instance):
+                require_right_clock(bench.ledger)
 
     def new_bench(self) -> Workbench:
         """A new workbench, for a tick: the environment may have changed since the last one."""

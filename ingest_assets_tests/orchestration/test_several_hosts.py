@@ -131,6 +131,11 @@ def test_a_worker_whose_clock_is_wrong_takes_no_run(
     monkeypatch.setattr("ingest_assets.orchestration.hosts.time.time", lambda now=time.time: now() + off_s)
     with pytest.raises(UnavailableError, match=f"The clock of this machine is {said} that of the ledger's"):
         worker.run(home.load(), concurrency=1, queue=None)
+    # Nor does one that another program has started.
+    with home.instance() as instance:
+        (failure, *_) = failures_of(run(home, instance, REFRESH)).values()
+        assert failure is not None
+        assert said in failure
 
 
 def test_a_worker_does_not_start_with_a_qdrant_that_is_too_old(
