@@ -117,8 +117,8 @@ def test_workers_that_are_killed_and_cut_off_make_the_index_of_one_box(
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("seed", [1, 2])
-def test_workers_and_runs_that_are_killed_at_random(seed: int, tmp_path: Path, postgres: str) -> None:
-    with killed_at_random(tmp_path, postgres, seed) as soak:
-        soak.go_on(seconds=30)
+def test_workers_and_runs_that_are_killed_at_random(tmp_path: Path, postgres: str) -> None:
+    """`python -m ingest_assets_tests.celery_soak` goes on for longer, with other seeds."""
+    with killed_at_random(tmp_path, postgres, seed=1) as soak:
+        soak.go_on(seconds=20)
         soak.come_to_rest()
