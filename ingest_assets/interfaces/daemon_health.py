@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import logging
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -28,20 +27,17 @@ from starlette.routing import Route
 
 from ingest_assets.interfaces import listening as addresses
 from ingest_assets.interfaces.daemon_metrics import DaemonMetrics
+from ingest_assets.interfaces.first_look import say_what_is_wrong
 from ingest_assets.interfaces.http.server import NotifyingServer, bounded_config, serve_beside
 from ingest_assets.interfaces.http.shared_result import SharedResult
 from ingest_assets.interfaces.tokens import Tokens
-from ingest_assets.model import IngestError
 from ingest_assets.orchestration import webserver
 from ingest_assets.orchestration.hosts import require_right_clock
 from ingest_assets.orchestration.instance import open_instance
 from ingest_assets.orchestration.supervision import Health, Watched
 from ingest_assets.process import ends_in_order
-from ingest_assets.queries.status import require_usable
 from ingest_assets.settings import Settings
 from ingest_assets.workbench import Workbench
-
-log = logging.getLogger(__name__)
 
 # Of an answer: nobody can make the process look more often.
 MAX_AGE_S = 2.0
@@ -68,9 +64,8 @@ def run(settings: Settings, listening: socket.socket, ready: Callable[[], None])
     ):
         watched = Watched(instance, bench)
         tokens = Tokens.of(settings.ingest_api_tokens)
-        app = application(
-            watched.health, DaemonMetrics(watched).text, tokens, at_start=partial(say_what_is_wrong, settings)
-        )
+        first_look = partial(say_what_is_wrong, settings, lambda own: require_right_clock(own.ledger))
+        app = application(watched.health, DaemonMetrics(watched).text, tokens, at_start=first_look)
         server = NotifyingServer(bounded_config(app, MAX_CONNECTIONS, ws="none", lifespan="on"), ready)
         serve_beside(daemon, server, listening)
 
@@ -111,16 +106,6 @@ def application(
             Route("/metrics", metrics, methods=["GET"]),
         ],
     )
-
-
-def say_what_is_wrong(settings: Settings) -> None:
-    """Into the log, from the start: what keeps every run from working. It waits until it is mended."""
-    try:
-        with Workbench(settings) as bench:
-            require_usable(bench)
-            require_right_clock(bench.ledger)
-    except IngestError as error:
-        log.warning("%s", error)
 
 
 def _is_here(request: Request) -> bool:

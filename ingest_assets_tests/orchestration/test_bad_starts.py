@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from starlette.testclient import TestClient
 
 from ingest_assets.definitions import build_defs
 from ingest_assets.interfaces import daemon_health, http
+from ingest_assets.interfaces.first_look import say_what_is_wrong
 from ingest_assets.model import ConfigurationError, UnavailableError
 from ingest_assets.orchestration.instance import open_instance, seconds_since_heartbeat
 from ingest_assets.orchestration.resources import Ingest
@@ -102,13 +104,15 @@ def test_every_process_says_that_the_ledger_is_newer_when_it_starts(
     said = "was written by a newer version (revision 9999"
     with newer.instance() as instance, newer.bench() as bench:
         caplog.set_level(logging.WARNING)
-        say = partial(daemon_health.say_what_is_wrong, newer.load())
+        say = partial(say_what_is_wrong, newer.load())
         with TestClient(daemon_health.application(Watched(instance, bench).health, bytes, at_start=say)):
             pass
         assert caplog.text.count(said) == 1, "the daemon, which nobody has asked"
         caplog.clear()
         with TestClient(http.create_app(http.Service(newer.load()))):
-            pass
+            ends = time.monotonic() + 20
+            while said not in caplog.text and time.monotonic() < ends:
+                time.sleep(0.02)  # another thread looks
         assert said in caplog.text, "serve, which nobody has asked"
         sensor = build_defs(newer.overrides).get_repository_def().get_sensor_def("indexing_jobs_sensor")
         resources = {"ingest": Ingest(overrides=newer.overrides)}
@@ -123,11 +127,11 @@ def test_the_daemon_says_that_qdrant_is_too_old_when_it_starts(
 ) -> None:
     monkeypatch.setattr("ingest_assets.collection.server.connection.OLDEST", (99, 0))
     with faulty_server() as server:
-        daemon_health.say_what_is_wrong(home.with_settings(qdrant_url=server.url).load())
+        say_what_is_wrong(home.with_settings(qdrant_url=server.url).load())
     assert "99.0 or newer is needed. Upgrade it" in caplog.text
     caplog.clear()
-    daemon_health.say_what_is_wrong(home.with_settings(qdrant_url=server.url).load())
+    say_what_is_wrong(home.with_settings(qdrant_url=server.url).load())
     assert f"Qdrant at {server.url} (crm_chunks) does not answer" in caplog.text
     caplog.clear()
-    daemon_health.say_what_is_wrong(home.load())
+    say_what_is_wrong(home.load())
     assert caplog.text == ""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from itertools import groupby
+from threading import Thread
 from typing import Any
 
 from starlette.requests import Request
@@ -14,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp
 
+from ingest_assets.interfaces.first_look import say_what_is_wrong
 from ingest_assets.interfaces.http import events, health, jobs, metrics, page, searches
 from ingest_assets.interfaces.http.admission import Admitted
 from ingest_assets.interfaces.http.answers import Alive, JobList, SourceList, Status
@@ -130,8 +132,8 @@ def create_app(service: Service, mounted: Sequence[Mounted] = ()) -> ASGIApp:
     async def lifespan(_app: object) -> AsyncIterator[None]:
         service.pool.warm_up()
         service.probe_cache()
-        # What does not answer, or may not be used, is in the log from the start.
-        looking = asyncio.create_task(service.readiness.get())
+        # In a thread that nobody waits for: the server may be stopped while something does not answer.
+        Thread(target=say_what_is_wrong, args=[service.settings], daemon=True).start()
         try:
             async with AsyncExitStack() as stack:
                 for other in mounted:
@@ -139,7 +141,6 @@ def create_app(service: Service, mounted: Sequence[Mounted] = ()) -> ASGIApp:
                         await stack.enter_async_context(other.lifespan())
                 yield
         finally:
-            await asyncio.wait({looking})
             await asyncio.to_thread(service.close)
 
     every = operations_of(service.bench.sources)
