@@ -22,6 +22,7 @@ from ingest_assets_tests.support.data_sets import (
     sentence_model,
     summary,
 )
+from ingest_assets_tests.support.forked import forked
 from ingest_assets_tests.support.kept_parts import keep_parts
 from ingest_assets_tests.support.kept_storage import keep_storage
 from ingest_assets_tests.support.memory import memory
@@ -70,7 +71,8 @@ def parts_are_kept() -> Iterator[None]:
         keep_parts(patch)
         if "dagster" in sys.modules:  # imported by the modules of tests that use it
             keep_storage(patch)
-        yield
+        with forked(patch):
+            yield
 
 
 @pytest.fixture(autouse=True)

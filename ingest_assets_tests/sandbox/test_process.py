@@ -32,9 +32,18 @@ from ingest_assets.sandbox.child import Setup, _restrict_files
 from ingest_assets.sandbox.limits import MIB
 from ingest_assets.sandbox.probe import out_of_reach
 from ingest_assets_tests.sandbox.tasks import Burglar, Glutton
+from ingest_assets_tests.support.forked import Start, start_anew
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's own means are Linux's")
 SMALL = Limits(memory_bytes=64 * MIB, cpu_s=1.0, file_bytes=4 * MIB, answer_bytes=1 * MIB, open_files=40)
+
+
+@pytest.fixture(autouse=True)
+def forks(monkeypatch: pytest.MonkeyPatch) -> Start:
+    """How all other tests start confined processes: here it is done as the product does it."""
+    elsewhere = confined._started
+    monkeypatch.setattr(confined, "_started", start_anew)
+    return elsewhere
 
 
 @pytest.fixture
@@ -52,6 +61,19 @@ def _tried(box: Sandbox, method: str, *arguments: Any, grants: Grants | None = N
 @linux
 def test_this_machine_has_what_confines(box: Sandbox) -> None:
     assert set(out_of_reach(box).values()) == {True}
+
+
+@linux
+def test_what_other_tests_use_is_confined_too(
+    box: Sandbox, forks: Start, secret: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(confined, "_started", forks)
+    assert set(out_of_reach(box).values()) == {True}
+    assert _tried(box, "read", str(secret)) == {"refused": "PermissionError"}
+    with box.child(Glutton(), "the test", limits=SMALL) as process:
+        assert type(process._process).__name__ == "Forked"
+        with pytest.raises(ConfinedError, match=r"^The test needed more than 64 MiB"):
+            process.ask("memory", 200)
 
 
 @linux
