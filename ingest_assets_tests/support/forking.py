@@ -17,7 +17,8 @@ from contextlib import suppress
 
 REQUEST = 64 << 10  # bytes of a request, at most
 NUMBER = struct.Struct("=i")  # a process id, and later the status of its end
-# What the tasks of confined processes are made of. What is missing here, each process imports.
+# What the tasks of confined processes are made of; what is missing here, each process imports. None may
+# import sqlite3: its library reads where temporary files go when it is loaded; each has its own place.
 PARTS = (
     "ingest_assets.chunking.code",
     "ingest_assets.sandbox.child",
