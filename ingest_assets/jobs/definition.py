@@ -25,9 +25,10 @@ Check = Callable[[], None]  # raises when the job must stop
 
 
 class JobCounts(NamedTuple):
-    """How much of a job's target is in the index."""
+    """How much of a job's target is recorded."""
 
     documents: int
+    cut: int  # documents whose chunks are those of their current version
     chunks: int
 
 

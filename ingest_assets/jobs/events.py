@@ -3,8 +3,8 @@
     ingest.started.v1, ingest.file_detected.v1, ingest.file_skipped.v1, ingest.chunk_created.v1,
     ingest.completed.v1
 
-Every file has one detected event; a file that is skipped has a skipped event after it. The completed event is
-the last of its job.
+Every file has one detected event. A file that is skipped has a skipped event after it, perhaps much later: if
+its parser dies of it, say. The completed event is the last of its job.
 
 What belongs here: what events say, and counting them. What does not: where they are kept (event_log).
 """
@@ -83,6 +83,7 @@ class Draft(NamedTuple):
     event_type: EventType
     payload: dict[str, Any]
     status: Result | None = None
+    language: str | None = None  # that was told of a file which is skipped: it does not count any more
 
 
 def started(repo_url: str, git_ref: str | None, commit_sha: str | None) -> Draft:
@@ -95,9 +96,9 @@ def file_detected(file_path: str, language: str = UNKNOWN_LANGUAGE, size_bytes: 
     return Draft(FILE_DETECTED, payload)
 
 
-def file_skipped(file_path: str, reason: SkipReason) -> Draft:
-    """Must come after the file's own detected event."""
-    return Draft(FILE_SKIPPED, {"file_path": file_path, "reason": reason})
+def file_skipped(file_path: str, reason: SkipReason, language: str | None = None) -> Draft:
+    """Must come after the file's own detected event. `language`: what was told there, if it is known."""
+    return Draft(FILE_SKIPPED, {"file_path": file_path, "reason": reason}, language=language)
 
 
 def chunk_created(
@@ -151,7 +152,6 @@ class Tally:
     chunks_created: int = 0
     languages: Counter[str] = field(default_factory=Counter)  # of the files that were not skipped
     unread: int = 0  # of the skipped, those that should have been read
-    last: tuple[str, str] = ("", "")  # (path, language) of the file detected last
 
     @property
     def files_processed(self) -> int:
@@ -161,16 +161,13 @@ class Tally:
         payload = draft.payload
         if draft.event_type == FILE_DETECTED:
             self.files_detected += 1
-            self.last = (payload["file_path"], payload["language"])
             if payload["language"] != UNKNOWN_LANGUAGE:
                 self.languages[payload["language"]] += 1
         elif draft.event_type == FILE_SKIPPED:
             self.files_skipped += 1
             self.unread += payload["reason"] == UNREAD_REASON
-            path, language = self.last
-            if path == payload["file_path"] and self.languages[language] > 0:
-                self.languages[language] -= 1
-            self.languages += Counter()  # drops languages whose count is 0
+            if draft.language is not None:
+                self.languages -= Counter([draft.language])  # without languages whose count is 0
         elif draft.event_type == CHUNK_CREATED:
             self.chunks_created += 1
 
@@ -181,19 +178,16 @@ class Tally:
             "chunks_created": self.chunks_created,
             "languages": self.languages,
             "unread": self.unread,
-            "last": self.last,
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Tally:
-        path, language = value["last"]
         return cls(
             value["files_detected"],
             value["files_skipped"],
             value["chunks_created"],
             Counter(value["languages"]),
             value.get("unread", 0),
-            (path, language),
         )
 
 

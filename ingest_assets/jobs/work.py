@@ -268,7 +268,7 @@ def _counts(
         return {"files_scanned": made.documents}
     return {
         "files_scanned": made.documents,
-        "files_indexed": made.documents,
+        "files_indexed": made.cut,
         "chunks_created": made.chunks,
     }
 

@@ -32,7 +32,7 @@ def test_the_events_of_a_job(ledger: Ledger, job: str) -> None:
         log.add(events.file_detected("b.bin"))
         log.add(events.file_skipped("b.bin", "binary"))
         log.add(events.file_detected("c.py", "Python", 3))
-        log.add(events.file_skipped("c.py", "parse_error"))
+        log.add(events.file_skipped("c.py", "parse_error", "Python"))
     assert workers.end(ledger, job, "completed")
     found = event_log.after(ledger, job)
     assert [event["sequence"] for event in found] == list(range(8))
@@ -138,8 +138,8 @@ def test_events_are_written_after_the_interval(ledger: Ledger, job: str) -> None
 
 
 def test_the_tally_continues_from_batch_to_batch(ledger: Ledger, job: str) -> None:
-    event_log.append(ledger, job, [events.file_detected("a", "Rust", 1)])
-    event_log.append(ledger, job, [events.file_skipped("a", "parse_error")])
+    event_log.append(ledger, job, [events.file_detected("a", "Rust", 1), events.file_detected("b")])
+    event_log.append(ledger, job, [events.file_skipped("a", "parse_error", "Rust")])
     workers.end(ledger, job, "completed")
     summary = events.summary_of(event_log.after(ledger, job))
     assert (summary["files_skipped"], summary["language_breakdown"]) == (1, {})

@@ -41,7 +41,7 @@ PAPERS = SourceDefinition(
     jobs=JobsDefinition(
         target=_target,
         prepare=lambda _bench, _job, _check: None,
-        counts=lambda _bench, _id: JobCounts(7, 21),
+        counts=lambda _bench, _id: JobCounts(7, 7, 21),
         states={"pending": "queued", "completed": "complete"},
     ),
 )

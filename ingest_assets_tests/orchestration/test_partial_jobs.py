@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ingest_assets.chunking import code
 from ingest_assets.jobs import event_log
 from ingest_assets.jobs.events import summary_of
 from ingest_assets.jobs.missing import missing
@@ -15,6 +16,7 @@ from ingest_assets.ledger import tables
 from ingest_assets.sources.repositories.definition import SOURCE
 from ingest_assets_tests.embedding.endpoint_server import DIMENSION, Endpoint, Reply, good_answer, serving
 from ingest_assets_tests.orchestration.test_indexing_jobs import Jobs
+from ingest_assets_tests.sandbox.tasks import Mortal
 from ingest_assets_tests.sources.repositories.repos import TestRepo
 from ingest_assets_tests.support.built_index import Home
 
@@ -106,3 +108,38 @@ def test_chunks_that_no_point_has_fail_the_job(jobs: Jobs, repo: TestRepo) -> No
         assert found.counts["failed_checks"] == 1
         assert found.counts["without_point"] >= 2
         assert "chunks are not in the index" in str(found.error)
+
+
+def test_a_file_that_kills_its_parser_is_skipped_in_the_events(
+    jobs: Jobs, repo: TestRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo.commit({"fine.py": b"def fine():\n    return 1\n", "poison.py": POISON.encode()})
+    with monkeypatch.context() as patched:
+        patched.setattr(code, "CodeChunker", Mortal)
+        job_id = jobs.start(repo.path)
+        failed = done(jobs, job_id)
+    assert (failed["status"], failed["missing"], failed["files_indexed"]) == ("failed", {"parked": 1}, 1)
+    said = _told(jobs, job_id)
+    assert said["skipped"] == [{"file_path": "poison.py", "reason": "parse_error"}]
+    assert [each["file_path"] for each in said["chunks"]] == ["fine.py"]
+    last = said["completed"]
+    assert (last["files_detected"], last["files_processed"], last["files_skipped"]) == (2, 1, 1)
+    assert last["language_breakdown"] == {"Python": 1}
+    # It is cut now, and dies again when it has changed: its earlier chunks stay, and are not told of.
+    assert done(jobs, jobs.start(repo.path))["status"] == "completed"
+    repo.commit({"poison.py": POISON.encode() + b"\n# changed\n", "fine.py": b"def fine():\n    return 2\n"})
+    with monkeypatch.context() as patched:
+        patched.setattr(code, "CodeChunker", Mortal)
+        again = jobs.start(repo.path)
+        assert done(jobs, again)["missing"] == {"parked": 1}
+    said_again = _told(jobs, again)
+    assert said_again["skipped"] == said["skipped"]
+    assert [each["file_path"] for each in said_again["chunks"]] == ["fine.py"]
+
+
+def _told(jobs: Jobs, job_id: str) -> dict[str, Any]:
+    """The payloads of a job's events."""
+    with jobs.home.bench() as bench:
+        events = event_log.after(bench.ledger, job_id)
+    of = {kind: [e["payload"] for e in events if kind in e["event_type"]] for kind in ("skipped", "chunk_c")}
+    return {"skipped": of["skipped"], "chunks": of["chunk_c"], "completed": events[-1]["payload"]}

@@ -18,9 +18,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ingest_assets.model import Document, IngestError, ItemError, SkippedItem, SourceItem, digest_of
+from ingest_assets.chunking.code import CodeChunker
+from ingest_assets.model import Chunk, Document, IngestError, ItemError, SkippedItem, SourceItem, digest_of
 from ingest_assets.sandbox import Grants, Limits
 from ingest_assets.sandbox.child import ANSWER, FRAME
+
+
+class Mortal(CodeChunker):
+    """Cuts files, and dies of poison."""
+
+    def chunks(self, document: Document) -> list[Chunk]:
+        if "unspeakable" in document.body:
+            os._exit(9)
+        return super().chunks(document)
 
 
 class Burglar:

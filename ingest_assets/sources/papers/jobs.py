@@ -154,7 +154,8 @@ def counts(bench: Workbench, target_id: str) -> JobCounts:
     papers = jobs[0]["result"].get(PAPERS, ()) if jobs else ()
     with bench.ledger.reading() as connection:
         ids = _sections(connection, papers)
-        return JobCounts(_count(connection, tables.document, ids), _count(connection, tables.chunk, ids))
+        counted = (tables.document, tables.chunked, tables.chunk)
+        return JobCounts(*(_count(connection, table, ids) for table in counted))
 
 
 def _sections(connection: sa.Connection, papers: Sequence[str]) -> list[str]:

@@ -186,7 +186,9 @@ def _parts_of(bench: Workbench, projects: Collection[str]) -> Sequence[str]:
 
 def _counts(bench: Workbench, repository_id: str) -> JobCounts:
     repositories = _repositories(bench)
-    return JobCounts(repositories.files(repository_id), repositories.chunks(repository_id))
+    return JobCounts(
+        repositories.files(repository_id), repositories.cut(repository_id), repositories.chunks(repository_id)
+    )
 
 
 def _scope(_bench: Workbench, job: Job) -> Scope:

@@ -1,5 +1,8 @@
 """The events of a job from what the stages have recorded: nothing is read or chunked a second time.
 
+A file that is parked is told of as skipped, as soon as that is known. What is kept of an earlier version of
+it is not told: it is not what the job has read.
+
 What belongs here: rows of files and chunks as events. What does not: a repository as a stream of events
 without a ledger (`streaming`).
 """
@@ -14,7 +17,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy as sa
 
-from ingest_assets.jobs.events import UNKNOWN_LANGUAGE, Draft, file_detected, file_skipped, started
+from ingest_assets.jobs.events import (
+    UNKNOWN_LANGUAGE,
+    UNREAD_REASON,
+    Draft,
+    file_detected,
+    file_skipped,
+    started,
+)
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import batched, pages
 from ingest_assets.sources.repositories.kept import repositories_of
@@ -28,6 +38,7 @@ if TYPE_CHECKING:
     from ingest_assets.model import SkippedItem
     from ingest_assets.workbench import Workbench
 
+FILES, CHUNKS = "files", "chunks"  # the stages that park files
 PAGE = 100  # files, whose texts are read for their sizes
 _document, _skipped, _parked = tables.document, tables.skipped_item, tables.parked
 
@@ -58,18 +69,23 @@ def recorded_files(bench: Workbench, job: Job) -> Iterator[Draft]:
 
 
 def recorded_chunks(bench: Workbench, job: Job, after: str, until: str | None) -> Iterator[Draft]:
-    """Each chunk of the files between two ids, by file and in order."""
-    return chunk_events(chunks_on_record(bench.ledger, NAME, job.repository_id, after, until))
+    """The files between two ids that could not be cut, skipped; then each chunk of the others, in order."""
+    ledger, part = bench.ledger, job.repository_id
+    refused, uncut = _parked_between(ledger, part, after, until)
+    for document_id, language in uncut:
+        yield file_skipped(_path(document_id, part), UNREAD_REASON, language)
+    yield from chunk_events(
+        each for each in chunks_on_record(ledger, NAME, part, after, until) if each.document_id not in refused
+    )
 
 
 _FileEvents = tuple[str, list[Draft]]  # a path, by which they are ordered, and its events
 
 
 def _these(ledger: Ledger, part: str, ids: Sequence[str]) -> Iterator[_FileEvents]:
-    """Files by their ids. One that is no document could not be read as text."""
-    columns = (_document.c.document_id, _document.c.body, _document.c.attributes)
+    """Files by their ids. One that is no document, or is parked, could not be read as text."""
     for batch in batched(ids, PAGE):
-        query = sa.select(*columns).where(_document.c.source == NAME, _document.c.document_id.in_(batch))
+        query = _read(part).where(_document.c.document_id.in_(batch))
         with ledger.reading() as connection:
             rows = {row.document_id: row for row in connection.execute(query)}
         for document_id in batch:
@@ -93,17 +109,22 @@ def _file(row: Any, part: str) -> _FileEvents:
 
 
 def _unreadable(path: str) -> _FileEvents:
-    return path, [file_detected(path, UNKNOWN_LANGUAGE), file_skipped(path, "parse_error")]
+    return path, [file_detected(path, UNKNOWN_LANGUAGE), file_skipped(path, UNREAD_REASON)]
 
 
 def _reason(reason: str) -> SkipReason:
     return cast("SkipReason", reason)
 
 
-def _files(ledger: Ledger, part: str) -> Iterator[_FileEvents]:
+def _read(part: str) -> sa.Select[Any]:
+    """The documents that are what was read last."""
+    parked = _parked_in(FILES, part).where(_parked.c.item_id == _document.c.document_id).exists()
     columns = (_document.c.document_id, _document.c.body, _document.c.attributes)
-    query = sa.select(*columns).filter_by(source=NAME, part=part)
-    for page in pages(ledger, query, _document.c.document_id, PAGE):
+    return sa.select(*columns).filter_by(source=NAME, part=part).where(~parked)
+
+
+def _files(ledger: Ledger, part: str) -> Iterator[_FileEvents]:
+    for page in pages(ledger, _read(part), _document.c.document_id, PAGE):
         for row in page:
             yield _file(row, part)
 
@@ -117,16 +138,38 @@ def _skips(ledger: Ledger, part: str) -> Iterator[_FileEvents]:
 
 
 def _refused(ledger: Ledger, part: str) -> Iterator[_FileEvents]:
-    """Files that cannot be read as text, and have no earlier version that is a document."""
-    here: Any = sa.exists().where(
-        _document.c.source == _parked.c.source, _document.c.document_id == _parked.c.item_id
-    )
-    query = sa.select(_parked.c.item_id).where(
-        _parked.c.source == NAME, _parked.c.stage == "files", _parked.c.part == part, ~here
-    )
-    for page in pages(ledger, query, _parked.c.item_id, PAGE):
+    """Files that cannot be read as text."""
+    for page in pages(ledger, _parked_in(FILES, part), _parked.c.item_id, PAGE):
         for row in page:
             yield _unreadable(_path(row.item_id, part))
+
+
+def _parked_between(
+    ledger: Ledger, part: str, after: str, until: str | None
+) -> tuple[set[str], list[tuple[str, str]]]:
+    """The ids of parked files, and (id, language) of those among them that were read but not cut."""
+    document_id = _document.c.document_id
+    query = (
+        sa.select(_parked.c.stage, document_id, _document.c.attributes)
+        .join(_document, sa.and_(_document.c.source == _parked.c.source, document_id == _parked.c.item_id))
+        .where(
+            _document.c.source == NAME,
+            _document.c.part == part,
+            _parked.c.stage.in_((FILES, CHUNKS)),
+            _parked.c.item_id > after,
+        )
+    )
+    if until is not None:
+        query = query.where(_parked.c.item_id <= until)
+    with ledger.reading() as connection:
+        rows = connection.execute(query.order_by(document_id)).all()
+    refused = {row.document_id for row in rows if row.stage == FILES}
+    uncut = {row.document_id: json.loads(row.attributes)["language"] for row in rows if row.stage == CHUNKS}
+    return refused | uncut.keys(), [each for each in uncut.items() if each[0] not in refused]
+
+
+def _parked_in(stage: str, part: str) -> sa.Select[Any]:
+    return sa.select(_parked.c.item_id).filter_by(source=NAME, stage=stage, part=part)
 
 
 def _path(document_id: str, part: str) -> str:

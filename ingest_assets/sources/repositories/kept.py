@@ -195,14 +195,24 @@ class Repositories:
         with self._ledger.reading() as connection:
             return connection.scalar(query) or 0
 
+    def cut(self, repository_id: str) -> int:
+        """How many of its files have the chunks of their current version."""
+        return self._joined(
+            repository_id, tables.chunked, tables.chunked.c.digest == tables.document.c.digest
+        )
+
     def chunks(self, repository_id: str) -> int:
         """How many chunks its files have."""
-        document, chunk = tables.document, tables.chunk
-        here = sa.and_(chunk.c.source == document.c.source, chunk.c.document_id == document.c.document_id)
-        query = sa.select(sa.func.count()).select_from(document.join(chunk, here))
+        return self._joined(repository_id, tables.chunk)
+
+    def _joined(self, repository_id: str, table: sa.Table, *where: sa.ColumnElement[bool]) -> int:
+        """How many rows of a table its documents have."""
+        document = tables.document
+        here = sa.and_(table.c.source == document.c.source, table.c.document_id == document.c.document_id)
+        query = sa.select(sa.func.count()).select_from(document.join(table, here))
         with self._ledger.reading() as connection:
             mine = (document.c.source == NAME, document.c.part == repository_id)
-            return connection.scalar(query.where(*mine)) or 0
+            return connection.scalar(query.where(*mine, *where)) or 0
 
     def all(self) -> list[Repository]:
         """By id, including those that are being removed."""

@@ -13,6 +13,7 @@ from typing import Any, Protocol, cast
 
 from ingest_assets.jobs.events import (
     UNKNOWN_LANGUAGE,
+    UNREAD_REASON,
     Draft,
     SkipReason,
     chunk_created,
@@ -103,7 +104,7 @@ def _file(item: SourceItem, prefix: str, chunker: Chunker | None) -> Iterator[Dr
         document = item.render()
     except ItemError:
         yield file_detected(path)
-        yield file_skipped(path, "parse_error")
+        yield file_skipped(path, UNREAD_REASON)
         return
     language = str(document.attributes.get("language", UNKNOWN_LANGUAGE))
     encoding = str(document.attributes.get("encoding", "utf-8"))
@@ -111,7 +112,7 @@ def _file(item: SourceItem, prefix: str, chunker: Chunker | None) -> Iterator[Dr
     try:
         chunks = chunker.chunks(document) if chunker else ()
     except ItemError:
-        yield file_skipped(path, "parse_error")
+        yield file_skipped(path, UNREAD_REASON, language)
         return
     for chunk in chunks:
         yield _chunk(chunk, document, path, language, encoding)
