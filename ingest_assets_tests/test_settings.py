@@ -117,6 +117,7 @@ WRONG = [
     ("INGEST_REPOSITORY_HOSTS", "example.com:8443", "names of hosts"),  # a host is allowed, whatever the port
     ("INGEST_REPOSITORY_LANGUAGES", ".acme=Pyhton", "did you mean Python"),
     ("INGEST_REPOSITORY_LANGUAGES", "acme", ".EXTENSION=LANGUAGE"),
+    ("INGEST_REPOSITORY_MAX_FILES", "0", "greater than or equal to 1"),
     ("INGEST_REPOSITORY_MAX_MIB", "0", "greater than or equal to 1"),
     ("MAX_REPO_SIZE_GB", "0", "greater than 0"),
     ("INGEST_REPOSITORY_PRIVATE_ADDRESSES", "some", "boolean"),

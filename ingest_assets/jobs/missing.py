@@ -69,8 +69,8 @@ def missing(
     except NotPublishedError:
         generation = 0
     with bench.ledger.reading() as connection:
-        unread = connection.scalars(_unread(source, scope)).all()
-        found.add("unread", len(unread), unread)
+        unread = connection.execute(_unread(source, scope)).all()
+        found.add("unread", len(unread), [_why(row) for row in unread[:NAMED]])
         parked = list(dict.fromkeys(parked_ids(connection, source, scope)))
         found.add("parked", len(parked), [each for each in parked if "/" in each])
         chunks = connection.scalar(sa.select(sa.func.count()).select_from(_of(source, scope))) or 0
@@ -107,7 +107,11 @@ def parked_ids(connection: sa.Connection, source: str, scope: Scope) -> Iterator
 def _unread(source: str, scope: Scope) -> sa.Select[Any]:
     s = _skipped
     where = (s.c.source == source, s.c.reason == UNREAD_REASON, scope.holds(s.c.item_id))
-    return sa.select(s.c.item_id).where(*where).order_by(s.c.item_id)
+    return sa.select(s.c.item_id, s.c.detail).where(*where).order_by(s.c.item_id)
+
+
+def _why(row: Any) -> str:
+    return f"{row.item_id}: {row.detail}" if row.detail else str(row.item_id)
 
 
 def _of(source: str, scope: Scope) -> Any:

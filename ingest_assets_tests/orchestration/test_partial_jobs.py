@@ -87,6 +87,7 @@ def test_a_file_that_could_not_be_read_fails_the_job(jobs: Jobs, repo: TestRepo)
     failed = done(jobs, jobs.start(repo.path))
     assert (failed["status"], failed["missing"]) == ("failed", {"unread": 1})
     assert "1 file could not be read" in failed["error_message"]
+    assert "not a valid name" in failed["error_message"]
     # One that is left out on purpose is not missing.
     repo.commit({"fine.py": b"a = 1\n", "logo.png": b"\0\0"})
     assert done(jobs, jobs.start(repo.path))["status"] == "completed"

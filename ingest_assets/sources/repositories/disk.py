@@ -33,7 +33,7 @@ from ingest_assets.sources.repositories.gitignores import MAX_BYTES, GitIgnores
 from ingest_assets.sources.repositories.ignore import IgnoreRules
 from ingest_assets.sources.repositories.language_table import NO_TABLE, LanguageTable
 from ingest_assets.sources.repositories.tree import (
-    MAX_PATHS,
+    MORE_FILES,
     Skip,
     SkipReason,
     TreeLimits,
@@ -72,7 +72,7 @@ class DiskFile(NamedTuple):
 
 
 class Unlisted(NamedTuple):
-    """A folder that is there and cannot be listed: what is in it is not known."""
+    """A folder that is there and cannot be listed, or holds too much: what is in it is not known."""
 
     folder: str  # ends with "/"
     detail: str
@@ -107,6 +107,10 @@ class _Level:
     ignored: bool  # only what git tracks is read here
 
 
+class _CrowdedError(ContentError):
+    """A folder alone has more entries than all may have."""
+
+
 @dataclass(slots=True)
 class Walk:
     """One walk through a folder. Memory holds the names of the folders along one path."""
@@ -120,7 +124,9 @@ class Walk:
     own: Sequence[Path] = ()  # folders of this program, which are left out
     table: LanguageTable = NO_TABLE
     _tracked: Tracked | None = None
-    _seen: int = 0
+    _looked: int = 0  # entries, of all folders
+    _seen: int = 0  # those of folders that are read
+    _largest: tuple[int, str] = (0, "")  # of these: how many it has itself, and its path
     _paths: int = 0  # bytes
     _bytes: int = 0
     _ends: float = 0.0
@@ -128,6 +134,7 @@ class Walk:
     def run(self) -> Iterator[DiskFile | Skip | Unlisted]:
         """Every file once, depth first, in the order of the names.
 
+        A folder below that alone has more entries than all may have is left out, and the others are read.
         Raises ContentError when there is more than the limits allow, UnavailableError when the time is up,
         SourceUnavailableError when the folder itself cannot be read, or is not the same at the end.
         """
@@ -187,7 +194,10 @@ class Walk:
             return Skip(folder, "ignore_pattern", None, "a folder that git ignores")
         if len(way) >= self.limits.depth:
             raise ContentError(f"The folder nests folders more than {self.limits.depth} deep: refused.")
-        return self._open(folder, level.ignores, level.attributes, ignored=ignored)
+        try:
+            return self._open(folder, level.ignores, level.attributes, ignored=ignored)
+        except _CrowdedError:
+            return Unlisted(folder, f"has more than {self.limits.files:,} files and folders: {MORE_FILES}")
 
     def _open(
         self, folder: str, ignores: GitIgnores, attributes: GitAttributes, *, ignored: bool
@@ -213,9 +223,15 @@ class Walk:
 
     def _listed(self, folder: str) -> list[tuple[str, os.stat_result]]:
         entries: list[tuple[str, os.stat_result]] = []
-        with self.files.scan(self.root / folder) as found:
+        with self.files.scan(self.root / folder) as scanned:
+            found: list[os.DirEntry[str]] = []
+            for entry in scanned:
+                self._require_time()
+                if len(found) == self.limits.files:
+                    raise _CrowdedError(self._too_many())
+                found.append(entry)
+            self._count(folder, found)
             for entry in found:
-                self._count(len(folder) + len(entry.name))
                 try:
                     entries.append((entry.name, entry.stat(follow_symlinks=False)))
                 except FileNotFoundError:  # gone since it was listed
@@ -251,14 +267,27 @@ class Walk:
             self._tracked = self.tracked()
         return self._tracked
 
-    def _count(self, path: int) -> None:
-        self._seen += 1
-        self._paths += path
-        if self._paths > MAX_PATHS:
-            raise ContentError(f"The paths of the folder's files have over {MAX_PATHS:,} bytes: refused.")
+    def _count(self, folder: str, found: Sequence[os.DirEntry[str]]) -> None:
+        self._seen += len(found)
+        self._largest = max(self._largest, (len(found), folder))
+        self._paths += sum(len(folder) + len(entry.name) for entry in found)
+        if self._paths > self.limits.path_bytes:
+            raise ContentError(
+                f"The paths of the folder's files have over {self.limits.path_bytes:,} bytes: refused."
+            )
         if self._seen > self.limits.files:
-            raise ContentError(f"The folder has more than {self.limits.files:,} files and folders: refused.")
-        if self._seen % _LOOKED_EVERY == 0 and time.monotonic() > self._ends:
+            count, largest = self._largest
+            raise ContentError(self._too_many(f" ({largest} alone has {count:,})" if largest else ""))
+
+    def _too_many(self, largest: str = "") -> str:
+        return (
+            f"The folder {self.root.name} has more than {self.limits.files:,} files and folders{largest}: "
+            f"refused. {MORE_FILES}."
+        )
+
+    def _require_time(self) -> None:
+        self._looked += 1
+        if self._looked % _LOOKED_EVERY == 0 and time.monotonic() > self._ends:
             raise UnavailableError(f"Reading the folder took longer than {self.limits.seconds:g} s.")
 
 

@@ -369,7 +369,7 @@ def bounds_of(settings: Settings, *, streamed: bool = False) -> Bounds:
             known_hosts=s.ingest_repository_known_hosts,
         ),
         fetch=FetchLimits(size, s.ingest_repository_timeout_s, held),
-        tree=TreeLimits(file_bytes=s.ingest_repository_file_max_kib << 10, total_bytes=size),
+        tree=TreeLimits(s.ingest_repository_file_max_kib << 10, size, s.ingest_repository_max_files),
         shallow=s.ingest_repository_shallow,
         patterns=listed(s.ingest_repository_ignore),
         languages=language_table(listed(s.ingest_repository_languages)),

@@ -30,6 +30,7 @@ class RepositorySettings(SourceSettings):
     ingest_repository_committed_only: bool = False
     max_repo_size_gb: float = Field(default=10, gt=0, le=10_000)  # of a background job, and of refreshes
     ingest_repository_max_mib: int = Field(default=100, ge=1, le=102_400)  # of a stream, and serverless
+    ingest_repository_max_files: int = Field(default=200_000, ge=1, le=100_000_000)  # and folders
     ingest_repository_file_max_kib: int = Field(default=1_024, ge=1, le=102_400)
     ingest_repository_timeout_s: float = Field(default=300, gt=0, le=86_400)
 

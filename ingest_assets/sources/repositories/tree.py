@@ -34,7 +34,9 @@ _A_LINK: tuple[SkipReason, str] = ("unsupported_language", "a symbolic link")
 _FOLDER, _SUBMODULE, _LINK, _FILE, _KIND = 0o040000, 0o160000, 0o120000, 0o100000, 0o170000
 _MAX_NAME = 255  # bytes: longer ones cannot be written to a disk
 _MAX_PATH = 4_096  # bytes
-MAX_PATHS = 32 << 20  # bytes of all paths: what is skipped is listed with its path
+FILES = 200_000  # entries of all kinds that are read, by default
+MAX_PATHS = 32 << 20  # bytes of the paths of so many: what is skipped is listed with its path
+MORE_FILES = "INGEST_REPOSITORY_MAX_FILES allows more, `.ingestignore` leaves folders out"
 _SHOWN = 300  # characters of an invalid name
 # Control characters, line separators, and what makes a name look like another one.
 _DISTURBING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -46,9 +48,14 @@ class TreeLimits:
 
     file_bytes: int = 1 << 20  # a larger file is skipped
     total_bytes: int = 100 << 20  # of the files that are read; more is an error
-    files: int = 200_000  # entries of all kinds; more is an error
+    files: int = FILES  # entries of all kinds; more is an error
     depth: int = 64  # folders within folders; more is an error
     seconds: float = 600.0  # from the first entry to the last
+
+    @property
+    def path_bytes(self) -> int:
+        """Of all paths; more is an error."""
+        return MAX_PATHS * max(1, self.files // FILES)
 
 
 class Entry(NamedTuple):
@@ -196,11 +203,14 @@ class _Walk:
     def _count(self, path: int) -> None:
         self._seen += 1
         self._paths += path
-        if self._paths > MAX_PATHS:
-            raise ContentError(f"The paths of the repository's files have over {MAX_PATHS:,} bytes: refused.")
+        if self._paths > self._limits.path_bytes:
+            raise ContentError(
+                f"The paths of the repository's files have over {self._limits.path_bytes:,} bytes: refused."
+            )
         if self._seen > self._limits.files:
             raise ContentError(
-                f"The repository has more than {self._limits.files:,} files and folders: refused."
+                f"The repository has more than {self._limits.files:,} files and folders: refused. "
+                f"{MORE_FILES}."
             )
         if time.monotonic() > self._ends:
             raise UnavailableError(f"Reading the repository took longer than {self._limits.seconds:g} s.")

@@ -49,13 +49,13 @@ from ingest_assets.sources.repositories.local import GitFolder, git_folder
 from ingest_assets.sources.repositories.objects import Objects
 from ingest_assets.sources.repositories.origin import Origin
 from ingest_assets.sources.repositories.refs import local_refs
-from ingest_assets.sources.repositories.tree import Skip, SkipReason, TreeLimits
+from ingest_assets.sources.repositories.tree import FILES, Skip, SkipReason, TreeLimits
 
 _TRIES = 3  # of reading a file that changes meanwhile
 _MAX_INDEX = 256 * MIB  # bytes of git's list of tracked files
 _MAX_EXCLUDES = 1 << 20
 _AT_ONCE = 1 << 20  # bytes of one read
-# What reading takes of memory besides the files that are held until they are rendered.
+# What reading so many files takes of memory, besides those that are held until they are rendered.
 _READING = 512 * MIB
 
 
@@ -149,7 +149,8 @@ class WorkingTree(FilesSource):
         return Grants(read=(self.folder.path, *index), write=(self.folder.kept_in,))
 
     def bounds(self, given: Limits) -> Limits:
-        memory = max(given.memory_bytes, _READING + 4 * self.limits.file_bytes)
+        reading = _READING * max(1, self.limits.files // FILES)
+        memory = max(given.memory_bytes, reading + 4 * self.limits.file_bytes)
         return Limits(memory, self.limits.seconds, given.file_bytes, given.answer_bytes, given.open_files)
 
     def facts(self) -> Mapping[str, Any]:

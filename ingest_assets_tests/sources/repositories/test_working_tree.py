@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest_assets.model import ContentError, SourceUnavailableError
+from ingest_assets.model import ContentError, ItemError, SourceUnavailableError
 from ingest_assets.sources.repositories.files import Inside
 from ingest_assets.sources.repositories.tree import TreeLimits
 from ingest_assets.sources.repositories.working_tree import WorkingTree
@@ -166,7 +166,7 @@ def test_what_this_program_keeps_is_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("limits", "said"),
     [
-        (TreeLimits(files=30), "more than 30 files"),
+        (TreeLimits(files=42), r"more than 42 files and folders \(d/e/f/ alone has 40\).*MAX_FILES"),
         (TreeLimits(total_bytes=100), "over 100 bytes"),
         (TreeLimits(depth=2), "more than 2 deep"),
     ],
@@ -178,6 +178,28 @@ def test_too_much_is_refused_with_the_limit(tmp_path: Path, limits: TreeLimits, 
     with pytest.raises(ContentError, match=said):
         state(folder, limits=limits)
     assert len(state(folder)) == 40
+
+
+def test_a_folder_with_too_many_entries_is_left_out_and_nothing_else(tmp_path: Path) -> None:
+    folder = folder_at(tmp_path / "r")
+    for i in range(40):
+        write(folder.path, f"data/frames/{i}.py", "a = 1\n")
+    write(folder.path, "a.py", "a = 1\n")
+    write(folder.path, "z/z.py", "a = 1\n")
+    limits = TreeLimits(files=39)
+    assert set(state(folder, limits=limits)) == {"a.py", "z/z.py"}
+    reason, detail = skipped(folder, limits=limits)["data/frames/"]
+    assert (reason, "more than 39 files and folders" in detail) == ("parse_error", True)
+    assert "INGEST_REPOSITORY_MAX_FILES" in detail
+    # What is known of it stays.
+    assert len(state(folder)) == 42
+    known = items(WorkingTree("repositories", folder, limits=limits))
+    assert len(known) == 42
+    with pytest.raises(ItemError, match="Its folder has more than 39"):
+        known["data/frames/7.py"].render()
+    # The folder itself.
+    with pytest.raises(ContentError, match="The folder frames has more than 39 files and folders: refused"):
+        state(folder_at(folder.path / "data" / "frames", tmp_path / "kept"), limits=limits)
 
 
 @pytest.mark.parametrize(
