@@ -32,6 +32,7 @@ from ingest_assets.sources.repositories.gitignores import IGNORE_FILE as GIT_IGN
 from ingest_assets.sources.repositories.gitignores import MAX_BYTES, GitIgnores
 from ingest_assets.sources.repositories.ignore import IgnoreRules
 from ingest_assets.sources.repositories.language_table import NO_TABLE, LanguageTable
+from ingest_assets.sources.repositories.packformat import ADVICE
 from ingest_assets.sources.repositories.tree import (
     MORE_FILES,
     Skip,
@@ -257,7 +258,7 @@ class Walk:
         self._bytes += size
         if self._bytes > self.limits.total_bytes:
             raise ContentError(
-                f"The folder's files have over {self.limits.total_bytes:,} bytes, the limit for one."
+                f"The folder's files have over {self.limits.total_bytes:,} bytes, the limit for one: {ADVICE}"
             )
         mode = 0o100755 if found.st_mode & stat.S_IXUSR else 0o100644
         return DiskFile(path, mode, Stamp.of(found), verdict is False, attributes)

@@ -167,7 +167,7 @@ def test_what_this_program_keeps_is_left_out(tmp_path: Path) -> None:
     ("limits", "said"),
     [
         (TreeLimits(files=42), r"more than 42 files and folders \(d/e/f/ alone has 40\).*MAX_FILES"),
-        (TreeLimits(total_bytes=100), "over 100 bytes"),
+        (TreeLimits(total_bytes=100), r"over 100 bytes.*MAX_REPO_SIZE_GB"),
         (TreeLimits(depth=2), "more than 2 deep"),
     ],
 )
