@@ -135,7 +135,8 @@ class Walk:
     def run(self) -> Iterator[DiskFile | Skip | Unlisted]:
         """Every file once, depth first, in the order of the names.
 
-        A folder below that alone has more entries than all may have is left out, and the others are read.
+        A folder below that is nested too deep, or alone has more entries than all may have, is left out, and
+        the others are read.
         Raises ContentError when there is more than the limits allow, UnavailableError when the time is up,
         SourceUnavailableError when the folder itself cannot be read, or is not the same at the end.
         """
@@ -194,7 +195,7 @@ class Walk:
         if ignored and folder.encode() not in self._known().folders:
             return Skip(folder, "ignore_pattern", None, "a folder that git ignores")
         if len(way) >= self.limits.depth:
-            raise ContentError(f"The folder nests folders more than {self.limits.depth} deep: refused.")
+            return Unlisted(folder, f"is nested more than {self.limits.depth} deep")
         try:
             return self._open(folder, level.ignores, level.attributes, ignored=ignored)
         except _CrowdedError:

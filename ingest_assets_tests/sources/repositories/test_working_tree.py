@@ -168,7 +168,6 @@ def test_what_this_program_keeps_is_left_out(tmp_path: Path) -> None:
     [
         (TreeLimits(files=42), r"more than 42 files and folders \(d/e/f/ alone has 40\).*MAX_FILES"),
         (TreeLimits(total_bytes=100), r"over 100 bytes.*MAX_REPO_SIZE_GB"),
-        (TreeLimits(depth=2), "more than 2 deep"),
     ],
 )
 def test_too_much_is_refused_with_the_limit(tmp_path: Path, limits: TreeLimits, said: str) -> None:
@@ -188,6 +187,7 @@ def test_a_folder_with_too_many_entries_is_left_out_and_nothing_else(tmp_path: P
     write(folder.path, "z/z.py", "a = 1\n")
     limits = TreeLimits(files=39)
     assert set(state(folder, limits=limits)) == {"a.py", "z/z.py"}
+    assert skipped(folder, limits=TreeLimits(depth=2))["data/frames/"][1] == "is nested more than 2 deep"
     reason, detail = skipped(folder, limits=limits)["data/frames/"]
     assert (reason, "more than 39 files and folders" in detail) == ("parse_error", True)
     assert "INGEST_REPOSITORY_MAX_FILES" in detail
