@@ -166,7 +166,7 @@ class Records:
         # A rebuild renders everything: it is known beforehand when that is too much.
         complete = not run.rebuild or recorded * ROW_CHARS <= HELD_CHARS
         if complete:
-            with closing(self._read(session, run, reading)) as steps:
+            with closing(self._read(session, run, reading, held=True)) as steps:
                 # Nothing of it is recorded if the source breaks off: nobody knows what is gone then.
                 for step in steps:
                     held.append(step)
@@ -180,6 +180,7 @@ class Records:
         yield Step(self._record_origin)  # a stopped run must not have claimed a wrong one
         if complete:
             yield from held
+            self._tell(run, reading)
         else:
             reading.begin()
             yield from self._read(session, run, reading)
@@ -221,8 +222,13 @@ class Records:
         with session.begin():
             return self.content(session) == reading.content
 
-    def _read(self, session: sa.Connection, run: Run, reading: SourcePass) -> Generator[Step]:
-        """Record what differs, and find what is gone if every item was looked at."""
+    def _read(
+        self, session: sa.Connection, run: Run, reading: SourcePass, *, held: bool = False
+    ) -> Generator[Step]:
+        """Record what differs, and find what is gone if every item was looked at.
+
+        `held`: the steps are not recorded yet when the next one is asked for, and nothing is told.
+        """
         with session.begin():
             parked = self._parked(session)
         with self.origin.read() as items, temporary_table(session, _seen):
@@ -234,8 +240,10 @@ class Records:
                 step = self._step(batch, recorded, parked, run, reading)
                 if step is not None:
                     yield step
+                if not held:
+                    self._tell(run, reading)
+            if not held:
                 self._tell(run, reading)
-            self._tell(run, reading)
             if not reading.skipped:
                 with session.begin():
                     self._look_for_gone(session, reading)

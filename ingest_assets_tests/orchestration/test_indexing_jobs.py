@@ -176,6 +176,25 @@ def test_the_events_are_those_of_the_whole_repository_whichever_interface_starte
     assert one[-1]["payload"]["language_breakdown"] == {"Go": 1, "Python": 2, "Text": 1}
 
 
+def test_events_of_a_later_job_are_of_the_files_as_it_read_them(jobs: Jobs, repo: TestRepo) -> None:
+    """Also where what has changed is held back until it is known that not too much is gone."""
+    files = {f"notes/{n}.md": b"# Oats\n\nAbout oats, number %d.\n" % n for n in range(60)}
+    repo.commit(files)
+    jobs.start(repo.path)
+    assert jobs.run(jobs.tick()[0]).success
+    repo.commit(files | {"notes/7.md": b"# Rye\n\nAbout rye, at greater length.\n", "new.py": PYTHON})
+    later = jobs.start(repo.path)
+    assert jobs.run(jobs.tick()[0]).success
+    with jobs.home.bench() as bench:
+        events = event_log.after(bench.ledger, later)
+        [repository] = repositories_of(bench).all()
+        source = repositories_of(bench).source(repository)
+        assert isinstance(source, ConfinedRepository)
+        drafts = ingest_events(source, REPOSITORIES.chunker(bench, "repositories"), repo_url=str(repo.path))
+        context = Context(job_id=later, repo_url=str(repo.path), git_ref=None)
+        assert comparable(events) == comparable(stream(drafts, context))
+
+
 def test_a_failed_job_has_the_events_of_what_it_read(jobs: Jobs, repo: TestRepo) -> None:
     job_id = jobs.start(repo.path)
     [request] = jobs.tick()
