@@ -75,11 +75,12 @@ def test_items_are_told_as_they_are_recorded(bench: ToyBench) -> None:
     assert (heard.ids, heard.skipped) == (KEYS, ["notes/logo"])
     assert heard.calls > 3
     # Also those that are known, and whatever has changed among them; a rebuild tells the same.
-    bench.toy.put(document("notes/20", "Changed."))
+    bench.toy.put(document("notes/20", "Changed."), document("notes/40", "New."))
     for options in ({}, {"rebuild": True}):
         again = Heard(bench)
         again.run("records", **options)
-        assert again.ids == (KEYS if again.calls else [])
+        assert again.ids == ([*KEYS, "notes/40"] if again.calls else [])
+    del bench.toy.documents["notes/40"]
     # Something that is gone has the source read twice, and told once.
     del bench.toy.documents["notes/03"]
     less = Heard(bench)
