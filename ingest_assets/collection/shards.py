@@ -30,7 +30,7 @@ HNSW_M, HNSW_EF_CONSTRUCT = 16, 64
 # byte per number, in half the time. At least this many candidates, and this many times the limit, are then
 # scored with the full vectors. Recall is higher than with full vectors and an `hnsw_ef` as large as the limit
 # (docs/performance.md).
-CANDIDATES, OVERSAMPLING = 128, 1.3
+CANDIDATES, OVERSAMPLING = 160, 1.3
 
 
 def create_shard(path: Path, dimension: int, fields: Sequence[FilterField]) -> qdrant_edge.EdgeShard:
