@@ -123,7 +123,7 @@ def _gate(_bench: Workbench, settings: SpoolSettings) -> Iterator[Finding]:
     listener(settings)  # raises if the token cannot be sent
     body = {"event": PROBE, "ts": when(time.time())}
     with listener(settings, token=f"wrong-{secrets.token_hex(12)}") as wrong:
-        status = wrong.post(json.dumps(body).encode())
+        status = wrong.post(json.dumps(body).encode()).status
     if status not in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         yield Finding(_GATE, "wrong", f"{LISTENER} answered {status} to a wrong token: {_advice(status)}")
     elif settings.gate_token is None:

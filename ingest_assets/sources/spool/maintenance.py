@@ -75,7 +75,7 @@ def _done(bench: Workbench, settings: SpoolSettings, now: float) -> Maintained:
         try:
             return Maintained(wanted, partitions.make(connection, wanted), dropped)
         except partitions.PartitionMissingError as error:
-            return Maintained(wanted, (), dropped, str(error))
+            return Maintained(wanted, error.made, dropped, str(error))
 
 
 def _is_in_use(connection: sa.Connection, month: str) -> bool:
@@ -104,13 +104,14 @@ def _record(bench: Workbench, done: Maintained, now: float) -> None:
 
 
 def _judge(bench: Workbench, settings: SpoolSettings) -> None:
-    """Alert when runs in a row made no partition although one was missing."""
+    """Alert when none of the last runs made all partitions that were missing."""
     after = settings.spool_maintenance_alert_after
     with bench.ledger.reading() as connection:
         rows = connection.execute(sa.select(_runs).order_by(_runs.c.number.desc()).limit(after + 1)).all()
-    in_vain = [row.wanted != "[]" and row.made == "[]" for row in rows]
+    in_vain = [bool({*json.loads(row.wanted)} - {*json.loads(row.made)}) for row in rows]
     if len(in_vain) > after and all(in_vain):
-        _alert(bench, f"{len(in_vain)} runs in a row made no partition. {rows[0].error or ''}".strip())
+        said = f"{len(in_vain)} runs in a row could not make all partitions that were missing."
+        _alert(bench, f"{said} {rows[0].error or ''}".strip())
     elif in_vain and not in_vain[0]:
         end_cause(bench, CAUSE)
 

@@ -22,7 +22,11 @@ _NO_PARTITION = "23514"  # check_violation, which Postgres also reports for a ro
 
 
 class PartitionMissingError(IngestError):
-    """Records have no partition to go to, and it could not be made."""
+    """Records have no partition to go to, and it could not be made. `made` are others that were."""
+
+    def __init__(self, message: str, made: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.made = made
 
 
 def month_of(seconds: float) -> str:
@@ -64,10 +68,11 @@ def present(connection: sa.Connection) -> set[str]:
 def make(connection: sa.Connection, months: Iterable[str]) -> list[str]:
     """Make the partitions of these months that are missing. Returns those that were made.
 
-    Raises PartitionMissingError.
+    Raises PartitionMissingError if one cannot be made; the others are.
     """
-    made = sorted(set(months) - present(connection))
-    for month in made:
+    made: list[str] = []
+    failure: PartitionMissingError | None = None
+    for month in sorted(set(months) - present(connection)):
         low, high = first_second(month), first_second(month_after(month))
         statement = f"create table {_name(month)} partition of {_TABLE} for values from ({low}) to ({high})"
         try:
@@ -75,12 +80,17 @@ def make(connection: sa.Connection, months: Iterable[str]) -> list[str]:
                 connection.execute(sa.text(statement))
         except sa.exc.DatabaseError as error:
             reason = str(error.orig).strip().splitlines()[0]
-            raise PartitionMissingError(
+            failure = failure or PartitionMissingError(
                 f"The partition {_name(month)} cannot be made: {reason}. Grant CREATE on the ledger's schema "
-                "to its user, or make the partition yourself."
-            ) from error
+                "to its user, or make the partition yourself.",
+                made,
+            )
+        else:
+            made.append(month)
     now = time.time()
     upsert(connection, spool_partition, [{"month": month, "made_at": now} for month in made])
+    if failure is not None:
+        raise failure
     return made
 
 

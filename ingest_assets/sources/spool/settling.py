@@ -20,6 +20,7 @@ from ingest_assets.ledger.store import pages
 from ingest_assets.model import NotPublishedError, UnavailableError
 from ingest_assets.sources.spool import files, manifest, partitions, vectors
 from ingest_assets.sources.spool.failing import put_aside, unindexed
+from ingest_assets.sources.spool.kept_answers import forget_answers, forget_answers_left
 from ingest_assets.sources.spool.notifier import outbox
 from ingest_assets.sources.spool.notifier.delivery import deliver
 from ingest_assets.sources.spool.notifier.events_log import log_event
@@ -42,6 +43,7 @@ def settle(bench: Workbench) -> None:
     with bench.ledger.lock(NAME, bench.settings.ingest_lock_timeout_s):
         _forget_leaving(bench)
         _settle_batches(bench, spool)
+    forget_answers_left(bench)
     _purge(bench)
     deliver(bench, budget_s=DELIVERY_S)
 
@@ -232,9 +234,8 @@ def _purge(bench: Workbench) -> None:
     if not tags:
         return
     purge(bench, NAME)
-    if bench.cache is not None:
-        # Those of records that became personal later; what is personal when it is found is never kept there.
-        bench.cache.forget_answers()
+    if not forget_answers(bench):
+        return  # the next run does it again
     with bench.ledger.transaction() as connection:
         for tag in tags:
             manifest.mark(connection, tag, purge=False)

@@ -14,6 +14,7 @@ from ingest_assets.ledger.spool_tables import ingestion_manifest as _manifest
 from ingest_assets.model import IngestError, digest_of
 from ingest_assets.sources.definition import Due
 from ingest_assets.sources.spool import files, manifest
+from ingest_assets.sources.spool.kept_answers import forget_answers_left
 from ingest_assets.sources.spool.notifier.delivery import deliver
 from ingest_assets.sources.spool.places import Spool
 from ingest_assets.sources.spool.settings import SpoolSettings
@@ -31,6 +32,7 @@ def due(bench: Workbench) -> Due:
     settings = bench.settings_of(SpoolSettings)
     with suppress(IngestError):  # a wrong template, say, which runs and the doctor report, stops no batch
         deliver(bench, budget_s=DELIVERY_S)
+    forget_answers_left(bench)
     spool = Spool.of(settings)
     found = waiting(spool)
     reason = _pending(bench) or _gathered(found, settings)

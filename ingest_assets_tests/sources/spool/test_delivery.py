@@ -102,7 +102,7 @@ def test_what_a_listener_hears(new_bench: NewBench, listener: GateListener, cloc
 
 
 @both
-@pytest.mark.parametrize("status", [301, 302, 307, 308, 404, 500, 503])
+@pytest.mark.parametrize("status", [301, 302, 307, 308, 400, 404, 409, 410, 413, 422, 500, 501])
 def test_a_refused_event_is_tried_again_and_others_do_not_wait(
     new_bench: NewBench, listener: GateListener, clock: Clock, status: int
 ) -> None:
@@ -205,6 +205,48 @@ def test_a_listener_that_is_down_delays_and_loses_nothing(
         mine = [key for key in listener.keys if key.endswith(f":b{number}")]
         assert mine == [f"gate.open:b{number}", f"gate.done:b{number}"]
     assert causes(bench) == []
+
+
+@both
+def test_one_that_cannot_take_anything_now_is_like_one_that_is_down(
+    new_bench: NewBench, listener: GateListener, clock: Clock, tmp_path: Path
+) -> None:
+    """What a proxy says before a listener that is not there, and a listener that is asked too much."""
+    bench = new_bench(gate_url=listener.url, gate_max_attempts=3)
+    statuses = [408, 425, 429, 502, 503, 504, 521]
+    for tag in "ab":
+        announce(bench, tag)
+        announce(bench, tag, DONE)
+    for status in statuses:
+        listener.then(Answer(status))
+        assert send(bench, clock) == (0, 4, 0)
+        assert f"The listener at GATE_URL answered {status}." in {row.error for row in rows(bench)}
+        clock.pass_s(MAX_WAIT_S)
+    assert len(listener.heard) == len(statuses), "each call was to stop at the first of them"
+    assert {row.refused for row in rows(bench)} == {0}
+    assert causes(bench) == [delivery.UNREACHABLE]
+    assert failure_lines(tmp_path) == []
+    assert send(bench, clock) == (4, 0, 0)
+    assert causes(bench) == []
+
+
+@both
+@pytest.mark.parametrize("given", ["120", "Fri, 01 Jan 2200 00:00:00 GMT", "9" * 400, "soon", "-5"])
+def test_a_listener_that_asks_to_be_left_alone(
+    new_bench: NewBench, listener: GateListener, clock: Clock, given: str
+) -> None:
+    asked = {"120": 120.0, "soon": 1.0, "-5": 1.0}.get(given, MAX_WAIT_S)
+    bench = new_bench(gate_url=listener.url)
+    announce(bench, "a")
+    announce(bench, "b")
+    listener.then(Answer(429, {"Retry-After": given}))
+    assert send(bench, clock) == (0, 2, 0)
+    if asked > 1:
+        clock.pass_s(asked - 0.1)
+        assert send(bench, clock) == (0, 2, 0)
+        assert len(listener.heard) == 1, "another event was sent meanwhile"
+    clock.pass_s(1.1)
+    assert send(bench, clock) == (2, 0, 0)
 
 
 @pytest.mark.parametrize("answer", [Answer(hangs=True), Answer(drips="head"), Answer(breaks=True)])

@@ -38,6 +38,8 @@ ANSWERS = {
     "good": Answer(),
     "down": Answer(breaks=True),
     "500": Answer(500),
+    "proxy": Answer(502),
+    "too much": Answer(429, {"Retry-After": "100"}),
     "redirect": Answer(302, {"Location": "/"}),
     "token": Answer(403),
 }

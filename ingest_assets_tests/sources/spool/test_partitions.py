@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from ingest_assets.ledger import Ledger
 from ingest_assets.ledger.spool_tables import alert, spool_maintenance
 from ingest_assets.sources.spool import partitions
-from ingest_assets.sources.spool.maintenance import maintain
+from ingest_assets.sources.spool.maintenance import CAUSE, maintain
 from ingest_assets.sources.spool.settings import SpoolSettings
 from ingest_assets_tests.sources.spool.spool_bench import SpoolBench
 
@@ -70,6 +70,29 @@ def test_old_months_are_dropped_by_the_setting(tmp_path: Path, ledger: Ledger) -
             assert {"2026-08", "2026-09"} & present(ledger) == set()
             with ledger.reading() as connection:
                 assert partitions.lost(connection) == set()
+
+
+def test_what_could_be_made_is_made_and_recorded(bench: SpoolBench) -> None:
+    """Somebody else's table has the name of one partition; those before and after it can be made."""
+    if bench.ledger.is_sqlite:
+        return
+    with bench.ledger.transaction() as connection:
+        connection.execute(sa.text("create table spool_record_2026_12 (a int)"))
+    try:
+        done = [maintain(bench, now=NOW + day * DAY) for day in range(3)]
+    finally:
+        with bench.ledger.transaction() as connection:
+            connection.execute(sa.text("drop table spool_record_2026_12"))
+    assert [list(each.made) for each in done if each] == [["2026-11", "2027-01"], [], []]
+    assert all(each and "spool_record_2026_12" in (each.error or "") for each in done)
+    assert json.loads(runs(bench.ledger)[0].made) == ["2026-11", "2027-01"]
+    assert present(bench.ledger) >= {"2026-11", "2027-01"}
+    with bench.ledger.reading() as connection:
+        assert partitions.known(connection) >= {"2026-11", "2027-01"}
+        assert connection.scalar(sa.select(alert.c.cause)) == CAUSE, "one was missing in each of three runs"
+    maintain(bench, now=NOW + 4 * DAY)
+    with bench.ledger.reading() as connection:
+        assert connection.scalar(sa.select(alert.c.cause)) is None
 
 
 def test_people_are_alerted_when_runs_make_nothing_that_is_needed(

@@ -8,10 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest_assets.cache import redis_cache
 from ingest_assets.ledger import Ledger
+from ingest_assets.queries.search import open_search
 from ingest_assets.sources.spool.personal import source_key
-from ingest_assets.sources.spool.settings import SpoolSettings
+from ingest_assets.sources.spool.settings import NAME, SpoolSettings
+from ingest_assets.sources.spool.settling import settle
+from ingest_assets.sources.spool.trigger import due
 from ingest_assets_tests.sources.spool.spool_bench import SpoolBench
+from ingest_assets_tests.support.redis_server import RedisServer, free_port, redis_server
 
 both = pytest.mark.parametrize("ledger_url", ["sqlite", "postgres"], indirect=True)
 SAME = [
@@ -76,3 +81,40 @@ def test_nothing_of_them_is_indexed(tmp_path: Path, ledger: Ledger, later: bool,
         assert list(bench.texts().values()) == ["open"]
         locked = [row.gate for row in bench.batches().values() if row.pii]
         assert locked == ["locked"] * len([*SAME, *SAME_OF_TWO])
+
+
+@both
+@pytest.mark.parametrize("by", ["a tick", "a run"])
+def test_answers_from_before_leave_redis_once_it_is_back(
+    tmp_path: Path, ledger: Ledger, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis is stopped while the batch becomes personal, and comes back with what it held."""
+    monkeypatch.setattr(redis_cache, "PAUSE_S", 0.0)
+    port, folder = free_port(), tmp_path / "redis"
+
+    def held(server: RedisServer) -> bytes:
+        return b"".join(server.values().values())
+
+    with redis_server(folder, port=port) as server:
+        given = server.settings | {"redis_timeout_s": 0.5}
+        with SpoolBench(tmp_path, ledger=ledger, **given) as bench:
+            bench.write([{"text": "secret crane"}], source="hr")
+            bench.run_all()
+            assert open_search(bench, NAME).search("crane").hits
+        assert b"secret crane" in held(server)
+        server.client.save()
+    with SpoolBench(tmp_path, ledger=ledger, spool_pii_sources="hr", **given) as bench:
+        for _ in range(2):  # nothing but the answers is left to be done
+            bench.run_all()
+            due(bench)
+            assert bench.texts() == {}
+            assert not bench.only().purge
+        (line,) = [each.read_text() for each in (tmp_path / "logs").glob("failures-*")]
+        assert line.count("\n") == line.count("Redis did not answer") == 1
+        with redis_server(folder, port=port) as server:
+            assert b"secret crane" in held(server)
+            if by == "a tick":
+                due(bench)
+            else:
+                settle(bench)
+            assert server.values() == {}

@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
@@ -59,13 +58,18 @@ def alert(
 def end(bench: Workbench, cause: str) -> None:
     """What a cause was about works again: people are told of the next failure of it."""
     try:
-        with bench.ledger.reading() as connection:
-            if connection.scalar(sa.select(_alert.c.cause).filter_by(cause=cause)) is None:
-                return
+        if not is_known(bench, cause):
+            return
         with bench.ledger.brief_transaction(LEDGER_S) as connection:
             connection.execute(_alert.delete().where(_alert.c.cause == cause))
     except Exception as error:  # noqa: BLE001 - whatever is wrong with an alert, the run goes on
         _log.warning(f"That {cause} has ended could not be recorded: {redact(str(error))}")
+
+
+def is_known(bench: Workbench, cause: str) -> bool:
+    """Whether a cause was met and has not ended."""
+    with bench.ledger.reading() as connection:
+        return connection.scalar(sa.select(_alert.c.cause).filter_by(cause=cause)) is not None
 
 
 def forget(ledger: Ledger, before: float) -> None:
@@ -194,11 +198,11 @@ def webhook(url: str) -> Webhook:
 def _tell_webhook(url: str, body: Mapping[str, Any]) -> bool:
     try:
         with webhook(url) as opened:
-            status = opened.post(json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
+            reply = opened.post(json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
     except (NoAnswerError, ConfigurationError) as error:
         _log.warning(str(error))
         return False
-    return HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES  # a redirect tells nobody
+    return reply.is_taken
 
 
 def _tell_apprise(url: str, body: Mapping[str, Any]) -> bool:

@@ -1,8 +1,8 @@
 """Sending the events of the outbox to the listener at GATE_URL: at least once, and in order within a batch.
 
 What counts is the status: 2xx is delivered, and a redirect is not. An event that is refused is tried again,
-at growing intervals, and put aside after GATE_MAX_ATTEMPTS refusals. Where nobody answers, the listener is at
-fault and not the event, which is tried until somebody does.
+at growing intervals, and put aside after GATE_MAX_ATTEMPTS refusals. Where nobody answers, or only a proxy in
+front of a listener that is down, the event is not at fault, and is tried until the listener has it.
 
 What belongs here: when an event is sent, and what follows from the answer. What does not: the rows
 (`outbox`), the bodies (`templates`), the request (`webhook`).
@@ -158,22 +158,26 @@ class _Delivery:
             self._refused(row, str(error))
             return
         try:
-            status = self._listener.post(body, {"Idempotency-Key": key_of(row)})
+            reply = self._listener.post(body, {"Idempotency-Key": key_of(row)})
         except NoAnswerError as error:
             self._unanswered(row, str(error))
             return
+        said = f"{LISTENER} answered {reply.status}."
+        if reply.is_not_now:
+            self._unanswered(row, said, reply.retry_after_s)
+            return
         self._works(UNREACHABLE)
-        if status not in _TOKEN_REFUSED:
+        if reply.status not in _TOKEN_REFUSED:
             self._works(REFUSED)
-        if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        if reply.is_taken:
             with self._bench.ledger.transaction() as connection:
                 outbox.mark_delivered(connection, row, self._now())
             self._sent += 1
             return
-        self._refused(row, f"{LISTENER} answered {status}.")
-        if status in _TOKEN_REFUSED:
+        self._refused(row, said)
+        if reply.status in _TOKEN_REFUSED:
             self._stopped = True
-            self._alert(row, REFUSED, f"{LISTENER} refused GATE_TOKEN ({status}): correct the token.")
+            self._alert(row, REFUSED, f"{LISTENER} refused GATE_TOKEN ({reply.status}): correct the token.")
 
     def _refused(self, row: Any, error: str) -> None:
         if row.refused + 1 < self._settings.gate_max_attempts:
@@ -192,9 +196,13 @@ class _Delivery:
             now=self._now,
         )
 
-    def _unanswered(self, row: Any, error: str) -> None:
+    def _unanswered(self, row: Any, error: str, after_s: float | None = None) -> None:
+        """Nobody took the event. `after_s` is for how long the listener asked to be left alone."""
         self._stopped = True
         self._postpone(row, error, refused=False)
+        if after_s:
+            with self._bench.ledger.transaction() as connection:
+                outbox.leave_alone(connection, self._now() + min(after_s, MAX_WAIT_S))
         # Not at once: a listener that is started again is away for a moment.
         if row.attempts + 1 >= self._settings.gate_max_attempts:
             self._alert(row, UNREACHABLE, f"{error} Events wait until it answers.")

@@ -147,6 +147,12 @@ def postpone(connection: sa.Connection, row: Any, next_at: float, error: str, *,
     connection.execute(_event.update().where(*_from(row)).values(next_at=next_at))
 
 
+def leave_alone(connection: sa.Connection, until: float) -> None:
+    """Send nothing before a time: the listener asked for that."""
+    sooner = (_event.c.state == WAITING, _event.c.next_at < until)
+    connection.execute(_event.update().where(*sooner).values(next_at=until))
+
+
 def put_aside(connection: sa.Connection, row: Any, error: str) -> None:
     """It was refused too often: try it, and those of its batch after it, no more."""
     connection.execute(_event.update().where(*_from(row)).values(state=DEAD, error=_BEHIND))

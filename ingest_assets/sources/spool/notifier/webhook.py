@@ -1,7 +1,7 @@
 """POST requests to an address of the operator's, whose answers do not matter beyond their status.
 
 What belongs here: one request, bounded in time and bytes whatever the other side does. What does not: what
-is sent, and what its status means (`delivery`, `alerts`).
+is sent, and what follows from its status (`delivery`, `alerts`).
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache, cached_property
+from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 from urllib.parse import unquote, urlsplit
 
 from ingest_assets.certificates import has_run_out, is_refused
-from ingest_assets.json_client import trusting
+from ingest_assets.json_client import retry_after_s, trusting
 from ingest_assets.model import ConfigurationError, UnavailableError
 from ingest_assets.redaction import keep_secret, keep_secrets_of_url
 from ingest_assets.sources.addresses import HostRules, NotAllowedError
@@ -30,6 +31,28 @@ if TYPE_CHECKING:
 MAX_ANSWER = 65_536  # bytes of an answer that are read, and thrown away, so that its connection can be kept
 _LOOK_S = 0.25  # between two looks at whether a request has taken too long
 _ANYWHERE = HostRules(allow_private_addresses=True)  # the operator chose the address
+
+
+# Said by a server, or a proxy in front of one, that cannot take anything now, whatever it is. 520 to 530 are
+# what some proxies say when the server behind them does not answer.
+_NOT_NOW = frozenset((408, 425, 429, 502, 503, 504, *range(520, 531)))
+
+
+class Reply(NamedTuple):
+    """What was answered."""
+
+    status: int
+    retry_after_s: float | None  # if it says for how long to wait
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether the other side has it. A redirect is none: it was not followed."""
+        return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
+
+    @property
+    def is_not_now(self) -> bool:
+        """Whether the other side cannot take anything now: that says nothing of what was sent."""
+        return self.status in _NOT_NOW
 
 
 class NoAnswerError(UnavailableError):
@@ -83,8 +106,8 @@ class Webhook:
             client.close()
         self._forget_socket()
 
-    def post(self, body: bytes, headers: Mapping[str, str] | None = None) -> int:
-        """Send a JSON body; returns the status of the answer. Redirects are not followed.
+    def post(self, body: bytes, headers: Mapping[str, str] | None = None) -> Reply:
+        """Send a JSON body. Redirects are not followed.
 
         Raises NoAnswerError when there is none within `timeout_s` and a quarter of a second, from looking up
         the host to the end of the answer's headers.
@@ -102,7 +125,7 @@ class Webhook:
         finally:
             self._ends = math.inf
 
-    def _post(self, body: bytes, headers: Mapping[str, str]) -> int:
+    def _post(self, body: bytes, headers: Mapping[str, str]) -> Reply:
         import httpx
 
         try:
@@ -110,7 +133,7 @@ class Webhook:
         except (httpx.TransportError, UnavailableError, OSError) as error:
             raise self._no_answer(error) from None
         _read_away(response)
-        return response.status_code
+        return Reply(response.status_code, retry_after_s(response.headers.get("Retry-After")))
 
     def _sent(self, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
         """The answer of the first address of the host that can be connected to."""
