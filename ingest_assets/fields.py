@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time, tzinfo
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 from ingest_assets.model import Common, ConfigurationError, RequestError, Scalar
@@ -273,8 +274,17 @@ def _is_date(value: str) -> bool:
 
 def utc_of(value: str) -> str | None:
     """An ISO 8601 date or time in UTC, which is assumed if no zone is given; None for anything else."""
+    # Many records have one time, and each is looked at several times. Long texts are not worth keeping.
+    return _known_utc_of(value) if len(value) < _KEPT_CHARS else _utc_of(value)
+
+
+def _utc_of(value: str) -> str | None:
     try:
         moment = datetime.fromisoformat(value)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
     except (ValueError, OverflowError):
         return None
+
+
+_KEPT_CHARS = 64
+_known_utc_of = lru_cache(maxsize=1_024)(_utc_of)

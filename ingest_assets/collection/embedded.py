@@ -21,13 +21,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING
 
 from ingest_assets.collection.base import Points, Store
 from ingest_assets.collection.edge_types import edge_point
+from ingest_assets.collection.elsewhere import ShardElsewhere, index_elsewhere
 from ingest_assets.collection.embedded_reader import EmbeddedReader, identity_of
 from ingest_assets.collection.files import clone_shard, create_text, replace_text, sync, sync_tree
-from ingest_assets.collection.indexing import index_elsewhere
 from ingest_assets.collection.marks import NAME, Mark, mark_from
 from ingest_assets.collection.shards import create_shard, load_shard, load_whole_shard
 from ingest_assets.fields import FilterField
@@ -35,18 +34,15 @@ from ingest_assets.model import IngestError, NotPublishedError, UnavailableError
 from ingest_assets.private import keep_private, make_private_folder
 from ingest_assets.timings import timed
 
-if TYPE_CHECKING:
-    import qdrant_edge
-
 _REVISION = re.compile(r"(\d{6,})-(\d{6,})")
 _TRASH = "trash-"  # before the name of what is to be removed
-UPSERT_BATCH = 1_000
 # After so many new points, the engine indexes them and releases their memory, so that neither the memory of
 # a build nor the cost of a point grows with it: in a graph of 50,000 vectors one costs nearly twice as
 # much as in one of 25,000 (docs/performance.md).
 INDEX_EVERY = 25_000
-# So many are indexed in a process of its own: it takes a second or more, and starting the process a fifth.
-ELSEWHERE_FROM = 5_000
+# So many are written and indexed in a process of its own, which works beside this one. Starting it takes a
+# tenth of a second.
+ELSEWHERE_FROM = 2_000
 _OPEN_ATTEMPTS = 3
 
 
@@ -300,54 +296,34 @@ class _EmbeddedWriter:
     def __init__(self, store: EmbeddedStore, collection: str, generation: int) -> None:
         self._store, self._collection, self._generation = store, collection, generation
         self._work: Path | None = None
-        self._shard: qdrant_edge.EdgeShard | None = None
+        self._shard: _ShardHere | ShardElsewhere | None = None
+        self._held: list[Points] = []  # until it is known whether there are many
         self._since_indexed = 0
 
     def upsert(self, points: Points) -> None:
-        import qdrant_edge as edge
-
-        shard = self._open()
-        for start in range(0, len(points.ids), UPSERT_BATCH):
-            batch = [edge_point(points, i) for i in range(start, min(start + UPSERT_BATCH, len(points.ids)))]
-            with timed("engine write", points=len(batch)):
-                shard.update(edge.UpdateOperation.upsert_points(batch))
-        self._since_indexed += len(points.ids)
-        if self._since_indexed >= INDEX_EVERY:
-            self._shard = load_shard(self._index(shard))
-
-    def _index(self, shard: qdrant_edge.EdgeShard) -> Path:
-        """Index what is new, and close the shard. Returns where it is.
-
-        A reopened shard is mapped from disk; what a shard has built stays in its memory, about 6 KiB per
-        point, until it is closed.
-        """
-        assert self._work is not None
-        many = self._since_indexed >= ELSEWHERE_FROM
-        if not many:
-            shard.optimize()
-        shard.flush()
-        shard.close()
-        self._shard = None  # nothing is open if the next lines fail
-        if many:
-            index_elsewhere(self._work)
-        self._since_indexed = 0
-        return self._work
+        self._held.append(points)
+        if self._shard is None:
+            if sum(len(each.ids) for each in self._held) < ELSEWHERE_FROM:
+                return
+            self._shard = ShardElsewhere(self._begun())
+        self._write()
 
     def delete(self, ids: Sequence[str]) -> None:
-        import qdrant_edge as edge
-
         if ids:
-            self._open().update(edge.UpdateOperation.delete_points(list(ids)))
+            self._write()
+            self._open().delete(ids)
             self._since_indexed += len(ids)
 
     def commit(self) -> None:
-        if self._shard is None or self._work is None:
-            return
-        self._store.finish(self._collection, self._generation, self._index(self._shard))
+        self._write()
+        if self._work is not None:
+            self._index()
+            self._store.finish(self._collection, self._generation, self._work)
         self._work = None
 
     def discard(self) -> None:
         """Discard what was not committed."""
+        self._held = []
         if self._shard is not None:
             self._shard.close()
             self._shard = None
@@ -355,11 +331,66 @@ class _EmbeddedWriter:
             shutil.rmtree(self._work, ignore_errors=True)
             self._work = None
 
-    def _open(self) -> qdrant_edge.EdgeShard:
+    def _write(self) -> None:
+        """What was held."""
+        held, self._held = self._held, []
+        for points in held:
+            self._open().upsert(points)
+            self._since_indexed += len(points.ids)
+            if self._since_indexed >= INDEX_EVERY:
+                self._index()
+
+    def _index(self) -> None:
+        """Index what is new. The shard is closed then: what it has built stays in memory for so long."""
+        shard, self._shard = self._shard, None  # nothing is open if the next lines fail
+        if shard is not None:
+            shard.index()
+        self._since_indexed = 0
+
+    def _open(self) -> _ShardHere | ShardElsewhere:
         if self._shard is None:
-            self._work = self._store.begin(self._collection, self._generation)
-            self._shard = load_shard(self._work)
+            self._shard = _ShardHere(self._begun())
         return self._shard
+
+    def _begun(self) -> Path:
+        if self._work is None:
+            self._work = self._store.begin(self._collection, self._generation)
+        return self._work
+
+
+class _ShardHere:
+    """A shard that this process has open, for few points."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._shard = path, load_shard(path)
+        self._moved = 0
+
+    def upsert(self, points: Points) -> None:
+        import qdrant_edge as edge
+
+        with timed("engine write", points=len(points.ids)):
+            made = [edge_point(points, i) for i in range(len(points.ids))]
+            self._shard.update(edge.UpdateOperation.upsert_points(made))
+        self._moved += len(points.ids)
+
+    def delete(self, ids: Sequence[str]) -> None:
+        import qdrant_edge as edge
+
+        self._shard.update(edge.UpdateOperation.delete_points(list(ids)))
+        self._moved += len(ids)
+
+    def index(self) -> None:
+        """Index what is new, and close the shard."""
+        many = self._moved >= ELSEWHERE_FROM
+        if not many:
+            self._shard.optimize()
+        self._shard.flush()
+        self._shard.close()
+        if many:
+            index_elsewhere(self._path)
+
+    def close(self) -> None:
+        self._shard.close()
 
 
 def _set_aside(path: Path) -> Path:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import lru_cache
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -331,15 +332,20 @@ def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[st
         return
     # Straight to the driver, which takes all that our rows hold as it is: SQLAlchemy would look at each value
     # of each row, which takes longer than writing it.
-    statement, order = _sqlite_upsert(table, names)
-    connection.exec_driver_sql(statement, [tuple(row[name] for name in order) for row in rows])
+    statement, values = _sqlite_upsert(table, names)
+    connection.exec_driver_sql(statement, [values(row) for row in rows])
 
 
 @lru_cache(maxsize=256)
-def _sqlite_upsert(table: sa.Table, names: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    """The statement, and the columns in the order in which it takes their values."""
+def _sqlite_upsert(
+    table: sa.Table, names: tuple[str, ...]
+) -> tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]:
+    """The statement, and what gives the values of a row in the order in which it takes them."""
     compiled = _upsert(sqlite_insert(table), table).compile(dialect=sqlite_dialect(), column_keys=names)
-    return str(compiled), tuple(compiled.positiontup or ())
+    order = tuple(compiled.positiontup or ())
+    if len(order) == 1:
+        return str(compiled), lambda row: (row[order[0]],)
+    return str(compiled), itemgetter(*order)
 
 
 def _upsert(statement: Any, table: sa.Table) -> Any:

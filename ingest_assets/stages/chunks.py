@@ -14,7 +14,7 @@ from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import MAX_BOUND_VALUES, batched, delete_keys, pages, upsert
 from ingest_assets.model import Chunk, Chunker, Document, IngestError, ItemError, common_of, digest_of
 from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_sum, is_parked
-from ingest_assets.stages.document_rows import document_of
+from ingest_assets.stages.document_rows import document_of, sorted_json
 
 # Documents are read and cut in batches of at most this many, and this many characters of text.
 BATCH = 500
@@ -261,7 +261,7 @@ def merged(document: Document, chunk: Chunk, names: Collection[str]) -> Chunk:
 def chunk_row(source: str, row: Any, chunk: Chunk) -> dict[str, Any]:
     """A chunk as a row of the ledger. `row` is its document's."""
     text_digest, common = digest_of(chunk.text), common_of(row)
-    attributes = json.dumps(chunk.attributes, ensure_ascii=False, sort_keys=True)
+    attributes = sorted_json(chunk.attributes)
     return {
         "source": source,
         "chunk_id": chunk.id,

@@ -16,10 +16,17 @@ from ingest_assets.fields import FilterField, utc_of
 from ingest_assets.model import Document, Identity, ItemError, common_of
 from ingest_assets.quoting import quoted
 
+# Made once: `json.dumps` makes another encoder for each call that is not by its defaults.
+_json = json.JSONEncoder(ensure_ascii=False).encode
+sorted_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
+_PLAIN = frozenset((type(None), str, int, bool))
+
 
 def checked_document(document: Document, fields: Sequence[FilterField]) -> Document:
     """The document. Raises ItemError if something in it could be stored, but not be found by."""
     for name, value in document.attributes.items():
+        if type(value) in _PLAIN:
+            continue
         values = value if isinstance(value, list | tuple) else (value,)
         if not all(map(_storable, values)):
             raise ItemError(
@@ -52,13 +59,17 @@ def document_row(source: str, part: str, digest: str, document: Document) -> dic
         "part": part,
         "digest": digest,
         **common_of(document),
-        "context": json.dumps(document.context, ensure_ascii=False),
+        "context": _json(document.context) if document.context else "[]",
         "body": document.body,
         # No id contains a NUL, and Postgres reads no JSON with one.
-        "refs": json.dumps([ref.replace("\0", "") for ref in document.refs], ensure_ascii=False),
-        "identity": json.dumps(asdict(document.identity), ensure_ascii=False) if document.identity else None,
-        "attributes": json.dumps(document.attributes, ensure_ascii=False, sort_keys=True),
+        "refs": _json([ref.replace("\0", "") for ref in document.refs]) if document.refs else "[]",
+        "identity": _json(asdict(document.identity)) if document.identity else None,
+        "attributes": sorted_json(document.attributes),
     }
+
+
+def _list_of(text: str) -> list[Any]:
+    return json.loads(text) if text != "[]" else []  # most are empty
 
 
 def document_of(row: Any) -> Document:
@@ -67,9 +78,9 @@ def document_of(row: Any) -> Document:
     return Document(
         id=row.document_id,
         **common_of(row),
-        context=tuple((label, value) for label, value in json.loads(row.context)),
+        context=tuple((label, value) for label, value in _list_of(row.context)),
         body=row.body,
-        refs=tuple(json.loads(row.refs)),
+        refs=tuple(_list_of(row.refs)),
         identity=identity_of(identity) if identity else None,
         attributes=json.loads(row.attributes),
     )

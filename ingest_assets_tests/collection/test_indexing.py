@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -9,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ingest_assets.collection import embedded, indexing, shards
+from ingest_assets.collection import elsewhere, embedded, shards
+from ingest_assets.collection.elsewhere import index_elsewhere
 from ingest_assets.collection.embedded import EmbeddedStore
-from ingest_assets.collection.indexing import index_elsewhere
 from ingest_assets.model import UnavailableError
 from ingest_assets.stopping import stopped_by
 from ingest_assets_tests.collection.points import make_points, write
@@ -58,8 +60,8 @@ def test_work_that_is_stopped_while_points_are_indexed_leaves_no_process_and_wha
 ) -> None:
     write(store, NAME, 1, make_points(range(3), dimension=WIDE))
     # A process that is busy for as long as the test would wait.
-    monkeypatch.setattr(indexing, "_COMMAND", "import threading; threading.Event().wait()")
-    monkeypatch.setattr(indexing, "ASKED_EVERY_S", 0.01)
+    monkeypatch.setattr(elsewhere, "_COMMAND", "import threading; threading.Event().wait()")
+    monkeypatch.setattr(elsewhere, "ASKED_EVERY_S", 0.01)
     asked = threading.Event()
     before = _children()
 
@@ -78,6 +80,33 @@ def test_work_that_is_stopped_while_points_are_indexed_leaves_no_process_and_wha
     assert len(contents(store, NAME)) == 193
 
 
+def test_a_process_that_dies_while_it_writes_changes_nothing(store: EmbeddedStore) -> None:
+    write(store, NAME, 1, make_points(range(3), dimension=WIDE))
+    before = _children()
+
+    def write_until_it_is_noticed() -> None:
+        with store.writer(NAME, 1) as writer:
+            writer.upsert(make_points(range(10, 200), dimension=WIDE))
+            (process,) = _children() - before
+            os.kill(process, signal.SIGKILL)
+            for start in range(1_000, 100_000, 1_000):
+                writer.upsert(make_points(range(start, start + 100), dimension=WIDE))
+
+    with pytest.raises(UnavailableError, match="could not write and index new points: its process ended"):
+        write_until_it_is_noticed()
+    assert len(contents(store, NAME)) == 3
+    points = make_points(range(10, 200), dimension=WIDE)
+    with store.writer(NAME, 1) as writer:
+        writer.upsert(points)
+        writer.delete(points.ids[:40])
+        writer.upsert(make_points(range(300, 305), dimension=WIDE))
+        writer.commit()
+    found = {str(point) for point in contents(store, NAME)}
+    assert len(found) == 3 + 150 + 5
+    assert not found & set(points.ids[:40])
+    assert _children() == before
+
+
 def _children() -> set[int]:
     import psutil
 
@@ -85,13 +114,13 @@ def _children() -> set[int]:
 
 
 def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
-    with pytest.raises(UnavailableError, match=r"could not index new points: .*does not exist"):
+    with pytest.raises(UnavailableError, match=r"could not write and index new points: .*does not exist"):
         index_elsewhere(tmp_path / "nowhere")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="signals are told by number")
 def test_a_process_that_is_killed_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(indexing, "_COMMAND", "import os; os.kill(os.getpid(), 9)")
+    monkeypatch.setattr(elsewhere, "_COMMAND", "import os; os.kill(os.getpid(), 9)")
     with pytest.raises(UnavailableError, match="its process ended with -9"):
         index_elsewhere(tmp_path)
 
@@ -106,11 +135,11 @@ def test_a_hundred_thousand_points_are_not_waited_for(
     store.create(NAME, 1, WIDE)
     store.publish(NAME, 1)
     write(store, NAME, 1, make_points(range(3), dimension=WIDE))
-    before, looks = _children(), 0
+    before, looks, written = _children(), 0, False
 
     def check() -> None:
         nonlocal looks
-        looks += 1
+        looks += written
         if looks == 3:  # its process has been at work for as long as two looks are apart
             assert len(_children() - before) == 1
             raise Stopped
@@ -118,6 +147,7 @@ def test_a_hundred_thousand_points_are_not_waited_for(
     with stopped_by(check), store.writer(NAME, 1) as writer:
         for start in range(10, 100_010, 1_000):
             writer.upsert(make_points(range(start, start + 1_000), dimension=WIDE))
+        written = True
         with pytest.raises(Stopped):
             writer.commit()
     assert looks == 3

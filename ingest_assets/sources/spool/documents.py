@@ -17,6 +17,7 @@ from ingest_assets.sources.spool.settings import BATCH_TAG, NUMBER, PII, RECORD_
 VERSION = "1"
 KIND = "record"
 TITLE_CHARS = 120
+_TITLE_WORDS = TITLE_CHARS // 2 + 1  # so many, and the spaces between them, are no title any more
 # Where producers put what a document has, in the order in which it is looked for.
 _TITLES, _URIS, _KINDS = ("title", "subject", "name"), ("uri", "url", "link"), ("kind", "type")
 _TIMES = ("time", "timestamp", "created_at", "date")
@@ -85,9 +86,12 @@ def _texts(metadata: Mapping[str, Any], names: tuple[str, ...]) -> Iterator[str]
 
 
 def _text(value: object) -> str:
-    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    if type(value) is str:
+        return value
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
 
 
 def _shortened(text: str) -> str:
-    line = next(filter(None, (" ".join(each.split()) for each in text[: 10 * TITLE_CHARS].splitlines())), "")
+    lines = (each.split(maxsplit=_TITLE_WORDS) for each in text[: 10 * TITLE_CHARS].splitlines())
+    line = " ".join(next(filter(None, lines), ())).rstrip()
     return line if len(line) <= TITLE_CHARS else line[: TITLE_CHARS - 1] + "…"

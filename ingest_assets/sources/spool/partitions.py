@@ -132,7 +132,7 @@ def insert(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> list
     Raises PartitionMissingError.
     """
     if not are_used(connection):
-        connection.execute(spool_record.insert(), list(rows))
+        upsert(connection, spool_record, rows)
         return []
     try:
         with connection.begin_nested():

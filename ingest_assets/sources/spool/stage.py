@@ -43,7 +43,7 @@ from ingest_assets.sources.spool.settings import BATCHES, NAME, SpoolSettings
 from ingest_assets.sources.spool.settling import fail
 from ingest_assets.sources.spool.source import BatchSource, batch_source
 from ingest_assets.sources.spool.vectors import USED, usable
-from ingest_assets.stages.document_rows import checked_document, document_row
+from ingest_assets.stages.document_rows import checked_document, document_row, sorted_json
 
 if TYPE_CHECKING:
     from ingest_assets.workbench import Workbench
@@ -362,7 +362,7 @@ def _row(batch: Any, record: Record, vector: bytes | None) -> dict[str, Any]:
         "number": record.number,
         "source": record.source,
         "text": record.text,
-        "metadata": json.dumps(record.metadata, ensure_ascii=False, sort_keys=True),
+        "metadata": sorted_json(record.metadata) if record.metadata else "{}",
         "vector": vector,
         "text_digest": digest_of(record.text.strip()),  # as its chunk has it, if it is one
     }
