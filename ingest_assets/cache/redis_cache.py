@@ -80,9 +80,9 @@ class RedisCache:
             return False
         return self._ask("SET", key, value, "EX", max(1, ttl or self._ttl)) is True
 
-    def forget_answers(self) -> bool:
+    def forget_answers(self, within_s: float | None = None) -> bool:
         """Delete all answers to searches, whoever keeps them. Returns whether all were looked through."""
-        return self._delete(f"{ANSWERS}*")
+        return self._delete(f"{ANSWERS}*", within_s)
 
     # News
 
@@ -130,16 +130,16 @@ class RedisCache:
         except Exception:  # noqa: BLE001 - anybody may have written it, and parsers raise what they like
             return None
 
-    def _delete(self, pattern: str) -> bool:
-        for keys in self._scan(pattern):
+    def _delete(self, pattern: str, within_s: float | None = None) -> bool:
+        for keys in self._scan(pattern, within_s):
             if keys is None or (keys and self._ask("UNLINK", *keys) is None):
                 return False
         return True
 
-    def _scan(self, pattern: str) -> Iterator[list[bytes] | None]:
+    def _scan(self, pattern: str, within_s: float | None) -> Iterator[list[bytes] | None]:
         """Pages of the keys there are; None for one that could not be had."""
         cursor: Any = 0
-        ends = time.monotonic() + MAX_SCAN_S
+        ends = time.monotonic() + (MAX_SCAN_S if within_s is None else within_s)
         while True:
             page = self._ask("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT)
             if time.monotonic() > ends or not isinstance(page, tuple) or not isinstance(page[1], list):

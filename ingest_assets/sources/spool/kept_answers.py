@@ -37,14 +37,14 @@ def forget_answers(bench: Workbench) -> bool:
     return alerts.is_known(bench, CAUSE)
 
 
-def forget_answers_left(bench: Workbench) -> None:
+def forget_answers_left(bench: Workbench, within_s: float | None = None) -> None:
     """Delete them if that was not possible before."""
     if alerts.is_known(bench, CAUSE):
-        _are_deleted(bench)
+        _are_deleted(bench, within_s)
 
 
-def _are_deleted(bench: Workbench) -> bool:
-    if bench.cache is not None and not bench.cache.forget_answers():
+def _are_deleted(bench: Workbench, within_s: float | None = None) -> bool:
+    if bench.cache is not None and not bench.cache.forget_answers(within_s):
         return False
     end_cause(bench, CAUSE)
     return True

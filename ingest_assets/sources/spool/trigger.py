@@ -23,7 +23,7 @@ from ingest_assets.sources.spool.waiting import Waiting, waiting
 if TYPE_CHECKING:
     from ingest_assets.workbench import Workbench
 
-DELIVERY_S = 10.0  # of a tick, for events that could not be delivered before
+DELIVERY_S = 10.0  # of a tick, for what could not be delivered, or deleted in Redis, before
 LOOKED_AT = 100
 
 
@@ -32,7 +32,7 @@ def due(bench: Workbench) -> Due:
     settings = bench.settings_of(SpoolSettings)
     with suppress(IngestError):  # a wrong template, say, which runs and the doctor report, stops no batch
         deliver(bench, budget_s=DELIVERY_S)
-    forget_answers_left(bench)
+    forget_answers_left(bench, DELIVERY_S)
     spool = Spool.of(settings)
     found = waiting(spool)
     reason = _pending(bench) or _gathered(found, settings)
