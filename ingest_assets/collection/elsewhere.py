@@ -77,7 +77,7 @@ class ShardElsewhere:
     def __init__(self, path: Path) -> None:
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # a pipe that nobody reads would fill up
         self._process = subprocess.Popen(  # noqa: S603  # the command is made of our own names
-            [sys.executable, "-c", _COMMAND, str(path), DENSE, SPARSE],
+            [sys.executable, "-P", "-c", _COMMAND, str(path), DENSE, SPARSE],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=self._errors,

@@ -31,7 +31,7 @@ def available_cores() -> int:
 def start_worker(main: Callable[[], None]) -> subprocess.Popen[bytes]:
     """Start a process that runs `main`, a module-level function that calls `serve`."""
     return subprocess.Popen(  # noqa: S603  # the command is made of our own names
-        [sys.executable, "-c", f"from {main.__module__} import {main.__name__}; {main.__name__}()"],
+        [sys.executable, "-P", "-c", f"from {main.__module__} import {main.__name__}; {main.__name__}()"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},

@@ -41,6 +41,8 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedS
 def test_points_indexed_elsewhere_are_those_indexed_here(
     store: EmbeddedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "pickle.py").write_text("raise SystemExit('what lies where it is started is not imported')")
+    monkeypatch.chdir(tmp_path)
     points = make_points(range(400), dimension=WIDE)
     write(store, NAME, 1, points)
     elsewhere = contents(store, NAME)
