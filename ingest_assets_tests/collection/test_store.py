@@ -325,7 +325,7 @@ def test_points_without_a_sparse_vector_are_found(published: Store) -> None:
         import qdrant_edge as edge
 
         with published.writer(NAME, 1) as writer:
-            shard = writer._open()  # type: ignore[attr-defined]
+            shard = writer._open()._shard  # type: ignore[attr-defined]
             one = edge.Point(key, {"dense": vector.tolist()}, payload)
             shard.update(edge.UpdateOperation.upsert_points([one]))
             writer.commit()

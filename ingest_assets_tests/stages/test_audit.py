@@ -86,7 +86,7 @@ def _take_sparse(store: Store) -> None:
     import qdrant_edge as edge
 
     with store.writer(COLLECTION, 1) as writer:
-        shard = writer._open()  # type: ignore[attr-defined]  # the interface writes both vectors or neither
+        shard = writer._open()._shard  # type: ignore[attr-defined]  # the interface writes both vectors or neither
         shard.update(edge.UpdateOperation.upsert_points([edge.Point(key, {"dense": vector}, payload)]))
         writer.commit()
 
