@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest_assets.collection import elsewhere, embedded, shards
+from ingest_assets.collection import elsewhere, embedded_writer, shards
 from ingest_assets.collection.elsewhere import index_elsewhere
 from ingest_assets.collection.embedded import EmbeddedStore
 from ingest_assets.model import UnavailableError
@@ -29,7 +29,7 @@ class Stopped(Exception):  # noqa: N818 - it stands for a cancelled job
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedStore]:
-    monkeypatch.setattr(embedded, "ELSEWHERE_FROM", 100)
+    monkeypatch.setattr(embedded_writer, "ELSEWHERE_FROM", 100)
     monkeypatch.setattr(shards, "INDEXING_THRESHOLD_KIB", 16)
     store = EmbeddedStore(tmp_path)
     store.create(NAME, 1, WIDE)
@@ -49,7 +49,7 @@ def test_points_indexed_elsewhere_are_those_indexed_here(
     with store.reader(NAME) as reader:
         assert reader.count() == len(points.ids)
     indexed = [path for path in tmp_path.rglob("*") if path.name == "graph.bin"]
-    monkeypatch.setattr(embedded, "ELSEWHERE_FROM", 10_000)
+    monkeypatch.setattr(embedded_writer, "ELSEWHERE_FROM", 10_000)
     store.create(NAME, 2, WIDE)
     write(store, NAME, 2, points)
     assert contents(store, NAME, 2) == elsewhere
@@ -132,7 +132,7 @@ def test_a_hundred_thousand_points_are_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the engine itself, which takes half a minute for them."""
-    monkeypatch.setattr(embedded, "INDEX_EVERY", 1_000_000)  # all at the end
+    monkeypatch.setattr(embedded_writer, "INDEX_EVERY", 1_000_000)  # all at the end
     store = EmbeddedStore(tmp_path)
     store.create(NAME, 1, WIDE)
     store.publish(NAME, 1)
