@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import dagster as dg
@@ -21,9 +21,17 @@ from ingest_assets.redaction import raising_no_secrets
 from ingest_assets.settings import Settings, begin_logging, load_settings
 from ingest_assets.sources.definition import SourceDefinition
 from ingest_assets.sources.doubtful import doubtful_settings
-from ingest_assets.sources.registry import load_sources
+from ingest_assets.sources.registry import Sources, load_sources
 
 log = logging.getLogger(__name__)
+
+
+class _ToRun(NamedTuple):
+    """What runs of one source need."""
+
+    assets: Sequence[Any]
+    checks: Sequence[Any]
+    jobs: Sequence[Any]
 
 
 class _OfSource(NamedTuple):
@@ -39,11 +47,9 @@ class _OfSource(NamedTuple):
 def build_defs(overrides: dict[str, Any] | None = None) -> dg.Definitions:
     """Everything, for production and, with settings replaced by `overrides`, for tests."""
     overrides = overrides or {}
-    settings, sources = load_settings(**overrides), load_sources()
-    sources.check_fields(settings)
+    settings, sources = _settings_and_sources(overrides)
     made = sources.derive(lambda source: _of_source(source, settings))
-    for left_out in sources.left_out:
-        log.warning("%s", left_out)
+    _tell_of_left_out(sources)
     jobs = [*(job for each in made for job in each.jobs), *shared_jobs(sources), embed_job(settings)]
     return dg.Definitions(
         assets=[asset for each in made for asset in each.assets],
@@ -54,17 +60,54 @@ def build_defs(overrides: dict[str, Any] | None = None) -> dg.Definitions:
             *(each.sensor for each in made),
             *([jobs_sensor(sources, jobs)] if sources.with_jobs() else []),
         ],
-        resources={"ingest": Ingest(overrides=overrides)},
-        # All steps run in one process: a process per step costs more than most refreshes.
-        executor=dg.in_process_executor,
+        **_running(overrides),
     )
+
+
+def run_defs(names: Collection[str], overrides: dict[str, Any] | None = None) -> dg.Definitions:
+    """The jobs of these sources and what they run, for a process that runs them and starts none by itself.
+
+    What another source would be in Dagster takes longer to make than many a refresh.
+    """
+    overrides = overrides or {}
+    settings, sources = _settings_and_sources(overrides)
+
+    def of_source(source: SourceDefinition) -> _ToRun | None:
+        return _to_run(source, settings) if source.name in names else None
+
+    made = [each for each in sources.derive(of_source) if each is not None]
+    _tell_of_left_out(sources)
+    return dg.Definitions(
+        assets=[asset for each in made for asset in each.assets],
+        asset_checks=[check for each in made for check in each.checks],
+        jobs=[job for each in made for job in each.jobs],
+        **_running(overrides),
+    )
+
+
+def _settings_and_sources(overrides: dict[str, Any]) -> tuple[Settings, Sources]:
+    settings, sources = load_settings(**overrides), load_sources()
+    sources.check_fields(settings)
+    return settings, sources
+
+
+def _tell_of_left_out(sources: Sources) -> None:
+    for left_out in sources.left_out:
+        log.warning("%s", left_out)
+
+
+def _running(overrides: dict[str, Any]) -> dict[str, Any]:
+    """How jobs run: all steps in one process, since a process per step costs more than most refreshes."""
+    return {"resources": {"ingest": Ingest(overrides=overrides)}, "executor": dg.in_process_executor}
+
+
+def _to_run(source: SourceDefinition, settings: Settings) -> _ToRun:
+    return _ToRun(source_assets(source, settings), source_checks(source), source_jobs(source))
 
 
 def _of_source(source: SourceDefinition, settings: Settings) -> _OfSource:
     return _OfSource(
-        assets=source_assets(source, settings),
-        checks=source_checks(source),
-        jobs=source_jobs(source),
+        *_to_run(source, settings),
         schedule=refresh_schedule(source, settings),
         sensor=change_sensor(source, settings),
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from dagster._core.utils import make_new_run_id
 
-from ingest_assets.definitions import build_defs
+from ingest_assets.definitions import run_defs
 from ingest_assets.model import ConfigurationError, IngestError
 from ingest_assets.orchestration.indexing_jobs import request_for
 from ingest_assets.orchestration.instance import open_instance, records_kept_open
@@ -84,7 +84,7 @@ def run_sources(
     with Workbench(settings) as bench, _progress(show_progress), ExitStack() as stack:
         for name in bench.sources.keys() & set(sources):
             bench.sources[name].start_ahead(bench)
-        definitions = build_defs(overrides)
+        definitions = run_defs(sources, overrides)
         instance = stack.enter_context(open_instance(settings))
         fail_orphaned_runs(instance)
 
@@ -141,7 +141,7 @@ def run_job(settings: Settings, job_id: str) -> JobRow:
             sync_partitions(instance, bench, source)
         request = request_for(bench, job)
         _execute(
-            build_defs(),
+            run_defs([source.name]),
             instance,
             source.refresh_job,
             run_config={**_quiet(), **request.run_config},

@@ -14,7 +14,8 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import sqlalchemy as sa
 from pydantic_core import from_json, to_json
@@ -35,7 +36,7 @@ from ingest_assets.reconcile import Delta, Run, Step, content_of, content_sum
 from ingest_assets.sources.papers.bundles import Bundle, BundleEntity, BundleEvidence, Mention
 from ingest_assets.sources.papers.file_rows import read_file
 from ingest_assets.sources.papers.graph.load import GraphLoad, Loaded
-from ingest_assets.sources.papers.merging import graph_bundle, passes
+from ingest_assets.sources.papers.merging import graph_bundle, merged_files, passes
 from ingest_assets.sources.papers.merging.bundle_files import parse_bundle
 from ingest_assets.sources.papers.merging.decisions import Decisions
 from ingest_assets.sources.papers.merging.graph import PaperRows
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 VERSION = "2"
 PAGE = 50
 _bundle = paper_bundle
+R = TypeVar("R")
 
 
 class RecordedBundles(passes.Bundles):
@@ -121,7 +123,7 @@ def quoting(bundle: Bundle, sections: dict[str, str]) -> Bundle:
 class Kept:
     """The bundles, read and merged, or neither."""
 
-    key: str  # what they depend on
+    key: str  # what they depend on, and the files that pass 2 has left
     merged: Merged | None
     bundles: RecordedBundles
 
@@ -171,7 +173,7 @@ class MergedEntities:
                 self.keep(Kept(self.input_key(ledger), merged, bundles))
                 unless_kept.pop_all()
             self.seconds = time.perf_counter() - started
-            after = _entities_of(self.workspace)
+            after = {entity: digest_of(row) for entity, row in merged_files.entity_rows(merged)}
         self.entities, self.remarks = len(after), merged.remarks
         yield Step(partial(self._record, before=before, after=after))
 
@@ -191,9 +193,9 @@ class MergedEntities:
         return Kept(key, None, RecordedBundles(ledger, self.classes))
 
     def input_key(self, ledger: Ledger) -> str:
-        """What the merged entities depend on, at this moment."""
+        """What the merged entities depend on at this moment, and their files: none of it may have changed."""
         with ledger.reading() as connection:
-            return self.input_digest(connection)
+            return digest_of(self.input_digest(connection), json.dumps(_files_in(self.workspace.merged)))
 
     def _record(self, connection: sa.Connection, before: dict[str, str], after: dict[str, str]) -> Delta:
         delta = Delta()
@@ -270,8 +272,8 @@ class KnowledgeGraph:
 
     def _load(self, connection: sa.Connection, built: passes.Built, *, anew: bool) -> Delta:
         load = GraphLoad(connection, self.source, anew=anew)
-        load.entities(built.entities, built.merged.aliases)
-        load.relationships(built.relationships)
+        load.entities(self._with_lines("entities", built.entities), built.merged.aliases)
+        load.relationships(self._with_lines("relationships", built.relationships))
         load.papers(built.papers, self._rows)
         self.loaded = load.loaded
         state = {
@@ -291,6 +293,10 @@ class KnowledgeGraph:
         delta.note(load.loaded.sample)
         return delta
 
+    def _with_lines(self, kind: str, rows: list[R]) -> Iterator[tuple[R, bytes]]:
+        """Rows, each with its JSON, which was just written."""
+        return zip(rows, graph_bundle.read_lines(self.workspace, kind), strict=True)
+
     def _rows(self, lines: passes.PaperLines) -> PaperRows:
         return PaperRows(
             graph_bundle.read_mentions(self.workspace, lines.mentions),
@@ -300,11 +306,14 @@ class KnowledgeGraph:
 
 def _files_of(workspace: Workspace) -> dict[str, list[int]]:
     """Size and time of the files that passes 2 and 3 write."""
+    return _files_in(workspace.merged) | _files_in(workspace.graph)
+
+
+def _files_in(folder: Path) -> dict[str, list[int]]:
     found = {}
-    for folder in (workspace.merged, workspace.graph):
-        for path in sorted(folder.glob("*.json*")):
-            stat = path.lstat()
-            found[f"{folder.name}/{path.name}"] = [stat.st_size, stat.st_mtime_ns]
+    for path in sorted(folder.glob("*.json*")):
+        stat = path.lstat()
+        found[f"{folder.name}/{path.name}"] = [stat.st_size, stat.st_mtime_ns]
     return found
 
 

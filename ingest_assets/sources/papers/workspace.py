@@ -74,6 +74,10 @@ class Draft:
 
     def commit(self) -> bool:
         """Replace the file, unless its content is the same. Returns whether it was replaced."""
+        return bool(replace([self]))
+
+    def put(self) -> bool:
+        """Do what `commit` does; but what is in the folder is not on disk yet."""
         if self._same is None:
             self.finish()
         if self._same:
@@ -82,7 +86,6 @@ class Draft:
         with _writing(self.path):
             self._draft.replace(self.path)
             self._file.close()
-            _sync_folder(self.path.parent)
         return True
 
     def discard(self) -> None:
@@ -274,6 +277,15 @@ def drafts(paths: Sequence[Path]) -> Iterator[list[Draft]]:
     """Drafts of several files; those that were not committed are discarded at the end."""
     with ExitStack() as stack:
         yield [stack.enter_context(Draft(path)) for path in paths]
+
+
+def replace(some: Sequence[Draft]) -> list[str]:
+    """Replace files, and have that on disk. Returns the names of those whose content differs."""
+    put = [draft.path for draft in some if draft.put()]
+    for folder in dict.fromkeys(path.parent for path in put):
+        with _writing(folder):
+            _sync_folder(folder)
+    return [path.name for path in put]
 
 
 def _new_draft(path: Path) -> tuple[Path, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from pydantic_core import to_json
@@ -37,6 +37,7 @@ from ingest_assets.sources.papers.merging.graph_rows import (
 from ingest_assets.sources.papers.merging.passes import PaperLines
 
 BATCH = 1_000
+R = TypeVar("R", EntityRow, RelationshipRow)
 _document, _about, _entity, _paper = tables.document, tables.document_entities, tables.entity, graph_paper
 
 
@@ -81,19 +82,20 @@ class GraphLoad:
             str, tuple[str, str]
         ] = {}  # class and folded name of entities that are no longer there
 
-    def entities(self, rows: Iterable[EntityRow], aliases: Mapping[str, str]) -> None:
-        """Entities, their names, and where ids that gave way lead to."""
+    def entities(self, rows: Iterable[tuple[EntityRow, bytes]], aliases: Mapping[str, str]) -> None:
+        """Entities, each with its line in their file; their names; and where ids that gave way lead to."""
         if self._anew:
             for table in (graph_name, graph_word):
                 self._connection.execute(table.delete().where(table.c.source == self._source))
-        new = self._load(graph_entity, "entity_id", map(self._entity_row, rows), self._names)
+        new = self._load(graph_entity, "entity_id", rows, _entity_key, _entity_columns, self._names)
         for row in new:
             self.loaded.new_entities[row["entity_id"]] = json.loads(row["documents"])
         self.loaded.sample = [f"{row['entity_id']}: {row['name']}" for row in new[:SAMPLE_SIZE]]
         self._follow_ids(aliases)
 
-    def relationships(self, rows: Iterable[RelationshipRow]) -> None:
-        for row in self._load(graph_relationship, "key", map(self._relationship_row, rows)):
+    def relationships(self, rows: Iterable[tuple[RelationshipRow, bytes]]) -> None:
+        """Relationships, each with its line in their file."""
+        for row in self._load(graph_relationship, "key", rows, _relationship_key, _relationship_columns):
             ends = row["subject_id"], row["object_id"]
             self.loaded.new_relationships.append((*ends, json.loads(row["documents"])))
 
@@ -196,51 +198,44 @@ class GraphLoad:
         self,
         table: sa.Table,
         key: str,
-        rows: Iterable[dict[str, Any]],
+        rows: Iterable[tuple[R, bytes]],
+        key_of: Callable[[R], str],
+        columns: Callable[[R], dict[str, Any]],
         changed: Callable[[Sequence[dict[str, Any]], Sequence[str]], None] | None = None,
     ) -> list[dict[str, Any]]:
         """Write the rows that differ, and delete those that are not among them. Returns those that are new.
 
-        `changed` is called with rows that were written, and before others are deleted with their keys.
+        `columns` are those besides key, digest and JSON, which few rows need. `changed` is called with rows
+        that were written, and before others are deleted with their keys.
         """
-        connection = self._connection
         query = sa.select(table.c[key], table.c.digest).where(table.c.source == self._source)
-        there = {row[0]: row.digest for row in connection.execute(query)}
+        there = {row[0]: row.digest for row in self._connection.execute(query)}
         gone = set(there)
         new: list[dict[str, Any]] = []
         for batch in batched(rows, BATCH):
-            gone.difference_update(row[key] for row in batch)
-            differ = [row for row in batch if there.get(row[key]) != row["digest"]]
-            written = batch if self._anew else differ
-            upsert(connection, table, written)
+            written = []
+            for row, line in batch:
+                row_key, digest = key_of(row), digest_of(line)
+                gone.discard(row_key)
+                differs = there.get(row_key) != digest
+                if not (differs or self._anew):
+                    continue
+                said = {"source": self._source, key: row_key, "digest": digest, "row": line.decode()}
+                written.append(said | columns(row))
+                if row_key not in there:
+                    new.append(written[-1])
+                elif differs:
+                    self.loaded.changed += 1
+            upsert(self._connection, table, written)
             if changed is not None:
                 changed(written, [])
-            fresh = [row for row in differ if row[key] not in there]
-            self.loaded.added += len(fresh)
-            self.loaded.changed += len(differ) - len(fresh)
-            new += fresh
+        self.loaded.added += len(new)
         for keys in batched(sorted(gone), BATCH):
             if changed is not None:
                 changed([], keys)
-            delete_keys(connection, table, {"source": self._source}, key, keys)
+            delete_keys(self._connection, table, {"source": self._source}, key, keys)
             self.loaded.removed += len(keys)
         return new
-
-    def _entity_row(self, row: EntityRow) -> dict[str, Any]:
-        text = _json(row.as_json())
-        return {
-            "source": self._source,
-            "entity_id": row.entity_id,
-            "digest": digest_of(text),
-            "entity_class": row.properties["class"],
-            "name": row.name,
-            "folded": looked_up(row.name),
-            "synonyms": _json(row.properties["synonyms"]),
-            "provisional": row.status != "canonical",
-            "documents": _json(row.supporting_documents),
-            "mentions": row.total_mentions,
-            "row": text,
-        }
 
     def _names(self, written: Sequence[dict[str, Any]], gone: Sequence[str]) -> None:
         """The names of entities that were written or deleted."""
@@ -310,21 +305,6 @@ class GraphLoad:
         )
         return self._connection.scalar(query.limit(1)) if name else None
 
-    def _relationship_row(self, row: RelationshipRow) -> dict[str, Any]:
-        text = _json(row.as_json())
-        return {
-            "source": self._source,
-            "key": relationship_digest(row.subject_id, row.predicate, row.object_id),
-            "digest": digest_of(text),
-            "subject_id": row.subject_id,
-            "predicate": row.predicate,
-            "object_id": row.object_id,
-            "confidence": row.confidence,
-            "evidence_count": row.evidence_count,
-            "documents": _json(row.source_documents),
-            "row": text,
-        }
-
     def _mention_row(self, row: MentionRow) -> dict[str, Any]:
         text = _json(row.as_json())
         return {
@@ -347,6 +327,37 @@ class GraphLoad:
             "confidence": row.confidence,
             "row": text,
         }
+
+
+def _entity_key(row: EntityRow) -> str:
+    return row.entity_id
+
+
+def _relationship_key(row: RelationshipRow) -> str:
+    return relationship_digest(row.subject_id, row.predicate, row.object_id)
+
+
+def _entity_columns(row: EntityRow) -> dict[str, Any]:
+    return {
+        "entity_class": row.properties["class"],
+        "name": row.name,
+        "folded": looked_up(row.name),
+        "synonyms": _json(row.properties["synonyms"]),
+        "provisional": row.status != "canonical",
+        "documents": _json(row.supporting_documents),
+        "mentions": row.total_mentions,
+    }
+
+
+def _relationship_columns(row: RelationshipRow) -> dict[str, Any]:
+    return {
+        "subject_id": row.subject_id,
+        "predicate": row.predicate,
+        "object_id": row.object_id,
+        "confidence": row.confidence,
+        "evidence_count": row.evidence_count,
+        "documents": _json(row.source_documents),
+    }
 
 
 def _json(value: object) -> str:

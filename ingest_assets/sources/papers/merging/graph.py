@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -29,6 +29,8 @@ _CANONICAL_CONFIDENCE = 0.8
 _PROVISIONAL_CONFIDENCE = 0.5
 _YEARS = range(1400, 2201)  # others are a model's inventions
 _NO_YEAR = 9_999
+# Section, start, end, entity, words, sentence.
+_Place = tuple[str, int, int, str, str, str]
 NO_TIME = "1970-01-01T00:00:00Z"
 
 
@@ -95,7 +97,7 @@ class GraphBuilder:
         """The mentions and evidence of one paper."""
         year = excerpt.year
         self._year[paper_id] = year if year is not None and year in _YEARS else _NO_YEAR
-        mentions = {_place(row): row for row in _longest_words(self._mentions(paper_id, excerpt))}
+        mentions = self._mentions(paper_id, excerpt)
         rows = [mentions[place] for place in sorted(mentions)]
         for row in rows:
             usage = self._usage[row.entity_id]
@@ -118,22 +120,25 @@ class GraphBuilder:
         """When the latest paper appeared."""
         return _time(max((year for year in self._year.values() if year != _NO_YEAR), default=_NO_YEAR))
 
-    def _mentions(self, paper_id: str, excerpt: Excerpt) -> Iterator[MentionRow]:
+    def _mentions(self, paper_id: str, excerpt: Excerpt) -> dict[_Place, MentionRow]:
+        # There are many: most of what pass 3 takes is the time for these few lines.
         entity_of = self._merged.id_map[paper_id]
         created_at = _time(self._year[paper_id])
+        found: dict[_Place, MentionRow] = {}
+        without_place = []
         for entity, section, start, end, text, context, confidence, method in excerpt.mentions:
-            yield MentionRow(
-                entity_of[entity],
-                paper_id,
-                section,
-                start,
-                end,
-                text,
-                context,
-                confidence,
-                method,
-                created_at,
+            named = entity_of[entity]
+            row = MentionRow(
+                named, paper_id, section, start, end, text, context, confidence, method, created_at
             )
+            if section is None:
+                without_place.append(row)
+            else:
+                found[section, start or 0, end or 0, named, text, context or ""] = row
+        for row in _longest_words(without_place):
+            place = row.start_offset or 0, row.end_offset or 0
+            found["", *place, row.entity_id, row.text_span, row.context or ""] = row
+        return found
 
     def _evidence(self, paper_id: str, excerpt: Excerpt) -> list[EvidenceRow]:
         entity_of = self._merged.id_map[paper_id]
@@ -197,25 +202,17 @@ class GraphBuilder:
         )
 
 
-def _longest_words(rows: Iterable[MentionRow]) -> Iterator[MentionRow]:
+def _longest_words(rows: Iterable[MentionRow]) -> Iterable[MentionRow]:
     """Of what is named in a sentence without a place, one row for each entity: what names it best."""
     found: dict[tuple[str, str | None], MentionRow] = {}
     for row in rows:
-        if row.section is not None:
-            yield row
-            continue
         before = found.get((row.entity_id, row.context))
         if before is None or (-len(row.text_span), row.text_span) < (
             -len(before.text_span),
             before.text_span,
         ):
             found[row.entity_id, row.context] = row
-    yield from found.values()
-
-
-def _place(row: MentionRow) -> tuple[str, int, int, str, str, str]:
-    start, end = row.start_offset or 0, row.end_offset or 0
-    return row.section or "", start, end, row.entity_id, row.text_span, row.context or ""
+    return found.values()
 
 
 def _evidence_place(row: EvidenceRow) -> tuple[str, str, int, int, str]:

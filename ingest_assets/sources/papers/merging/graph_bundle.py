@@ -99,6 +99,13 @@ def is_whole(workspace: Workspace) -> bool:
     return all(file_digest(workspace.graph / file_of(kind)) == digests.get(kind) for kind in KINDS)
 
 
+def read_lines(workspace: Workspace, kind: str) -> Iterator[bytes]:
+    """The rows of a kind as JSON, in their order."""
+    with (workspace.graph / file_of(kind)).open("rb") as file:
+        for line in file:
+            yield line.rstrip(b"\n")
+
+
 def read_mentions(workspace: Workspace, place: tuple[int, int]) -> list[MentionRow]:
     """The mentions in a part of their file, which starts and stops at these bytes: for loading elsewhere."""
     return [MentionRow(**fields) for fields in _lines_of(workspace, "mentions", place)]

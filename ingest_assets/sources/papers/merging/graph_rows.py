@@ -85,7 +85,20 @@ class MentionRow(NamedTuple):
         return digest_of(self.entity_id, self.document_id, self.section, place, self.text_span)
 
     def as_json(self) -> Json:
-        return _with_offsets(self._asdict())
+        # In half the time that `_asdict` takes: there are many.
+        entity_id, document_id, section, start, end, text, context, confidence, method, created_at = self
+        return {
+            "entity_id": entity_id,
+            "document_id": document_id,
+            "section": section,
+            "start_offset": 0 if start is None else start,
+            "end_offset": 0 if start is None else end,
+            "text_span": text,
+            "context": context,
+            "confidence": confidence,
+            "extraction_method": method,
+            "created_at": created_at,
+        }
 
 
 class EvidenceRow(NamedTuple):

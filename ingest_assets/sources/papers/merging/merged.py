@@ -121,25 +121,33 @@ def assemble(
 
 
 def _entity(profiles: list[Profile], ids: tuple[str, ...]) -> MergedEntity:
-    classes: Counter[str] = Counter()
-    names: Counter[str] = Counter()
-    spellings: Counter[tuple[str, str]] = Counter()
-    for each in profiles:
-        classes[each.entity_class] += len(each.papers)
-        names[each.name] += len(each.papers)
-        for spelled, papers in each.spellings.items():
-            spellings[each.name, spelled] += papers
-    folded = _most(names)
-    name = _most(Counter({spelled: n for (key, spelled), n in spellings.items() if key == folded}))
+    entity_class, name = _called(profiles)
     return MergedEntity(
         id=ids[0] if ids else min(each.derived_id for each in profiles),
-        entity_class=_most(classes),
+        entity_class=entity_class,
         name=name,
         synonyms=_synonyms(name, profiles),
         ids=ids,
         source=min(source for each in profiles for source in each.sources),
         papers=tuple(sorted(set().union(*(each.papers for each in profiles)))),
     )
+
+
+def _called(profiles: list[Profile]) -> tuple[str, str]:
+    """Class and name that most papers give an entity."""
+    if len(profiles) == 1:  # as nearly all have
+        return profiles[0].entity_class, profiles[0].spelling
+    classes: Counter[str] = Counter()
+    names: Counter[str] = Counter()
+    for each in profiles:
+        classes[each.entity_class] += len(each.papers)
+        names[each.name] += len(each.papers)
+    folded = _most(names)
+    spellings: Counter[str] = Counter()
+    for each in profiles:
+        if each.name == folded:
+            spellings.update(each.spellings)
+    return _most(classes), _most(spellings)
 
 
 def _most(counts: Counter[str]) -> str:
@@ -150,6 +158,8 @@ def _synonyms(name: str, profiles: Iterable[Profile]) -> tuple[str, ...]:
     """All names but this one, each in one spelling."""
     found: dict[str, str] = {}
     written = {each for profile in profiles for each in (*profile.spellings, *profile.synonyms)}
+    if len(written) == 1:
+        return ()
     for each in sorted(written):
         found.setdefault(fold(each), each)
     found.pop(fold(name), None)

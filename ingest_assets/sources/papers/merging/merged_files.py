@@ -31,6 +31,11 @@ def merged_files(merged: Merged) -> Iterator[tuple[str, bytes]]:
     yield "synonym_cache.json", _written(_synonym_cache(merged))
 
 
+def entity_rows(merged: Merged) -> Iterator[tuple[str, bytes]]:
+    """The rows of `entities.json`, each with the id of its entity, in one line."""
+    return ((each.id, to_json(_entity(each))) for each in merged.entities)
+
+
 def read_merged(folder: Path) -> Merged:
     """What pass 3 needs of the files, if it is run alone. Raises ConfigurationError if one is missing."""
     try:

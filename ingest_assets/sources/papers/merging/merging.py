@@ -30,7 +30,7 @@ from ingest_assets.sources.papers.merging.decisions import Decision, Decisions, 
 from ingest_assets.sources.papers.merging.merged import Group, Merged, assemble
 from ingest_assets.sources.papers.merging.partition import Partition
 from ingest_assets.sources.papers.merging.said import Said
-from ingest_assets.sources.papers.merging.statements import ProfileKey, Statements, collect
+from ingest_assets.sources.papers.merging.statements import Profile, ProfileKey, Statements, collect
 
 MERGING_CONFIDENCE = 0.85
 
@@ -84,7 +84,7 @@ class _Merging:
 
     def follow_ids(self) -> None:
         together: Counter[tuple[str, str]] = Counter()
-        for profile in sorted(self._profiles, key=lambda each: (-len(each.papers), each.key)):
+        for profile in self._known():
             for place, entity_id in enumerate(profile.ids):
                 if self._partition.join(self._node[profile.key], self._node_of(entity_id)):
                     self._own[profile.key] = entity_id
@@ -115,7 +115,8 @@ class _Merging:
                 )
 
     def follow_names(self) -> None:
-        for named in sorted(self._named.values(), key=lambda keys: (-self._support(keys), keys)):
+        several = (named for named in self._named.values() if len(named) > 1)
+        for named in sorted(several, key=lambda keys: (-self._support(keys), keys)):
             heads: list[int] = []
             for group in self._by_support(named):
                 joined = any(self._partition.join(head, group) for head in heads)
@@ -138,10 +139,13 @@ class _Merging:
         An id may have been an entity's before others came: one that a profile has beside a better one, and
         the derived id of every name.
         """
-        for profile in sorted(self._profiles, key=lambda each: (-len(each.papers), each.key)):
+        for profile in self._known():
             for entity_id in profile.ids:
                 yield entity_id, profile.key
         for named in self._named.values():
+            if len(named) == 1:
+                yield self._statements.profiles[named[0]].derived_id, named[0]
+                continue
             first = self._by_support(named)[0]
             without_id = [key for key in named if key not in self._own]
             same = [
@@ -149,6 +153,11 @@ class _Merging:
             ]
             key = (without_id or same)[0]
             yield self._statements.profiles[key].derived_id, key
+
+    def _known(self) -> list[Profile]:
+        """The profiles with ids, those of most papers first."""
+        known = (each for each in self._profiles if each.ids)
+        return sorted(known, key=lambda each: (-len(each.papers), each.key))
 
     def _support(self, keys: Iterable[ProfileKey]) -> int:
         return len(set().union(*(self._statements.profiles[key].papers for key in keys)))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,7 @@ from ingest_assets.sources.papers.merging.graph_rows import EntityRow, Relations
 from ingest_assets.sources.papers.merging.merged import Merged
 from ingest_assets.sources.papers.merging.merging import merge
 from ingest_assets.sources.papers.merging.said import Said, said_of
-from ingest_assets.sources.papers.workspace import Draft, Workspace
+from ingest_assets.sources.papers.workspace import Draft, Workspace, replace
 
 Check = Callable[[], None]
 
@@ -100,7 +101,7 @@ def build(
     """Both passes, by the holder of the workspace's lock; of the workspace's bundles, or of `others`.
 
     `check` is called for each paper, and may raise to give up. `others` stay open. `known` is what pass 2 has
-    made of `others`, which are not read again then. Raises UnavailableError if the disk is full, and
+    made of `others` and written, which are neither read nor written again then. Raises UnavailableError if the disk is full, and
     ConfigurationError if decisions contradict each other: all files are still the old ones.
     """
     workspace.clean()
@@ -109,7 +110,7 @@ def build(
         started = time.perf_counter()
         merged = merge(bundles, decisions) if known is None else known
         between = time.perf_counter()
-        drafts = _merged_drafts(stack, workspace, merged)
+        drafts = _merged_drafts(stack, workspace, merged) if known is None else []
         built, graph = _graph_drafts(stack, workspace, merged, bundles)
         built.changed = _replace([*drafts, *graph])
         built.seconds = {"pass2": between - started, "pass3": time.perf_counter() - between}
@@ -261,7 +262,10 @@ def _written(stack: ExitStack, path: Path, content: bytes) -> Draft:
 
 
 def _replace(drafts: list[Draft]) -> list[str]:
-    """Replace files in this order, once all of them are on disk. Returns the names of those that changed."""
-    for draft in drafts:
-        draft.finish()
-    return [draft.path.name for draft in drafts if draft.commit()]
+    """Replace files, the last one after all others, once all of them are on disk. Returns the names of those
+    that changed."""
+    with ThreadPoolExecutor(len(drafts)) as threads:
+        # Each waits for the disk, which writes what is flushed at the same time together.
+        for _ in threads.map(Draft.finish, drafts):
+            pass  # raises what one of them raised
+    return [*replace(drafts[:-1]), *replace(drafts[-1:])]

@@ -21,17 +21,25 @@ ProfileKey = tuple[str, str, tuple[str, ...]]
 class Profile:
     """Entities of bundles that are alike in class, name and ids: nothing that is known tells them apart."""
 
-    entity_class: str
-    name: str  # folded
-    ids: tuple[str, ...]
+    key: ProfileKey
     papers: set[str] = field(default_factory=set)
     spellings: Counter[str] = field(default_factory=Counter)  # of the name, by the number of papers
     synonyms: set[str] = field(default_factory=set)
     sources: set[str] = field(default_factory=set)
+    _derived_id: str = ""  # once it was asked for
 
     @property
-    def key(self) -> ProfileKey:
-        return self.entity_class, self.name, self.ids
+    def entity_class(self) -> str:
+        return self.key[0]
+
+    @property
+    def name(self) -> str:
+        """Folded."""
+        return self.key[1]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return self.key[2]
 
     @property
     def spelling(self) -> str:
@@ -40,7 +48,10 @@ class Profile:
 
     @property
     def derived_id(self) -> str:
-        return authorities.derived_id(self.entity_class, self.name)
+        """By which it would be known if nobody gave it an id."""
+        if not self._derived_id:
+            self._derived_id = authorities.derived_id(self.entity_class, self.name)
+        return self._derived_id
 
 
 @dataclass(slots=True)
@@ -76,7 +87,7 @@ class Statements:
         key = entity.entity_class, entity.name, tuple(entity.ids)
         profile = self.profiles.get(key)
         if profile is None:
-            profile = self.profiles[key] = Profile(*key)
+            profile = self.profiles[key] = Profile(key)
         if paper_id not in profile.papers:
             profile.papers.add(paper_id)
             profile.spellings[entity.spelling] += 1
