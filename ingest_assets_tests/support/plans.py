@@ -28,6 +28,21 @@ def statements_of(ledger: Ledger) -> Iterator[dict[str, Any]]:
         sa.event.remove(ledger.engine, "before_cursor_execute", note)
 
 
+@contextmanager
+def asked_of(ledger: Ledger) -> Iterator[list[str]]:
+    """Every statement that the block executes, as often as it does."""
+    found: list[str] = []
+
+    @sa.event.listens_for(ledger.engine, "before_cursor_execute")
+    def note(_c: Any, _cursor: Any, statement: str, _parameters: Any, _x: Any, _many: bool) -> None:
+        found.append(statement)
+
+    try:
+        yield found
+    finally:
+        sa.event.remove(ledger.engine, "before_cursor_execute", note)
+
+
 def plan_of(ledger: Ledger, statement: str, parameters: Any) -> str:
     with ledger.reading() as connection:
         if ledger.is_sqlite:

@@ -104,11 +104,11 @@ class EntityAnswer(Asked, Answer):
     provisional: bool = Field(description="No authority (MeSH, HGNC, ...) has given it an id yet.")
     url: str | None = Field(description="Its page at its authority.")
     synonyms: list[PaperText] = Field(description="Other names, at most twenty.")
-    earlier_ids: list[str] = Field(description="Ids that gave way to this one.")
+    earlier_ids: list[str] = Field(description="Ids that gave way to this one, at most twenty.")
     mentions: int
     papers: list[Paper] = Field(description="Papers that mention it or say something of it, at most ten.")
     papers_count: int
-    mentioned: list[Words] = Field(description="Some places where it is mentioned.")
+    mentioned: list[Words] = Field(description="Some places where it is mentioned, at most five.")
     statements: list[Statement] = Field(description="What papers say of it, the surest first.")
 
 
@@ -116,6 +116,7 @@ class StatementList(Page, Answer):
     subject: Asked | None = None
     object: Asked | None = None
     statements: list[Statement] = Field(description="The surest first.")
+    cut: str = Field("", description='What was left out, "" if nothing was.')
 
 
 class Neighbour(BaseModel):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -30,6 +30,7 @@ MAX_SENTENCE, MAX_TITLE = 400, 160  # characters that are shown
 FROM_PAPERS = 20_000  # sentences that are looked at for the relationships of some papers
 _LOOKED_AT = 20  # sentences of one relationship, the surest, of which those of retracted papers come last
 _BOUND = 5_000  # values per query
+_AT_ONCE = 50  # entities whose relationships one query reads; SQLite takes 500 parts, two for each
 _KNOWN_SHOWN = 60
 
 _edge, _evidence = graph_tables.graph_relationship, graph_tables.graph_evidence
@@ -75,15 +76,21 @@ def predicate_named(connection: sa.Connection, source: str, asked: str | None) -
     if asked is None:
         return None
     spelled = re.sub(r"[\s_-]+", "_", asked.strip()).upper()
-    known = distinct(connection, source, _edge.c.predicate)
-    if spelled in known:
+    if storable(spelled) and connection.scalar(
+        sa.select(_edge.c.predicate).filter_by(source=source, predicate=spelled).limit(1)
+    ):
         return spelled
+    known = distinct(connection, source, _edge.c.predicate)
     shown = ", ".join(known[:_KNOWN_SHOWN]) + (", ..." if len(known) > _KNOWN_SHOWN else "")
     raise RequestError(f"The graph has no predicate {asked!r}. It has {shown or 'none'}.")
 
 
 def edges(connection: sa.Connection, source: str, wanted: Wanted) -> list[Edge]:
     """The surest relationships of a subject, an object, both, or a predicate."""
+    return [Edge(*row) for row in connection.execute(_surest(source, wanted))]
+
+
+def _surest(source: str, wanted: Wanted) -> sa.Select[Any]:
     query = sa.select(*_COLUMNS).where(_edge.c.source == source)
     ends = (
         (_edge.c.subject_id, wanted.subject),
@@ -100,8 +107,7 @@ def edges(connection: sa.Connection, source: str, wanted: Wanted) -> list[Edge]:
         query = query.where(_edge.c.confidence >= wanted.min_confidence)
     if wanted.after is not None:
         query = query.where(sa.tuple_(*_ORDER) < sa.tuple_(*map(sa.literal, wanted.after)))
-    query = query.order_by(*(column.desc() for column in _ORDER)).limit(wanted.limit)
-    return [Edge(*row) for row in connection.execute(query)]
+    return query.order_by(*(column.desc() for column in _ORDER)).limit(wanted.limit)
 
 
 def edges_around(
@@ -116,17 +122,43 @@ def edges_around(
     return sorted(found, reverse=True)[: wanted.limit]
 
 
+def edges_around_each(
+    connection: sa.Connection, source: str, ids: Sequence[str], wanted: Wanted
+) -> Iterator[tuple[str, list[Edge]]]:
+    """Entities, each with its surest relationships in either direction, some at a time."""
+    for part in batched(ids, _AT_ONCE):
+        around: dict[str, set[Edge]] = {each: set() for each in part}
+        for entity_id, *edge in connection.execute(_around_all(source, part, wanted)):
+            around[entity_id].add(Edge(*edge))
+        for entity_id, found in around.items():
+            yield entity_id, sorted(found, reverse=True)[: wanted.limit]
+
+
+def _around_all(source: str, ids: Sequence[str], wanted: Wanted) -> sa.CompoundSelect[Any]:
+    """For each entity and direction a range of an index, as for one: both databases can do no better."""
+    asked = [(each, replace(wanted, subject=each)) for each in ids]
+    asked += [(each, replace(wanted, object=each)) for each in ids]
+    return sa.union_all(
+        *(
+            sa.select(sa.literal(entity_id), *_surest(source, narrowed).subquery().c)
+            for entity_id, narrowed in asked
+        )
+    )
+
+
 def edges_of_papers(
     connection: sa.Connection, source: str, papers: Sequence[str], wanted: Wanted
-) -> list[Edge]:
-    """The surest relationships for which the papers have a sentence of evidence."""
+) -> tuple[list[Edge], str]:
+    """The surest relationships for which the papers have a sentence of evidence; and what was left out."""
     said = sa.select(_evidence.c.relationship_key).where(
         _evidence.c.source == source, _evidence.c.document_id.in_(sorted(filter(storable, set(papers))))
     )
     # Of too many, the surest: the same ones for every page.
-    surest = said.order_by(_evidence.c.confidence.desc(), _evidence.c.key.desc()).limit(FROM_PAPERS)
+    surest = said.order_by(_evidence.c.confidence.desc(), _evidence.c.key.desc()).limit(FROM_PAPERS + 1)
+    called = connection.scalars(surest).all()
+    cut = f"Of these papers' sentences, only the {FROM_PAPERS:,} surest were looked at: name fewer papers."
     # A relationship's row has the digest of what its evidence calls it as its key.
-    keys = {digest_of(each) for each in connection.scalars(surest)}
+    keys = {digest_of(each) for each in called[:FROM_PAPERS]}
     ends = {"subject_id": wanted.subject, "object_id": wanted.object, "predicate": wanted.predicate}
     found = [
         edge
@@ -135,7 +167,7 @@ def edges_of_papers(
         and edge.confidence >= wanted.min_confidence
         and (wanted.after is None or edge.place < wanted.after)
     ]
-    return sorted(found, reverse=True)[: wanted.limit]
+    return sorted(found, reverse=True)[: wanted.limit], cut if len(called) > FROM_PAPERS else ""
 
 
 def edges_with(connection: sa.Connection, source: str, keys: Iterable[str]) -> list[Edge]:

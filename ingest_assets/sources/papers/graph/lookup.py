@@ -127,7 +127,7 @@ def _listed(hits: Iterable[Hit]) -> str:
 def close_hits(connection: sa.Connection, source: str, text: str) -> list[Hit]:
     """Entities with names like a text, for somebody who misspelled one: the closest first."""
     starts = {looked_up(text)[:3]} - {""}
-    ids = {each for start in starts for each in _with_prefix(connection, source, start, None)}
+    ids = {each for start in starts for each in _with_prefix(connection, source, start, None)[0]}
     words = sorted(words_in(text), key=len, reverse=True)[:3]
     for word in words:
         near = _with_words(connection, source, [word[: max(3, len(word) - 3)]], None)[0]
@@ -147,27 +147,32 @@ def search(
     words = list(dict.fromkeys(words_in(text)))
     if not words or not storable(text):
         raise RequestError("The text has no letters or digits: say a name, or the beginning of one.")
-    first = _with_prefix(connection, source, looked_up(text), entity_class)
-    found, cut = _with_words(connection, source, words, entity_class)
+    first, more_begin = _with_prefix(connection, source, looked_up(text), entity_class)
+    found, more_have = _with_words(connection, source, words, entity_class)
     hits = hits_of(connection, source, sorted({*first, *found}))
-    return ranked(text, hits), cut
+    return ranked(text, hits), more_begin or more_have
 
 
-def _with_prefix(connection: sa.Connection, source: str, start: str, entity_class: str | None) -> list[str]:
+def _with_prefix(
+    connection: sa.Connection, source: str, start: str, entity_class: str | None
+) -> tuple[list[str], bool]:
+    """Entities with a name or an id that begins with a text; and whether some were left out."""
     within = sa.and_(_name.c.source == source, _name.c.folded >= start, _name.c.folded < start + LAST)
     names = (
         sa.select(_name.c.entity_id, _name.c.folded).where(within).order_by(_name.c.folded, _name.c.entity_id)
     )
-    inner = names.limit(COMPARED if entity_class is None else SCANNED).subquery()
+    inner = names.limit(COMPARED + 1 if entity_class is None else SCANNED).subquery()
     query = _of_class(sa.select(inner.c.entity_id), inner, source, entity_class)
-    return list(connection.scalars(query.limit(COMPARED)))
+    found = list(connection.scalars(query.limit(COMPARED + 1)))
+    unread = entity_class is not None and _count(connection, _name, within) > SCANNED
+    return found[:COMPARED], unread or len(found) > COMPARED
 
 
 def _with_words(
     connection: sa.Connection, source: str, words: Sequence[str], entity_class: str | None
 ) -> tuple[list[str], bool]:
     """Entities whose names have words that begin with all of these; and whether some were left out."""
-    counts = {word: _count(connection, source, word) for word in words[:10]}
+    counts = {word: _count(connection, _word, _begins(_word, source, word)) for word in words[:10]}
     rarest = min(counts, key=lambda word: (counts[word], word))
     inner = (
         sa.select(_word.c.entity_id, _word.c.word)
@@ -186,8 +191,9 @@ def _with_words(
     return found[:COMPARED], counts[rarest] > SCANNED or len(found) > COMPARED
 
 
-def _count(connection: sa.Connection, source: str, word: str) -> int:
-    some = sa.select(sa.literal(1)).select_from(_word).where(_begins(_word, source, word)).limit(SCANNED + 1)
+def _count(connection: sa.Connection, table: sa.Table, within: sa.ColumnElement[bool]) -> int:
+    """How many rows there are, up to one more than `SCANNED`."""
+    some = sa.select(sa.literal(1)).select_from(table).where(within).limit(SCANNED + 1)
     return connection.scalar(sa.select(sa.func.count()).select_from(some.subquery())) or 0
 
 

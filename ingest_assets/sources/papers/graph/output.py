@@ -91,6 +91,7 @@ def relationships(found: StatementList, *, as_json: bool) -> None:
     if not found.statements:
         _line("No paper says anything like this.")
     _statements(found.statements)
+    _cut(found.cut)
     return _more(found.next_cursor)
 
 

@@ -144,14 +144,15 @@ def relationships(
             after=after,
         )
         if papers:
-            found = graph_edges.edges_of_papers(connection, source, papers, wanted)
+            found, cut = graph_edges.edges_of_papers(connection, source, papers, wanted)
         else:
-            found = graph_edges.edges(connection, source, wanted)
+            found, cut = graph_edges.edges(connection, source, wanted), ""
         said = graph_edges.statements(connection, source, found[: page.limit], SENTENCES)
         answer = StatementList(
             subject=_asked(connection, source, ends[0]) if ends[0] else None,
             object=_asked(connection, source, ends[1]) if ends[1] else None,
             statements=[],
+            cut=cut,
         )
     answer.statements = fitting(said, page.left_by(answer))
     answer.next_cursor = _next(found, len(answer.statements))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import sqlalchemy as sa
 
-from ingest_assets.sources.papers.graph.edges import Edge, Wanted, edges_around
+from ingest_assets.sources.papers.graph.edges import Edge, Wanted, edges_around_each
 
 MAX_HOPS, MAX_PATH = 4, 6
 EXPANDED = 200  # entities per level whose relationships are followed
@@ -79,8 +79,8 @@ def _advance(
         walk.cuts.append(
             f"At hop {walk.level}, the relationships of {left_out:,} entities were not followed."
         )
-    for entity in walk.frontier[: bounds.expanded]:
-        found = edges_around(connection, source, entity, replace(wanted, limit=bounds.followed + 1))
+    surest = replace(wanted, limit=bounds.followed + 1)
+    for entity, found in edges_around_each(connection, source, walk.frontier[: bounds.expanded], surest):
         if len(found) > bounds.followed:
             walk.cuts.append(f"Of {entity}, only the {bounds.followed:,} surest relationships were followed.")
         for edge in found[: bounds.followed]:

@@ -101,8 +101,9 @@ def build(
     """Both passes, by the holder of the workspace's lock; of the workspace's bundles, or of `others`.
 
     `check` is called for each paper, and may raise to give up. `others` stay open. `known` is what pass 2 has
-    made of `others` and written, which are neither read nor written again then. Raises UnavailableError if the disk is full, and
-    ConfigurationError if decisions contradict each other: all files are still the old ones.
+    made of `others` and written, which are neither read nor written again then. Raises UnavailableError if
+    the disk is full, and ConfigurationError if decisions contradict each other: all files are still the old
+    ones.
     """
     workspace.clean()
     with ExitStack() as stack:
@@ -262,8 +263,7 @@ def _written(stack: ExitStack, path: Path, content: bytes) -> Draft:
 
 
 def _replace(drafts: list[Draft]) -> list[str]:
-    """Replace files, the last one after all others, once all of them are on disk. Returns the names of those
-    that changed."""
+    """Replace files once all of them are on disk, the last one last. Returns the names that changed."""
     with ThreadPoolExecutor(len(drafts)) as threads:
         # Each waits for the disk, which writes what is flushed at the same time together.
         for _ in threads.map(Draft.finish, drafts):
