@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.model import RequestError
-from ingest_assets.sources.papers.graph import edges
+from ingest_assets.sources.papers.graph import edges, lookup
 from ingest_assets.sources.papers.graph import queries as ask
 from ingest_assets.sources.papers.graph.names import looked_up, words_in
 from ingest_assets.sources.papers.graph.pages import PageOf
@@ -239,6 +239,15 @@ def test_of_too_many_sentences_of_papers_the_surest_count(
     assert "only the 5 surest were looked at" in answer.cut
     assert must_be <= found <= may_be
     assert 0 < len(found) <= 5 < len({row["relationship_key"] for row in of_papers})
+
+
+def test_a_search_says_when_more_ids_begin_so_than_were_compared(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No name has a word that begins with these letters: only ids do."""
+    assert not ask.search(ledger, "e", source="hub").cut
+    monkeypatch.setattr(lookup, "COMPARED", 10)
+    assert ask.search(ledger, "e", source="hub").cut
 
 
 def test_what_cannot_be_asked_is_said(ledger: Ledger) -> None:
