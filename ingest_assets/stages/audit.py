@@ -80,7 +80,7 @@ def accept_observed(published: Published, ledger: Ledger, lock_timeout_s: float)
     """Record what the store really holds, so that the next reconciliation repairs the difference.
 
     Points that are stale or lack their sparse vector are recorded as missing, orphaned ones as points
-    to be removed.
+    to be removed. Asked of several nodes one after the other, what differs at any of them is recorded.
     """
     with (
         ledger.lock(published.source, lock_timeout_s),
@@ -94,7 +94,8 @@ def accept_observed(published: Published, ledger: Ledger, lock_timeout_s: float)
             _found.c.chunk_id == _point.c.chunk_id,
             _found.c.digest == _point.c.chunk_digest + _point.c.entities_digest,
         )
-        gone = ~sa.exists().where(good)
+        # What is to be written or removed anyway stays on record, whichever node holds it.
+        gone = sa.and_(_point.c.chunk_digest != UNKNOWN, ~sa.exists().where(good))
         session.execute(_point.delete().filter_by(**mine).where(gone))
         for start in range(0, len(without_sparse), BATCH):
             part = without_sparse[start : start + BATCH]

@@ -181,6 +181,21 @@ LASTING: dict[str, tuple[Fault, type[IngestError], str]] = {
         "no room left",
     ),
     "a limit": (Fault(400, "Limit exceeded 9 > 5"), ConfigurationError, "Limit exceeded 9 > 5.*strict mode"),
+    "a limit of points": (
+        Fault(400, "Wrong input: Max points count limit of 9 reached!"),
+        ConfigurationError,
+        "count limit of 9 reached!.*strict mode",
+    ),
+    "a limit of memory": (
+        Fault(400, "Wrong input: Resident memory usage is at 9% of total memory. Help: Reduce memory usage"),
+        ConfigurationError,
+        "Reduce memory usage.*strict mode",
+    ),
+    "a limit of the disk": (
+        Fault(400, "Disk usage is at 91% of total capacity, exceeding the configured limit of 90%."),
+        UnavailableError,
+        "at 91% of total.*free disk space",
+    ),
     "a wrong request": (Fault(422, "vector is no vector"), ItemError, "answered 422: vector is no vector"),
     "a redirect": (Fault(302), ConfigurationError, "set QDRANT_URL to where it leads"),
     "a lost collection": (
@@ -201,6 +216,15 @@ def test_what_does_not_pass_ends_the_run_at_once(
         write(store, NAME, 1, make_points(range(10, 20)))
     assert len(server.faults) == 1
     assert _ids(store) == sorted(ids_of(range(10)))
+
+
+def test_a_request_of_more_points_than_pass_in_a_minute_is_split(
+    server: FaultyServer, store: ServerStore
+) -> None:
+    server.will(WRITE, Fault(429, "Write rate limit exceeded, … please try to split your request"))
+    with patiently():
+        write(store, NAME, 1, make_points(range(10, 20)))
+    assert _ids(store) == sorted(ids_of(range(20)))
 
 
 def test_requests_that_are_too_long_for_a_proxy_are_split(server: FaultyServer, store: ServerStore) -> None:
@@ -357,6 +381,28 @@ def test_a_node_that_lags_behind_is_outvoted() -> None:
         with store.reader(NAME, 4) as reader:
             assert reader.payloads(ids_of([0]))
         store.close()
+
+
+def test_a_mark_is_copied_to_the_nodes_that_were_named_since(server: FaultyServer) -> None:
+    """As one has it that an earlier version made, or a run that named one node."""
+    _publish(server.url, 1)
+    server.answer("PUT", f"/collections/{NAME}-owner", {"vectors": {}})
+    server.peers = [1, 2, 3]
+    server.shards = [{"shard_id": shard, "peer_id": shard, "state": "Active"} for shard in (1, 2)]
+    both = _store(server.url, "http://127.0.0.1:9")
+    assert both.layout != _store(server.url).layout, "a run would not notice"
+    assert both.adapt(NAME, 1)
+    wanted = [
+        {"shard_id": 1, "from_peer_id": 1, "to_peer_id": 2},
+        {"shard_id": 2, "from_peer_id": 2, "to_peer_id": 1},
+    ]
+    assert server.copied == [(f"{NAME}-owner", each) for each in wanted]
+    server.copied.clear()
+    server.shards += [{"shard_id": 1, "peer_id": 3, "state": "Active"}]
+    server.will("POST .*-owner/cluster", Fault(400, "told to fail"))
+    assert both.adapt(NAME, 1), "what cannot be copied now does not fail the run"
+    assert _store(server.url).adapt(NAME, 1)
+    assert server.copied == []
 
 
 def test_an_old_server_is_named(server: FaultyServer) -> None:

@@ -59,7 +59,7 @@ def test_a_new_generation_is_not_indexed_while_it_is_loaded() -> None:
     "layout", [Layout(), Layout(quantization="none", on_disk=False, hnsw_m=32), Layout(shards=3, replicas=2)]
 )
 def test_what_is_as_wanted_is_left_alone(layout: Layout) -> None:
-    assert layout.changes(_info(layout)) == {}
+    assert layout.changes(_info(layout), loaded=True) == {}
     assert not layout.needs_another(_info(layout))
 
 
@@ -77,8 +77,10 @@ def test_what_is_as_wanted_is_left_alone(layout: Layout) -> None:
 def test_what_differs_is_changed_in_place(wanted: dict[str, Any], changed: set[str]) -> None:
     before = Layout()
     after = replace(before, **wanted)
-    assert set(after.changes(_info(before))) == changed
-    assert set(before.changes(_info(after))) - {"collection_params"} == changed - {"collection_params"}
+    assert set(after.changes(_info(before), loaded=True)) == changed
+    assert set(before.changes(_info(after), loaded=True)) - {"collection_params"} == changed - {
+        "collection_params"
+    }
     assert not after.needs_another(_info(before))
     assert repr(after) != repr(before), "a run would not notice"
 
@@ -92,7 +94,9 @@ def test_shards_and_replicas_need_another_generation(wanted: dict[str, Any]) -> 
 def test_a_generation_that_is_being_loaded_stays_unindexed() -> None:
     info = _info(Layout())
     info.config.optimizer_config.indexing_threshold = NEVER_INDEXED_KIB
-    assert Layout(indexing_threshold_kib=7).changes(info) == {}
+    wanted = Layout(indexing_threshold_kib=7)
+    assert wanted.changes(info, loaded=False) == {}
+    assert wanted.changes(info, loaded=True) == wanted.settled(), "as from a snapshot of that time"
 
 
 def test_limits() -> None:
@@ -100,6 +104,8 @@ def test_limits() -> None:
     limits = limits_of(_info(Layout(), upsert_max_batchsize=100, max_query_limit=50, search_max_hnsw_ef=64))
     assert (limits.upsert(250), limits.upsert(20), limits.page(1_000), limits.hnsw_ef) == (100, 20, 50, 64)
     assert not limits_of(_info(Layout(), search_allow_exact=False)).exact
+    rates = limits_of(_info(Layout(), upsert_max_batchsize=100, write_rate_limit=60, read_rate_limit=30))
+    assert (rates.upsert(250), rates.retrieval(1_000), rates.page(1_000)) == (60, 30, 1_000)
 
 
 @pytest.mark.parametrize(

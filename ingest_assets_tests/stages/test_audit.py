@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ingest_assets.collection.base import Points, Store
@@ -18,9 +20,9 @@ from ingest_assets.queries.status import source_status, status
 from ingest_assets.stages.adoption import adopt
 from ingest_assets.stages.audit import Audit, accept_observed, audit
 from ingest_assets.stages.collection import IncompleteError
-from ingest_assets_tests.collection.points import dense, ids_of, sparse_of
+from ingest_assets_tests.collection.points import dense, ids_of, sparse_of, write
 from ingest_assets_tests.support.comparing import assert_same_contents
-from ingest_assets_tests.support.engines import STORES, client_of, new_store
+from ingest_assets_tests.support.engines import STORES, client_of, local_store, new_store
 from ingest_assets_tests.support.small_parts import COLLECTION, DIMENSION, ToyBench, contents, document
 
 
@@ -140,6 +142,25 @@ def test_all_damage_at_once(bench: ToyBench) -> None:
 def test_repairing_a_sound_index_writes_nothing(bench: ToyBench) -> None:
     accept_observed(bench.collection("crm"), bench.ledger, 5)
     assert bench.do("collection").moved == 0
+
+
+def test_what_differs_at_any_node_is_repaired(bench: ToyBench) -> None:
+    """Another store stands for a node whose replicas lack a point, and have one that is nobody's."""
+    node = local_store()
+    node.create(COLLECTION, 1, DIMENSION)
+    for key, (payload, vector, _) in sorted(contents(bench.engine).items())[1:]:
+        row = np.array(vector, np.float32)[None]
+        write(node, COLLECTION, 1, Points([key], row, sparse_of([5]), [payload]))
+    node.publish(COLLECTION, 1)
+    _add_orphan(node)
+    stage = bench.collection("crm")
+    there = replace(stage, store=node)  # type: ignore[arg-type]  # a node is audited whoever owns it
+    assert audit(there, bench.ledger) == Audit(10, 10, 1, 1, 0, 0)
+    for view in (there, stage):
+        accept_observed(view, bench.ledger, 5)
+    outcomes = bench.do("collection")
+    assert (outcomes.added, outcomes.removed) == (1, 1)
+    assert _audit(bench).agrees
 
 
 def test_an_audit_before_anything_was_built(tmp_path: Path) -> None:

@@ -46,6 +46,8 @@ class FaultyServer:
     largest: int = 32 << 20  # bytes of a request
     readable: frozenset[str] | None = None  # the only names that the key may read; None: it may do all
     shards: list[dict[str, Any]] = field(default_factory=list)  # those at other nodes
+    peers: list[int] = field(default_factory=list)  # of its cluster; none: it is alone
+    copied: list[Any] = field(default_factory=list)  # shards that were asked to be copied to another one
     status: str | None = None  # of each collection; None: what it is
     asked: list[str] = field(default_factory=list)
 
@@ -158,6 +160,28 @@ class FaultyServer:
             raise ValueError("Exact search disabled!")
         return self._client.count(name).model_dump(mode="json")
 
+    def cluster(self, _: Any) -> Any:
+        """The nodes."""
+        if not self.peers:
+            return {"status": "disabled"}
+        raft = {"term": 1, "commit": 1, "pending_operations": 0, "is_voter": True}
+        return {
+            "status": "enabled",
+            "peer_id": 1,
+            "peers": {str(each): {"uri": f"http://peer-{each}:6335/"} for each in self.peers},
+            "raft_info": raft,
+            "consensus_thread_status": {
+                "consensus_thread_status": "working",
+                "last_update": "2026-01-01T00:00:00Z",
+            },
+            "message_send_failures": {},
+        }
+
+    def copy(self, body: Any, name: str) -> bool:
+        """Copy a shard to another node."""
+        self.copied.append((name, body["replicate_shard"]))
+        return True
+
     def alias(self, body: Any) -> bool:
         """Switch names."""
         changes = models.ChangeAliasesOperation.model_validate(body).actions
@@ -171,7 +195,9 @@ _ROUTES: dict[str, Callable[..., Any]] = {
     "GET /collections": lambda s, _: s._client.get_collections().model_dump(mode="json"),
     "POST /collections/aliases": FaultyServer.alias,
     f"GET {_C}": lambda s, _, name: s.info(name),
+    "GET /cluster": FaultyServer.cluster,
     f"GET {_C}/cluster": lambda s, *_: _NO_SHARDS | {"remote_shards": s.shards},
+    f"POST {_C}/cluster": FaultyServer.copy,
     f"PUT {_C}": FaultyServer.create,
     f"PATCH {_C}": FaultyServer.update,
     f"DELETE {_C}": lambda s, _, name: s._client.delete_collection(name),

@@ -87,11 +87,24 @@ _LIMITED = _Meaning(
     "otherwise raise the limit there.",
 )
 _BY_WORDS = (
-    (("no space left", "out of disk", "disk is full", "not enough disk", "insufficient storage"), _NO_ROOM),
-    (("larger than allowed", "larger than max"), _TOO_LARGE),
+    (
+        # The last is a limit of strict mode.
+        (
+            "no space left",
+            "out of disk",
+            "disk is full",
+            "not enough disk",
+            "insufficient storage",
+            "disk usage is at",
+        ),
+        _NO_ROOM,
+    ),
+    # The last is a request of more points than its rate limit lets through in a minute.
+    (("larger than allowed", "larger than max", "split your request"), _TOO_LARGE),
     (("already exists",), _TAKEN),
 )
-_BY_STRICT_MODE = ("limit exceeded", "strict mode", "search disabled", "index required but not found")
+# Most of its refusals say how to help oneself.
+_BY_STRICT_MODE = ("limit exceeded", "limit reached", "limit of ", "strict mode", "search disabled", "help: ")
 _OF_QDRANT = ('"result"', "not found", "doesn't exist")
 _BY_STATUS = {
     401: _Meaning(ConfigurationError, "Check QDRANT_API_KEY."),

@@ -5,6 +5,7 @@ What belongs here: the server's parameters, with their reasons. What does not: p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -58,12 +59,31 @@ class Layout:
 
         Each of them holds it: every search reads it, and a shard that is away would keep it from being read.
         """
-        copies = max(self.replicas or 1, nodes)
+        copies = self._copies_of_mark(nodes)
         return {
             "vectors_config": {},
             "shard_number": 1,
             "replication_factor": copies if copies > 1 else self.replicas,
         }
+
+    def missing_of_mark(self, shards: Any, peers: Sequence[int], nodes: int) -> list[tuple[int, int, int]]:
+        """What one that is there (`CollectionClusterInfo`) lacks: a shard, who holds it, who is to hold it.
+
+        An earlier version made as many shards as there are nodes; a run that named fewer nodes, fewer
+        replicas.
+        """
+        holders: dict[int, list[int]] = {each.shard_id: [shards.peer_id] for each in shards.local_shards}
+        for each in shards.remote_shards:
+            holders.setdefault(each.shard_id, []).append(each.peer_id)
+        lacking: list[tuple[int, int, int]] = []
+        for shard, held in sorted(holders.items()):
+            others = [peer for peer in peers if peer not in held]
+            wanted = max(0, self._copies_of_mark(nodes) - len(held))
+            lacking += [(shard, held[0], peer) for peer in others[:wanted]]
+        return lacking
+
+    def _copies_of_mark(self, nodes: int) -> int:
+        return max(self.replicas or 1, nodes)
 
     def settled(self) -> dict[str, Any]:
         """What changes when a generation has been loaded: it is indexed."""
@@ -83,16 +103,16 @@ class Layout:
             for mine, theirs in REPLICATED_HERE.items()
         )
 
-    def changes(self, info: Any) -> dict[str, Any]:
-        """What has to be changed of a collection in place; empty if nothing."""
+    def changes(self, info: Any, *, loaded: bool) -> dict[str, Any]:
+        """What has to be changed of a collection in place; empty if nothing. A `loaded` one is indexed."""
         from qdrant_client import models
 
         config, dense = info.config, info.config.params.vectors[DENSE]
         changes: dict[str, Any] = {}
         if (config.hnsw_config.m, config.hnsw_config.ef_construct) != (self.hnsw_m, self.hnsw_ef_construct):
             changes["hnsw_config"] = self._graph()
-        # Not of one that is being loaded.
-        if config.optimizer_config.indexing_threshold not in (self.indexing_threshold_kib, NEVER_INDEXED_KIB):
+        threshold = config.optimizer_config.indexing_threshold
+        if threshold != self.indexing_threshold_kib and (loaded or threshold != NEVER_INDEXED_KIB):
             changes |= self.settled()
         vector: dict[str, Any] = {}
         if bool(dense.quantization_config) != (self.quantization == "int8"):

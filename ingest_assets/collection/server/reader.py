@@ -52,7 +52,7 @@ class ServerReader:
 
     def payloads(self, ids: Sequence[str]) -> dict[str, Payload]:
         found: dict[str, Payload] = {}
-        for start in range(0, len(ids), size := self._limits.page(SCAN_BATCH)):
+        for start in range(0, len(ids), size := self._limits.retrieval(SCAN_BATCH)):
             records = self._retrieve(list(ids[start : start + size]))
             found |= {str(record.id): record.payload or {} for record in records}
         return found

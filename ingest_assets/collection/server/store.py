@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ingest_assets.collection.base import Health, Store, payload_indexes
@@ -25,7 +26,7 @@ from ingest_assets.collection.server.limits import Limits, limits_of
 from ingest_assets.collection.server.reader import ServerReader
 from ingest_assets.collection.server.writer import UPSERT_BATCH, ServerWriter
 from ingest_assets.fields import FilterField
-from ingest_assets.model import ConfigurationError, NotPublishedError, UnavailableError
+from ingest_assets.model import ConfigurationError, IngestError, NotPublishedError, UnavailableError
 from ingest_assets.stopping import go_on, impatiently, is_patient
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class ServerStore:
         indexing_timeout_s: float = 3_600,
     ) -> None:
         self.connection, self._layout = connection, layout or Layout()
-        self.layout = repr(self._layout)
+        nodes = len(connection.nodes)
+        self.layout = repr(self._layout) + (f" on {nodes} nodes" if nodes > 1 else "")
         # When a commit returns, the server has stored it durably.
         self.commit_every: int | None = COMMIT_EVERY
         self._streams, self._consistency, self._indexing_timeout_s = streams, consistency, indexing_timeout_s
@@ -177,8 +179,9 @@ class ServerStore:
     @contextmanager
     def writer(self, collection: str, generation: int) -> Iterator[ServerWriter]:
         name = _name(collection, generation)
-        batch = self._limits_of(name, "admin").upsert(UPSERT_BATCH)
-        writer = ServerWriter(self.connection, name, batch=batch, streams=self._streams)
+        limits = self._limits_of(name, "admin")
+        batch, streams = limits.upsert(UPSERT_BATCH), limits.streams(self._streams)
+        writer = ServerWriter(self.connection, name, batch=batch, streams=streams)
         try:
             yield writer
         finally:
@@ -199,9 +202,31 @@ class ServerStore:
         info = self._info(name)
         if self._layout.needs_another(info):
             return False
-        if changes := self._layout.changes(info):
+        # A live one may have come from a snapshot that was made while it was loaded.
+        loaded = self._live_here(collection) == generation
+        if changes := self._layout.changes(info, loaded=loaded):
             self._ask("admin", name, lambda c: c.update_collection(name, **changes))
+        self._spread_mark(collection)
         return True
+
+    def _spread_mark(self, collection: str) -> None:
+        """Have as many nodes hold the mark of the name as are named."""
+        from qdrant_client import models
+
+        if (nodes := len(self.connection.nodes)) == 1:
+            return
+        name = _marked(collection, NAME)
+        try:
+            shards = self._ask("admin", name, lambda c: c.collection_cluster_info(name))
+            peers = getattr(self._ask("admin", name, lambda c: c.cluster_status()), "peers", {})
+            for shard, source, to in self._layout.missing_of_mark(shards, sorted(map(int, peers)), nodes):
+                one = models.ReplicateShard(shard_id=shard, from_peer_id=source, to_peer_id=to)
+                copied = models.ReplicateShardOperation(replicate_shard=one)
+                self._ask("admin", name, partial(_copy_shard, name, copied))
+        except (
+            IngestError
+        ) as error:  # a later run may succeed, and this one needs it only while a node is away
+            log.warning("%s: not each node has a replica: %s", self._whose(name), error)
 
     def settle(self, collection: str, generation: int) -> None:
         name = _name(collection, generation)
@@ -348,6 +373,10 @@ class ServerStore:
 
     def _whose(self, name: str) -> str:
         return f"{self.connection.current} ({name})"
+
+
+def _copy_shard(name: str, copied: Any, client: QdrantClient) -> bool:
+    return client.cluster_collection_update(name, copied)
 
 
 def _name(collection: str, generation: int) -> str:

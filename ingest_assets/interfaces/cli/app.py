@@ -164,28 +164,31 @@ def audit(
     """Compare every point of the index with what should be there. Exit status 0 if all agree, else 1."""
     from ingest_assets.queries.status import sources_in_use
     from ingest_assets.reconcile import reconcile
-    from ingest_assets.stages.audit import accept_observed
+    from ingest_assets.stages.audit import Audit, accept_observed
     from ingest_assets.stages.audit import audit as audit_of
 
     settings = load_settings()
-    results = {}
+    results: dict[str, Audit] = {}
     # The locks wait for runs to end: in the middle of one, points rightly differ from what should be there.
     with Workbench(settings) as bench, ExitStack() as locks:
         if replicas and not listed(settings.qdrant_url or "")[1:]:
             raise ConfigurationError("--replicas needs the URLs of several nodes in QDRANT_URL.")
+        nodes = bench.store.at_each_node() if replicas else {}
+        for node in nodes.values():
+            locks.callback(node.close)
         for source in sources_in_use(bench):
             locks.enter_context(bench.run_lock(source))
             published = bench.published(source)
+            name = published.collection
+            views = {name: published}
+            views |= {f"{name} at {url}": replace(published, store=node) for url, node in nodes.items()}
             if repair:
-                accept_observed(published, bench.ledger, settings.ingest_lock_timeout_s)
+                for view in views.values():
+                    accept_observed(view, bench.ledger, settings.ingest_lock_timeout_s)
                 with bench.sources[source].quoting():
                     reconcile(bench.collection(source), bench.ledger, bench.run())
-            results[published.collection] = audit_of(published, bench.ledger)
-            for url, node in bench.store.at_each_node().items() if replicas else ():
-                locks.callback(node.close)
-                there = replace(published, store=node)
-                results[f"{published.collection} at {url}"] = audit_of(there, bench.ledger)
-    output.audits(results, json)
+            results |= {where: audit_of(view, bench.ledger) for where, view in views.items()}
+    output.audits(results, json, replicas=replicas)
     raise typer.Exit(DONE if all(result.agrees for result in results.values()) else FAILED)
 
 

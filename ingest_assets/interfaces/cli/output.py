@@ -91,16 +91,15 @@ def findings(found: Sequence[Finding], as_json: bool) -> None:
     return None
 
 
-def audits(results: Mapping[str, Audit], as_json: bool) -> None:
-    """Print the counts of each collection."""
+def audits(results: Mapping[str, Audit], as_json: bool, *, replicas: bool) -> None:
+    """Print the counts of each collection, and of each node's replicas if they were asked for."""
     if as_json:
         return print_json({"collections": {name: result.to_dict() for name, result in results.items()}})
+    repair = f"ingest audit --repair{' --replicas' if replicas else ''}"
     for name, result in results.items():
         counts = result.to_dict()
         table(("collection", *(c.replace("_", " ") for c in counts)), [[name, *map(_cell, counts.values())]])
-        verdict = (
-            "All points agree." if result.agrees else "Points differ: `ingest audit --repair` repairs them."
-        )
+        verdict = "All points agree." if result.agrees else f"Points differ: `{repair}` repairs them."
         console_of().print(verdict)
     return None
 
