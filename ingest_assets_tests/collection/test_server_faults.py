@@ -256,6 +256,16 @@ def test_limits_of_strict_mode_are_kept(server: FaultyServer, strict: dict[str, 
     store.close()
 
 
+def test_requests_that_a_proxy_cuts_without_a_word_are_split(
+    server: FaultyServer, store: ServerStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest_assets.collection.server.connection._BACKOFF_S", 0.01)
+    server.cuts_above = 100_000
+    with patiently():
+        write(store, NAME, 1, make_points(range(10, 300), text="long " * 100))
+    assert _ids(store) == sorted(ids_of(range(300)))
+
+
 def _publish(url: str, generation: int) -> None:
     one = _store(url)
     one.create(NAME, generation, 4)

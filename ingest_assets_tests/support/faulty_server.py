@@ -44,6 +44,7 @@ class FaultyServer:
     strict: dict[str, Any] | None = None
     version: str = "1.18.3"
     largest: int = 32 << 20  # bytes of a request
+    cuts_above: int = 32 << 20  # the connection of a longer one is closed without an answer
     readable: frozenset[str] | None = None  # the only names that the key may read; None: it may do all
     shards: list[dict[str, Any]] = field(default_factory=list)  # those at other nodes
     peers: list[int] = field(default_factory=list)  # of its cluster; none: it is alone
@@ -219,6 +220,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         length = int(self.headers.get("Content-Length", 0))
+        if length > self.server_.cuts_above:
+            self._cut()
+            return
         raw = self.rfile.read(length)
         path = self.path.partition("?")[0]
         if length > self.server_.largest:

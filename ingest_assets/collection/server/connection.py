@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from ingest_assets import certificates
-from ingest_assets.collection.server.faults import Failure, GoneError, failure_of
+from ingest_assets.collection.server.faults import CutError, Failure, GoneError, failure_of
 from ingest_assets.collection.server.tls import Tls
 from ingest_assets.model import ConfigurationError, IngestError
 from ingest_assets.redaction import keep_secret, without_secrets
@@ -37,6 +37,8 @@ OLDEST = (1, 16)  # the first version that keeps metadata of a collection, where
 _TRIES_AT_ONCE = 2
 _BACKOFF_S, _MAX_BACKOFF_S = 0.2, 10.0
 _MAX_RETRY_AFTER_S = 60.0
+# When a connection was closed this often in a row, a proxy may find the request too long and not say so.
+_CUT_IN_A_ROW = 5
 _SLEEP_S = 0.5  # between two looks whether a waiting job was cancelled
 _GRPC_PORT = 6334
 # The server closes idle connections after 5 s.
@@ -119,15 +121,17 @@ class Connection:
         }
         return Connection(Endpoint(**kept))
 
-    def ask(self, kind: Kind, collection: str, what: Callable[[QdrantClient], R]) -> R:
+    def ask(
+        self, kind: Kind, collection: str, what: Callable[[QdrantClient], R], *, divisible: bool = False
+    ) -> R:
         """What a request returns, whose deadline is that of its kind. `collection` is for messages.
 
         A run repeats what may succeed later for as long as the settings say; a search is repeated at once.
-        Raises UnavailableError, ConfigurationError or ItemError.
+        Raises UnavailableError, ConfigurationError or ItemError; soon CutError of one that is `divisible`.
         """
         if not self.concurrent:
             return self._attempt(kind, collection, what)
-        return waited_for(partial(self._repeated, kind, collection, what))
+        return waited_for(partial(self._repeated, kind, collection, what, divisible=divisible))
 
     def close(self) -> None:
         """Close the connections."""
@@ -138,13 +142,22 @@ class Connection:
 
     # Repeating
 
-    def _repeated(self, kind: Kind, collection: str, what: Callable[[QdrantClient], R]) -> R:
+    def _repeated(
+        self, kind: Kind, collection: str, what: Callable[[QdrantClient], R], *, divisible: bool
+    ) -> R:
         from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
         nodes = len(self.nodes)
         patience = self.endpoint.retry_s if is_patient() else 0.0
+        cuts = 0
 
         def stop(state: RetryCallState) -> bool:
+            nonlocal cuts
+            failed = state.outcome.exception() if state.outcome else None
+            cut = isinstance(failed, _AgainError) and isinstance(failed.failure.error, CutError)
+            cuts = cuts + 1 if cut else 0
+            if divisible and cuts >= _CUT_IN_A_ROW:
+                return True
             if state.attempt_number < nodes:
                 return False  # there is another node to be asked
             passed = state.seconds_since_start or 0.0

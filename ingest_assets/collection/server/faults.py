@@ -38,6 +38,10 @@ class TooLargeError(UnavailableError):
     """A request is longer than the server, or a proxy before it, takes. Shorter ones may be taken."""
 
 
+class CutError(UnavailableError):
+    """The connection was closed in the middle of a request, again and again."""
+
+
 class GoneError(UnavailableError):
     """The server has no such collection."""
 
@@ -166,7 +170,8 @@ def _unreachable(cause: Any, where: str, timeout_s: float, days: Callable[[], st
         return _silent(where, timeout_s)
     why = shown(str(cause)) or type(cause).__name__
     said = f"{where} does not answer ({why}). Check QDRANT_URL, and that it runs."
-    return Failure(UnavailableError(said), passes=True)
+    cut = isinstance(cause, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError)
+    return Failure(CutError(said) if cut else UnavailableError(said), passes=True)
 
 
 def _silent(where: str, timeout_s: float) -> Failure:

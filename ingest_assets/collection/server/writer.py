@@ -14,7 +14,7 @@ from typing import Any
 
 from ingest_assets.collection.base import Points
 from ingest_assets.collection.server.connection import Connection
-from ingest_assets.collection.server.faults import TooLargeError
+from ingest_assets.collection.server.faults import CutError, TooLargeError
 from ingest_assets.collection.server.types import point_of
 from ingest_assets.stopping import ASKED_EVERY_S, go_on
 from ingest_assets.timings import timed
@@ -96,11 +96,17 @@ class ServerWriter:
         from qdrant_client import models
 
         batch: list[Any] = [point_of(points, i, models) for i in range(first, stop)]
+        divisible = len(batch) > 1
         try:
             with timed("engine write", points=len(batch)):
-                self._connection.ask("write", self._name, lambda c: c.upsert(self._name, batch, wait=True))
-        except TooLargeError:
-            if stop - first == 1:
+                self._connection.ask(
+                    "write",
+                    self._name,
+                    lambda c: c.upsert(self._name, batch, wait=True),
+                    divisible=divisible,
+                )
+        except (TooLargeError, CutError):
+            if not divisible:
                 raise
             middle = (first + stop) // 2
             self._most = min(self._most, middle - first)
