@@ -78,6 +78,13 @@ class Health:
         """Whether nothing is left to do."""
         return self.status == "green" and not self.queued and not self.replicas
 
+    @property
+    def remedy(self) -> str:
+        """What can be done when it stays like this."""
+        if self.replicas:
+            return "Bring the nodes back that hold them, or remove those from the cluster."
+        return "See its log."
+
     def __str__(self) -> str:
         at_work = f", {self.queued:,} writes waiting" if self.queued else ""
         said = "".join(f"; {each}" for each in (self.replicas, self.error) if each)

@@ -249,7 +249,7 @@ def _unhealthy(which: str, health: Health, acknowledged: int) -> IngestError | N
     stopped; fewer are there only for the moment in which a run removes some.
     """
     if health.status == "red" or health.replicas:
-        return IngestError(f"{which} is {health}. See its log.")
+        return IngestError(f"{which} is {health}. {health.remedy}")
     if health.is_ready and health.points < acknowledged:
         return IngestError(
             f"{which} has {health.points:,} points of {acknowledged:,} that were written, as "

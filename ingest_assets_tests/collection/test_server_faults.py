@@ -359,6 +359,8 @@ def test_status_tells_that_points_are_gone_from_the_server(server: FaultyServer,
         assert source_status(bench, "crm").problem is None
         server.status = "red"
         assert "is red" in (source_status(bench, "crm").problem or "")
+        server.status, server.shards = "green", [DEAD]
+        assert "1 replica is Dead. Bring the nodes back" in (source_status(bench, "crm").problem or "")
 
 
 @pytest.mark.usefixtures("store")

@@ -27,7 +27,11 @@ def _replicas(shards: Any) -> str:
     """What keeps a replica from being active; "" if all are."""
     held = [*shards.local_shards, *shards.remote_shards]
     idle = Counter(str(each.state.value) for each in held if each.state.value != "Active")
-    said = [f"{count} replicas are {state}" for state, count in sorted(idle.items())]
+    said = [f"{_are(count, 'replica')} {state}" for state, count in sorted(idle.items())]
     if shards.shard_transfers:
-        said.append(f"{len(shards.shard_transfers)} shards are being copied")
+        said.append(f"{_are(len(shards.shard_transfers), 'shard')} being copied")
     return ", ".join(said)
+
+
+def _are(count: int, noun: str) -> str:
+    return f"{count} {noun} is" if count == 1 else f"{count} {noun}s are"

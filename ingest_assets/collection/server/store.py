@@ -238,11 +238,8 @@ class ServerStore:
                     f"{self._whose(name)} failed: {health}. See its log. It was not published."
                 )
             if (now := time.monotonic()) > until:
-                remedy = (
-                    "Bring the nodes back that hold them, or remove those from the cluster."
-                    if health.replicas
-                    else "QDRANT_INDEXING_TIMEOUT_S allows it more time."
-                )
+                longer = "QDRANT_INDEXING_TIMEOUT_S allows it more time."
+                remedy = health.remedy if health.replicas else longer
                 raise UnavailableError(
                     f"{self._whose(name)} was not ready within {self._indexing_timeout_s:g} s: {health}. "
                     f"It was not published; the next run goes on waiting. {remedy}"
