@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Thread
 from typing import Literal
 
 import pytest
@@ -469,6 +471,21 @@ def test_an_authority_of_ones_own(certificates: Certificates, tmp_path: Path) ->
             _store(server.url, tls=Tls(ca_file=other)).live(NAME)
 
 
+def test_a_server_that_uses_tls_is_not_asked_without() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def alert() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4_096)
+                connection.sendall(b"\x15\x03\x03\x00\x02\x02\x46\r\n")  # as a server answers in TLS
+
+        Thread(target=alert, daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(ConfigurationError, match=rf"Qdrant at {url} .*has to begin with https://"):
+            _store(url).live(NAME)
+
+
 def test_a_certificate_for_another_host(certificates: Certificates) -> None:
     with (
         faulty_server(certificates.serving("elsewhere.example")) as server,
@@ -542,6 +559,17 @@ def test_certificates_over_grpc(certificates: Certificates) -> None:
             connection.ask("admin", NAME, lambda client: client.get_aliases())
         assert "\n" not in str(caught.value)
         connection.close()
+    elsewhere = certificates.authority.issue_cert("elsewhere.example")
+    pair = (elsewhere.private_key_pem.bytes(), elsewhere.cert_chain_pems[0].bytes())
+    another = grpc.server(ThreadPoolExecutor(1))
+    at = another.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
+    another.start()
+    tls = Tls(ca_file=certificates.ca)
+    connection = Connection(Endpoint(urls=["https://127.0.0.1:9"], grpc_port=at, tls=tls))
+    with pytest.raises(ConfigurationError, match=r"the TLS connection was refused.*for this host"):
+        connection.ask("admin", NAME, lambda client: client.get_aliases())
+    connection.close()
+    another.stop(None)
     # The library prints lines of its own, unless it was told before it was loaded.
     ran = subprocess.run(
         [sys.executable, "-c", ASKING, str(port)], capture_output=True, text=True, timeout=60, check=True

@@ -294,7 +294,7 @@ def test_a_collection_of_another_program_is_not_replaced() -> None:
     store = local_store()
     params = models.VectorParams(size=4, distance=models.Distance.COSINE)
     client_of(store).create_collection(NAME, vectors_config=params)
-    with pytest.raises(ConfigurationError, match=f"has a collection {NAME} that was not created by"):
+    with pytest.raises(ConfigurationError, match=rf"Qdrant at .*\({NAME}\).*was not created by"):
         store.create(NAME, 1, 4)
     assert client_of(store).collection_exists(NAME)
 
@@ -307,7 +307,7 @@ def test_an_alias_of_another_program_is_reported() -> None:
     client_of(store).create_collection("theirs", vectors_config=params)
     alias = models.CreateAlias(collection_name="theirs", alias_name=NAME)
     client_of(store).update_collection_aliases([models.CreateAliasOperation(create_alias=alias)])
-    with pytest.raises(ConfigurationError, match=f"alias {NAME} points to theirs"):
+    with pytest.raises(ConfigurationError, match=rf"Qdrant at .*\({NAME}\): this alias points to theirs"):
         store.live(NAME)
 
 

@@ -168,6 +168,9 @@ def _unreachable(cause: Any, where: str, timeout_s: float, days: Callable[[], st
         return Failure(ConfigurationError(_certificate(where, shown(str(cause)), days())))
     if isinstance(cause, httpx.ReadTimeout | httpx.WriteTimeout | httpx.PoolTimeout):
         return _silent(where, timeout_s)
+    if isinstance(cause, httpx.RemoteProtocolError) and "illegal" in str(cause):  # "illegal request line"
+        said = f"{where} does not speak HTTP. If it uses TLS, QDRANT_URL has to begin with https://."
+        return Failure(ConfigurationError(said))
     why = shown(str(cause)) or type(cause).__name__
     said = f"{where} does not answer ({why}). Check QDRANT_URL, and that it runs."
     cut = isinstance(cause, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError)
@@ -186,7 +189,9 @@ def _of_grpc(error: Any, where: str, timeout_s: float, days: Callable[[], str]) 
     said = error.details() if hasattr(error, "details") else str(error)  # the error itself fills five lines
     said = said or ""
     code = error.code().name if hasattr(error, "code") and error.code() else ""
-    if any(word in said.lower() for word in ("certificate", "ssl", "tls handshake", "handshake failed")):
+    if any(
+        word in said.lower() for word in ("certificate", "ssl", "handshake failed", "hostname verification")
+    ):
         return Failure(ConfigurationError(_certificate(where, shown(said), days())))
     if code == "DEADLINE_EXCEEDED" and "timed out" not in said:  # else the server says which operation did
         return _silent(where, timeout_s)

@@ -106,9 +106,9 @@ class ServerStore:
                 base, _, number = alias.collection_name.rpartition("__")
                 if base != collection or not number.isdigit():
                     raise ConfigurationError(
-                        f"Qdrant's alias {collection} points to {alias.collection_name}, which was not "
-                        "created by Ingest Assets. Remove the alias; the index is then built beside that "
-                        "collection."
+                        f"{self._whose(collection)}: this alias points to {alias.collection_name}, which was "
+                        "not created by Ingest Assets. Remove the alias there, and run `ingest refresh`: the "
+                        "index is then built beside that collection."
                     )
                 return int(number)
         return self._live_unseen(collection) if self.connection.endpoint.api_key else None
@@ -149,8 +149,9 @@ class ServerStore:
         name, present = _name(collection, generation), self._names(collection)
         if collection in present:
             raise ConfigurationError(
-                f"Qdrant has a collection {collection} that was not created by Ingest Assets, and its name "
-                "is needed for an alias. Back it up if it matters, delete it, and build again."
+                f"{self._whose(collection)}: there is a collection of this name that was not created by "
+                "Ingest Assets, and the name is needed for an alias. Set INGEST_COLLECTION_PREFIX to build "
+                "beside it; or back it up if it matters, delete it, and build again."
             )
         if name in present:
             self.drop(collection, generation)
