@@ -412,7 +412,7 @@ def test_a_mark_is_copied_to_the_nodes_that_were_named_since(server: FaultyServe
     ]
     assert server.copied == [(f"{NAME}-owner", each) for each in wanted]
     server.copied.clear()
-    server.shards += [{"shard_id": 1, "peer_id": 3, "state": "Active"}]
+    server.shards.pop()
     server.will("POST .*-owner/cluster", Fault(400, "told to fail"))
     assert both.adapt(NAME, 1), "what cannot be copied now does not fail the run"
     assert _store(server.url).adapt(NAME, 1)

@@ -180,7 +180,11 @@ class FaultyServer:
 
     def copy(self, body: Any, name: str) -> bool:
         """Copy a shard to another node."""
-        self.copied.append((name, body["replicate_shard"]))
+        copied = body["replicate_shard"]
+        self.copied.append((name, copied))
+        self.shards.append(
+            {"shard_id": copied["shard_id"], "peer_id": copied["to_peer_id"], "state": "Active"}
+        )
         return True
 
     def alias(self, body: Any) -> bool:

@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ingest_assets.collection.base import Health, Store, payload_indexes
@@ -42,6 +41,7 @@ COMMIT_EVERY = 4_000
 LIMITS_KEPT_S = 60.0  # somebody may change them on the server
 ASKED_AGAIN_S, TOLD_AGAIN_S = 0.5, 10.0  # while a generation is indexed
 _AGREED_S = 30.0  # until all nodes have heard of a new generation
+_COPIED_S = 10.0  # until all nodes have a replica of an empty collection
 
 
 class ServerStore:
@@ -212,22 +212,32 @@ class ServerStore:
 
     def _spread_mark(self, collection: str) -> None:
         """Have as many nodes hold the mark of the name as are named."""
-        from qdrant_client import models
-
         if (nodes := len(self.connection.nodes)) == 1:
             return
         name = _marked(collection, NAME)
+        until = time.monotonic() + _COPIED_S
         try:
-            shards = self._ask("admin", name, lambda c: c.collection_cluster_info(name))
             peers = getattr(self._ask("admin", name, lambda c: c.cluster_status()), "peers", {})
-            for shard, source, to in self._layout.missing_of_mark(shards, sorted(map(int, peers)), nodes):
-                one = models.ReplicateShard(shard_id=shard, from_peer_id=source, to_peer_id=to)
-                copied = models.ReplicateShardOperation(replicate_shard=one)
-                self._ask("admin", name, partial(_copy_shard, name, copied))
+            while time.monotonic() < until:
+                shards = self._ask("admin", name, lambda c: c.collection_cluster_info(name))
+                if not (lacking := self._layout.missing_of_mark(shards, sorted(map(int, peers)), nodes)):
+                    return
+                if not shards.shard_transfers:  # a shard is copied to one node at a time
+                    self._copy_shard(name, *lacking[0])
+                go_on()
+                time.sleep(ASKED_AGAIN_S)
+            log.warning("%s has no replica on some nodes yet: the next run goes on.", self._whose(name))
         except (
             IngestError
         ) as error:  # a later run may succeed, and this one needs it only while a node is away
-            log.warning("%s: not each node has a replica: %s", self._whose(name), error)
+            log.warning("%s has no replica on some nodes: %s", self._whose(name), error)
+
+    def _copy_shard(self, name: str, shard: int, holder: int, to: int) -> None:
+        from qdrant_client import models
+
+        one = models.ReplicateShard(shard_id=shard, from_peer_id=holder, to_peer_id=to)
+        copied = models.ReplicateShardOperation(replicate_shard=one)
+        self._ask("admin", name, lambda c: c.cluster_collection_update(name, copied))
 
     def settle(self, collection: str, generation: int) -> None:
         name = _name(collection, generation)
@@ -371,10 +381,6 @@ class ServerStore:
 
     def _whose(self, name: str) -> str:
         return f"{self.connection.current} ({name})"
-
-
-def _copy_shard(name: str, copied: Any, client: QdrantClient) -> bool:
-    return client.cluster_collection_update(name, copied)
 
 
 def _name(collection: str, generation: int) -> str:
