@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ingest_assets.collection.owned import NotOursError
 from ingest_assets.model import IngestError
+from ingest_assets.queries.status import sources_in_use
 from ingest_assets.redaction import redact
 from ingest_assets.settings import Settings, load_settings
 from ingest_assets.sources.doubtful import doubtful_settings
@@ -96,14 +97,15 @@ def _ledger(bench: Workbench) -> Iterator[Finding]:
 def _store(bench: Workbench) -> Iterator[Finding]:
     kind = bench.settings.qdrant_url or "the engine in this process"
     published = {}
-    for source in bench.sources.values():
+    # A key need not cover the names of the others.
+    for collection in [bench.sources[name].collection for name in sources_in_use(bench)]:
         try:
-            live = bench.store.live(source.collection)
+            live = bench.store.live(collection)
         except NotOursError as error:
-            yield Finding(f"index {source.collection}", "wrong", str(error))
+            yield Finding(f"index {collection}", "wrong", str(error))
             continue
         if live is not None:
-            published[source.collection] = live
+            published[collection] = live
     said = ", ".join(f"{name} generation {number}" for name, number in published.items())
     yield Finding("store", "ok", f"{kind} answers; published: {said or 'nothing yet'}.")
 
