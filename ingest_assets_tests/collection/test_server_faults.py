@@ -23,6 +23,7 @@ from ingest_assets.collection.server import Connection, Endpoint, ServerStore
 from ingest_assets.collection.server.tls import Tls
 from ingest_assets.ledger.installation import Installation
 from ingest_assets.model import ConfigurationError, IngestError, ItemError, UnavailableError
+from ingest_assets.queries.doctor import _store as store_findings
 from ingest_assets.queries.status import source_status
 from ingest_assets.stages.audit import audit
 from ingest_assets.stopping import patiently, stopped_by
@@ -294,6 +295,15 @@ def test_a_key_that_may_read_the_name_alone(server: FaultyServer) -> None:
     with pytest.raises(ConfigurationError, match=rf"Access to collection {NAME} is required.*QDRANT_API_KEY"):
         reader.live(NAME)
     reader.close()
+
+
+def test_a_key_of_one_source_satisfies_the_doctor(server: FaultyServer, tmp_path: Path) -> None:
+    with ToyBench(tmp_path, store=_store(server.url, api_key="k3y-of-qdrant")) as bench:
+        bench.toy.put(document("notes/1", "A text."))
+        bench.refresh()
+        server.readable = frozenset({COLLECTION, f"{COLLECTION}-owner"})
+        (found,) = store_findings(bench)
+        assert (found.state, f"{COLLECTION} generation 1" in found.message) == ("ok", True)
 
 
 def test_a_generation_without_its_number_is_not_taken_for_none(server: FaultyServer) -> None:
