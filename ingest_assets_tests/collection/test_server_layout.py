@@ -10,7 +10,7 @@ from qdrant_client import models
 
 from ingest_assets.collection.base import DENSE
 from ingest_assets.collection.server import Layout
-from ingest_assets.collection.server.layout import NEVER_INDEXED_KIB
+from ingest_assets.collection.server.layout import ITS_OWN_NUMBER, LOADED_SEGMENTS, NEVER_INDEXED_KIB
 from ingest_assets.collection.server.limits import Limits, limits_of
 
 
@@ -20,7 +20,7 @@ def _info(layout: Layout, **strict: Any) -> Any:
     optimizer = {
         "deleted_threshold": 0.2,
         "vacuum_min_vector_number": 1_000,
-        "default_segment_number": 0,
+        "default_segment_number": settled["optimizers_config"].default_segment_number,
         "flush_interval_sec": 5,
     }
     config = models.CollectionConfig(
@@ -49,8 +49,10 @@ def _info(layout: Layout, **strict: Any) -> Any:
 
 
 def test_a_new_generation_is_not_indexed_while_it_is_loaded() -> None:
-    made = Layout().created(8)
+    made, settled = Layout().created(8), Layout().settled()["optimizers_config"]
     assert made["optimizers_config"].indexing_threshold == NEVER_INDEXED_KIB
+    assert made["optimizers_config"].default_segment_number == LOADED_SEGMENTS
+    assert settled.default_segment_number == ITS_OWN_NUMBER
     assert made["vectors_config"][DENSE].quantization_config.scalar.type == models.ScalarType.INT8
     assert Layout(quantization="none").created(8)["vectors_config"][DENSE].quantization_config is None
 

@@ -11,11 +11,15 @@ from typing import Any, Literal
 
 from ingest_assets.collection.base import DENSE, SPARSE
 
-# Candidates that are scored with full vectors, as the embedded engine has them (docs/performance.md).
+# Candidates that are scored with full vectors.
 CANDIDATES, OVERSAMPLING = 128, 1.3
 # Above any real size: no segment is indexed while a generation is loaded, which would be done again and again
 # as segments grow. (0 would switch indexing off as well, but older servers take it for their default.)
 NEVER_INDEXED_KIB = 1 << 40
+# Meanwhile a shard has so many segments. For each term of a new point, the server goes through that term's
+# list in a segment: with one segment for each processor, loading takes time by the square of the points
+# (docs/performance.md). Afterwards the server merges them, as it indexes them, to as many as it likes.
+LOADED_SEGMENTS, ITS_OWN_NUMBER = 16, 0
 REPLICATED_HERE = {"shards": "shard_number", "replicas": "replication_factor"}
 
 
@@ -48,7 +52,9 @@ class Layout:
             "sparse_vectors_config": {SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
             "on_disk_payload": self.on_disk,
             "hnsw_config": self._graph(),
-            "optimizers_config": models.OptimizersConfigDiff(indexing_threshold=NEVER_INDEXED_KIB),
+            "optimizers_config": models.OptimizersConfigDiff(
+                indexing_threshold=NEVER_INDEXED_KIB, default_segment_number=LOADED_SEGMENTS
+            ),
             "shard_number": self.shards,
             "replication_factor": self.replicas,
             "write_consistency_factor": self.write_consistency,
@@ -89,7 +95,9 @@ class Layout:
         """What changes when a generation has been loaded: it is indexed."""
         from qdrant_client import models
 
-        wanted = models.OptimizersConfigDiff(indexing_threshold=self.indexing_threshold_kib)
+        wanted = models.OptimizersConfigDiff(
+            indexing_threshold=self.indexing_threshold_kib, default_segment_number=ITS_OWN_NUMBER
+        )
         return {"optimizers_config": wanted}
 
     def needs_another(self, info: Any) -> bool:
