@@ -118,6 +118,12 @@ def test_a_cancelled_run_does_not_wait(server: FaultyServer, store: ServerStore)
         write(store, NAME, 1, make_points(range(10)))
 
 
+def test_answers_are_not_compressed(server: FaultyServer, store: ServerStore) -> None:
+    """A real server sends a compressed one in two parts, 40 ms apart."""
+    _search(store)
+    assert server.encodings == {"identity"}
+
+
 def test_a_search_is_repeated_once(server: FaultyServer, store: ServerStore) -> None:
     server.will(SEARCH, Fault())
     assert _search(store) == ids_of([4])[0]

@@ -51,6 +51,7 @@ class FaultyServer:
     copied: list[Any] = field(default_factory=list)  # shards that were asked to be copied to another one
     status: str | None = None  # of each collection; None: what it is
     asked: list[str] = field(default_factory=list)
+    encodings: set[str | None] = field(default_factory=set)  # of answers, that were asked for
 
     def __post_init__(self) -> None:
         warnings.filterwarnings("ignore", "Payload indexes have no effect in the local Qdrant")
@@ -223,6 +224,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
     def _serve(self) -> None:
+        self.server_.encodings.add(self.headers.get("Accept-Encoding"))
         length = int(self.headers.get("Content-Length", 0))
         if length > self.server_.cuts_above:
             self._cut()

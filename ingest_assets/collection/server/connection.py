@@ -278,10 +278,14 @@ class Connection:
             if endpoint.grpc_port is not None:
                 host = urlsplit(url).hostname or ""
                 grpc = endpoint.tls.grpc_options(host, endpoint.grpc_port, endpoint.timeout_s(kind))
+        # A compressed answer comes in two parts, and the server keeps the second one back until the first is
+        # acknowledged, which the system does after 40 ms.
+        headers = {"accept-encoding": "identity"}
+        if endpoint.api_key:  # as a header, because the client warns about one without TLS, which we decide
+            headers["api-key"] = endpoint.api_key
         return QdrantClient(
             url=url,
-            # As a header, because the client warns on stderr about a key without TLS, which we decide.
-            headers={"api-key": endpoint.api_key} if endpoint.api_key else None,
+            headers=headers,
             timeout=endpoint.timeout_s(kind),
             prefer_grpc=endpoint.grpc_port is not None,
             grpc_port=endpoint.grpc_port or _GRPC_PORT,
