@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import os
 import pickle
-import select
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import wait  # takes descriptors above 1,023, as `select` does not
 from pathlib import Path
 from typing import IO, Any
 
@@ -83,13 +83,13 @@ class Forked:
         self.pid: int = NUMBER.unpack(reports.read(NUMBER.size))[0]
 
     def poll(self) -> int | None:
-        if self.returncode is None and select.select([self._reports], [], [], 0)[0]:
+        if self.returncode is None and wait([self._reports.fileno()], 0):
             self.wait()
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
         if self.returncode is None:
-            if not select.select([self._reports], [], [], timeout)[0]:
+            if not wait([self._reports.fileno()], timeout):
                 raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
             self.returncode = NUMBER.unpack(self._reports.read(NUMBER.size))[0]
             self._reports.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import select
+from multiprocessing.connection import wait
 from typing import Any
 
 import pytest
@@ -74,8 +74,8 @@ def test_postgres_notifies_whoever_listens_when_the_transaction_is_committed(led
         listener.cursor().execute(f"LISTEN {manifest.CHANNEL}")
         with ledger.transaction() as connection:
             manifest.insert(connection, ROW | {"batch_tag": "one"})
-            assert select.select([listener], [], [], 0.2)[0] == []
-        assert select.select([listener], [], [], 10)[0]
+            assert wait([listener], 0.2) == []
+        assert wait([listener], 10)
         listener.poll()
         (notice,) = listener.notifies
     assert json.loads(notice.payload) == manifest.events_after(ledger, 0, 1)[0].body
