@@ -215,6 +215,25 @@ def test_a_system_that_refuses_landlock_has_parsers(monkeypatch: pytest.MonkeyPa
     assert list(Path.cwd().iterdir())  # in this very process
 
 
+@linux
+def test_a_system_that_refuses_filters_of_calls_has_parsers() -> None:
+    """As an emulator of another processor does, or the filter of a container."""
+    code = """
+        import errno, pyseccomp, socket
+        from ingest_assets.sandbox.child import _restrict_calls
+        refusing = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
+        refusing.add_rule(pyseccomp.ERRNO(errno.EPERM), "seccomp")
+        refusing.add_rule(pyseccomp.ERRNO(errno.EPERM), "prctl", pyseccomp.Arg(0, pyseccomp.EQ, 22))
+        refusing.load()
+        _restrict_calls()
+        print(socket.socket().family.name)
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False
+    )
+    assert ended.stdout.strip() == "AF_INET", ended.stderr
+
+
 def test_waiting_uses_no_cpu_time(box: Sandbox) -> None:
     with box.child(Glutton(), "the glutton", limits=replace(SMALL, cpu_s=0.5)) as process:
         assert process.ask("wait", 2.0) == b"waited"

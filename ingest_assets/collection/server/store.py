@@ -227,9 +227,8 @@ class ServerStore:
                 go_on()
                 time.sleep(ASKED_AGAIN_S)
             log.warning("%s has no replica on some nodes yet: the next run goes on.", self._whose(name))
-        except (
-            IngestError
-        ) as error:  # a later run may succeed, and this one needs it only while a node is away
+        # A later run may succeed, and this one needs it only while a node is away.
+        except IngestError as error:
             log.warning("%s has no replica on some nodes: %s", self._whose(name), error)
 
     def _copy_shard(self, name: str, shard: int, holder: int, to: int) -> None:
