@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self
 
 from ingest_assets.redaction import redact
@@ -149,6 +150,7 @@ class Common:
 
 
 COMMON = tuple(each.name for each in fields(Common))
+_common = attrgetter(*COMMON)
 
 
 # What the points of every source carry. Everything else is an attribute of the source.
@@ -159,7 +161,7 @@ COMMON_PAYLOAD = frozenset(
 
 def common_of(holder: object) -> dict[str, Any]:
     """The common fields of a document, a chunk's row, or whatever else has them as attributes."""
-    return {name: getattr(holder, name) for name in COMMON}
+    return dict(zip(COMMON, _common(holder), strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

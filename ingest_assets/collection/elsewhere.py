@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -24,28 +23,24 @@ import numpy as np
 
 from ingest_assets.collection.base import DENSE, SPARSE, Points
 from ingest_assets.model import UnavailableError
-from ingest_assets.stopping import ASKED_EVERY_S, go_on, waited_for
+from ingest_assets.stopping import waited_for
 from ingest_assets.timings import timed
 
 # What the process does with what it is told: points to write, ids to delete, and at the end None. It imports
 # the engine and nothing of ours, which would take longer than indexing a few thousand points. A Ctrl-C goes
-# to the whole group, and the parent decides. A shard that is opened again is mapped from the disk; what was
-# written stays in its memory until then. Numbers come as bytes; the binding reads lists of them fastest.
+# to the whole group, and the parent decides. Numbers come as bytes; the binding takes arrays fastest. A shard
+# that is opened again is mapped from the disk; what was written stays in its memory until then, which matters
+# when there is much of it.
 _COMMAND = """
 import pickle, signal, sys
 from array import array
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 import qdrant_edge as edge
 
-path, dense, sparse = sys.argv[1:]
-
-def numbers(kind, raw):
-    made = array(kind)
-    made.frombytes(raw)
-    return made.tolist()
+path, dense, sparse, reopened_from = sys.argv[1:]
 
 def points(ids, dimension, dense_raw, offsets, indices_raw, values_raw, payloads):
-    vectors, indices, values = numbers("f", dense_raw), numbers("I", indices_raw), numbers("f", values_raw)
+    vectors, indices, values = array("f", dense_raw), array("I", indices_raw), array("f", values_raw)
     for i, id in enumerate(ids):
         begin, end = offsets[i], offsets[i + 1]
         yield edge.Point(id, {
@@ -54,14 +49,14 @@ def points(ids, dimension, dense_raw, offsets, indices_raw, values_raw, payloads
         }, payloads[i])
 
 shard = edge.EdgeShard.load(path)
-written = False
+written = 0
 while (told := pickle.load(sys.stdin.buffer)) is not None:
     if isinstance(told, list):
         shard.update(edge.UpdateOperation.delete_points(told))
     else:
         shard.update(edge.UpdateOperation.upsert_points(list(points(*told))))
-        written = True
-if written:
+        written += len(told[0])
+if written >= int(reopened_from):
     shard.flush()
     shard.close()
     shard = edge.EdgeShard.load(path)
@@ -71,13 +66,17 @@ shard.close()
 """
 
 
+# Written points from which on a shard is opened again before it is indexed. Fewer take some 50 MB.
+REOPENED_FROM = 12_000
+
+
 class ShardElsewhere:
     """A shard that a process has open. Nobody else may open it until that has ended."""
 
     def __init__(self, path: Path) -> None:
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # a pipe that nobody reads would fill up
         self._process = subprocess.Popen(  # noqa: S603  # the command is made of our own names
-            [sys.executable, "-P", "-c", _COMMAND, str(path), DENSE, SPARSE],
+            [sys.executable, "-P", "-c", _COMMAND, str(path), DENSE, SPARSE, str(REOPENED_FROM)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=self._errors,
@@ -112,10 +111,7 @@ class ShardElsewhere:
         """
         try:
             self._tell(None)
-            while self._process.poll() is None:
-                go_on()
-                self._wait()
-            if self._process.returncode:
+            if waited_for(self._process.wait):
                 raise self._failure()
         finally:
             self.close()
@@ -137,10 +133,6 @@ class ShardElsewhere:
         assert self._process.stdin is not None
         self._process.stdin.write(said)
         self._process.stdin.flush()
-
-    def _wait(self) -> None:
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(ASKED_EVERY_S)
 
     def _failure(self) -> UnavailableError:
         self._errors.seek(0)

@@ -22,7 +22,7 @@ from ingest_assets.timings import timed
 INDEX_EVERY = 25_000
 # So many are written and indexed in a process of its own, which works beside this one. Starting it takes a
 # tenth of a second.
-ELSEWHERE_FROM = 2_000
+ELSEWHERE_FROM = 1_000
 
 
 class EmbeddedWriter:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ingest_assets.collection.base import DENSE
 
-_COPY_BLOCK = 1 << 22
+_COPY_BLOCK = 1 << 20
 _AT_ONCE = 8  # files that are flushed
 # Files of the engine's immutable segments (those with a matrix.dat) that are written once, when the segment
 # is created, and contain most of its bytes: points are deleted from such a segment by flags in other files,
@@ -46,7 +46,11 @@ def clone_shard(source: Path, target: Path) -> None:
 
 
 def copy_sparse(source: Path, target: Path) -> None:
-    """Copy a file; holes in the source stay holes if the system can report them."""
+    """Copy a file; holes in the source stay holes if the system can report them.
+
+    Also where it has zeros instead, as a backup that was restored may have: the engine's files are large and
+    mostly empty.
+    """
     if not hasattr(os, "SEEK_DATA"):
         shutil.copyfile(source, target)
         return
@@ -71,10 +75,13 @@ def _copy_range(reader: int, writer: int, start: int, stop: int) -> None:
         block = os.read(reader, min(_COPY_BLOCK, stop - start))
         if not block:
             return  # the file was truncated while it was read
+        start += len(block)
+        if not block.strip(b"\0"):
+            os.lseek(writer, start, os.SEEK_SET)
+            continue
         view = memoryview(block)
         while view:
             view = view[os.write(writer, view) :]
-        start += len(block)
 
 
 def sync_tree(path: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from importlib.metadata import version
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,14 @@ def _model() -> Bm25:
     return EnglishBm25()
 
 
+class _Counted(NamedTuple):
+    """The terms of a text."""
+
+    ids: list[int]  # ascending
+    counts: list[int]  # of each
+    length: int  # of the text, in terms
+
+
 class TermWeights:
     """fastembed's BM25, one batch at a time in this process, each distinct word stemmed and hashed only once.
 
@@ -76,7 +84,12 @@ class TermWeights:
 
         self._stem = stem
         self._id = lru_cache(_CACHED_WORDS)(model.compute_token_id)
+        self._expected: dict[str, _Counted] = {}
         self.model: Bm25 = model
+
+    def expect(self, texts: Sequence[str]) -> None:
+        """Count the terms of texts that `documents` will be asked for, and keep them until then."""
+        self._expected |= {text: self._counted(text) for text in texts}
 
     def documents(self, texts: Sequence[str]) -> SparseVectors:
         """One row per text: term frequencies, saturated and normalised by the document's length."""
@@ -85,13 +98,11 @@ class TermWeights:
         sizes: list[int] = []
         lengths: list[int] = []
         for text in texts:
-            terms = self._terms(text)
-            row = {self._id(term): count for term, count in terms.items()}
-            order = sorted(row)
-            ids += order
-            counts += [row[i] for i in order]
-            sizes.append(len(order))
-            lengths.append(terms.total())
+            row = self._expected.pop(text, None) or self._counted(text)
+            ids += row.ids
+            counts += row.counts
+            sizes.append(len(row.ids))
+            lengths.append(row.length)
         k, b = self.model.k, self.model.b
         count = np.array(counts, dtype=np.float64)
         norm = k * (1 - b + b * np.array(lengths, dtype=np.float64) / self.model.avg_len)
@@ -102,6 +113,12 @@ class TermWeights:
         """One row: 1.0 for each distinct term."""
         ids = sorted({self._id(term) for term in self._terms(text)})
         return _rows([len(ids)], ids, np.ones(len(ids)))
+
+    def _counted(self, text: str) -> _Counted:
+        terms = self._terms(text)
+        row = {self._id(term): count for term, count in terms.items()}
+        ids = sorted(row)
+        return _Counted(ids, [row[i] for i in ids], terms.total())
 
     def _terms(self, text: str) -> Counter[str]:
         # As in fastembed, symbols become spaces before lower-casing, which depends on neighbouring letters.

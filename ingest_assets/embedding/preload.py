@@ -3,8 +3,9 @@
 Loading the models takes longer than anything else in a refresh of one record. So it starts on another core
 as soon as a source turns out to have changed, and the few texts of such a refresh are sent there. Vectors do
 not depend on the process or batch that they are made in. Many texts are embedded by the dense model here,
-which uses every core; terms are weighed there, a batch ahead of what this process records. For very many, all
-cores pay off. The other process ends when nothing is left that it would be asked.
+which uses every core; their terms are counted there while this process still chunks, and weighed a batch
+ahead of what it records. For very many, all cores pay off. The other process ends when nothing is left that
+it would be asked.
 
 What belongs here: the process, and the two models that ask it first.
 """
@@ -17,8 +18,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from threading import Lock
 from typing import Any
 
+from ingest_assets.ahead import StartedAhead
 from ingest_assets.embedding.worker import GONE, ask, available_cores, end_worker, serve, start_worker
 from ingest_assets.model import DenseModel, Float32Array, SparseModel, SparseVectors
 from ingest_assets.timings import timed
@@ -28,6 +31,7 @@ log = logging.getLogger(__name__)
 FEW = 256  # texts, as many as a paper has; to embed more, loading the dense model here as well pays off
 MANY = 10_000  # texts of a stream; for more, a process on each core does
 AHEAD = 1  # batches
+_ahead: StartedAhead[Preloader] = StartedAhead("process that embeds")
 
 
 class Preloader:
@@ -36,33 +40,66 @@ class Preloader:
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] | None = None
         self._started = False
+        self._asking = Lock()
+        self._expecting: ThreadPoolExecutor | None = None
+        self._expected = 0
 
     @property
     def running(self) -> bool:
         return self.process is not None
 
+    def start_ahead(self) -> None:
+        """Start the process for the preloader that starts next in this context, or ends with this one."""
+        self.start()
+        _ahead.keep(self)
+
     def start(self) -> None:
         """Start loading the models, if there is another core to do it on."""
-        if not self._started and available_cores() > 1:
-            self.process = start_worker(run_worker)
+        if self._started:
+            return
         self._started = True
+        other = _ahead.take(lambda each: each.running)
+        if other is not None:
+            self.process, other.process = other.process, None
+        elif available_cores() > 1:
+            self.process = start_worker(run_worker)
+
+    def expect(self, texts: Sequence[str]) -> None:
+        """Have the terms counted of texts that will be weighed: of the first MANY. Does not wait."""
+        if self.process is None or self._expected + len(texts) > MANY:
+            return
+        self._expected += len(texts)
+        if self._expecting is None:
+            self._expecting = ThreadPoolExecutor(1, thread_name_prefix="expected")
+        self._expecting.submit(self.ask, "expected", texts)
 
     def ask(self, model: str, texts: Sequence[str]) -> Any:
-        """The process's answer; None if it is not running. Used by one thread at a time."""
-        if self.process is None:
-            return None
-        try:
-            return ask(self.process, (model, list(texts)))
-        except GONE as error:
-            log.warning("The embedding process ended early (%s); going on without it.", type(error).__name__)
-            self.close()
+        """The process's answer; None if it is not running. Threads wait for each other."""
+        with self._asking:
+            process = self.process
+            if process is None:
+                return None
+            try:
+                return ask(process, (model, list(texts)))
+            except GONE as error:
+                if self.process is None:  # it was closed
+                    return None
+                said = type(error).__name__
+                log.warning("The embedding process ended early (%s); going on without it.", said)
+                self.process = None
+            end_worker(process)
             return None
 
     def close(self) -> None:
         """End the process, if it is running."""
-        if self.process is not None:
-            end_worker(self.process)
-            self.process = None
+        process, self.process = self.process, None
+        if process is not None:
+            process.kill()  # whoever waits for an answer stops waiting
+            with self._asking:
+                end_worker(process)
+        if self._expecting is not None:
+            self._expecting.shutdown(cancel_futures=True)
+            self._expecting = None
 
 
 class PreloadedDenseModel:
@@ -155,4 +192,7 @@ def _term_weights() -> Any:
 
 def _answer(dense: DenseModel, sparse: Future[Any], question: tuple[str, list[str]]) -> object:
     model, texts = question
-    return dense.embed(texts) if model == "dense" else sparse.result().documents(texts)
+    if model == "dense":
+        return dense.embed(texts)
+    weights = sparse.result()
+    return weights.expect(texts) if model == "expected" else weights.documents(texts)

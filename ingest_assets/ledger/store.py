@@ -6,6 +6,7 @@ What belongs here: what differs between SQLite and Postgres. Queries live with t
 from __future__ import annotations
 
 import re
+from collections import namedtuple
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import lru_cache
@@ -294,9 +295,10 @@ def _configure_sqlite(dbapi_connection: Any, _record: object) -> None:
     for pragma in (
         "synchronous = NORMAL",  # in WAL mode this survives a killed process, and never corrupts
         "foreign_keys = ON",
-        # Pages of 4 KiB that are written before they are copied from the log into the file: with the usual
-        # 1,000, each transaction of a large batch ends with such a copy, and waits for the disk.
-        "wal_autocheckpoint = 8192",
+        # Pages of 4 KiB that are written before they are copied from the log into the file. With the usual
+        # 1,000, each transaction of a large batch ends with such a copy and waits for the disk. With so many,
+        # a run that brings ten thousand records writes on, and who closes the file last makes the copy.
+        "wal_autocheckpoint = 32768",
         "temp_store = FILE",  # temporary tables grow with the corpus, memory must not
         "cache_size = -65536",  # KiB
     ):
@@ -415,12 +417,22 @@ def pages(
     while True:
         with ledger.reading() as connection:
             read_in_order(connection)
-            page = connection.execute(query.where(key > after)).all()
+            page = fetched(connection.execute(query.where(key > after)))
         if page:
             yield page
         if len(page) < size:
             return
         after = getattr(page[-1], key.key or "")
+
+
+def fetched(result: sa.CursorResult[Any]) -> list[Any]:
+    """All rows, as named tuples: reading an attribute takes a tenth of the time that one of `sa.Row` does."""
+    return list(map(_row_type(tuple(result.keys()))._make, result))
+
+
+@lru_cache(maxsize=256)
+def _row_type(names: tuple[str, ...]) -> Any:
+    return namedtuple("Row", names)  # noqa: PYI024 - the names are those of a query
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -20,6 +20,7 @@ from ingest_assets.redaction import without_secrets
 from ingest_assets.settings import DAGSTER_STATE, Settings
 
 _EXCERPT = 300  # characters of what Dagster says of its file
+_new_files: list[bytes] = []  # what a file has in which no event is recorded yet; at most one
 
 
 @contextmanager
@@ -87,14 +88,27 @@ def records_kept_open(instance: dg.DagsterInstance, run_id: str) -> Iterator[Non
     if not isinstance(storage, SqliteEventLogStorage):
         yield
         return
-    with storage.run_connection(run_id):  # creates the file
-        pass
+    _create_file(storage, run_id)
     own, index = Path(storage.path_for_shard(run_id)), Path(storage.path_for_shard(INDEX_SHARD_NAME))
     with ExitStack() as stack:
         for path in (own, index, index.parents[1] / "runs.db"):
             connection = stack.enter_context(closing(sqlite3.connect(path)))
             connection.execute("select count(*) from sqlite_master").fetchone()  # it is opened by reading it
         yield
+
+
+def _create_file(storage: SqliteEventLogStorage, run_id: str) -> None:
+    """Create the file that a run is recorded in. After the first one of this process, it is a copy of that.
+
+    For a new file Dagster reads its history of migrations several times, which takes as long as ten events.
+    """
+    file = Path(storage.path_for_shard(run_id))
+    if _new_files:
+        file.write_bytes(_new_files[0])
+    with storage.run_connection(run_id):
+        pass
+    if not _new_files:
+        _new_files.append(file.read_bytes())
 
 
 def seconds_since_heartbeat(settings: Settings) -> float | None:

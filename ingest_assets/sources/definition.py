@@ -162,8 +162,11 @@ class SuppliedVectors(Protocol):
         """Of the model that made them. They are used only if it is the identity of the index's own model."""
         ...
 
-    def vectors(self, texts: Sequence[str]) -> Mapping[str, Float32Array]:
-        """Those there are, by text. Texts without one, or with one of wrong shape or length, are embedded."""
+    def vectors(self, texts: Mapping[str, str]) -> Mapping[str, Float32Array]:
+        """Those there are of texts, which come and go by their digests (`digest_of`).
+
+        Texts without one, or with one of wrong shape or length, are embedded.
+        """
         ...
 
 

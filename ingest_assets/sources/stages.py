@@ -94,7 +94,8 @@ def chunks_stage(
         from ingest_assets.stages.chunks import Chunks
 
         chunker = source.chunker(bench, source.name)
-        return Chunks(chunker, documents, source.payload_attributes(bench.settings))
+        attributes = source.payload_attributes(bench.settings)
+        return Chunks(chunker, documents, attributes, expect=bench.preloader.expect)
 
     return StageDefinition(
         name=CHUNKS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import sqlalchemy as sa
 
 from ingest_assets.ledger import Ledger, tables
-from ingest_assets.ledger.store import MAX_BOUND_VALUES, batched, delete_keys, pages, upsert
+from ingest_assets.ledger.store import MAX_BOUND_VALUES, batched, delete_keys, fetched, pages, upsert
 from ingest_assets.model import Chunk, Chunker, Document, IngestError, ItemError, common_of, digest_of
 from ingest_assets.reconcile import Delta, Refusal, Run, Step, content_sum, is_parked
 from ingest_assets.stages.document_rows import document_of, sorted_json
@@ -44,6 +44,7 @@ class Chunks:
     chunker: Chunker
     documents: str  # the stage that chunks are made from
     attributes: Collection[str] = ()  # those of documents and chunks that points carry
+    expect: Callable[[Sequence[str]], None] = lambda _texts: None  # called with texts that will be embedded
     name: str = "chunks"
     part: str = ""
 
@@ -89,6 +90,7 @@ class Chunks:
             except IngestError as error:  # what was done until then counts
                 ends = error
                 break
+        self.expect([chunk.text for _, chunks in made for chunk in chunks])
         yield Step(partial(self._record, made=made, refused=[each.item_id for each in refused]), refused)
         if ends is not None:
             raise ends
@@ -130,7 +132,7 @@ class Chunks:
     def _read(self, ledger: Ledger, keys: Sequence[str]) -> Sequence[Any]:
         query = _document.select().where(_document.c.source == self.source, _document.c.document_id.in_(keys))
         with ledger.reading() as connection:
-            return connection.execute(query).all()
+            return fetched(connection.execute(query))
 
     def _record(
         self, connection: sa.Connection, made: Sequence[tuple[Any, list[Chunk]]], refused: Sequence[str]

@@ -225,12 +225,12 @@ class DenseVectors(_Vectors):
         done: list[tuple[str, str]] = []
         rows: list[dict[str, Any]] = []
         refused: list[Refusal] = []
-        usable = self._usable_supplied([text for _, text in texts])
+        usable = self._usable_supplied(dict(texts))
         for key, text in texts:
-            if text in usable:
+            if key in usable:
                 done.append((key, text))
-                rows.append(self._row(key, usable[text]))
-        rest = [(key, text) for key, text in texts if text not in usable]
+                rows.append(self._row(key, usable[key]))
+        rest = [(key, text) for key, text in texts if key not in usable]
         for (key, text), result in isolate(partial(self._vectors, tell), rest) if rest else ():
             if isinstance(result, ItemError):
                 refused.append(Refusal(key, key, f"{result} Text: {quoted(text[:80])}"))
@@ -244,18 +244,20 @@ class DenseVectors(_Vectors):
     def _row(self, key: str, vector: Float32Array) -> dict[str, Any]:
         return {"model": self.fingerprint, "text_digest": key, "vector": vector.tobytes()}
 
-    def _usable_supplied(self, texts: Sequence[str]) -> dict[str, Float32Array]:
+    def _usable_supplied(self, texts: Mapping[str, str]) -> dict[str, Float32Array]:
         """Vectors that the source supplies, made by this very model, with the right shape and length."""
         if self.supplied is None or self.supplied.identity != self.identity:
             return {}
-        asked = set(texts)
-        found = {text: np.asarray(v, "<f4") for text, v in self.supplied.vectors(texts).items()}
-        return {text: v for text, v in found.items() if text in asked and self._fits(v)}
-
-    def _fits(self, vector: Float32Array) -> bool:
-        if vector.shape != (self.model.dimension,) or not np.isfinite(vector).all():
-            return False
-        return bool(abs(float(np.linalg.norm(vector)) - 1) < UNIT_TOLERANCE)
+        shape = (self.model.dimension,)
+        given = {key: np.asarray(v, "<f4") for key, v in self.supplied.vectors(texts).items() if key in texts}
+        found = {key: vector for key, vector in given.items() if vector.shape == shape}
+        if not found:
+            return {}
+        # Of all at once. What is not finite has no length near 1 either, nor has what is too large for one.
+        with np.errstate(over="ignore"):
+            lengths = np.linalg.norm(np.stack(list(found.values())), axis=1)
+        is_unit = np.abs(lengths - 1) < UNIT_TOLERANCE
+        return {key: vector for (key, vector), fits in zip(found.items(), is_unit, strict=True) if fits}
 
     def _require_working(self) -> None:
         try:

@@ -8,12 +8,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ingest_assets.collection import files, shards
 from ingest_assets.collection.base import Leg
@@ -359,3 +362,23 @@ def test_a_killed_writer_leaves_the_live_index_as_it_was(tmp_path: Path, how: st
     assert points > every
     left = {path.name.split("-")[0] for path in (tmp_path / "collections" / "crm_chunks").iterdir()}
     assert not left & {"work", "trash"}
+
+
+@given(
+    parts=st.lists(st.tuples(st.sampled_from([b"\0", b"x", b"\0y", b"z\0"]), st.integers(1, 9)), max_size=8)
+)
+def test_a_copy_has_the_same_bytes(parts: list[tuple[bytes, int]]) -> None:
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as name:
+        patch.setattr(files, "_COPY_BLOCK", 4)
+        source, target = Path(name, "source"), Path(name, "target")
+        source.write_bytes(b"".join(text * count for text, count in parts))
+        files.copy_sparse(source, target)
+        assert target.read_bytes() == source.read_bytes()
+
+
+def test_what_lost_its_holes_has_them_again_in_a_copy(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"begins" + bytes(40 << 20) + b"ends")
+    files.copy_sparse(source, target)
+    assert target.read_bytes() == source.read_bytes()
+    assert target.stat().st_blocks * 512 < 3 << 20

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ingest_assets import stopping
 from ingest_assets.collection import elsewhere, embedded_writer, shards
 from ingest_assets.collection.elsewhere import index_elsewhere
 from ingest_assets.collection.embedded import EmbeddedStore
@@ -38,21 +39,23 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedS
     store.close()
 
 
+@pytest.mark.parametrize("reopened_from", [0, 10_000])
 def test_points_indexed_elsewhere_are_those_indexed_here(
-    store: EmbeddedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: EmbeddedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reopened_from: int
 ) -> None:
+    monkeypatch.setattr(elsewhere, "REOPENED_FROM", reopened_from)
     (tmp_path / "pickle.py").write_text("raise SystemExit('what lies where it is started is not imported')")
     monkeypatch.chdir(tmp_path)
     points = make_points(range(400), dimension=WIDE)
     write(store, NAME, 1, points)
-    elsewhere = contents(store, NAME)
+    there = contents(store, NAME)
     with store.reader(NAME) as reader:
         assert reader.count() == len(points.ids)
     indexed = [path for path in tmp_path.rglob("*") if path.name == "graph.bin"]
     monkeypatch.setattr(embedded_writer, "ELSEWHERE_FROM", 10_000)
     store.create(NAME, 2, WIDE)
     write(store, NAME, 2, points)
-    assert contents(store, NAME, 2) == elsewhere
+    assert contents(store, NAME, 2) == there
     here = [path for path in tmp_path.rglob("*") if path.name == "graph.bin" and path not in indexed]
     assert len(indexed) == len(here) > 0
 
@@ -63,7 +66,7 @@ def test_work_that_is_stopped_while_points_are_indexed_leaves_no_process_and_wha
     write(store, NAME, 1, make_points(range(3), dimension=WIDE))
     # A process that is busy for as long as the test would wait.
     monkeypatch.setattr(elsewhere, "_COMMAND", "import threading; threading.Event().wait()")
-    monkeypatch.setattr(elsewhere, "ASKED_EVERY_S", 0.01)
+    monkeypatch.setattr(stopping, "ASKED_EVERY_S", 0.01)
     asked = threading.Event()
     before = _children()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextvars
+import signal
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -102,6 +104,64 @@ def same_rows(found: Iterable[SparseVectors], batches: list[list[str]]) -> None:
         assert np.array_equal(ours.offsets, theirs.offsets)
         assert np.array_equal(ours.indices, theirs.indices)
         assert np.array_equal(ours.values, theirs.values)
+
+
+@pytest.mark.parametrize("expected", [0, 4, 9, 12])
+def test_what_was_expected_is_weighed_as_it_would_have_been(preloader: Preloader, expected: int) -> None:
+    batches = [TEXTS[:3], TEXTS[3:9], TEXTS[2:4]]
+    preloader.expect(TEXTS[:expected])
+    preloader.expect([])
+    same_rows(PreloadedSparseModel(Absent(), preloader).embed_stream(batches), batches)
+
+
+def test_no_more_is_expected_than_the_process_weighs(
+    preloader: Preloader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def ask(_process: object, question: tuple[str, list[str]]) -> None:
+        asked.append((question[0], len(question[1])))
+
+    monkeypatch.setattr(preload, "ask", ask)
+    monkeypatch.setattr(preload, "MANY", 10)
+    for size in (6, 5, 4, 1):
+        preloader.expect(TEXTS[:size])
+    assert preloader._expecting is not None
+    preloader._expecting.shutdown()
+    assert asked == [("expected", 6), ("expected", 4)]
+
+
+def test_closing_waits_for_no_answer(preloader: Preloader, caplog: pytest.LogCaptureFixture) -> None:
+    assert preloader.process is not None
+    preloader.process.send_signal(signal.SIGSTOP)
+    for n in range(20):
+        preloader.expect(TEXTS[n : n + 2])
+    preloader.close()
+    assert not caplog.records
+
+
+def test_a_process_that_was_started_ahead_is_that_of_the_next_preloader(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(preload, "available_cores", lambda: 2)
+    first, second, third = Preloader(), Preloader(), Preloader()
+    first.start_ahead()
+    process = first.process
+    contextvars.copy_context().run(second.start)  # as a step of a run
+    assert (first.process, second.process) == (None, process)
+    third.start()
+    assert third.process not in (None, process)
+    third.close()
+    first.close()
+    assert second.ask("sparse", ["A text."]) is not None
+    second.close()
+    first = Preloader()
+    first.start_ahead()
+    first.close()
+    second = Preloader()
+    second.start()
+    assert second.running
+    second.close()
 
 
 def test_this_process_takes_over_when_the_other_was_killed(

@@ -168,8 +168,8 @@ def test_vectors_that_the_source_supplies_are_used(full: ToyBench, monkeypatch: 
     class Supplied:
         identity = full.model.identity
 
-        def vectors(self, texts: list[str]) -> dict[str, np.ndarray]:
-            return {text: own for text in texts if "Note 7 " in text}
+        def vectors(self, texts: dict[str, str]) -> dict[str, np.ndarray]:
+            return {key: own for key, text in texts.items() if "Note 7 " in text}
 
     supplied: SuppliedVectors = Supplied()  # type: ignore[assignment]
     monkeypatch.setattr(full, "stage", lambda source, _name: DenseVectors(source, full.model, supplied))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -97,8 +97,8 @@ class Supplied:
     def __init__(self, identity: str, vectors: dict[str, Float32Array]) -> None:
         self.identity, self.by_text = identity, vectors
 
-    def vectors(self, texts: Sequence[str]) -> dict[str, Float32Array]:
-        return {text: self.by_text[text] for text in texts if text in self.by_text}
+    def vectors(self, texts: Mapping[str, str]) -> dict[str, Float32Array]:
+        return {key: self.by_text[text] for key, text in texts.items() if text in self.by_text}
 
 
 def shelf(*documents: Document) -> ToySource:
@@ -357,5 +357,5 @@ def test_vectors_of_another_model_are_not_looked_at(shelves: Shelves) -> None:
     assert len(shelves.model.embedded) == 1
 
 
-def _never(_texts: Sequence[str]) -> dict[str, Float32Array]:
+def _never(_texts: Mapping[str, str]) -> dict[str, Float32Array]:
     raise AssertionError("the vectors of another model were asked for")

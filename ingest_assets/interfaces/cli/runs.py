@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
 from dagster._core.utils import make_new_run_id
@@ -65,6 +66,82 @@ class Asked:
     retrain: bool = False
 
 
+class Runs:
+    """Runs of some sources in this process, one after the other. What all share is opened by the first one.
+
+    They are recorded on the instance. They read their settings from the environment; `overrides` replaces
+    individual ones.
+    """
+
+    def __init__(
+        self, settings: Settings, sources: Sequence[str], overrides: dict[str, Any] | None = None
+    ) -> None:
+        self._settings, self._sources, self._overrides = settings, sources, overrides
+        self._opened = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what was opened."""
+        self._opened.close()
+
+    @cached_property
+    def _definitions(self) -> dg.Definitions:
+        return run_defs(self._sources, self._overrides)
+
+    @cached_property
+    def _instance(self) -> dg.DagsterInstance:
+        return self._opened.enter_context(open_instance(self._settings))
+
+    def run(
+        self, *, part: str | None = None, asked: Asked = Asked(), show_progress: bool = False
+    ) -> RunReport:
+        """Refresh or rebuild the sources, and wait. Each takes one run, or one run for each of its parts."""
+        with Workbench(self._settings) as bench, _progress(show_progress):
+            for name in bench.sources.keys() & set(self._sources):
+                bench.sources[name].start_ahead(bench)
+            fail_orphaned_runs(self._instance)
+            reports: list[RunReport] = []
+            for name in self._sources:
+                try:
+                    # One that cannot be used may have been left out since it was asked for.
+                    reports += self._run_source(bench, bench.sources[name], part, asked)
+                except IngestError as error:
+                    if len(self._sources) == 1:
+                        raise
+                    # The other sources are brought up to date nevertheless.
+                    reports.append(RunReport("", False, {}, {}, [f"{name}: {error}"]))
+        return _combined(reports)
+
+    def _run_source(
+        self, bench: Workbench, source: SourceDefinition, part: str | None, asked: Asked
+    ) -> list[RunReport]:
+        if source.partitions is None:
+            return [self._run_once(source.build_job if asked.rebuild else source.refresh_job, source, asked)]
+        keys = _parts(bench, self._instance, source, part)
+        done = [self._run_once(source.refresh_job, source, asked, key) for key in keys]
+        forget_emptied(bench, source)
+        sync_partitions(self._instance, bench, source)
+        return done
+
+    def _run_once(
+        self, job: str, source: SourceDefinition, asked: Asked, partition: str | None = None
+    ) -> RunReport:
+        result = _execute(
+            self._definitions,
+            self._instance,
+            job,
+            run_config=_run_config(source, asked),
+            tags={"ingest/started_by": "command line"},
+            partition_key=partition,
+        )
+        return _report(result)
+
+
 def run_sources(
     settings: Settings,
     *,
@@ -74,51 +151,9 @@ def run_sources(
     show_progress: bool = False,
     overrides: dict[str, Any] | None = None,
 ) -> RunReport:
-    """Refresh or rebuild sources, and wait.
-
-    Each takes one run, or one run for each of its parts.
-
-    Runs are recorded on the instance. They read their settings from the environment; `overrides` replaces
-    individual ones.
-    """
-    with Workbench(settings) as bench, _progress(show_progress), ExitStack() as stack:
-        for name in bench.sources.keys() & set(sources):
-            bench.sources[name].start_ahead(bench)
-        definitions = run_defs(sources, overrides)
-        instance = stack.enter_context(open_instance(settings))
-        fail_orphaned_runs(instance)
-
-        def run(job: str, source: SourceDefinition, partition: str | None = None) -> RunReport:
-            result = _execute(
-                definitions,
-                instance,
-                job,
-                run_config=_run_config(source, asked),
-                tags={"ingest/started_by": "command line"},
-                partition_key=partition,
-            )
-            return _report(result)
-
-        def run_source(source: SourceDefinition) -> list[RunReport]:
-            if source.partitions is None:
-                return [run(source.build_job if asked.rebuild else source.refresh_job, source)]
-            keys = _parts(bench, instance, source, part)
-            done = [run(source.refresh_job, source, key) for key in keys]
-            forget_emptied(bench, source)
-            sync_partitions(instance, bench, source)
-            return done
-
-        reports: list[RunReport] = []
-        for name in sources:
-            try:
-                # One that cannot be used may have been left out since it was asked for.
-                reports += run_source(bench.sources[name])
-            except IngestError as error:
-                if len(sources) == 1:
-                    raise
-                # The other sources are brought up to date nevertheless.
-                reports.append(RunReport("", False, {}, {}, [f"{name}: {error}"]))
-    return _combined(reports)
+    """Refresh or rebuild sources once, and wait. See `Runs`."""
+    with Runs(settings, sources, overrides) as runs:
+        return runs.run(part=part, asked=asked, show_progress=show_progress)
 
 
 def run_job(settings: Settings, job_id: str) -> JobRow:

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ingest_assets.interfaces.cli.options import Json, require_source
-from ingest_assets.interfaces.cli.watched_runs import Pause, Printed, refreshed
+from ingest_assets.interfaces.cli.watched_runs import Pause, Printed, WatchedRuns
 from ingest_assets.model import IngestError
-from ingest_assets.settings import Settings, load_settings
+from ingest_assets.settings import load_settings
 from ingest_assets.sources.definition import Due, SourceDefinition
 from ingest_assets.sources.registry import load_sources
 from ingest_assets.terminal import complain
@@ -75,7 +75,9 @@ def watch(
         bench.dense_model  # noqa: B018 - raises if the settings are wrong; loads nothing yet
         definition = bench.sources[source or _WATCHABLE[0]]
         bench.require_configured(definition.name)
-        return Watch(bench, definition, stop, Printed(json)).run()
+        with WatchedRuns(settings, definition.name) as runs:
+            Watch(bench, definition, stop, Printed(json), runs.run).run()
+    return None
 
 
 def _watch_folder(path: Path, source: str | None, *, as_json: bool) -> None:
@@ -91,8 +93,8 @@ def _watch_folder(path: Path, source: str | None, *, as_json: bool) -> None:
         assert definition.partitions.folder is not None
         # Links are followed once, now: what is watched is what it leads to.
         folder = definition.partitions.folder(bench, path.resolve())
-        with only_watcher(bench, folder):
-            FolderWatch(settings, definition.name, folder, stop, Printed(as_json)).run()
+        with only_watcher(bench, folder), WatchedRuns(settings, definition.name) as runs:
+            FolderWatch(folder, stop, Printed(as_json), runs.run).run()
 
 
 class Watch:
@@ -104,12 +106,12 @@ class Watch:
         source: SourceDefinition,
         stop: threading.Event,
         said: Printed,
-        refresh: Callable[[Settings, str], RunReport] | None = None,
+        refresh: Callable[[], RunReport],
     ) -> None:
         assert source.triggers.due is not None
         self._bench, self._source, self._stop, self._said = bench, source, stop, said
         self._due = source.triggers.due
-        self._refresh = refresh or _refresh
+        self._refresh = refresh
         self._done_for: str | None = None  # the key of the last run: each state gets one
         self._pause = Pause()
 
@@ -136,7 +138,7 @@ class Watch:
     def _run(self, due: Due) -> None:
         began = time.monotonic()
         try:
-            report = self._refresh(self._bench.settings, self._source.name)
+            report = self._refresh()
         except (IngestError, OSError) as error:
             self._failed([str(error)])
             return
@@ -148,10 +150,6 @@ class Watch:
 
     def _failed(self, errors: Sequence[str]) -> None:
         self._said.failed(errors, self._pause.begin())
-
-
-def _refresh(settings: Settings, source: str) -> RunReport:
-    return refreshed(settings, sources=[source])
 
 
 def _occasions(folders: Sequence[Path], stop: threading.Event) -> Iterator[Any]:

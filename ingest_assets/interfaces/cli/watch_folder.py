@@ -17,9 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ingest_assets.interfaces.cli.watched_runs import Pause, Printed, refreshed
+from ingest_assets.interfaces.cli.watched_runs import Pause, Printed
 from ingest_assets.model import IngestError, UnavailableError, digest_of
-from ingest_assets.settings import Settings
 from ingest_assets.sources.definition import WatchedFolder
 from ingest_assets.workbench import Workbench
 
@@ -61,15 +60,12 @@ class FolderWatch:
 
     def __init__(
         self,
-        settings: Settings,
-        source: str,
         folder: WatchedFolder,
         stop: threading.Event,
         said: Printed,
-        refresh: Callable[..., RunReport] = refreshed,
+        refresh: Callable[..., RunReport],
     ) -> None:
-        self._settings, self._source, self._folder = settings, source, folder
-        self._stop, self._said, self._refresh = stop, said, refresh
+        self._folder, self._stop, self._said, self._refresh = folder, stop, said, refresh
         self._pause = Pause()
         self._wanted = ""  # why a run is due, as a clause
         self._seen_leave = False  # whether something was seen to leave the folder since the last run
@@ -123,12 +119,7 @@ class FolderWatch:
         self._wanted, self._seen_leave = "", False
         began = time.monotonic()
         try:
-            report = self._refresh(
-                self._settings,
-                sources=[self._source],
-                part=self._folder.part,
-                asked=Asked(allow_removals=removed),
-            )
+            report = self._refresh(part=self._folder.part, asked=Asked(allow_removals=removed))
             errors = None if report.success else report.errors
         except (IngestError, OSError) as error:
             errors = [str(error)]

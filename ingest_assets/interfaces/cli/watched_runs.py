@@ -9,23 +9,50 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from ingest_assets.settings import Settings
 from ingest_assets.terminal import complain, print_json, say
 
 if TYPE_CHECKING:
-    from ingest_assets.interfaces.cli.runs import RunReport
+    from ingest_assets.interfaces.cli.runs import RunReport, Runs
 
 SHORTEST_WAIT_S, LONGEST_WAIT_S = 5.0, 300.0  # before a run that failed is tried again
 
 
-def refreshed(settings: Settings, **asked: Any) -> RunReport:
-    """A run, in a thread: a signal ends runs of the main one, and ours should come to their end."""
-    from ingest_assets.interfaces.cli.runs import run_sources
+class WatchedRuns:
+    """The runs of one source. They share what takes long to open."""
 
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(run_sources, settings, **asked).result()
+    def __init__(self, settings: Settings, source: str) -> None:
+        self._settings, self._source = settings, source
+        self._runs: Runs | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def run(self, **asked: Any) -> RunReport:
+        """A run, in a thread: a signal ends runs of the main one, and ours should come to their end."""
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(self._run, **asked).result()
+
+    def _run(self, **asked: Any) -> RunReport:
+        from ingest_assets.interfaces.cli.runs import Runs
+
+        if self._runs is None:
+            self._runs = Runs(self._settings, [self._source])
+        try:
+            return self._runs.run(**asked)
+        except Exception:
+            self._close()  # what is open may be the reason; the next run opens it again
+            raise
+
+    def _close(self) -> None:
+        runs, self._runs = self._runs, None
+        if runs is not None:
+            runs.close()
 
 
 class Pause:

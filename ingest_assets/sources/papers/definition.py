@@ -127,9 +127,9 @@ def _removed_on_purpose(bench: Workbench) -> Callable[[str], bool]:
 
 
 def _start_ahead(bench: Workbench) -> None:
-    from ingest_assets.sources.papers.places import start_parser
+    from ingest_assets.sources.papers.places import start_ahead
 
-    start_parser(bench)
+    start_ahead(bench)
 
 
 def _scope(bench: Workbench, job: Job) -> Scope:

@@ -45,14 +45,15 @@ def papers_of(bench: Workbench) -> Papers:
     return Papers(bench.ledger, library_of(bench), workspace_of(bench), bench.sandbox)
 
 
-def start_parser(bench: Workbench) -> None:
-    """Start the process that parses, if there is something to parse in the inbox; it starts in a while."""
+def start_ahead(bench: Workbench) -> None:
+    """Start the processes that parse and embed, if something waits in the inbox; they start in a while."""
     from ingest_assets.sources.papers.formats import parsing
 
     with suppress(IngestError):  # the run says what is wrong
         inbox = bench.settings_of(PaperSettings).ingest_papers_inbox
         if inbox is not None and waiting_in(inbox):
             parsing.start_ahead(bench.sandbox)
+            bench.preloader.start_ahead()
 
 
 def has_papers(bench: Workbench) -> bool:

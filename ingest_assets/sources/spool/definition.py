@@ -81,6 +81,12 @@ def _due(bench: Workbench) -> Due:
     return due(bench)
 
 
+def _start_ahead(bench: Workbench) -> None:
+    from ingest_assets.sources.spool.stage import start_ahead
+
+    start_ahead(bench)
+
+
 def _watched(bench: Workbench) -> Sequence[Path]:
     from ingest_assets.sources.spool.trigger import watched
 
@@ -183,6 +189,7 @@ SOURCE = SourceDefinition(
     hidden=_hidden,
     hidden_by=BATCH_TAG,
     vectors=_vectors,
+    start_ahead=_start_ahead,
     settle=_settle,
     shows_samples=False,
     triggers=Triggers(

@@ -14,6 +14,7 @@ from ingest_assets.fields import FieldType
 from ingest_assets.ledger import Ledger
 from ingest_assets.ledger.spool_tables import ingestion_manifest as _manifest
 from ingest_assets.ledger.spool_tables import spool_record as _record
+from ingest_assets.ledger.store import fetched
 from ingest_assets.model import SkippedItem, SourceItem, digest_of
 from ingest_assets.sources.spool.documents import (
     VERSION,
@@ -79,7 +80,7 @@ class BatchSource:
         query = sa.select(*(column for column in _record.c if column.name != "vector"))
         query = query.where(*mine, _record.c.number > after).order_by(_record.c.number).limit(PAGE)
         with self.ledger.reading() as connection:
-            return connection.execute(query).all()
+            return fetched(connection.execute(query))
 
 
 def batch_source(bench: Workbench, batch_tag: str) -> BatchSource:

@@ -25,7 +25,14 @@ from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.spool_tables import ingestion_manifest as _manifest
 from ingest_assets.ledger.spool_tables import spool_record as _record
 from ingest_assets.ledger.store import delete_keys, pages, upsert
-from ingest_assets.model import ItemError, NotPublishedError, SourceItem, UnavailableError, digest_of
+from ingest_assets.model import (
+    IngestError,
+    ItemError,
+    NotPublishedError,
+    SourceItem,
+    UnavailableError,
+    digest_of,
+)
 from ingest_assets.reconcile import Delta, Run, Step, content_sum
 from ingest_assets.sources.definition import SourceDefinition
 from ingest_assets.sources.spool import files, manifest, partitions
@@ -43,6 +50,7 @@ from ingest_assets.sources.spool.settings import BATCHES, NAME, SpoolSettings
 from ingest_assets.sources.spool.settling import fail
 from ingest_assets.sources.spool.source import BatchSource, batch_source
 from ingest_assets.sources.spool.vectors import USED, usable
+from ingest_assets.sources.spool.waiting import look
 from ingest_assets.stages.document_rows import checked_document, document_row, sorted_json
 
 if TYPE_CHECKING:
@@ -95,7 +103,7 @@ class Batches:
 
     def steps(self, ledger: Ledger, _session: sa.Connection, run: Run) -> Generator[Step]:
         # One confined process reads all batches: starting one takes longer than reading a small batch.
-        with closing(BatchReader.of(self.bench)) as reader:
+        with closing(BatchReader.ready(self.bench)) as reader:
             yield from self._all(ledger, reader, rebuild=run.rebuild)
 
     def _all(self, ledger: Ledger, reader: BatchReader, *, rebuild: bool) -> Iterator[Step]:
@@ -339,6 +347,17 @@ def batches_stage(bench: Workbench, source: SourceDefinition) -> Batches:
     require_own(spool, bench.installation)
     fields, made_with = source.all_fields(bench.settings), batch_source(bench, "").made_with
     return Batches(bench, spool, fields, made_with, bench.settings_of(SpoolSettings).personal_sources)
+
+
+def start_ahead(bench: Workbench) -> None:
+    """Begin to read the largest batch that waits, and to load the models, if there is one."""
+    with suppress(IngestError):  # the run says what is wrong
+        spool = Spool.of(bench.settings_of(SpoolSettings))
+        whole = (found for found in look(spool) if found is not None and found.is_whole)
+        largest = max(whole, key=lambda found: found.bytes, default=None)
+        if largest is not None:
+            BatchReader.of(bench).start_ahead(spool.incoming / largest.name)
+            bench.preloader.start_ahead()
 
 
 def _gathered(parts: Iterable[_Part]) -> Iterator[list[_Part]]:

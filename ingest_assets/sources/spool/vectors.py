@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from ingest_assets.ledger import Ledger
 from ingest_assets.ledger.spool_tables import spool_record as _record
-from ingest_assets.model import Float32Array, digest_of
+from ingest_assets.model import Float32Array
 from ingest_assets.sources.spool.intake.reading import NOT_FINITE, OTHER_DIMENSION, Record
 from ingest_assets.sources.spool.settings import NAME, SpoolSettings
 from ingest_assets.stages.vectors import UNIT_TOLERANCE
@@ -73,16 +73,15 @@ class RecordVectors:
     ledger: Ledger
     identity: str
 
-    def vectors(self, texts: Sequence[str]) -> Mapping[str, Float32Array]:
-        """By text. Of several records with one text, the first one's by tag and number."""
-        asked = {digest_of(text): text for text in texts}
+    def vectors(self, texts: Mapping[str, str]) -> Mapping[str, Float32Array]:
+        """Of several records with one text, the first one's by tag and number."""
         query = sa.select(_record.c.text_digest, _record.c.vector).where(
-            _record.c.text_digest.in_(asked), _record.c.vector.is_not(None)
+            _record.c.text_digest.in_(texts), _record.c.vector.is_not(None)
         )
         last_first = query.order_by(_record.c.batch_tag.desc(), _record.c.number.desc())
         with self.ledger.reading() as connection:
             rows = connection.execute(last_first).all()
-        return {asked[row.text_digest]: np.frombuffer(row.vector, "<f4") for row in rows}
+        return {row.text_digest: np.frombuffer(row.vector, "<f4") for row in rows}
 
 
 def supplied_vectors(bench: Workbench) -> RecordVectors | None:

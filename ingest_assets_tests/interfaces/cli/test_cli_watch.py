@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import pytest
 
@@ -46,7 +46,7 @@ class Watched:
         self._source = replace(load_sources()["spool"], triggers=triggers)
         self._home = home
 
-    def _refresh(self, *_: Any) -> RunReport:
+    def _refresh(self) -> RunReport:
         self.ran.append(self.key)
         outcome = self.outcomes.pop(0) if self.outcomes else DONE
         if isinstance(outcome, Exception):

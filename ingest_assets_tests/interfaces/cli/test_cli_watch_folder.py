@@ -58,7 +58,7 @@ class Watched:
         self.stop = threading.Event()
         self._settings = home.load()
 
-    def _refresh(self, *_: Any, part: str, asked: Asked, **_more: Any) -> RunReport:
+    def _refresh(self, *, part: str, asked: Asked) -> RunReport:
         assert part == "toys"
         there = " ".join(sorted(each.name for each in self.folder.path.iterdir()))
         self.during()
@@ -70,9 +70,7 @@ class Watched:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        watch = FolderWatch(
-            self._settings, "toys", self.folder, self.stop, Printed(as_json=False), self._refresh
-        )
+        watch = FolderWatch(self.folder, self.stop, Printed(as_json=False), self._refresh)
         thread = threading.Thread(target=watch.run)
         thread.start()
         try:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import struct
+import threading
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
 from ingest_assets.model import UnavailableError
 from ingest_assets.sandbox import Limits, Sandbox
+from ingest_assets.sandbox.folder import Child
 from ingest_assets.sandbox.limits import MIB
 from ingest_assets.sources.spool.intake import reading
 from ingest_assets.sources.spool.intake.envelope import Bounds
 from ingest_assets.sources.spool.intake.errors import BatchError, UnfinishedError
 from ingest_assets.sources.spool.intake.parsing import facts_in
-from ingest_assets.sources.spool.intake.reading import BatchReader, Known
+from ingest_assets.sources.spool.intake.reading import BatchReader, Known, Scan
 from ingest_assets_tests.sources.spool.batch_reader import (
     SECRET,
     reader,
@@ -28,6 +32,7 @@ from ingest_assets_tests.sources.spool.batch_reader import (
     spool_settings,
 )
 from ingest_assets_tests.sources.spool.intake_bench import batch
+from ingest_assets_tests.sources.spool.spool_bench import SpoolBench
 
 __all__ = ["reader", "sandbox"]  # fixtures
 NAMED = [{"text": SECRET}]
@@ -148,6 +153,89 @@ def test_records_are_those_of_the_batch_that_was_scanned(reader: BatchReader, tm
     path.write_bytes(batch([{"text": "two"}]))
     with pytest.raises(BatchError, match="changed"):
         list(reader.records(path, known))
+
+
+class _Counting(Sandbox):
+    """Knows the processes that were started."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(home)
+        self.started: list[Child] = []
+
+    def start(self, *arguments: Any, **limits: Any) -> Child:
+        self.started.append(super().start(*arguments, **limits))
+        return self.started[-1]
+
+
+@pytest.fixture
+def ahead(tmp_path: Path) -> Iterator[SpoolBench]:
+    with SpoolBench(tmp_path / "home") as bench, closing(_Counting(tmp_path / "tmp")) as box:
+        bench.__dict__["sandbox"] = box
+        yield bench
+
+
+def test_a_file_that_is_scanned_ahead_is_read_by_that_process_and_scanned_once(
+    ahead: SpoolBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[int] = []
+    is_open = threading.Event()
+    scanned = BatchReader._scanned
+
+    def noted(self: BatchReader, file: IO[bytes]) -> Scan:
+        opened.append(os.fstat(file.fileno()).st_ino)
+        is_open.set()
+        return scanned(self, file)
+
+    monkeypatch.setattr(BatchReader, "_scanned", noted)
+    path, moved, other = (tmp_path / name for name in ("incoming", "processing", "other"))
+    path.write_bytes(batch(NAMED * 3))
+    other.write_bytes(batch())
+    BatchReader.of(ahead).start_ahead(path)
+    assert is_open.wait(60)
+    path.rename(moved)
+    with closing(BatchReader.ready(ahead)) as reader:
+        assert reader.scan(other).facts is not None  # after the first, which is still there
+        scan = reader.scan(moved)
+        assert scan.facts is not None
+        assert scan.facts.records == 3
+        assert opened == [moved.stat().st_ino, other.stat().st_ino]
+        assert [len(page) for page in reader.records(moved, Known(scan.digest, "", None, 3))] == [3]
+    assert [each.process.is_running for each in ahead.sandbox.started] == [False]  # type: ignore[attr-defined]
+    with closing(BatchReader.ready(ahead)) as another:
+        assert another is not reader  # it is given away once
+
+
+@pytest.mark.parametrize("change", ["nothing", "other content", "gone and back", "broken", "killed"])
+def test_what_was_scanned_ahead_counts_only_while_it_is_true(
+    ahead: SpoolBench, tmp_path: Path, change: str
+) -> None:
+    path = tmp_path / "b"
+    path.write_bytes(batch()[:-1] if change == "broken" else batch())
+    BatchReader.of(ahead).start_ahead(path)
+    (child,) = ahead.sandbox.started  # type: ignore[attr-defined]
+    if change in {"other content", "broken"}:
+        path.write_bytes(batch(NAMED * 2))
+    elif change == "gone and back":
+        path.unlink()
+        (tmp_path / "new").write_bytes(batch(NAMED * 2))
+        (tmp_path / "new").rename(path)
+    elif change == "killed":
+        path.write_bytes(batch(NAMED * 2))
+        child.close()
+    with closing(BatchReader.ready(ahead)) as reader:
+        scan = reader.scan(path)
+    assert scan.facts is not None
+    assert scan.facts.records == (1 if change == "nothing" else 2)
+    assert scan.digest == hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+
+
+def test_nothing_is_said_where_nothing_can_be_started_or_read_ahead(
+    ahead: SpoolBench, tmp_path: Path
+) -> None:
+    BatchReader.of(ahead).start_ahead(tmp_path / "none")
+    (tmp_path / "file").touch()
+    ahead.__dict__["sandbox"] = Sandbox(tmp_path / "file")
+    BatchReader.of(ahead).start_ahead(tmp_path / "file")
 
 
 # --- The process is not trusted -----------------------------------------------------------------------------

@@ -11,10 +11,10 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
-from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ingest_assets.ahead import StartedAhead
 from ingest_assets.model import ItemError, UnavailableError
 from ingest_assets.sandbox import ConfinedError, Sandbox
 from ingest_assets.sandbox.answers import PART, split
@@ -38,8 +38,7 @@ _TEXTS = frozenset((".md", ".markdown", ".txt", ".text"))
 SUFFIXES = (".xml", ".nxml", ".pdf", *sorted(_TEXTS))
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _SPACE = b" \t\r\n\0"  # with the zeros of UTF-16
-# At most one process that was started ahead. A list, because a run's steps have copies of the context.
-_ahead: ContextVar[list[Child] | None] = ContextVar("processes that were started ahead", default=None)
+_ahead: StartedAhead[Child] = StartedAhead("parser of papers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ def start_ahead(sandbox: Sandbox) -> None:
     It ends with the sandbox. Where no process can be started, `parse_files` says so.
     """
     with suppress(UnavailableError):
-        _ahead.set([_started(sandbox)])
+        _ahead.keep(_started(sandbox))
 
 
 def parse_files(sandbox: Sandbox, paths: Sequence[Path]) -> Iterator[Parsed]:
@@ -104,7 +103,7 @@ class _Parser:
 
     def _answer(self, data: bytes, path: Path) -> bytes:
         if self._child is None:
-            self._child = _waiting_process() or _started(self._sandbox)
+            self._child = _ahead.take(lambda child: child.process.is_running) or _started(self._sandbox)
         return self._child.process.ask("parse", data, path.name)
 
     def close(self) -> None:
@@ -116,13 +115,6 @@ class _Parser:
 def _started(sandbox: Sandbox) -> Child:
     limits = sandbox.limits
     return sandbox.start(_Parsing(), _NOUN, limits=replace(limits, cpu_s=min(limits.cpu_s, CPU_S)))
-
-
-def _waiting_process() -> Child | None:
-    """The process that was started ahead, if it is still there. It is given away once."""
-    ahead = _ahead.get()
-    child = ahead.pop() if ahead else None
-    return child if child is not None and child.process.is_running else None
 
 
 def _content(path: Path) -> bytes:

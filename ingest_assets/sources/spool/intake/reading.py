@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -23,6 +23,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from pydantic_core import from_json
 
+from ingest_assets.ahead import StartedAhead
 from ingest_assets.model import ItemError, UnavailableError
 from ingest_assets.sandbox import ConfinedError, Sandbox
 from ingest_assets.sandbox.folder import Child
@@ -60,6 +61,7 @@ MAX_DEATHS = 20
 # What is wrong with a vector, as a batch's `extra` counts it.
 OTHER_DIMENSION, NOT_FINITE = "vectors_of_another_dimension", "vectors_not_finite"
 _NOUN = "the parser of batches"
+_started_ahead: StartedAhead[BatchReader] = StartedAhead("reader of batches")
 _DAY_S = 86_400
 _FLOAT_BYTES = 4
 
@@ -137,11 +139,34 @@ class BatchReader:
         )
         self._child: Child | None = None
         self._deaths = 0
+        self._ahead: _Ahead | None = None
 
     @classmethod
     def of(cls, bench: Workbench, check: Callable[[], None] | None = None) -> BatchReader:
         """By the settings of a workbench."""
         return cls(bench.sandbox, bench.settings_of(SpoolSettings), check)
+
+    @classmethod
+    def ready(cls, bench: Workbench) -> BatchReader:
+        """The one that was started ahead in this context, if there is one; else a new one."""
+        return _started_ahead.take(lambda each: each.is_running) or cls.of(bench)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process is there."""
+        return self._child is not None and self._child.process.is_running
+
+    def start_ahead(self, path: Path) -> None:
+        """Begin to scan a file, while others prepare the run that will take it: the next that is `ready`.
+
+        The process ends with the sandbox. Where none can be started, whoever needs one says so.
+        """
+        with suppress(UnavailableError, OSError):
+            self._started()
+            thread = ThreadPoolExecutor(1, thread_name_prefix="scan")
+            self._ahead = _Ahead(_identity(path), thread.submit(self._scanned_once, path))
+            thread.shutdown(wait=False)
+            _started_ahead.keep(self)
 
     def close(self) -> None:
         """End the process."""
@@ -151,6 +176,8 @@ class BatchReader:
 
     def scan(self, path: Path) -> Scan:
         """What a file is. Raises FileNotFoundError; UnavailableError if nothing can be read."""
+        if self._ahead is not None and (scan := self._ahead.of(path)) is not None:
+            return scan
         scan = self._scanned_once(path)
         # Not every process dies of what it reads: the system may have run out of memory. A second one says.
         return self._scanned_once(path) if isinstance(scan.error, _DiedError) else scan
@@ -230,6 +257,8 @@ class BatchReader:
 
     def _pages(self, path: Path, known: Known, after: int) -> Iterator[list[Record]]:
         """The records whose numbers come after one."""
+        if self._ahead is not None:
+            self._ahead.wait()
         try:
             with open_regular(path) as file:
                 yield from self._pages_of(self._content(file), os.fstat(file.fileno()), known, after)
@@ -252,10 +281,10 @@ class BatchReader:
                 weight += len(found.text) + _METADATA_WEIGHT * len(found.metadata)
                 page.append(self._checked(found, known))
                 if len(page) == PAGE or weight >= PAGE_WEIGHT:
-                    yield page
+                    yield _with_finite_vectors(page)
                     page, weight = [], 0
         if page:
-            yield page
+            yield _with_finite_vectors(page)
         if content.digest != known.digest or content.has_changed(about):
             raise BatchError("It has changed since it was claimed.")
         if count != known.records:
@@ -281,8 +310,6 @@ class BatchReader:
         wrong = NOT_FINITE if found.is_refused else ""
         if found.vector is not None and size != _FLOAT_BYTES * length:
             wrong = OTHER_DIMENSION
-        elif found.vector is not None and not _is_finite(found.vector):
-            wrong = NOT_FINITE
         vector = None if wrong else found.vector
         return Record(found.number, found.source or known.source, found.text, metadata, vector, wrong)
 
@@ -348,12 +375,51 @@ def _result(asked: Future[bytes | None]) -> bytes | None:
             return asked.result()
 
 
+@dataclass(slots=True)
+class _Ahead:
+    """A scan that was begun before it was asked for. Meanwhile the process can be asked nothing else."""
+
+    identity: tuple[int, ...]  # of the file
+    scan: Future[Scan]
+
+    def wait(self) -> None:
+        """Until the process can be asked."""
+        while not wait([self.scan], ASKED_EVERY_S).done:
+            go_on()
+
+    def of(self, path: Path) -> Scan | None:
+        """The scan, if that file is this one and unchanged. What is wrong with a file is looked at again."""
+        self.wait()
+        if self.scan.exception() is not None or _identity(path) != self.identity:
+            return None
+        scan = self.scan.result()
+        return scan if scan.error is None else None
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    """Of a file that was perhaps renamed. Raises OSError."""
+    about = path.lstat()
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
+
+
 class _DiedError(BatchError):
     """The process died while it parsed a batch."""
 
 
-def _is_finite(vector: bytes) -> bool:
-    return bool(np.isfinite(np.frombuffer(vector, "<f4")).all())
+def _with_finite_vectors(page: list[Record]) -> list[Record]:
+    """The records, without vectors that are not finite."""
+    if _is_finite(b"".join(each.vector for each in page if each.vector is not None)):
+        return page
+    return [
+        each
+        if each.vector is None or _is_finite(each.vector)
+        else replace(each, vector=None, wrong=NOT_FINITE)
+        for each in page
+    ]
+
+
+def _is_finite(vectors: bytes) -> bool:
+    return bool(np.isfinite(np.frombuffer(vectors, "<f4")).all())
 
 
 def _in_calendar(seconds: float) -> bool:
