@@ -65,8 +65,11 @@ class Preloader:
             self.process = start_worker(run_worker)
 
     def expect(self, texts: Sequence[str]) -> None:
-        """Have the terms counted of texts that will be weighed: of the first MANY. Does not wait."""
-        if self.process is None or self._expected + len(texts) > MANY:
+        """Have the terms counted of texts that will be weighed: of the first MANY. Does not wait.
+
+        Of few texts nothing is gained, and their dense vectors, which are asked for first, would come later.
+        """
+        if self.process is None or len(texts) <= FEW or self._expected + len(texts) > MANY:
             return
         self._expected += len(texts)
         if self._expecting is None:

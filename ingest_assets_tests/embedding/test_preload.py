@@ -107,7 +107,10 @@ def same_rows(found: Iterable[SparseVectors], batches: list[list[str]]) -> None:
 
 
 @pytest.mark.parametrize("expected", [0, 4, 9, 12])
-def test_what_was_expected_is_weighed_as_it_would_have_been(preloader: Preloader, expected: int) -> None:
+def test_what_was_expected_is_weighed_as_it_would_have_been(
+    preloader: Preloader, monkeypatch: pytest.MonkeyPatch, expected: int
+) -> None:
+    monkeypatch.setattr(preload, "FEW", -1)
     batches = [TEXTS[:3], TEXTS[3:9], TEXTS[2:4]]
     preloader.expect(TEXTS[:expected])
     preloader.expect([])
@@ -124,14 +127,18 @@ def test_no_more_is_expected_than_the_process_weighs(
 
     monkeypatch.setattr(preload, "ask", ask)
     monkeypatch.setattr(preload, "MANY", 10)
-    for size in (6, 5, 4, 1):
+    monkeypatch.setattr(preload, "FEW", 2)
+    for size in (2, 6, 5, 4, 1):
         preloader.expect(TEXTS[:size])
     assert preloader._expecting is not None
     preloader._expecting.shutdown()
     assert asked == [("expected", 6), ("expected", 4)]
 
 
-def test_closing_waits_for_no_answer(preloader: Preloader, caplog: pytest.LogCaptureFixture) -> None:
+def test_closing_waits_for_no_answer(
+    preloader: Preloader, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preload, "FEW", 0)
     assert preloader.process is not None
     preloader.process.send_signal(signal.SIGSTOP)
     for n in range(20):
