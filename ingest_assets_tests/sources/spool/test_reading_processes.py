@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import signal
 import struct
 import threading
 import time
@@ -221,7 +222,7 @@ def test_what_was_scanned_ahead_counts_only_while_it_is_true(
         (tmp_path / "new").rename(path)
     elif change == "killed":
         path.write_bytes(batch(NAMED * 2))
-        child.close()
+        os.kill(child.process._process.pid, signal.SIGKILL)
     with closing(BatchReader.ready(ahead)) as reader:
         scan = reader.scan(path)
     assert scan.facts is not None
