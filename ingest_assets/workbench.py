@@ -14,7 +14,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, runtime_checkable
 
 from ingest_assets import __version__
 from ingest_assets.ledger.installation import Installation, installation_of, require_name
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=SourceSettings)
 
 
+@runtime_checkable
 class Closable(Protocol):
     """What holds something that has to be let go of."""
 
@@ -106,6 +107,8 @@ class Workbench:
         while self.left:
             self.left.popitem()[1].close()
         self.__dict__.pop("store", None)
+        if isinstance(self.__dict__.get("dense_model"), Closable):  # one that keeps connections
+            self.__dict__.pop("dense_model").close()
         for name in ("ledger", "engine", "preloader", "sandbox", "cache"):
             if (part := self.__dict__.pop(name, None)) is not None:
                 part.close()

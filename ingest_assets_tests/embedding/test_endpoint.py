@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,8 @@ from pydantic import SecretStr
 from ingest_assets.embedding import DenseSpec, dense_model
 from ingest_assets.embedding.endpoint import batches
 from ingest_assets.model import ConfigurationError, IngestError, ItemError
+from ingest_assets.settings import Settings
+from ingest_assets.workbench import Workbench
 from ingest_assets_tests.embedding import texts_for_tests as texts
 from ingest_assets_tests.embedding.endpoint_server import (
     DIMENSION,
@@ -144,6 +148,27 @@ def test_one_model_serves_many_requests_and_survives_close(endpoint: Endpoint) -
     model.close()
     model.close()
     np.testing.assert_allclose(model.embed_query("b"), unit_of("b"), atol=1e-6)
+
+
+def test_a_workbench_that_is_closed_keeps_no_connection(endpoint: Endpoint, tmp_path: Path) -> None:
+    """A process that watches opens one for each of its runs."""
+    settings = Settings(
+        _env_file=None,
+        ingest_home=tmp_path,
+        spark_control_url=endpoint.url,
+        ingest_dense_dimension=DIMENSION,
+    )
+    before = _connections()
+    with Workbench(settings) as bench:
+        bench.dense_model.embed(["A text."])
+        assert _connections() > before
+    assert _connections() == before
+
+
+def _connections() -> int:
+    """Those of this process that it has opened, and not closed."""
+    ends = psutil.Process().net_connections("tcp")
+    return sum(each.status == psutil.CONN_ESTABLISHED for each in ends)
 
 
 def test_the_list_of_endpoints(endpoint: Endpoint) -> None:
