@@ -37,7 +37,9 @@ from ingest_assets.reconcile import Delta, Run, Step, content_sum
 from ingest_assets.sources.definition import SourceDefinition
 from ingest_assets.sources.spool import files, manifest, partitions
 from ingest_assets.sources.spool.gates import lock_as_personal
-from ingest_assets.sources.spool.intake.reading import BatchError, BatchReader, Known, Record
+from ingest_assets.sources.spool.intake.errors import BatchError
+from ingest_assets.sources.spool.intake.facts import Known, Record
+from ingest_assets.sources.spool.intake.reading import BatchReader
 from ingest_assets.sources.spool.intake.take import take
 from ingest_assets.sources.spool.maintenance import maintain
 from ingest_assets.sources.spool.notifier.failures import record_failure

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from ingest_assets.ledger import Ledger
 from ingest_assets.ledger.spool_tables import spool_record as _record
 from ingest_assets.model import Float32Array
-from ingest_assets.sources.spool.intake.reading import NOT_FINITE, OTHER_DIMENSION, Record
+from ingest_assets.sources.spool.intake.facts import NOT_FINITE, OTHER_DIMENSION, Record
 from ingest_assets.sources.spool.settings import NAME, SpoolSettings
 from ingest_assets.stages.vectors import UNIT_TOLERANCE
 

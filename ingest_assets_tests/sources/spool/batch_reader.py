@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from ingest_assets.sandbox import Sandbox
-from ingest_assets.sources.spool.intake.reading import BatchReader, Facts, Record
+from ingest_assets.sources.spool.intake.facts import Facts, Record
+from ingest_assets.sources.spool.intake.reading import BatchReader
 from ingest_assets.sources.spool.settings import SpoolSettings
 
 SECRET = "Ada Lovelace, +44 20 7946 0000"  # no message shows it

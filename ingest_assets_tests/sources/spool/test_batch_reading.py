@@ -14,13 +14,8 @@ import msgpack
 import pytest
 
 from ingest_assets.sandbox import Sandbox
-from ingest_assets.sources.spool.intake.reading import (
-    NOT_FINITE,
-    OTHER_DIMENSION,
-    BatchReader,
-    Facts,
-    Record,
-)
+from ingest_assets.sources.spool.intake.facts import NOT_FINITE, OTHER_DIMENSION, Facts, Record
+from ingest_assets.sources.spool.intake.reading import BatchReader
 from ingest_assets_tests.sources.spool.batch_reader import (
     reader,
     records_in_file,

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from ingest_assets.sandbox import Sandbox
 from ingest_assets.sources.spool import write_batch
-from ingest_assets.sources.spool.intake.reading import BatchReader, Facts, Record
+from ingest_assets.sources.spool.intake.facts import Facts, Record
+from ingest_assets.sources.spool.intake.reading import BatchReader
 from ingest_assets.sources.spool.places import Spool
 from ingest_assets.sources.spool.sample import write_samples
 from ingest_assets.sources.spool.settings import SpoolSettings

@@ -23,8 +23,9 @@ from ingest_assets.sandbox.limits import MIB
 from ingest_assets.sources.spool.intake import reading
 from ingest_assets.sources.spool.intake.envelope import Bounds
 from ingest_assets.sources.spool.intake.errors import BatchError, UnfinishedError
+from ingest_assets.sources.spool.intake.facts import NOT_FINITE, Known, Scan
 from ingest_assets.sources.spool.intake.parsing import facts_in
-from ingest_assets.sources.spool.intake.reading import BatchReader, Known, Scan
+from ingest_assets.sources.spool.intake.reading import BatchReader
 from ingest_assets_tests.sources.spool.batch_reader import (
     SECRET,
     reader,
@@ -287,7 +288,7 @@ def test_a_vector_that_is_not_finite_does_not_get_through(
         known = Known(reader.scan(path).digest, "", None, 1)
         monkeypatch.setattr(BatchReader, "_ask", lambda *_: _answer(vector=struct.pack("<f", math.inf)))
         (page,) = reader.records(path, known)
-    assert (page[0].vector, page[0].wrong) == (None, reading.NOT_FINITE)
+    assert (page[0].vector, page[0].wrong) == (None, NOT_FINITE)
 
 
 def test_pages_are_bounded_by_what_they_hold(reader: BatchReader, tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ from ingest_assets.ledger.spool_tables import alert
 from ingest_assets.model import UnavailableError
 from ingest_assets.sources.spool import partitions
 from ingest_assets.sources.spool.intake import reading
-from ingest_assets.sources.spool.intake.reading import BatchError, BatchReader, Known, Record
+from ingest_assets.sources.spool.intake.errors import BatchError
+from ingest_assets.sources.spool.intake.facts import Known, Record
+from ingest_assets.sources.spool.intake.reading import BatchReader
 from ingest_assets_tests.sources.spool.intake_bench import batch
 from ingest_assets_tests.sources.spool.spool_bench import SpoolBench
 from ingest_assets_tests.support.small_parts import ToyModel

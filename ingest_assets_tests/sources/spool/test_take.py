@@ -16,7 +16,8 @@ from ingest_assets.ledger import Ledger
 from ingest_assets.ledger.spool_tables import manifest_event
 from ingest_assets.sources.spool import manifest
 from ingest_assets.sources.spool.decisions import Decider
-from ingest_assets.sources.spool.intake.reading import BatchReader, Known
+from ingest_assets.sources.spool.intake.facts import Known
+from ingest_assets.sources.spool.intake.reading import BatchReader
 from ingest_assets.sources.spool.intake.take import Taken
 from ingest_assets.sources.spool.removing import retry
 from ingest_assets.sources.spool.sample import write_samples

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
@@ -20,7 +20,6 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic_core import from_json
 
 from ingest_assets.ahead import StartedAhead
@@ -32,6 +31,15 @@ from ingest_assets.sources.spool.intake import parsing
 from ingest_assets.sources.spool.intake.content import Content, stand_in, unreadable
 from ingest_assets.sources.spool.intake.envelope import Bounds
 from ingest_assets.sources.spool.intake.errors import BatchError, UnfinishedError
+from ingest_assets.sources.spool.intake.facts import (
+    NOT_FINITE,
+    OTHER_DIMENSION,
+    Facts,
+    Known,
+    Record,
+    Scan,
+    with_finite_vectors,
+)
 from ingest_assets.sources.spool.intake.parsing import OTHER_FORM
 from ingest_assets.sources.spool.intake.stream import PIECE
 from ingest_assets.sources.spool.places import open_regular
@@ -41,16 +49,6 @@ from ingest_assets.stopping import ASKED_EVERY_S, go_on, unchecked
 if TYPE_CHECKING:
     from ingest_assets.workbench import Workbench
 
-__all__ = [
-    "BatchError",
-    "BatchReader",
-    "Facts",
-    "Known",
-    "Record",
-    "Scan",
-    "UnfinishedError",
-]
-
 PAGE = 1_000  # records that are given at once, at most
 AHEAD = 4  # pieces of a batch that are parsed before their records are asked for, at most
 PAGE_WEIGHT = 8 << 20  # characters of their texts, about
@@ -58,68 +56,10 @@ _METADATA_WEIGHT = 8  # characters of text that take as much memory as one of me
 CPU_S = 60.0  # of a piece of a batch, at most: it takes a fraction of a second
 # More batches than this that kill their parsers, in one run, are an attack.
 MAX_DEATHS = 20
-# What is wrong with a vector, as a batch's `extra` counts it.
-OTHER_DIMENSION, NOT_FINITE = "vectors_of_another_dimension", "vectors_not_finite"
 _NOUN = "the parser of batches"
 _started_ahead: StartedAhead[BatchReader] = StartedAhead("reader of batches")
 _DAY_S = 86_400
 _FLOAT_BYTES = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a batch says of itself, and how much there is of what."""
-
-    batch_tag: str  # as the envelope has it; "" if it has none
-    source: str  # "" if the envelope has none
-    created_at: float  # seconds since 1970; the file's time if the envelope has none
-    pii: bool  # by its envelope, a record, or a source that is personal by the settings
-    records: int  # all of them
-    skipped: int  # of the records: those without text
-    dimension: int | None  # of vectors that come along, as the envelope says; 0 if that is nonsense
-    vectors: int  # that came along and have the right length; 0 if the settings do not have them used
-    vectors_ignored: int  # the others
-    metadata_dropped: int  # values that JSON cannot have
-    repaired: int  # records whose text held control characters
-
-
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """What a file is. Either `facts` or `error` is there."""
-
-    digest: str  # of its bytes, 32 hex characters; of its inode, size and time if they are not read
-    bytes: int
-    mtime: float
-    facts: Facts | None
-    error: BatchError | None
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What is known of a batch since it was scanned. Reading its records again must agree with it."""
-
-    digest: str
-    source: str
-    dimension: int | None
-    records: int  # with text
-
-    @classmethod
-    def of_row(cls, row: Any) -> Known:
-        """By its row of the manifest."""
-        dimension = from_json(row.extra).get("dimension")
-        return cls(row.digest, row.source, dimension, row.total_records - row.skipped)
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record with text."""
-
-    number: int  # its place in the batch, from 0; those without text count
-    source: str  # its own, else the envelope's
-    text: str
-    metadata: Mapping[str, Any]  # as JSON can have it
-    vector: bytes | None  # float32, little endian, finite; of the envelope's dimension if it says one
-    wrong: str  # with a vector that would be used, and cannot be: OTHER_DIMENSION or NOT_FINITE; else ""
 
 
 class BatchReader:
@@ -281,10 +221,10 @@ class BatchReader:
                 weight += len(found.text) + _METADATA_WEIGHT * len(found.metadata)
                 page.append(self._checked(found, known))
                 if len(page) == PAGE or weight >= PAGE_WEIGHT:
-                    yield _with_finite_vectors(page)
+                    yield with_finite_vectors(page)
                     page, weight = [], 0
         if page:
-            yield _with_finite_vectors(page)
+            yield with_finite_vectors(page)
         if content.digest != known.digest or content.has_changed(about):
             raise BatchError("It has changed since it was claimed.")
         if count != known.records:
@@ -404,22 +344,6 @@ def _identity(path: Path) -> tuple[int, ...]:
 
 class _DiedError(BatchError):
     """The process died while it parsed a batch."""
-
-
-def _with_finite_vectors(page: list[Record]) -> list[Record]:
-    """The records, without vectors that are not finite."""
-    if _is_finite(b"".join(each.vector for each in page if each.vector is not None)):
-        return page
-    return [
-        each
-        if each.vector is None or _is_finite(each.vector)
-        else replace(each, vector=None, wrong=NOT_FINITE)
-        for each in page
-    ]
-
-
-def _is_finite(vectors: bytes) -> bool:
-    return bool(np.isfinite(np.frombuffer(vectors, "<f4")).all())
 
 
 def _in_calendar(seconds: float) -> bool:

@@ -21,7 +21,7 @@ from ingest_assets.ledger.spool_tables import ingestion_manifest as _manifest
 from ingest_assets.model import when
 from ingest_assets.sources.spool import failing, files, manifest
 from ingest_assets.sources.spool.intake import tags
-from ingest_assets.sources.spool.intake.reading import Facts, Scan
+from ingest_assets.sources.spool.intake.facts import Facts, Scan
 from ingest_assets.sources.spool.notifier.outbox import DONE, OPEN, enqueue
 from ingest_assets.sources.spool.places import SUFFIX, Spool, is_regular, remove_thing
 
