@@ -6,7 +6,7 @@ A document has no header lines: what is embedded is the record's text alone, as 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ingest_assets.fields import FieldType, FilterField, typed, utc_of
@@ -45,8 +45,7 @@ def document_of_record(record: Any, *, pii: bool, fields: Mapping[str, FieldType
         title=_first(metadata, _TITLES) or _shortened(record.text),
         uri=_first(metadata, _URIS) or f"spool://{record.batch_tag}/{record.number}",
         kind=_first(metadata, _KINDS) or KIND,
-        time=next(filter(None, (utc_of(text) for text in _texts(metadata, _TIMES))), None)
-        or when(record.created_at),
+        time=_time(metadata) or when(record.created_at),
         context=(),
         body=record.text,
         attributes={
@@ -78,11 +77,17 @@ def _value(value: object, kind: FieldType) -> Scalar | list[str] | None:
 
 
 def _first(metadata: Mapping[str, Any], names: tuple[str, ...]) -> str:
-    return next(filter(None, map(_shortened, _texts(metadata, names))), "")
+    for name in names:  # most records have none of them
+        if name in metadata and (found := _shortened(_text(metadata[name]))):
+            return found
+    return ""
 
 
-def _texts(metadata: Mapping[str, Any], names: tuple[str, ...]) -> Iterator[str]:
-    return (_text(metadata[name]) for name in names if name in metadata)
+def _time(metadata: Mapping[str, Any]) -> str | None:
+    for name in _TIMES:
+        if name in metadata and (found := utc_of(_text(metadata[name]))):
+            return found
+    return None
 
 
 def _text(value: object) -> str:
