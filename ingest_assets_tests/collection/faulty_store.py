@@ -43,6 +43,11 @@ def ids_in(store: ServerStore) -> list[str]:
         return sorted(key for key, _ in reader.scan())
 
 
+def counted_in(store: ServerStore) -> int:
+    with store.reader(NAME) as reader:
+        return reader.count()
+
+
 def searched_in(store: ServerStore) -> str:
     with store.reader(NAME) as reader:
         return reader.query([Leg("dense", dense=dense(4))], limit=1)[0][0].id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ from ingest_assets_tests.collection.faulty_store import (
     NAME,
     SEARCH,
     WRITE,
+    counted_in,
     ids_in,
     searched_in,
     server,
@@ -224,6 +226,28 @@ def test_limits_of_strict_mode_are_kept(server: FaultyServer, strict: dict[str, 
         assert sorted(key for key, _ in reader.scan()) == sorted(ids_of(range(60)))
         assert len(reader.payloads(ids_of(range(60)))) == 60
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("strict", "work"),
+    [
+        ({"upsert_max_batchsize": 7}, lambda store: write(store, NAME, 1, make_points(range(60, 90)))),
+        ({"max_query_limit": 3}, ids_in),
+        ({"search_allow_exact": False}, counted_in),
+    ],
+)
+def test_limits_that_were_just_lowered_are_kept_from_the_second_attempt_on(
+    server: FaultyServer,
+    store: ServerStore,
+    strict: dict[str, object],
+    work: Callable[[ServerStore], object],
+) -> None:
+    write(store, NAME, 1, make_points(range(10, 60)))
+    assert len(ids_in(store)) == counted_in(store) == 60
+    server.strict = strict
+    with pytest.raises(ConfigurationError, match=r"strict mode.*try again"):
+        work(store)
+    work(store)
 
 
 def test_requests_that_a_proxy_cuts_without_a_word_are_split(

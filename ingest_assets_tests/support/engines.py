@@ -80,7 +80,7 @@ class Engines:
     def take_store(self, store: Store) -> None:
         if isinstance(store, ServerStore):
             client = client_of(store)
-            store._limits.clear()
+            store._limits.forget()
             for entry in client.get_collections().collections:
                 client.delete_collection(entry.name)
             self._stores.append(store)

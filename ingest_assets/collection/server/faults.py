@@ -50,6 +50,10 @@ class TakenError(UnavailableError):
     """The server has something of this name already."""
 
 
+class LimitedError(ConfigurationError):
+    """The server's strict mode does not allow the request."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """One failed attempt."""
@@ -86,9 +90,9 @@ _REFUSED = _Meaning(ItemError)
 _REDIRECTS = _Meaning(ConfigurationError, "It redirects: set QDRANT_URL to where it leads.")
 _ANOTHER_PROGRAM = _Meaning(ConfigurationError)
 _LIMITED = _Meaning(
-    ConfigurationError,
-    "That is its strict mode: a limit that was lowered is read again within a minute, so run it again; "
-    "otherwise raise the limit there.",
+    LimitedError,
+    "That is its strict mode: a limit that was just lowered is kept from now on, so try again; otherwise "
+    "raise the limit there.",
 )
 _BY_WORDS = (
     (

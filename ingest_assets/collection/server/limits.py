@@ -6,10 +6,16 @@ a timeout of its own, so those limits need no care.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from ingest_assets.collection.server.faults import LimitedError
 from ingest_assets.collection.server.layout import CANDIDATES
+
+KEPT_S = 60.0  # somebody may change them on the server
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,34 @@ class Limits:
     def retrieval(self, wanted: int) -> int:
         """How many points to ask for at once by their ids."""
         return min(wanted, self.points_per_retrieval or wanted)
+
+
+class KeptLimits:
+    """Those of several collections, which need not be asked for before each request."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[float, Limits]] = {}
+
+    @contextmanager
+    def of(self, name: str, info: Callable[[], Any]) -> Iterator[Limits]:
+        """Those of a collection, for the block. `info` asks the server, again if one turns out lower."""
+        try:
+            yield self._kept_or_asked(name, info)
+        except LimitedError:
+            self.forget(name)
+            raise
+
+    def forget(self, *names: str) -> None:
+        """Ask again for those of these collections; of all if none is named."""
+        for name in names or list(self._kept):
+            self._kept.pop(name, None)
+
+    def _kept_or_asked(self, name: str, info: Callable[[], Any]) -> Limits:
+        at, found = self._kept.get(name, (0.0, Limits()))
+        if not at or time.monotonic() - at > KEPT_S:
+            found = limits_of(info())
+            self._kept[name] = (time.monotonic(), found)
+        return found
 
 
 def limits_of(info: Any) -> Limits:

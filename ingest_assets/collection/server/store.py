@@ -12,7 +12,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ingest_assets.collection.base import Health, Store, payload_indexes
@@ -21,7 +21,7 @@ from ingest_assets.collection.server.connection import Connection, Kind
 from ingest_assets.collection.server.faults import GoneError, TakenError
 from ingest_assets.collection.server.health import health_of
 from ingest_assets.collection.server.layout import Layout
-from ingest_assets.collection.server.limits import Limits, limits_of
+from ingest_assets.collection.server.limits import KeptLimits
 from ingest_assets.collection.server.reader import ServerReader
 from ingest_assets.collection.server.writer import UPSERT_BATCH, ServerWriter
 from ingest_assets.fields import FilterField
@@ -38,7 +38,6 @@ METADATA = "ingest_assets"  # the key of a mark in a collection's metadata
 NUMBER = "ingest_assets_generation"  # and of a generation's number, which who sees only the name reads
 # Between two commits all streams are idle for a moment, and what a crash leaves unrecorded is written again.
 COMMIT_EVERY = 4_000
-LIMITS_KEPT_S = 60.0  # somebody may change them on the server
 ASKED_AGAIN_S, TOLD_AGAIN_S = 0.5, 10.0  # while a generation is indexed
 _AGREED_S = 30.0  # until all nodes have heard of a new generation
 _COPIED_S = 10.0  # until all nodes have a replica of an empty collection
@@ -62,7 +61,7 @@ class ServerStore:
         # When a commit returns, the server has stored it durably.
         self.commit_every: int | None = COMMIT_EVERY
         self._streams, self._consistency, self._indexing_timeout_s = streams, consistency, indexing_timeout_s
-        self._limits: dict[str, tuple[float, Limits]] = {}
+        self._limits = KeptLimits()
         self._unseen: dict[str, int] = {}  # live generations that the key may only read through the name
 
     @property
@@ -180,13 +179,10 @@ class ServerStore:
     @contextmanager
     def writer(self, collection: str, generation: int) -> Iterator[ServerWriter]:
         name = _name(collection, generation)
-        limits = self._limits_of(name, "admin")
-        batch, streams = limits.upsert(UPSERT_BATCH), limits.streams(self._streams)
-        writer = ServerWriter(self.connection, name, batch=batch, streams=streams)
-        try:
-            yield writer
-        finally:
-            writer.close()
+        with self._limits.of(name, lambda: self._info(name)) as limits:
+            batch, streams = limits.upsert(UPSERT_BATCH), limits.streams(self._streams)
+            with closing(ServerWriter(self.connection, name, batch=batch, streams=streams)) as writer:
+                yield writer
 
     @contextmanager
     def reader(self, collection: str, generation: int | None = None) -> Iterator[ServerReader]:
@@ -195,8 +191,8 @@ class ServerStore:
         if generation is None:
             raise NotPublishedError(f"Nothing has been published as {collection} yet. Run `ingest build`.")
         name = self._read_as(collection, generation)
-        limits = self._limits_of(name, "search")
-        yield ServerReader(self.connection, name, generation, limits, self._consistency)
+        with self._limits.of(name, lambda: self._info(name, "search")) as limits:
+            yield ServerReader(self.connection, name, generation, limits, self._consistency)
 
     def adapt(self, collection: str, generation: int) -> bool:
         name = _name(collection, generation)
@@ -307,7 +303,7 @@ class ServerStore:
     def drop(self, collection: str, generation: int) -> None:
         name = _name(collection, generation)
         self._ask("admin", name, lambda c: c.delete_collection(name))
-        self._limits.pop(name, None)
+        self._limits.forget(name)
 
     def mark(self, collection: str, generation: int) -> Mark | None:
         name = _marked(collection, NAME) if generation == NAME else self._read_as(collection, generation)
@@ -361,13 +357,6 @@ class ServerStore:
 
     def _info(self, name: str, kind: Kind = "admin") -> Any:
         return self._ask(kind, name, lambda c: c.get_collection(name))
-
-    def _limits_of(self, name: str, kind: Kind) -> Limits:
-        at, found = self._limits.get(name, (0.0, Limits()))
-        if not at or time.monotonic() - at > LIMITS_KEPT_S:
-            found = limits_of(self._info(name, kind))
-            self._limits[name] = (time.monotonic(), found)
-        return found
 
     def _health(self, name: str, kind: Kind = "admin") -> Health:
         info = self._info(name, kind)
