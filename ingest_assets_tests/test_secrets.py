@@ -7,20 +7,13 @@ spelling of every secret.
 
 from __future__ import annotations
 
-import html
 import json
-import re
 import socket
-import sqlite3
-import struct
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -32,206 +25,17 @@ from pydantic import SecretStr
 from ingest_assets.settings import Settings
 from ingest_assets.sources.spool import write_batch
 from ingest_assets.sources.spool.places import Spool
-from ingest_assets_tests.support.built_index import Home, ingest, run_command
+from ingest_assets_tests.support import planted_secrets
+from ingest_assets_tests.support.built_index import Home, run_command
 from ingest_assets_tests.support.fixtures import IngestHere
+from ingest_assets_tests.support.planted_secrets import S, Searched, cells_of, searched
 from ingest_assets_tests.support.redis_server import stranger
+from ingest_assets_tests.support.repeating_servers import refusing_postgres, repeating
 from ingest_assets_tests.support.spellings import spelt_in
 from ingest_assets_tests.support.variables import fields
 
 pytest_plugins = ["ingest_assets_tests.support.fixtures"]
-
-SECRETS = {
-    "qdrant_key": 'qk+Zw/9&Y<"7\\e=',
-    "qdrant_user": "qdrant-user-51f0",
-    "qdrant_password": 'qp/\xd6 w"rd&1%',
-    "qdrant_query": "qq-5e6f7a8b9c",
-    "ledger_user": "ledger-user-77a1",
-    "ledger_password": "lp/'x y:z@%25",
-    "ledger_query": "lq-1a2b3c4d5e",
-    "crm_user": "crm-user-3b7d",
-    "crm_password": "cp/'y z:@%26",
-    "endpoint_key": 'sk-<Ab>/&"+9=',
-    "endpoint_user": "spark-user-90c2",
-    "endpoint_password": "sp w\xf6rd/&+'\\",
-    "token": "tokenA1b2C3d4E5f6G7h8._~/=",
-    "second_token": "secondA1b2C3d4E5f6G7h8",
-    "ui_token": "uiTokenQ1w2E3r4T5y6U7i8",
-    "repository_token": "rt-9f8e7d6c5b4a+/=",
-    "proxy_password": "pp-0d1e2f/&x",
-    "ncbi_key": "ncbi-7c8d9e0f&/=",
-    "model_key": 'mk-<Xy>/&"+7=',
-    "libpq_password": "pgpw-4d5e6f&7",
-    "gate_user": "gate-user-31d4",
-    "gate_password": "gp w/&+5\\",
-    "gate_token": "gt-1f2e3d4c+/=<&",
-    "alert_path": "T0AbC1dEf2/B3gHi4",
-    "alert_token": "at-5a6b7c8d9e",
-    "mail_password": "mp-2b3c4d5e6f",
-    # No setting, and kept to itself all the same.
-    "locked_text": "The caller is Zephyrine Quillfeather",
-    "redis_password": 'rp-<Zz>&"/ 1%\\',
-}
-S = SECRETS
-
-
-@dataclass
-class Repeating:
-    """A server that answers every request with all that was in it."""
-
-    url: str = ""
-    status: int = 500
-    as_json: bool = True
-    asked: list[str] = field(default_factory=list)
-
-    @property
-    def port(self) -> int:
-        return int(self.url.rpartition(":")[2])
-
-
-def _repeated(request: BaseHTTPRequestHandler) -> str:
-    """The request in the spellings that servers and their libraries use."""
-    raw = f"{request.command} {request.path}\n{request.headers}"
-    pairs = dict(request.headers.items())
-    ways = [
-        repr(pairs),
-        json.dumps(pairs),
-        html.escape(raw),
-        quote(raw, safe=""),
-        json.dumps(json.dumps(pairs)),
-    ]
-    return "\n".join([*(f"{name} is {value}" for name, value in pairs.items()), raw, *ways])
-
-
-@contextmanager
-def repeating() -> Iterator[Repeating]:
-    server = Repeating()
-
-    class Handler(BaseHTTPRequestHandler):
-        def _answer(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            said = _repeated(self)
-            server.asked.append(said)
-            body = {"status": {"error": said}, "error": {"message": said}, "detail": said, "message": said}
-            raw = (json.dumps(body) if server.as_json else said).encode("utf-8", "replace")
-            self.send_response(server.status, f"Refused {self.headers.get('api-key') or 'you'}")
-            self.send_header("Content-Length", str(len(raw)))
-            self.end_headers()
-            self.wfile.write(raw)
-
-        def __getattr__(self, name: str) -> Any:
-            if name.startswith("do_"):  # whatever the method
-                return self._answer
-            raise AttributeError(name)
-
-        def log_message(self, *_: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.daemon_threads = True
-        server.url = f"http://127.0.0.1:{running.server_port}"
-        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
-        try:
-            yield server
-        finally:
-            running.shutdown()
-
-
-def _message(kind: bytes, body: bytes) -> bytes:
-    return kind + struct.pack(">I", len(body) + 4) + body
-
-
-@contextmanager
-def refusing_postgres() -> Iterator[tuple[int, list[str]]]:
-    """A Postgres that asks for the password, and repeats it when it refuses it."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    heard: list[str] = []
-
-    def talk(client: socket.socket) -> None:
-        with client, client.makefile("rb") as reading:
-            while True:
-                (size,) = struct.unpack(">I", reading.read(4))
-                start = reading.read(size - 4)
-                if start[:4] != struct.pack(">I", 80877103):
-                    break
-                client.sendall(b"N")  # no TLS
-            client.sendall(_message(b"R", struct.pack(">I", 3)))
-            reading.read(1)
-            (size,) = struct.unpack(">I", reading.read(4))
-            password = reading.read(size - 4).rstrip(b"\0").decode()
-            heard.append(password)
-            said = f"refused: {start[4:]!r} with {password} that is {password!r} {json.dumps(password)}"
-            client.sendall(_message(b"E", b"SFATAL\0C28P01\0M" + said.encode() + b"\0\0"))
-
-    def serve() -> None:
-        while True:
-            try:
-                client, _ = listening.accept()
-            except OSError:
-                return
-            threading.Thread(target=talk, args=(client,), daemon=True).start()
-
-    threading.Thread(target=serve, daemon=True).start()
-    with closing(listening):
-        yield listening.getsockname()[1], heard
-
-
-class Searched:
-    """Everything that was put out."""
-
-    def __init__(self, home: Home) -> None:
-        self.home = home
-        self.outputs: dict[str, str] = {}
-
-    def add(self, what: str, text: str) -> None:
-        assert what not in self.outputs, what
-        self.outputs[what] = text
-
-    def run(self, *arguments: str, **settings: Any) -> str:
-        said = ingest(self.home.with_settings(**settings), *arguments)
-        self.add(f"{' '.join(arguments)} {len(self.outputs)}", said.everything)
-        return said.everything
-
-    def places(self) -> Iterator[tuple[str, str]]:
-        yield from self.outputs.items()
-        for file in sorted(self.home.path.rglob("*")):
-            if file.is_file():
-                raw = re.sub(rb"\0{16,}", b"\0", file.read_bytes())  # the engine's files are mostly empty
-                yield str(file), raw.decode("utf-8", "replace")
-                if raw.startswith(b"SQLite format 3"):
-                    yield f"{file}, by table", "\n".join(_cells(file))
-
-    def require_no_secrets(self) -> None:
-        found = [
-            f"{name}, {way}: {place}"
-            for place, text in self.places()
-            for name, secret in SECRETS.items()
-            for way in spelt_in(secret, text)
-        ]
-        assert found == []
-
-
-def _cells(file: Path) -> Iterator[str]:
-    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
-        tables = database.execute("select name from sqlite_master where type = 'table'").fetchall()
-        for (table,) in tables:
-            for row in database.execute(f'select * from "{table}"'):
-                yield from (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-                            for value in row)  # fmt: skip
-
-
-@pytest.fixture
-def searched(empty: Home) -> Searched:
-    planted = {
-        "ingest_api_tokens": f"ann:{S['token']}:read+ingest+write,bob:{S['second_token']}:read",
-        "ingest_ui_tokens": f"eve:{S['ui_token']}",
-        "ingest_repository_tokens": f"git.example.com={S['repository_token']}",
-        "ingest_embed_max_attempts": 1,
-        "ingest_http_port": 0,
-        "https_proxy": f"http://proxy:{quote(S['proxy_password'], safe='')}@127.0.0.1:9",
-        "no_proxy": "127.0.0.1",
-        "pgpassword": S["libpq_password"],
-    }
-    return Searched(empty.with_settings(**planted))
-
+__all__ = ["searched"]  # a fixture
 
 COMMANDS = (
     ("refresh",),
@@ -455,7 +259,7 @@ def test_dagster_its_events_ticks_and_tables(searched: Searched) -> None:
         assert any(S["qdrant_key"] in asked for asked in server.asked)
     events = list(searched.home.dagster.rglob("*.db"))
     assert any("history" in str(file) for file in events)
-    assert any("STEP_FAILURE" in "".join(_cells(file)) for file in events), "nothing failed"
+    assert any("STEP_FAILURE" in "".join(cells_of(file)) for file in events), "nothing failed"
     searched.require_no_secrets()
 
 
@@ -559,7 +363,7 @@ def test_wrong_input_and_help(searched: Searched) -> None:
 
 def test_every_secret_of_the_settings_is_planted() -> None:
     secret = {name for name, field in fields().items() if "SecretStr" in str(field.annotation)}
-    program = Path(__file__).read_text("utf-8")
+    program = "".join(Path(file).read_text("utf-8") for file in (__file__, planted_secrets.__file__))
     assert secret >= {"ingest_api_tokens", "qdrant_api_key", "ingest_ledger_url"}
     assert [name for name in (*secret, "qdrant_url", "spark_control_url") if f"{name}" not in program] == []
 
