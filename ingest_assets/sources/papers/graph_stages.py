@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from pydantic_core import from_json, to_json
 
 from ingest_assets.ledger import Ledger
 from ingest_assets.ledger.graph_tables import (
@@ -36,6 +35,7 @@ from ingest_assets.reconcile import Delta, Run, Step, content_of, content_sum
 from ingest_assets.sources.papers.bundles import Bundle, BundleEntity, BundleEvidence, Mention
 from ingest_assets.sources.papers.file_rows import read_file
 from ingest_assets.sources.papers.graph.load import GraphLoad, Loaded
+from ingest_assets.sources.papers.graph.names import relationship_digest
 from ingest_assets.sources.papers.merging import graph_bundle, merged_files, passes
 from ingest_assets.sources.papers.merging.bundle_files import parse_bundle
 from ingest_assets.sources.papers.merging.decisions import Decisions
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 VERSION = "2"
 PAGE = 50
 _bundle = paper_bundle
-R = TypeVar("R")
 
 
 class RecordedBundles(passes.Bundles):
@@ -164,16 +163,16 @@ class MergedEntities:
     def steps(self, ledger: Ledger, _session: sa.Connection, run: Run) -> Generator[Step]:
         self.workspace.create()
         with self.workspace.lock(run.lock_timeout_s):
-            before = _entities_of(self.workspace)
+            before = merged_files.digests_in(self.workspace.merged)
             started = time.perf_counter()
             bundles = RecordedBundles(ledger, self.classes)
             with ExitStack() as unless_kept:
                 unless_kept.enter_context(bundles)
                 merged, _ = passes.pass_2(self.workspace, self.decisions, others=bundles)
-                self.keep(Kept(self.input_key(ledger), merged, bundles))
+                self.keep(Kept(self.input_key(ledger), merged.without_evidence(), bundles))
                 unless_kept.pop_all()
             self.seconds = time.perf_counter() - started
-            after = {entity: digest_of(row) for entity, row in merged_files.entity_rows(merged)}
+            after = merged_files.entity_digests(merged)
         self.entities, self.remarks = len(after), merged.remarks
         yield Step(partial(self._record, before=before, after=after))
 
@@ -207,15 +206,6 @@ class MergedEntities:
         delta.outcomes.removed = len(before.keys() - after.keys())
         delta.note(added)
         return delta
-
-
-def _entities_of(workspace: Workspace) -> dict[str, str]:
-    """The entities of the merged file, each with a digest of its row; none if it cannot be read."""
-    try:
-        rows = from_json((workspace.merged / "entities.json").read_bytes())
-        return {row["entity_id"]: digest_of(to_json(row)) for row in rows}
-    except (OSError, ValueError, TypeError, KeyError):
-        return {}
 
 
 @dataclass
@@ -272,8 +262,9 @@ class KnowledgeGraph:
 
     def _load(self, connection: sa.Connection, built: passes.Built, *, anew: bool) -> Delta:
         load = GraphLoad(connection, self.source, anew=anew)
-        load.entities(self._with_lines("entities", built.entities), built.merged.aliases)
-        load.relationships(self._with_lines("relationships", built.relationships))
+        load.entities(self._with_lines("entities", built.entity_ids), built.merged.aliases)
+        said = (relationship_digest(*each.ends) for each in built.merged.relationships)
+        load.relationships(self._with_lines("relationships", said))
         load.papers(built.papers, self._rows)
         self.loaded = load.loaded
         state = {
@@ -293,9 +284,9 @@ class KnowledgeGraph:
         delta.note(load.loaded.sample)
         return delta
 
-    def _with_lines(self, kind: str, rows: list[R]) -> Iterator[tuple[R, bytes]]:
-        """Rows, each with its JSON, which was just written."""
-        return zip(rows, graph_bundle.read_lines(self.workspace, kind), strict=True)
+    def _with_lines(self, kind: str, keys: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """The keys of rows, each with its JSON, which was just written."""
+        return zip(keys, graph_bundle.read_lines(self.workspace, kind), strict=True)
 
     def _rows(self, lines: passes.PaperLines) -> PaperRows:
         return PaperRows(

@@ -6,12 +6,13 @@ What belongs here: the tables, and which entities each section is about. What do
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from ingest_assets.ledger import tables
 from ingest_assets.ledger.graph_tables import (
@@ -26,18 +27,13 @@ from ingest_assets.ledger.graph_tables import (
 from ingest_assets.ledger.store import batched, delete_keys, upsert
 from ingest_assets.model import SAMPLE_SIZE, digest_of
 from ingest_assets.reconcile import content_of
-from ingest_assets.sources.papers.graph.names import folded_names, looked_up, name_words, relationship_digest
+from ingest_assets.sources.papers.graph.names import folded_names, looked_up, name_words
 from ingest_assets.sources.papers.merging.graph import PaperRows
-from ingest_assets.sources.papers.merging.graph_rows import (
-    EntityRow,
-    EvidenceRow,
-    MentionRow,
-    RelationshipRow,
-)
+from ingest_assets.sources.papers.merging.graph_rows import EvidenceRow, Json, MentionRow
 from ingest_assets.sources.papers.merging.passes import PaperLines
 
 BATCH = 1_000
-R = TypeVar("R", EntityRow, RelationshipRow)
+Line = tuple[str, bytes]  # the key of a row, and its JSON
 _document, _about, _entity, _paper = tables.document, tables.document_entities, tables.entity, graph_paper
 
 
@@ -82,22 +78,25 @@ class GraphLoad:
             str, tuple[str, str]
         ] = {}  # class and folded name of entities that are no longer there
 
-    def entities(self, rows: Iterable[tuple[EntityRow, bytes]], aliases: Mapping[str, str]) -> None:
+    def entities(self, rows: Iterable[Line], aliases: Mapping[str, str]) -> None:
         """Entities, each with its line in their file; their names; and where ids that gave way lead to."""
         if self._anew:
             for table in (graph_name, graph_word):
                 self._connection.execute(table.delete().where(table.c.source == self._source))
-        new = self._load(graph_entity, "entity_id", rows, _entity_key, _entity_columns, self._names)
-        for row in new:
-            self.loaded.new_entities[row["entity_id"]] = json.loads(row["documents"])
-        self.loaded.sample = [f"{row['entity_id']}: {row['name']}" for row in new[:SAMPLE_SIZE]]
+        self._load(graph_entity, "entity_id", rows, _entity_columns, self._new_entity, self._names)
         self._follow_ids(aliases)
 
-    def relationships(self, rows: Iterable[tuple[RelationshipRow, bytes]]) -> None:
+    def relationships(self, rows: Iterable[Line]) -> None:
         """Relationships, each with its line in their file."""
-        for row in self._load(graph_relationship, "key", rows, _relationship_key, _relationship_columns):
-            ends = row["subject_id"], row["object_id"]
-            self.loaded.new_relationships.append((*ends, json.loads(row["documents"])))
+        self._load(graph_relationship, "key", rows, _relationship_columns, self._new_relationship)
+
+    def _new_entity(self, row: dict[str, Any]) -> None:
+        self.loaded.new_entities[row["entity_id"]] = _papers(row)
+        if len(self.loaded.sample) < SAMPLE_SIZE:
+            self.loaded.sample.append(f"{row['entity_id']}: {row['name']}")
+
+    def _new_relationship(self, row: dict[str, Any]) -> None:
+        self.loaded.new_relationships.append((row["subject_id"], row["object_id"], _papers(row)))
 
     def papers(self, papers: Mapping[str, PaperLines], rows_of: Callable[[PaperLines], PaperRows]) -> None:
         """Mentions, evidence, and what sections are about: of the papers that differ from what was loaded.
@@ -198,44 +197,43 @@ class GraphLoad:
         self,
         table: sa.Table,
         key: str,
-        rows: Iterable[tuple[R, bytes]],
-        key_of: Callable[[R], str],
-        columns: Callable[[R], dict[str, Any]],
+        rows: Iterable[Line],
+        columns: Callable[[Any], dict[str, Any]],
+        new: Callable[[dict[str, Any]], None],
         changed: Callable[[Sequence[dict[str, Any]], Sequence[str]], None] | None = None,
-    ) -> list[dict[str, Any]]:
-        """Write the rows that differ, and delete those that are not among them. Returns those that are new.
+    ) -> None:
+        """Write the rows that differ, and delete those that are not among them.
 
-        `columns` are those besides key, digest and JSON, which few rows need. `changed` is called with rows
-        that were written, and before others are deleted with their keys.
+        `columns` are those besides key, digest and JSON, made of what the JSON says, which few rows need.
+        `new` is called with each row that was not there, `changed` with rows that were written, and before
+        others are deleted with their keys.
         """
         query = sa.select(table.c[key], table.c.digest).where(table.c.source == self._source)
         there = {row[0]: row.digest for row in self._connection.execute(query)}
         gone = set(there)
-        new: list[dict[str, Any]] = []
         for batch in batched(rows, BATCH):
             written = []
-            for row, line in batch:
-                row_key, digest = key_of(row), digest_of(line)
+            for row_key, line in batch:
+                digest = digest_of(line)
                 gone.discard(row_key)
                 differs = there.get(row_key) != digest
                 if not (differs or self._anew):
                     continue
                 said = {"source": self._source, key: row_key, "digest": digest, "row": line.decode()}
-                written.append(said | columns(row))
+                written.append(said | columns(from_json(line)))
                 if row_key not in there:
-                    new.append(written[-1])
+                    self.loaded.added += 1
+                    new(written[-1])
                 elif differs:
                     self.loaded.changed += 1
             upsert(self._connection, table, written)
             if changed is not None:
                 changed(written, [])
-        self.loaded.added += len(new)
         for keys in batched(sorted(gone), BATCH):
             if changed is not None:
                 changed([], keys)
             delete_keys(self._connection, table, {"source": self._source}, key, keys)
             self.loaded.removed += len(keys)
-        return new
 
     def _names(self, written: Sequence[dict[str, Any]], gone: Sequence[str]) -> None:
         """The names of entities that were written or deleted."""
@@ -329,34 +327,30 @@ class GraphLoad:
         }
 
 
-def _entity_key(row: EntityRow) -> str:
-    return row.entity_id
+def _papers(row: dict[str, Any]) -> list[str]:
+    return list(map(sys.intern, json.loads(row["documents"])))  # of few papers, many rows speak
 
 
-def _relationship_key(row: RelationshipRow) -> str:
-    return relationship_digest(row.subject_id, row.predicate, row.object_id)
-
-
-def _entity_columns(row: EntityRow) -> dict[str, Any]:
+def _entity_columns(row: Json) -> dict[str, Any]:
     return {
-        "entity_class": row.properties["class"],
-        "name": row.name,
-        "folded": looked_up(row.name),
-        "synonyms": _json(row.properties["synonyms"]),
-        "provisional": row.status != "canonical",
-        "documents": _json(row.supporting_documents),
-        "mentions": row.total_mentions,
+        "entity_class": row["properties"]["class"],
+        "name": row["name"],
+        "folded": looked_up(row["name"]),
+        "synonyms": _json(row["properties"]["synonyms"]),
+        "provisional": row["status"] != "canonical",
+        "documents": _json(row["supporting_documents"]),
+        "mentions": row["total_mentions"],
     }
 
 
-def _relationship_columns(row: RelationshipRow) -> dict[str, Any]:
+def _relationship_columns(row: Json) -> dict[str, Any]:
     return {
-        "subject_id": row.subject_id,
-        "predicate": row.predicate,
-        "object_id": row.object_id,
-        "confidence": row.confidence,
-        "evidence_count": row.evidence_count,
-        "documents": _json(row.source_documents),
+        "subject_id": row["subject_id"],
+        "predicate": row["predicate"],
+        "object_id": row["object_id"],
+        "confidence": row["confidence"],
+        "evidence_count": row["evidence_count"],
+        "documents": _json(row["source_documents"]),
     }
 
 

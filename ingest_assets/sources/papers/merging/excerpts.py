@@ -15,7 +15,7 @@ from ingest_assets.model import UnavailableError
 from ingest_assets.sources.papers.bundles import Bundle, BundleEntity
 from ingest_assets.sources.papers.merging.words import Names, Sentence
 
-_IN_MEMORY = 32 << 20  # bytes
+_IN_MEMORY = 8 << 20  # bytes
 
 
 class MentionSaid(NamedTuple):
@@ -53,7 +53,7 @@ class Excerpt(NamedTuple):
 
 
 class Excerpts:
-    """Excerpts in the order in which they were added; beyond 32 MiB they are in a temporary file."""
+    """Excerpts in the order in which they were added; beyond 8 MiB they are in a temporary file."""
 
     def __init__(self, in_memory: int = _IN_MEMORY) -> None:
         self._file: IO[bytes] = SpooledTemporaryFile(in_memory)  # noqa: SIM115 - closed by __exit__

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -72,8 +72,8 @@ def graph_rows(merged: Merged, said: Iterable[tuple[str, Said]]) -> GraphRows:
     building = GraphBuilder(merged)
     papers = {paper_id: building.paper(paper_id, each.excerpt) for paper_id, each in said}
     return GraphRows(
-        entities=building.entities(),
-        relationships=building.relationships(),
+        entities=list(building.entities()),
+        relationships=list(building.relationships()),
         mentions=[row for paper in sorted(papers) for row in papers[paper].mentions],
         evidence=[row for paper in sorted(papers) for row in papers[paper].evidence],
     )
@@ -105,16 +105,22 @@ class GraphBuilder:
             usage.sections.setdefault(paper_id, row.section)
         return PaperRows(rows, self._evidence(paper_id, excerpt))
 
-    def entities(self) -> list[EntityRow]:
-        """Those that are mentioned or have a relationship, sorted by the rank of their ids."""
-        kept = (
+    def entity_ids(self) -> list[str]:
+        """Of those that are mentioned or have a relationship, sorted by the rank of their ids."""
+        return [each.id for each in self._kept()]
+
+    def entities(self) -> Iterator[EntityRow]:
+        """The same entities."""
+        return map(self._entity, self._kept())
+
+    def relationships(self) -> Iterator[RelationshipRow]:
+        """All of them, sorted by subject, predicate and object."""
+        return map(self._relationship, self._merged.relationships)
+
+    def _kept(self) -> Iterator[MergedEntity]:
+        return (
             each for each in self._merged.entities if each.id in self._usage or each.id in self._papers_of
         )
-        return [self._entity(each) for each in kept]
-
-    def relationships(self) -> list[RelationshipRow]:
-        """All of them, sorted by subject, predicate and object."""
-        return [self._relationship(each) for each in self._merged.relationships]
 
     def last_year(self) -> str:
         """When the latest paper appeared."""

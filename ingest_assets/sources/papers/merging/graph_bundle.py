@@ -6,13 +6,14 @@ What belongs here: its files, and checking them. What does not: the rows (`graph
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
 from ingest_assets.model import digest_of
+from ingest_assets.sources.papers.merging.batches import batched
 from ingest_assets.sources.papers.merging.graph_rows import (
     EntityRow,
     EvidenceRow,
@@ -38,7 +39,16 @@ def file_of(kind: str) -> str:
     return f"{kind}.jsonl"
 
 
-def lines(rows: Iterable[Row]) -> bytes:
+def write_lines(draft: Draft, rows: Iterable[Row]) -> int:
+    """Write rows, of which few are in memory at a time. Returns how many they are."""
+    written = 0
+    for batch in batched(rows):
+        draft.write(lines(batch))
+        written += len(batch)
+    return written
+
+
+def lines(rows: Sequence[Row]) -> bytes:
     """Rows as a file has them."""
     listed = to_json([row.as_json() for row in rows])
     # No text in JSON has these four characters, and no field of a row is a list of objects. It takes half the

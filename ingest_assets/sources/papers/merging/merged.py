@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ingest_assets.sources.papers.merging import authorities
@@ -56,6 +56,11 @@ class MergedRelationship:
     confidence: float  # the highest
     asserted_by: tuple[str, ...]  # sorted
 
+    @property
+    def ends(self) -> tuple[str, str, str]:
+        """What it says: subject, predicate, object. No two are alike in this."""
+        return self.subject, self.predicate, self.object
+
 
 class NamedAs(NamedTuple):
     """An entity as the synonym cache has it."""
@@ -89,6 +94,11 @@ class Merged:
     # the id of an entity.
     aliases: dict[str, str]
     remarks: tuple[str, ...]  # merges that papers ask for and that were refused: sentences
+
+    def without_evidence(self) -> Merged:
+        """The same for those who need no ids of evidence, of which there are more than of anything else."""
+        bare = tuple(replace(each, evidence_ids=()) for each in self.relationships)
+        return replace(self, relationships=bare)
 
 
 def assemble(

@@ -5,13 +5,14 @@ What belongs here: their JSON. What does not: what is in them (`merged`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from ingest_assets.model import ConfigurationError
+from ingest_assets.model import ConfigurationError, digest_of
+from ingest_assets.sources.papers.merging.batches import batched
 from ingest_assets.sources.papers.merging.merged import (
     Merged,
     MergedEntity,
@@ -21,19 +22,46 @@ from ingest_assets.sources.papers.merging.merged import (
 )
 
 NAMES = ("entities.json", "relationships.json", "id_map.json", "synonym_cache.json")
+_BLOCK = 1 << 20  # bytes that are read together
+_FIRST, _BETWEEN, _LAST = b"[\n", b"\n  },\n", b"\n  }\n]\n"
 
 
-def merged_files(merged: Merged) -> Iterator[tuple[str, bytes]]:
-    """The files, one after the other: name and content."""
-    yield "entities.json", _written([_entity(each) for each in merged.entities])
-    yield "relationships.json", _written(_relationships(merged))
-    yield "id_map.json", _written(merged.id_map)
-    yield "synonym_cache.json", _written(_synonym_cache(merged))
+def merged_files(merged: Merged) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """The files, one after the other: name, and content in pieces, of which one is in memory at a time."""
+    yield "entities.json", _list(map(_entity, merged.entities))
+    yield "relationships.json", _list(map(_relationship, merged.relationships))
+    yield "id_map.json", _object(merged.id_map.items())
+    yield "synonym_cache.json", _object(_synonym_cache(merged).items())
 
 
-def entity_rows(merged: Merged) -> Iterator[tuple[str, bytes]]:
-    """The rows of `entities.json`, each with the id of its entity, in one line."""
-    return ((each.id, to_json(_entity(each))) for each in merged.entities)
+def entity_digests(merged: Merged) -> dict[str, str]:
+    """The entities, each with a digest of its row in `entities.json`."""
+    return {each.id: digest_of(to_json(_entity(each))) for each in merged.entities}
+
+
+def digests_in(folder: Path) -> dict[str, str]:
+    """The same of the file that is there; nothing if it is not as we write it."""
+    try:
+        return {row["entity_id"]: digest_of(to_json(row)) for row in _rows_in(folder / "entities.json")}
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
+
+
+def _rows_in(path: Path) -> Iterator[Any]:
+    """The rows of a list as `_list` writes it. Raises ValueError if it is another."""
+    with path.open("rb") as file:
+        rest = file.read(len(_FIRST))
+        if rest != _FIRST:
+            if rest + file.read() != b"[]\n":
+                raise ValueError(f"{path.name} does not begin as we write it")
+            return
+        while block := file.read(_BLOCK):
+            *rows, rest = (rest + block).split(_BETWEEN)
+            for row in rows:
+                yield from_json(row.removeprefix(_FIRST) + b"}")
+        if not rest.endswith(_LAST):
+            raise ValueError(f"{path.name} does not end as we write it")
+        yield from_json(rest.removeprefix(_FIRST).removesuffix(_LAST) + b"}")
 
 
 def read_merged(folder: Path) -> Merged:
@@ -83,8 +111,22 @@ def _relationship_of(written: dict[str, Any]) -> MergedRelationship:
     )
 
 
-def _written(content: object) -> bytes:
-    return to_json(content, indent=2) + b"\n"
+def _list(rows: Iterable[object]) -> Iterator[bytes]:
+    return _in_brackets(b"[]", map(list, batched(rows)))
+
+
+def _object(items: Iterable[tuple[str, object]]) -> Iterator[bytes]:
+    return _in_brackets(b"{}", map(dict, batched(items)))
+
+
+def _in_brackets(brackets: bytes, batches: Iterable[object]) -> Iterator[bytes]:
+    """All batches as one indented list or object."""
+    begun = False
+    for batch in batches:
+        yield b",\n" if begun else brackets[:1] + b"\n"
+        yield to_json(batch, indent=2)[2:-2]
+        begun = True
+    yield b"\n" + brackets[1:] + b"\n" if begun else brackets + b"\n"
 
 
 def _entity(entity: MergedEntity) -> dict[str, Any]:
@@ -100,19 +142,16 @@ def _entity(entity: MergedEntity) -> dict[str, Any]:
     }
 
 
-def _relationships(merged: Merged) -> list[dict[str, Any]]:
-    return [
-        {
-            "subject": each.subject,
-            "predicate": each.predicate,
-            "object": each.object,
-            "evidence_ids": each.evidence_ids,
-            "source_papers": each.papers,
-            "confidence": each.confidence,
-            "asserted_by": each.asserted_by,
-        }
-        for each in merged.relationships
-    ]
+def _relationship(relationship: MergedRelationship) -> dict[str, Any]:
+    return {
+        "subject": relationship.subject,
+        "predicate": relationship.predicate,
+        "object": relationship.object,
+        "evidence_ids": relationship.evidence_ids,
+        "source_papers": relationship.papers,
+        "confidence": relationship.confidence,
+        "asserted_by": relationship.asserted_by,
+    }
 
 
 def _synonym_cache(merged: Merged) -> dict[str, list[dict[str, Any]]]:

@@ -24,7 +24,6 @@ from ingest_assets.sources.papers.merging.bundle_files import read_bundle
 from ingest_assets.sources.papers.merging.decisions import Decisions
 from ingest_assets.sources.papers.merging.excerpts import Excerpts
 from ingest_assets.sources.papers.merging.graph import GraphBuilder
-from ingest_assets.sources.papers.merging.graph_rows import EntityRow, RelationshipRow
 from ingest_assets.sources.papers.merging.merged import Merged
 from ingest_assets.sources.papers.merging.merging import merge
 from ingest_assets.sources.papers.merging.said import Said, said_of
@@ -65,8 +64,7 @@ class Built:
     """What a build found, and what it changed."""
 
     merged: Merged
-    entities: list[EntityRow]
-    relationships: list[RelationshipRow]
+    entity_ids: list[str]  # in the order of their rows; those of relationships are in that of `merged`
     counts: dict[str, int]  # entity, relationship, mention, evidence, paper
     bundle_id: str
     read: Read
@@ -242,23 +240,20 @@ def _graph_drafts(
         counts["mention"] += len(rows.mentions)
         counts["evidence"] += len(rows.evidence)
         counts["paper"] += 1
-    entities, relationships = builder.entities(), builder.relationships()
-    counts["entity"], counts["relationship"] = len(entities), len(relationships)
-    drafts["entities"].write(graph_bundle.lines(entities))
-    drafts["relationships"].write(graph_bundle.lines(relationships))
+    counts["entity"] = graph_bundle.write_lines(drafts["entities"], builder.entities())
+    counts["relationship"] = graph_bundle.write_lines(drafts["relationships"], builder.relationships())
     drafts["doc_assets"].write(graph_bundle.doc_assets())
     manifest = graph_bundle.manifest(drafts, counts, builder.last_year())
-    readme = _written(stack, workspace.graph / graph_bundle.README, graph_bundle.readme())
-    last = _written(stack, workspace.graph / graph_bundle.MANIFEST, manifest)
-    built = Built(
-        merged, entities, relationships, counts, graph_bundle.bundle_id(drafts), bundles.read, papers
-    )
+    readme = _written(stack, workspace.graph / graph_bundle.README, [graph_bundle.readme()])
+    last = _written(stack, workspace.graph / graph_bundle.MANIFEST, [manifest])
+    built = Built(merged, builder.entity_ids(), counts, graph_bundle.bundle_id(drafts), bundles.read, papers)
     return built, [readme, *drafts.values(), last]
 
 
-def _written(stack: ExitStack, path: Path, content: bytes) -> Draft:
+def _written(stack: ExitStack, path: Path, content: Iterable[bytes]) -> Draft:
     draft = stack.enter_context(Draft(path))
-    draft.write(content)
+    for piece in content:
+        draft.write(piece)
     return draft
 
 

@@ -59,7 +59,7 @@ class Statement:
     """A relationship of two profiles, as some papers state it."""
 
     confidence: float = 0.0  # the highest
-    evidence: dict[str, set[str]] = field(default_factory=dict)  # paper: ids of its evidence
+    evidence: dict[str, list[str]] = field(default_factory=dict)  # paper: ids of its evidence, some twice
     asserted_by: set[str] = field(default_factory=set)
     distinct: bool = False  # of SAME_AS: a bundle says that it was looked into, and they are not one
 
@@ -93,7 +93,7 @@ class Statements:
             profile.spellings[entity.spelling] += 1
         profile.synonyms.update(entity.other_names)
         profile.sources.add(entity.source)
-        return key
+        return profile.key  # not this one: there are as many as names in all papers
 
     def _say(
         self, paper_id: str, key: tuple[ProfileKey, str, ProfileKey], relationship: RelationshipSaid
@@ -104,8 +104,8 @@ class Statements:
         said.confidence = max(said.confidence, relationship.confidence)
         said.asserted_by.add(relationship.asserted_by)
         said.distinct |= relationship.distinct
-        evidence = said.evidence.setdefault(paper_id, set())
-        evidence.update(f"{paper_id}:{each}" for each in relationship.evidence)
+        evidence = said.evidence.setdefault(paper_id, [])
+        evidence += (f"{paper_id}:{each}" for each in relationship.evidence)
 
 
 def collect(papers: Iterable[tuple[str, Said]]) -> Statements:
