@@ -26,13 +26,16 @@ from ingest_assets import certificates
 from ingest_assets.model import ConfigurationError, ItemError, UnavailableError
 from ingest_assets.quoting import quotes_allowed
 from ingest_assets.redaction import keep_secret, keep_secrets_of_url, redact
-from ingest_assets.stopping import waited_for
+from ingest_assets.stopping import LateError, in_time, waited_for
 
 if TYPE_CHECKING:
     import httpx
     from tenacity import RetryCallState
 
 CONNECT_TIMEOUT_S = 10.0
+LATE_S = (
+    1.0  # after its time an answer is left whatever it waits for; until then it can say itself what is late
+)
 MAX_BODY = 128 << 20  # bytes; 2,048 vectors of 4,096 numbers as JSON are about 100 MB
 MAX_RETRY_AFTER_S = 60.0  # a server that asks for more gets the next attempt, if any, after this
 MAX_BACKOFF_S = 30.0
@@ -203,6 +206,14 @@ class JsonClient:
         return True if self._peer.ca_file is None else trusting(self._peer.ca_file)
 
     def _attempt(self, method: str, url: str, body: object) -> object:
+        try:
+            # A connection's timeouts are for one read: what comes a byte at a time exceeds none of them.
+            return in_time(partial(self._exchange, method, url, body), self._peer.timeout_s + LATE_S)
+        except LateError:
+            late = f"{url} did not answer within {self._peer.timeout_s:g} s"
+            raise _TransientError(late, unanswered=True) from None
+
+    def _exchange(self, method: str, url: str, body: object) -> object:
         import httpx
 
         deadline = time.monotonic() + self._peer.timeout_s

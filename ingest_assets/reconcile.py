@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 
+from ingest_assets.garbage import give_back
 from ingest_assets.ledger import Ledger, tables
 from ingest_assets.ledger.store import delete_keys, upsert
 from ingest_assets.model import SAMPLE_SIZE, ItemError, Outcomes, SkippedItem, digest_of
@@ -29,6 +30,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 Progress = Callable[[int], None]
+
+MANY = 1_000  # items: a stage that has moved so many leaves memory behind that is worth giving back
 
 # Shows the progress of a run that was started in this process: called with the asset's name and the number
 # of items moved so far.
@@ -174,6 +177,8 @@ def reconcile(stage: Stage, ledger: Ledger, run: Run | None = None) -> Outcomes:
                 for step in steps:
                     outcomes += _commit(stage, session, step)
                     run.progress(outcomes.moved)
+            if outcomes.moved >= MANY:
+                give_back()
         with ledger.transaction() as connection:
             total = before.items if idle and before else stage.total(connection)
             _record_success(connection, stage, input_digest, total)

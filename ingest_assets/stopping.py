@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import contextvars
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
+
+
+class LateError(Exception):
+    """A call took longer than it may."""
+
 
 ASKED_EVERY_S = 0.5
 _check: contextvars.ContextVar[Callable[[], None] | None] = contextvars.ContextVar("stop_check", default=None)
@@ -97,6 +103,15 @@ def waited_for(call: Callable[[], T]) -> T:
     if check is None:
         return call()
     check()
+    return _elsewhere(call, check, None)
+
+
+def in_time(call: Callable[[], T], seconds: float) -> T:
+    """What a call returns or raises within so many seconds. Raises LateError then, and leaves it alone."""
+    return _elsewhere(call, go_on, seconds)
+
+
+def _elsewhere(call: Callable[[], T], check: Callable[[], None], seconds: float | None) -> T:
     done = threading.Event()
     result: list[T] = []
     failure: list[BaseException] = []
@@ -111,8 +126,13 @@ def waited_for(call: Callable[[], T]) -> T:
 
     # A daemon: a process whose work was stopped must not wait for it at its end.
     threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True).start()
-    while not done.wait(ASKED_EVERY_S):
+    ends = None if seconds is None else time.monotonic() + seconds
+    while not done.wait(
+        ASKED_EVERY_S if ends is None else max(0.0, min(ASKED_EVERY_S, ends - time.monotonic()))
+    ):
         check()
+        if ends is not None and time.monotonic() >= ends:
+            raise LateError
     if failure:
         raise failure[0]
     return result[0]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
+import time
 import unicodedata
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest_assets import json_client
 from ingest_assets.model import ConfigurationError, IngestError, ItemError, UnavailableError
 from ingest_assets.sources.papers.extraction import endpoint as endpoint_module
 from ingest_assets.sources.papers.extraction.endpoint_checks import Reason
@@ -27,6 +30,7 @@ from ingest_assets_tests.sources.papers.chat_server import (
     says,
     truth,
 )
+from ingest_assets_tests.support.raw_server import byte_by_byte, raw_server
 
 TREATS = "Hydrocortisone treats primary adrenal insufficiency (PAI)."
 KNOWN = truth()["entities"]
@@ -160,7 +164,7 @@ BAD_CONTENTS: dict[str, tuple[object, str]] = {
 def test_an_answer_that_cannot_be_used_parks_the_paper(endpoint: Endpoint, case: str) -> None:
     content, message = BAD_CONTENTS[case]
     with pytest.raises(ItemError, match=message) as caught:
-        extractor(endpoint.then(says(content))).extract(ARTICLE)
+        extractor(endpoint.then(says(content)), timeout_s=60.0).extract(ARTICLE)
     assert len(endpoint.requests) == 1
     assert len(str(caught.value)) < 500
 
@@ -216,6 +220,69 @@ def test_an_endpoint_that_does_not_answer(endpoint: Endpoint) -> None:
     endpoint.then(*[Reply(delay_s=0.5)] * 2)
     with pytest.raises(UnavailableError, match="did not answer"):
         extractor(endpoint, timeout_s=0.1).extract(ARTICLE)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(b"HTTP/1.1 200 OK\r\nX-A: b\r\n", id="a head"),
+        pytest.param(b"HTTP/1.1 102 Processing\r\n\r\n", id="other answers before it"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n" + b" " * 99, id="a body"),
+    ],
+)
+def test_an_answer_that_comes_byte_by_byte_is_left_in_time(
+    said: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_client, "LATE_S", 0.1)
+    with raw_server(byte_by_byte(said)) as port:
+        asking = extractor(Endpoint(f"http://127.0.0.1:{port}"), timeout_s=0.3)
+        began = time.monotonic()
+        with pytest.raises(UnavailableError, match=r"within 0\.3 s, 2 attempts"):
+            asking.extract(ARTICLE)
+    assert time.monotonic() - began < 3
+    assert asking.budget.spent > 0  # it may have cost as much as if it had come
+
+
+def test_a_wait_that_the_endpoint_asks_for_is_kept(endpoint: Endpoint) -> None:
+    asked = Reply(429, body=lambda _: {"error": "slow down"}, headers={"Retry-After": "1"})
+    assert extractor(endpoint.then(asked)).extract(ARTICLE).entities
+    first, second = endpoint.times
+    assert 1 <= second - first < 3
+
+
+@pytest.mark.parametrize("kind", ["text/html", "application/octet-stream", "image/png", "nonsense"])
+def test_the_answer_counts_and_not_what_it_calls_itself(endpoint: Endpoint, kind: str) -> None:
+    endpoint.then(Reply(body=lambda _: envelope(truth()), headers={"Content-Type": kind}))
+    assert extractor(endpoint).extract(ARTICLE).entities
+    endpoint.then(Reply(body=lambda _: b"<html>{}</html>", headers={"Content-Type": "application/json"}))
+    with pytest.raises(ConfigurationError, match="does not answer with JSON"):
+        extractor(endpoint).extract(ARTICLE)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
+def test_an_answer_that_cannot_be_decompressed(endpoint: Endpoint, encoding: str) -> None:
+    endpoint.usual = Reply(body=lambda _: b"\xff\xfe nothing", headers={"Content-Encoding": encoding})
+    with pytest.raises(IngestError):
+        extractor(endpoint).extract(ARTICLE)
+
+
+def test_a_small_answer_that_grows_is_left(endpoint: Endpoint) -> None:
+    bomb = gzip.compress(b" " * (20 << 20))
+    endpoint.then(Reply(body=lambda _: bomb, headers={"Content-Encoding": "gzip"}))
+    with pytest.raises(ItemError, match="more than 8 MiB"):
+        extractor(endpoint, timeout_s=60.0).extract(ARTICLE)
+    assert len(bomb) < 100_000
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed(endpoint: Endpoint, status: int) -> None:
+    """Whoever it leads to would have the key and the paper."""
+    with chatting() as other:
+        there = {"Location": f"{other.url}/v1/chat/completions"}
+        endpoint.then(Reply(status, body=lambda _: {}, headers=there))
+        with pytest.raises(ConfigurationError, match="a redirect, which is not followed"):
+            extractor(endpoint).extract(ARTICLE)
+        assert other.requests == []
 
 
 def test_an_endpoint_that_is_down() -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from ingest_assets_tests.sources.repositories.conftest import MakeMirror
 from ingest_assets_tests.sources.repositories.git_server import LOOPBACK, GitServer, redirect, status
 from ingest_assets_tests.sources.repositories.packs import entry, pack
 from ingest_assets_tests.sources.repositories.repos import TestRepo, bodies
+from ingest_assets_tests.support.raw_server import byte_by_byte, raw_server
 
 FILES = {f"f{i}.py": b"value = 1\n" * i for i in range(200)}
 KEPT = {"kept.py": b"kept = 1\n"}
@@ -43,53 +42,12 @@ def fetched(repo: TestRepo, mirror: MakeMirror) -> Iterator[Mirror]:
     assert bodies(RepositorySource("repositories", one)) == KEPT
 
 
-@contextmanager
-def raw_server(answer: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A server that handles each connection with `answer`."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        stop = threading.Event()
-
-        def serve() -> None:
-            listening.settimeout(0.05)
-            while not stop.is_set():
-                try:
-                    connection, _ = listening.accept()
-                except OSError:
-                    continue
-                threading.Thread(target=one, args=(connection,), daemon=True).start()
-
-        def one(connection: socket.socket) -> None:
-            with connection:
-                try:
-                    answer(connection)
-                except OSError:
-                    return
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        try:
-            yield listening.getsockname()[1]
-        finally:
-            stop.set()
-            thread.join()
-
-
-def _trickle(text: bytes) -> Callable[[socket.socket], None]:
-    def answer(connection: socket.socket) -> None:
-        connection.recv(65_536)
-        for byte in text * 1_000:
-            connection.sendall(bytes([byte]))
-            time.sleep(0.02)
-
-    return answer
-
-
 @pytest.mark.parametrize(
     "answer",
     [
         pytest.param(lambda connection: time.sleep(5), id="silent"),
-        pytest.param(_trickle(b"HTTP/1.1 200 OK\r\nX-A: b\r\n"), id="headers byte by byte"),
-        pytest.param(_trickle(b"x"), id="one endless line"),
+        pytest.param(byte_by_byte(b"HTTP/1.1 200 OK\r\nX-A: b\r\n"), id="headers byte by byte"),
+        pytest.param(byte_by_byte(b"x"), id="one endless line"),
     ],
 )
 def test_a_slow_server_is_abandoned_in_time(answer: Callable[[socket.socket], None]) -> None:

@@ -99,19 +99,25 @@ def _exists(connection: sa.Connection, source: str, entity_id: str) -> bool:
 
 
 def _named(connection: sa.Connection, source: str, wanted: str) -> str:
-    """The entity with a name: the one whose own it is, if it is one of several entities' synonyms."""
+    """The entity with a name: the one whose own it is, if it is one of several entities' synonyms.
+
+    Looks at the first `SCANNED` entities that are called so.
+    """
     folded = looked_up(wanted)
-    ids = sa.select(_name.c.entity_id).filter_by(source=source, folded=folded)
-    found = connection.scalars(ids.order_by(_name.c.entity_id).limit(COMPARED)).all()
-    hits = [hit for hit in hits_of(connection, source, found) if _names(hit)]
-    own = [hit for hit in hits if looked_up(hit.name) == folded]
-    candidates = own or hits
-    if len(candidates) == 1:
-        return candidates[0].entity_id
-    if candidates:
-        shown = ranked(wanted, candidates)[:_SUGGESTED]
+    called = sa.select(_name.c.entity_id).filter_by(source=source, folded=folded)
+    called_so = called.order_by(_name.c.entity_id).limit(SCANNED).subquery()
+    ids = sa.select(called_so.c.entity_id).order_by(called_so.c.entity_id).limit(COMPARED + 1)
+    is_own = sa.exists().where(
+        _entity.c.source == source, _entity.c.entity_id == called_so.c.entity_id, _entity.c.folded == folded
+    )
+    found = connection.scalars(ids.where(is_own)).all() or connection.scalars(ids).all()
+    if len(found) == 1:
+        return str(found[0])
+    if found:
+        many = str(len(found)) if len(found) <= COMPARED else f"More than {COMPARED:,}"
+        shown = ranked(wanted, hits_of(connection, source, found[:COMPARED]))[:_SUGGESTED]
         raise NotInGraphError(
-            f"{len(candidates)} entities are called {wanted!r}. Say which one by its id: {_listed(shown)}."
+            f"{many} entities are called {wanted!r}. Say which one by its id, such as {_listed(shown)}."
         )
     close = close_hits(connection, source, wanted)
     also = f" Close names are {_listed(close)}." if close else " `ingest graph search` lists names."
