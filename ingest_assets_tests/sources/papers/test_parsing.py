@@ -93,6 +93,9 @@ def test_a_file_that_is_wrong_is_its_own_error(box: Sandbox, tmp_path: Path) -> 
         "half.xml": article().encode()[:-9],
         "none.xml": article(ids="").encode(),
         "binary.xml": bytes(range(256)),
+        "PMC5.xml": b"API rate limit exceeded. Try again later.",
+        "PMC6.NXML": "Zu viele Anfragen.".encode("utf-16"),
+        "PMC7.pdf": b"404 Not Found",
         "empty.md": b"",
         "damaged.pdf": b"%PDF-1.4 and no more",
     }
@@ -106,6 +109,9 @@ def test_a_file_that_is_wrong_is_its_own_error(box: Sandbox, tmp_path: Path) -> 
     assert "not well-formed" in found["half.xml"].error
     assert "no id" in found["none.xml"].error
     assert "neither XML nor PDF nor text" in found["binary.xml"].error
+    assert "named as XML, and is text" in found["PMC5.xml"].error
+    assert "named as XML, and is text" in found["PMC6.NXML"].error
+    assert "named as a PDF, and is text" in found["PMC7.pdf"].error
     assert "no text" in found["empty.md"].error
     assert "PDF that cannot be read" in found["damaged.pdf"].error
     assert all(not found[name].articles for name in contents)

@@ -1,6 +1,7 @@
 """Files of papers to articles, in a confined process: what others wrote is parsed there, and checked here.
 
 What is in a file decides how it is read: XML begins with `<`, a PDF with `%PDF`, and the rest must be text.
+But text in a file that is named as XML or PDF is no paper: it is what some server said in place of one.
 
 What belongs here: files, the process, and its answers. What does not: a format (`jats`, `pdf`, `prose`).
 """
@@ -36,6 +37,7 @@ _TEXTS = frozenset((".md", ".markdown", ".txt", ".text"))
 # What the names of papers' files end in. Whoever gives a folder means those in it: any other text, such as a
 # table or a script, can be read too, but is not a paper.
 SUFFIXES = (".xml", ".nxml", ".pdf", *sorted(_TEXTS))
+_OTHERS = {".xml": "XML", ".nxml": "XML", ".pdf": "a PDF"}
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _SPACE = b" \t\r\n\0"  # with the zeros of UTF-16
 _ahead: StartedAhead[Child] = StartedAhead("parser of papers")
@@ -188,7 +190,10 @@ def parsed_here(data: bytes, name: str) -> tuple[list[tuple[Article, bytes | Non
         return [(pdf.parse(data, name), None)], ""
     from ingest_assets.sources.papers.formats import prose
 
-    return [(prose.parse(data, name), None)], ""
+    article = prose.parse(data, name)
+    if named := _OTHERS.get(Path(name).suffix.lower()):
+        raise ItemError(f"It is named as {named}, and is text. If the text is a paper, name it .txt or .md.")
+    return [(article, None)], ""
 
 
 def is_named_as_paper(path: Path) -> bool:
