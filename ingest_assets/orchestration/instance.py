@@ -77,6 +77,19 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 @contextmanager
+def recorded(instance: dg.DagsterInstance) -> Iterator[None]:
+    """For the duration of a run. Raises UnavailableError when Dagster cannot record it, as on a full disk."""
+    try:
+        yield
+    except (sa.exc.OperationalError, sqlite3.OperationalError) as error:
+        reason = error.orig if isinstance(error, sa.exc.OperationalError) else error
+        raise UnavailableError(
+            f"Dagster cannot record the run below {instance.root_directory}, or where its dagster.yaml says: "
+            f"{str(reason).strip().rstrip('.')}. What the run did is kept. Make room, and run it again."
+        ) from without_secrets(error)
+
+
+@contextmanager
 def records_kept_open(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
     """For the duration of a run, keep the files open that Dagster records it in.
 

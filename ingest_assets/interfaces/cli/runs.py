@@ -14,7 +14,7 @@ from dagster._core.utils import make_new_run_id
 from ingest_assets.definitions import run_defs
 from ingest_assets.model import ConfigurationError, IngestError
 from ingest_assets.orchestration.indexing_jobs import request_for
-from ingest_assets.orchestration.instance import open_instance, records_kept_open
+from ingest_assets.orchestration.instance import open_instance, recorded, records_kept_open
 from ingest_assets.orchestration.orphaned_runs import fail_orphaned_runs, process_tags
 from ingest_assets.orchestration.partitions import sync_partitions
 from ingest_assets.reconcile import observer
@@ -196,7 +196,7 @@ def _execute(
     partition_key: str | None,
 ) -> dg.ExecuteInProcessResult:
     run_id = make_new_run_id()
-    with records_kept_open(instance, run_id):
+    with recorded(instance), records_kept_open(instance, run_id):
         return definitions.resolve_job_def(job).execute_in_process(
             instance=instance,
             run_id=run_id,
