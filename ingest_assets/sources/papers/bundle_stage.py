@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -124,7 +125,8 @@ class Bundles:
         yield from self._read(ledger, seen, run)
         yield from self._removals(ledger, seen)
         if self.extractor is not None:
-            yield from self._extract(ledger, self.extractor, run)
+            with closing(self.extractor):
+                yield from self._extract(ledger, self.extractor, run)
         yield from self._correct(ledger)
         self.outdated = self._outdated(ledger)
         yield Step(partial(self._forget_parked, seen=frozenset(seen)))

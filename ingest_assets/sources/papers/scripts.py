@@ -7,6 +7,7 @@ same with a workspace and a ledger.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,8 @@ def extract_folder(bench: Workbench, source: Path, target: Path, *, reextract: b
         yield from (Added(each.path.name, group.paper_id, each.title) for each in others)
     for parsed, groups in zip(parse_files(bench.sandbox, list(todo)), todo.values(), strict=True):
         articles = [each.article for each in parsed.articles]
-        yield from (_extracted(extractor, group, articles, workspace) for group in groups)
+        with closing(extractor):
+            yield from (_extracted(extractor, group, articles, workspace) for group in groups)
 
 
 def _extracted(extractor: Extractor, group: Group, articles: list[Article], workspace: Workspace) -> Added:

@@ -52,6 +52,10 @@ class Watched:
         self.identity = identity  # also what its bundles say of who made them
         self.asked: list[str] = []
         self.fails: dict[str, Exception] = {}
+        self.closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
 
     def extract(self, article: Article) -> Bundle:
         self.asked.append(article.paper_id)
@@ -94,6 +98,7 @@ def test_a_paper_is_extracted_once(bench: PaperBench, watched: Watched) -> None:
     extract(bench, watched)
     assert watched.asked == ["PMC1"]
     assert path_of(bench, "PMC1").stat() == before
+    assert watched.closed > 0  # after each run: an endpoint's connections are not kept
 
 
 def test_a_bundle_that_is_there_is_kept_whoever_made_it(bench: PaperBench, watched: Watched) -> None:

@@ -36,6 +36,10 @@ class Extractor(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Let go of what it has open. It may be used again."""
+        ...
+
 
 def content_digest(article: Article) -> str:
     """A digest of everything of an article that extraction depends on: 64 hexadecimal digits."""

@@ -43,6 +43,9 @@ class RulesExtractor:
         """Name, version and the digest of the dictionaries."""
         return f"{NAME}:{VERSION}:{digest()[:16]}"
 
+    def close(self) -> None:
+        """It has nothing open."""
+
     def extract(self, article: Article) -> Bundle:
         """The bundle of this article. A paper without a known name has an empty one."""
         draft = _Draft(article)
