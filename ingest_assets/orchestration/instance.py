@@ -6,7 +6,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import dagster as dg
@@ -21,6 +21,7 @@ from ingest_assets.settings import DAGSTER_STATE, Settings
 
 _EXCERPT = 300  # characters of what Dagster says of its file
 _new_files: list[bytes] = []  # what a file has in which no event is recorded yet; at most one
+_OPENING_S = 60.0  # that another process may take to open an instance; afterwards it is not waited for
 
 
 @contextmanager
@@ -33,9 +34,6 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
         # Another place was chosen by somebody who may share it, and keeps the modes that it has.
         for folder in DAGSTER_STATE:
             keep_private(home / folder)
-    if not (home / "dagster.yaml").exists():
-        # Without a file Dagster would send telemetry.
-        (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
     with _instance_at(home) as instance:
         yield instance
 
@@ -43,13 +41,36 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 @contextmanager
 def _instance_at(home: Path) -> Iterator[dg.DagsterInstance]:
     """Raises ConfigurationError if dagster.yaml cannot be used, UnavailableError if its records cannot."""
+    file = home / "dagster.yaml"
     with ExitStack() as stack:
         try:
-            instance = stack.enter_context(dg.DagsterInstance.from_config(str(home)))
-            instance.run_launcher  # noqa: B018 - made when it is first asked for
+            with _alone(home):
+                if not file.exists():
+                    # Without a file Dagster would send telemetry.
+                    file.write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
+                instance = stack.enter_context(dg.DagsterInstance.from_config(str(home)))
+                instance.run_launcher  # noqa: B018 - made when it is first asked for
         except Exception as error:  # noqa: BLE001 - see `_explained`
-            raise _explained(home / "dagster.yaml", error) from without_secrets(error)
+            raise _explained(file, error) from without_secrets(error)
         yield instance
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Open an instance while no other process of ours on this host does.
+
+    Dagster makes its tables and notes their version in several steps. Two that mix them note two versions,
+    and then nobody can open the instance any more.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(home / ".opening.lock", mode=0o600)
+    with suppress(Timeout):  # one that waits for a server: its tables are older than that
+        lock.acquire(timeout=_OPENING_S)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _explained(file: Path, error: Exception) -> IngestError:
