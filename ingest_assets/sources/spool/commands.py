@@ -107,13 +107,13 @@ def deliver(
     timeout: Annotated[float, typer.Option(help="Begin no request after so many seconds.", min=0)] = 60,
     json: JsonOption = False,
 ) -> None:
-    """Tell the listener at GATE_URL what it has not heard yet. Exit status 1 if something still waits."""
+    """Tell the listener at GATE_URL now what it has not heard yet. Exit status 1 if something still waits."""
     from ingest_assets.sources.spool.notifier.delivery import deliver as send
     from ingest_assets.sources.spool.notifier.delivery import redeliver
 
     with Workbench(load_settings()) as bench:
         put_back = redeliver(bench, _decider(why)) if again else 0
-        found = send(bench, budget_s=timeout)
+        found = send(bench, budget_s=timeout, at_once=True)
         has_listener = bench.settings_of(SpoolSettings).gate_url is not None
     output.delivered(found, put_back, has_listener, json)
     raise typer.Exit(1 if found.waiting or found.dead else 0)

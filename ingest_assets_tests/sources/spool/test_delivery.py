@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import socket
 import ssl
 import time
@@ -304,34 +303,6 @@ def test_no_request_is_begun_when_the_time_is_up(
 
     listener.usual = slow
     assert 1 <= send(bench, clock, budget_s=0.3).sent <= 3
-
-
-@both
-def test_a_refused_token_is_an_alert_and_ends_the_call(
-    new_bench: NewBench,
-    listener: GateListener,
-    clock: Clock,
-    caplog: pytest.LogCaptureFixture,
-    tmp_path: Path,
-) -> None:
-    def guard(heard: Any) -> Answer:
-        said = heard.headers.get("Authorization")
-        return Answer() if said == "Bearer the-right-token-9876" else Answer(401, body=str(said).encode())
-
-    caplog.set_level(logging.DEBUG)
-    listener.usual = guard
-    bench = new_bench(gate_url=listener.url)
-    for number in range(3):
-        announce(bench, f"b{number}")
-    assert send(bench, clock) == (0, 3, 0)
-    assert len(listener.heard) == 1
-    assert causes(bench) == [delivery.REFUSED]
-    shown = caplog.text + str(rows(bench)) + "".join(f.read_text() for f in (tmp_path / "logs").glob("*"))
-    assert TOKEN not in shown
-    corrected = new_bench(gate_url=listener.url, gate_token="the-right-token-9876")
-    clock.pass_s(2)
-    assert send(corrected, clock) == (3, 0, 0)
-    assert causes(bench) == []
 
 
 def test_a_name_with_several_addresses(

@@ -2,7 +2,8 @@
 
 What counts is the status: 2xx is delivered, and a redirect is not. An event that is refused is tried again,
 at growing intervals, and put aside after GATE_MAX_ATTEMPTS refusals. Where nobody answers, or only a proxy in
-front of a listener that is down, the event is not at fault, and is tried until the listener has it.
+front of a listener that is down, or where the token is refused, the event is not at fault, and is tried until
+the listener has it.
 
 What belongs here: when an event is sent, and what follows from the answer. What does not: the rows
 (`outbox`), the bodies (`templates`), the request (`webhook`).
@@ -49,8 +50,12 @@ class Delivered(NamedTuple):
     dead: int  # put aside until `redeliver`
 
 
-def deliver(bench: Workbench, *, budget_s: float, now: Callable[[], float] = time.time) -> Delivered:
+def deliver(
+    bench: Workbench, *, budget_s: float, at_once: bool = False, now: Callable[[], float] = time.time
+) -> Delivered:
     """Send what is due, unless another process does, and alerts that nobody has got yet.
+
+    `at_once` sends what waits for its next attempt, too, as somebody may ask who has mended the listener.
 
     No request is begun after `budget_s` seconds, and none after one that was not answered, or whose token was
     refused: a call takes `budget_s` and one GATE_TIMEOUT_S at most. Alerts have a limit of their own. Called
@@ -62,6 +67,7 @@ def deliver(bench: Workbench, *, budget_s: float, now: Callable[[], float] = tim
     sent = 0
     with ExitStack() as stack:
         if settings.gate_url is not None and _is_alone(bench, stack):
+            outbox.hurry(bench.ledger, now(), 0 if at_once else MAX_WAIT_S)
             delivery = _Delivery(bench, settings, now)
             sent = delivery.run(time.monotonic() + budget_s)
     with bench.ledger.reading() as connection:
@@ -127,7 +133,6 @@ class _Delivery:
     def run(self, ends: float) -> int:
         """Send until nothing is due, `time.monotonic()` is `ends`, or the listener stops it."""
         self._ends = ends
-        outbox.hurry(self._bench.ledger, self._now(), MAX_WAIT_S)
         events = self._due()
         first = next(events, None)
         if first is None:
@@ -174,10 +179,22 @@ class _Delivery:
                 outbox.mark_delivered(connection, row, self._now())
             self._sent += 1
             return
-        self._refused(row, said)
         if reply.status in _TOKEN_REFUSED:
-            self._stopped = True
-            self._alert(row, REFUSED, f"{LISTENER} refused GATE_TOKEN ({reply.status}): correct the token.")
+            self._token_refused(row, f"{LISTENER} refused GATE_TOKEN ({reply.status}): correct the token.")
+            return
+        self._refused(row, said)
+
+    def _token_refused(self, row: Any, said: str) -> None:
+        """Nothing is taken with this token, which says nothing of the event.
+
+        Unless the token was accepted since the same was said of it: then it is the event that is refused.
+        """
+        self._stopped = True
+        if row.error == said and not alerts.is_known(self._bench, REFUSED):
+            self._refused(row, said)
+        else:
+            self._postpone(row, said, refused=False)
+        self._alert(row, REFUSED, said)
 
     def _refused(self, row: Any, error: str) -> None:
         if row.refused + 1 < self._settings.gate_max_attempts:

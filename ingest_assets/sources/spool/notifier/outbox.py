@@ -183,7 +183,7 @@ def put_back(connection: sa.Connection, now: float, batch_tag: str | None = None
 
 
 def hurry(ledger: Ledger, now: float, longest_s: float) -> None:
-    """Make due what waits for longer than anything should: the clock was wrong when that was written."""
+    """Make due what waits for longer than this, such as what was written while the clock was wrong."""
     far = (_event.c.state == WAITING, _event.c.next_at > now + longest_s)
     with ledger.reading() as connection:
         if connection.execute(sa.select(_event.c.number).where(*far).limit(1)).first() is None:
