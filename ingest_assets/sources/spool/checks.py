@@ -54,7 +54,19 @@ def _counts_add_up(bench: Workbench, _source: str) -> CheckResult:
     settled = _manifest.c.status == sa.literal_column("'success'")
     said = "More or fewer records were processed than their files have"
     query = sa.select(_tag).where(settled, differing)
-    return _listed(bench, query, _tag, said, "All records are accounted for.")
+    result = _listed(bench, query, _tag, said, "All records are accounted for.")
+    return result._replace(sentence=f"{result.sentence}{_not_indexed(bench)}")
+
+
+def _not_indexed(bench: Workbench) -> str:
+    """Batches that are not in the index, and where to look, for who reads that a run went well."""
+    here = sa.select(sa.func.count()).where(_manifest.c.gone.is_(None))
+    with bench.ledger.reading() as connection:
+        failed = connection.scalar(here.where(_manifest.c.status == "failed"))
+        locked = connection.scalar(here.where(_manifest.c.gate == "locked", _manifest.c.status == "queued"))
+    if not (failed or locked):
+        return ""
+    return f" Batches failed: {failed:,}, at a locked gate: {locked:,} (`ingest spool list`)."
 
 
 def _lacking_records() -> sa.Select[Any]:

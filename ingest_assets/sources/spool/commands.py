@@ -61,7 +61,8 @@ def list_(
     with Workbench(load_settings()) as bench:
         folder = Spool.of(bench.settings_of(SpoolSettings))
         rows = listed(bench.ledger, status, after=after, limit=limit + 1)
-    output.batches(rows[:limit], len(rows) > limit, waiting(folder), json)
+    nothing = "There is no such batch." if status or after else "No batch was taken yet."
+    output.batches(rows[:limit], len(rows) > limit, waiting(folder), nothing, json)
 
 
 @spool.command()

@@ -100,7 +100,13 @@ def _opened(row: Any) -> dict[str, Any]:
 def _closed(row: Any) -> dict[str, Any]:
     values = {"gate": "locked", "wanted": False, "purge": may_have_traces(row)}
     if row.status != "failed":
-        values |= {"status": "queued", "reason": None, "started_at": None, "finished_at": None}
+        values |= {
+            "status": "queued",
+            "reason": None,
+            "started_at": None,
+            "finished_at": None,
+            "processed": 0,
+        }
     return values
 
 

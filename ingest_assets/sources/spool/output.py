@@ -38,8 +38,8 @@ def added(rows: Sequence[Dropped], as_json: bool) -> None:
     return None
 
 
-def batches(rows: Sequence[Any], more: bool, found: Waiting, as_json: bool) -> None:
-    """A page of batches, and what nobody has taken yet."""
+def batches(rows: Sequence[Any], more: bool, found: Waiting, nothing: str, as_json: bool) -> None:
+    """A page of batches, and what nobody has taken yet. `nothing` says that there are no batches."""
     if as_json:
         shown = [_facts(row) for row in rows]
         waiting = {"files": found.files, "bytes": found.bytes, "oldest_age_s": round(found.oldest_age_s, 1)}
@@ -49,10 +49,10 @@ def batches(rows: Sequence[Any], more: bool, found: Waiting, as_json: bool) -> N
     if found.ignored:
         say(f"{found.ignored:,} things in incoming are left alone: no files, or not named NAME{SUFFIX}.")
     if not rows:
-        return say("There is no such batch.")
+        return say(nothing)
     cells = [
         [row.batch_tag, row.gone or row.status, row.reason or "", row.gate if row.pii else "",
-         f"{row.processed:,} of {row.total_records - row.skipped:,}", when(row.queued_at)]
+         _indexed(row), when(row.queued_at)]
         for row in rows
     ]  # fmt: skip
     table(("batch", "status", "reason", "gate", "in the index", "claimed"), cells, right=False)
@@ -133,6 +133,11 @@ def maintained(found: Maintained, as_json: bool) -> None:
     if not (found.made or found.dropped or found.error):
         say("No partition had to be made or dropped.")
     return say(f"Not made: {', '.join(found.wanted)}. {found.error}") if found.error else None
+
+
+def _indexed(row: Any) -> str:
+    """How many of a batch's records are in the index; nothing of one that is gone."""
+    return "" if row.gone else f"{row.processed:,} of {row.total_records - row.skipped:,}"
 
 
 def _facts(row: Any) -> dict[str, Any]:

@@ -43,6 +43,12 @@ class User:
         assert said.status == status, said.everything
         return json.loads(said.out)
 
+    def reads(self, *arguments: str) -> str:
+        """What a command prints for people."""
+        said = self._ingest(self.home, *arguments)
+        assert said.status == 0, said.everything
+        return said.everything
+
     def finds(self, query: str, *filters: str) -> set[str]:
         """The texts that a search finds."""
         given = [word for each in filters for word in ("--filter", each)]
@@ -101,7 +107,7 @@ def test_from_the_samples_to_a_closed_gate(user: User) -> None:
     assert user.finds("who called", "pii=true") == set()
     assert list(holding(user.home, PEOPLE)) == []
     shown = user.asks("spool", "show", tag)
-    assert (shown["status"], shown["gate"]) == ("queued", "locked")
+    assert (shown["status"], shown["gate"], shown["processed"]) == ("queued", "locked", 0)
     assert shown["extra"]["open_gate"]["by"] == shown["extra"]["close_gate"]["by"]
     assert len(user.finds("delivery", "record_source=helpdesk")) == 12
 
@@ -124,6 +130,22 @@ def test_what_failed_is_retried_and_what_is_removed_stays_away(user: User) -> No
     assert user.asks("spool", "list")["incoming"]["files"] == 0
     assert user.asks("spool", "maintain") == {"wanted": [], "made": [], "dropped": [], "error": None}
     assert user.asks("spool", "deliver")["waiting"] == 0
+
+
+def test_what_is_said_of_batches_that_are_not_in_the_index(user: User) -> None:
+    assert "No batch was taken yet." in user.reads("spool", "list")
+    user.asks("sample", "spool", "--records", "3")
+    said = " ".join(user.reads("refresh", "--source", "spool").split())
+    assert "accounted for. Batches failed: 1, at a locked gate: 1 (`ingest spool list`)." in said
+    assert "There is no such batch." in user.reads("spool", "list", "--status", "processing")
+    found = user.batches()
+    user.asks("spool", "remove", found["helpdesk"]["batch_tag"], "--why", "not ours")
+    user.asks("spool", "remove", found[""]["batch_tag"], "--why", "broken")
+    lines = {line.split()[0].partition("-")[0]: line for line in user.reads("spool", "list").splitlines()}
+    assert "3 of 3" in lines["reviews"]
+    assert "0 of 3" in lines["callcentre"]
+    assert " of " not in lines["helpdesk"], "what is gone is not in the index"
+    assert "Batches failed: 0, at" in " ".join(user.reads("refresh", "--source", "spool").split())
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,8 @@ def test_whether_counts_add_up_is_asked_of_an_index_that_is_empty_if_they_do(ben
     assert (found.passed, found.metadata) == (False, {"found": 1})
     for statement, parameters in statements.items():
         plan = plan_of(bench.ledger, statement, parameters)
-        assert "ix_ingestion_manifest_not_added_up" in plan
+        of_those_aside = "ix_ingestion_manifest_gone_status_gate_processed"
+        assert "ix_ingestion_manifest_not_added_up" in plan or of_those_aside in plan
 
 
 def _vacuum(ledger: Ledger) -> None:
