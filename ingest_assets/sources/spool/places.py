@@ -29,8 +29,12 @@ from ingest_assets.sources.spool.settings import SpoolSettings
 SUFFIX = ".msgpack"
 LOCK_WAIT_S = 600.0
 DRAFT = ".tmp"
-# What is refused because of the file: its owner, or that it is no file and would have to be copied.
-_OF_THE_FILE = {errno.EPERM, errno.EACCES, errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.EBUSY}
+# What is refused because of the file: its owner, that it is no file and would have to be copied, or its size,
+# where there is room for a smaller one.
+_OF_THE_FILE = {
+    *(errno.EPERM, errno.EACCES, errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.EBUSY),
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+}
 PIECE = 1 << 20  # bytes that are read together
 _RETRY_S = 0.05
 _HAS_MODES = os.name != "nt"
@@ -309,6 +313,9 @@ def _copy(source: Path, target: Path) -> None:
     try:
         with open_regular(source) as old:
             before = os.fstat(old.fileno())
+            # Asked first, so that many large files which find no room cost no time.
+            if shutil.disk_usage(target.parent).free < before.st_size:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             with draft.open("xb") as new:
                 while piece := old.read(PIECE):
                     new.write(piece)

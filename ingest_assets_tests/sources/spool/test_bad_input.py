@@ -121,3 +121,19 @@ def test_a_spool_on_several_file_systems(tmp_path: Path, mounted: Mount) -> None
         bench.take()
         assert bench.files()["failed/worse.msgpack"] == b"\xc1\xc1"
         assert not any(bench.spool.incoming.iterdir())
+
+
+def test_a_file_that_there_is_no_room_for_keeps_no_smaller_one(tmp_path: Path, mounted: Mount) -> None:
+    mounted(tmp_path / "spool" / "processing", 64)
+    (tmp_path / "spool").chmod(0o700)
+    with closing(IntakeBench(tmp_path)) as bench:
+        bench.put("a-large.msgpack", batch([{"text": "x" * 90_000}], batch_tag="large"))
+        for number in range(3):
+            bench.put(f"b{number}.msgpack", batch([{"text": f"{number}"}], batch_tag=f"small{number}"))
+        with pytest.raises(UnavailableError, match=r"'a-large\.msgpack' cannot be moved.*No space left"):
+            bench.take()
+        assert sorted(bench.rows()) == ["small0", "small1", "small2"]
+        assert [each.name for each in bench.spool.incoming.iterdir()] == ["a-large.msgpack"]
+        assert not list(bench.spool.processing.glob(".*"))
+        subprocess.run(["mount", "-o", "remount,size=1m", str(bench.spool.processing)], check=True)
+        assert bench.take() == Taken(claimed=1)
