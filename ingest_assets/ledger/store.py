@@ -259,8 +259,9 @@ class Ledger:
             )
         if "certificate" in reason and (days := self._certificate_days()):
             return ConfigurationError(f"The ledger {self.name} cannot be used: {days}.")
+        named_by = "INGEST_HOME" if self.is_sqlite else "DATABASE_URL or SUPABASE_DB_URL, whichever is set"
         return UnavailableError(
-            f"The ledger {self.name} does not answer: {reason}. Check INGEST_LEDGER_URL or INGEST_HOME."
+            f"The ledger {self.name} does not answer: {reason}. Check INGEST_LEDGER_URL, {named_by}."
         )
 
     def _certificate_days(self) -> str:

@@ -116,6 +116,7 @@ _ALERTS, _LOGS, _PLAINTEXT = "spool: alerts", "spool: logs", "spool: connections
 def _gate(_bench: Workbench, settings: SpoolSettings) -> Iterator[Finding]:
     """Whether the listener answers, and refuses who does not know the token."""
     from ingest_assets.sources.spool.notifier.delivery import LISTENER, listener
+    from ingest_assets.sources.spool.notifier.webhook import NoAnswerError
 
     if settings.gate_url is None:
         yield Finding(_GATE, "not configured", "No listener is told of batches: GATE_URL names one.")
@@ -123,7 +124,12 @@ def _gate(_bench: Workbench, settings: SpoolSettings) -> Iterator[Finding]:
     listener(settings)  # raises if the token cannot be sent
     body = {"event": PROBE, "ts": when(time.time())}
     with listener(settings, token=f"wrong-{secrets.token_hex(12)}") as wrong:
-        status = wrong.post(json.dumps(body).encode()).status
+        try:
+            status = wrong.post(json.dumps(body).encode()).status
+        except NoAnswerError as error:
+            said = f"{error} Start it, or correct GATE_URL, or GATE_CA_FILE for its certificate."
+            yield Finding(_GATE, "wrong", said)
+            return
     if status not in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         yield Finding(_GATE, "wrong", f"{LISTENER} answered {status} to a wrong token: {_advice(status)}")
     elif settings.gate_token is None:

@@ -311,6 +311,8 @@ def test_a_ledger_that_is_down(built: Home, closed_port: int, ingest_here: Inges
     said = ingest_here(down, "refresh")
     refused(said, "does not answer", "Check INGEST_LEDGER_URL", status=1)
     assert SECRET not in said.everything
+    by_another_name = built.with_settings(ingest_ledger_url=None, database_url=url)
+    refused(ingest_here(by_another_name, "status"), "does not answer", "DATABASE_URL", status=1)
 
 
 def test_search_while_nothing_is_published(empty: Home, ingest_here: IngestHere) -> None:

@@ -76,7 +76,8 @@ def test_a_listener_that_is_down_or_wants_a_token(
     new_bench: NewBench, listener: GateListener, tmp_path: Path
 ) -> None:
     down = new_bench(spool_dir=tmp_path, gate_url=f"http://127.0.0.1:{unused_port()}")
-    assert found(down, "gate") == [("wrong", "The listener at GATE_URL could not be reached.")]
+    mend = "Start it, or correct GATE_URL, or GATE_CA_FILE for its certificate."
+    assert found(down, "gate") == [("wrong", f"The listener at GATE_URL could not be reached. {mend}")]
     listener.usual = lambda _heard: Answer(401)
     without = new_bench(spool_dir=tmp_path, gate_url=listener.url, gate_token=None)
     assert found(without, "gate") == [("wrong", "The listener at GATE_URL wants a token: set GATE_TOKEN.")]
