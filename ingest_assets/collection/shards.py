@@ -6,7 +6,10 @@ What belongs here: the engine's parameters, with their reasons. What does not: w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,9 +92,37 @@ def load_shard(path: Path) -> qdrant_edge.EdgeShard:
 
 
 def load_whole_shard(path: Path) -> qdrant_edge.EdgeShard:
-    """Open a shard. Raises UnavailableError also if it is removed while it is opened."""
-    shard = load_shard(path)
-    if not path.exists():
+    """Open a shard. Raises UnavailableError also if it is removed while it is opened.
+
+    The engine makes anew what it does not find while it opens a shard. That is removed again: nobody else
+    would, and it looks like a revision.
+    """
+    with _held(path) as is_removed:
+        try:
+            shard = load_shard(path)
+        except UnavailableError:
+            if is_removed():
+                shutil.rmtree(path, ignore_errors=True)
+            raise
+        if path.exists() and not is_removed():
+            return shard
         shard.close()
+        if is_removed():
+            shutil.rmtree(path, ignore_errors=True)
         raise UnavailableError(f"{path} was removed while it was opened.")
-    return shard
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[Callable[[], bool]]:
+    """Tells whether a folder has been removed, also where another one has its name."""
+    if os.name == "nt":  # where nobody removes what is open
+        yield lambda: False
+        return
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise UnavailableError(f"{path} is gone.") from None
+    try:
+        yield lambda: os.fstat(descriptor).st_nlink == 0
+    finally:
+        os.close(descriptor)

@@ -149,6 +149,28 @@ def test_a_revision_that_is_removed_while_it_is_opened_is_not_read(
     other.close()
 
 
+def test_what_the_engine_makes_anew_of_a_removed_revision_does_not_stay(
+    store: EmbeddedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It makes folders that it does not find while it opens a revision, which is removed at that moment."""
+    load, folder = shards.load_shard, _live_folder(tmp_path)
+
+    def slow_load(path: Path) -> Any:
+        monkeypatch.setattr(shards, "load_shard", load)
+        shard = load(path)
+        write(store, NAME, 1, make_points([10]))
+        write(store, NAME, 1, make_points([11]))
+        store.close()  # it removes in a thread
+        (folder / "segments" / "payload_index").mkdir(parents=True)
+        return shard
+
+    other = EmbeddedStore(tmp_path)
+    monkeypatch.setattr(shards, "load_shard", slow_load)
+    assert _count(other) == 12
+    other.close()
+    assert not folder.exists()
+
+
 def test_only_two_revisions_are_kept(store: EmbeddedStore, tmp_path: Path) -> None:
     for n in range(10, 16):
         write(store, NAME, 1, make_points([n]))
