@@ -44,9 +44,9 @@ def findings(bench: Workbench) -> Iterator[Finding]:
             yield Finding(name, "wrong", str(error))
 
 
-# --- Folders and partitions ---------------------------------------------------------------------------------
+# --- Folders, partitions and vectors ------------------------------------------------------------------------
 
-_FOLDERS, _PARTITIONS = "spool: folders", "spool: partitions"
+_FOLDERS, _PARTITIONS, _VECTORS = "spool: folders", "spool: partitions", "spool: vectors"
 
 
 def _folders(bench: Workbench, settings: SpoolSettings) -> Iterator[Finding]:
@@ -105,6 +105,18 @@ def _partitions(bench: Workbench, _settings: SpoolSettings) -> Iterator[Finding]
     else:
         said = f"looked after at {when(last.at)}" if last else "made by the first refresh"
         yield Finding(_PARTITIONS, "ok", f"The partitions of the records are {said}.")
+
+
+def _vectors(bench: Workbench, settings: SpoolSettings) -> Iterator[Finding]:
+    """Whether vectors that come along are those of the index's model."""
+    if not settings.spool_vectors_model:
+        return
+    own = bench.dense_model.identity
+    if settings.spool_vectors_model == own:
+        yield Finding(_VECTORS, "ok", "Vectors that come along are used if they can be.")
+    else:
+        said = f"Vectors that come along are ignored, because the index's model is {own}"
+        yield Finding(_VECTORS, "wrong", f"{said}, and SPOOL_VECTORS_MODEL names another one.")
 
 
 # --- The listener -------------------------------------------------------------------------------------------
@@ -276,6 +288,7 @@ def _plain_ledger(bench: Workbench) -> Iterator[tuple[str, str, int]]:
 LOOKS: dict[str, Callable[[Workbench, SpoolSettings], Iterator[Finding]]] = {
     _FOLDERS: _folders,
     _PARTITIONS: _partitions,
+    _VECTORS: _vectors,
     _GATE: _gate,
     _TEMPLATES: _templates,
     _OUTBOX: _outbox,

@@ -51,7 +51,7 @@ from ingest_assets.sources.spool.retention import expire, forget_lost_partitions
 from ingest_assets.sources.spool.settings import BATCHES, NAME, SpoolSettings
 from ingest_assets.sources.spool.settling import fail
 from ingest_assets.sources.spool.source import BatchSource, batch_source
-from ingest_assets.sources.spool.vectors import USED, usable
+from ingest_assets.sources.spool.vectors import OTHER_MODEL, USED, usable
 from ingest_assets.sources.spool.waiting import look
 from ingest_assets.stages.document_rows import checked_document, document_row, sorted_json
 
@@ -238,7 +238,8 @@ class Batches:
         """The vectors that came along, if they are those of the index's own model, and counts of them."""
         supplied, model = self.bench.sources[NAME].vectors(self.bench), self.bench.dense_model
         if supplied is None or supplied.identity != model.identity:
-            return [None] * len(records), Counter({USED: 0})
+            came = sum(each.vector is not None or bool(each.wrong) for each in records)
+            return [None] * len(records), Counter({USED: 0, OTHER_MODEL: came})
         return usable(records, model.dimension)
 
     def _documents(self, batches: Sequence[Any]) -> Iterator[Step]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _FLOAT_BYTES = 4
 USED, NOT_UNIT = "vectors_used", "vectors_not_of_length_1"
+OTHER_MODEL = "vectors_of_another_model"  # by SPOOL_VECTORS_MODEL
 # What is wrong with vectors that came along, as a batch's `extra` counts it, and in words.
 _WRONG = {
     OTHER_DIMENSION: "of another dimension than the index's",

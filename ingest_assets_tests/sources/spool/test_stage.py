@@ -17,6 +17,7 @@ from ingest_assets.ledger import Ledger
 from ingest_assets.ledger.spool_tables import alert
 from ingest_assets.model import UnavailableError
 from ingest_assets.sources.spool import partitions
+from ingest_assets.sources.spool.doctor import findings
 from ingest_assets.sources.spool.intake import reading
 from ingest_assets.sources.spool.intake.errors import BatchError
 from ingest_assets.sources.spool.intake.facts import Known, Record
@@ -202,6 +203,14 @@ def test_vectors_that_come_along_are_used_if_they_are_the_models_own(
         bench.write(records, embedding_dim=own.dimension)
         bench.run_all()
         stored = {payload["text"]: dense for payload, dense, _ in bench.points().values()}
+        ((extra, doctor),) = [
+            (json.loads(row.extra), [each for each in findings(bench) if each.name == "spool: vectors"])
+            for row in bench.batches().values()
+        ]
+    counts = {"vectors_used": 1} if model == "its own" else {"vectors_of_another_model": 1}
+    assert counts.items() <= extra.items()
+    assert [each.state for each in doctor] == ["ok" if model == "its own" else "wrong"]
+    assert model == "its own" or own.identity in doctor[0].message
     assert (stored["with a vector"] == vector) is (model == "its own")
     assert stored["without one"] != vector
 
