@@ -130,6 +130,8 @@ class Spool:
         if about.st_mode & others:
             who = "Everybody" if about.st_mode & stat.S_IWOTH else "Its group"
             right = "o-w" if folder == self.incoming else "go-w"
+            if folder == self.root and about.st_mode & stat.S_ISVTX:  # such as /tmp, which is as it should be
+                return f"{folder} is everybody's. Set SPOOL_DIR to one of its own, such as {folder}/spool."
             return f"{who} can write {folder}, and put in or take out batches. Run: chmod {right} '{folder}'"
         if about.st_mode & stat.S_ISVTX and os.geteuid() not in {about.st_uid, 0}:
             return f"{folder} is another user's, and lets only owners move files. Run: chmod -t '{folder}'"

@@ -54,7 +54,9 @@ def test_folders_that_others_can_write_are_refused(
     if not refused:
         spool.prepare()
         return
-    with pytest.raises(ConfigurationError, match="chmod"):
+    # Nobody should take rights away from a folder such as /tmp.
+    mend = "one of its own" if (folder, mode) == (".", 0o1777) else "Run: chmod"
+    with pytest.raises(ConfigurationError, match=mend):
         spool.prepare()
     assert len(list(spool.faults())) == 1
 
