@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated
 
@@ -20,6 +21,7 @@ note = typer.Typer(
 
 audit_log = typer.Typer(invoke_without_command=True)
 
+SHOWN_CHARS = 400  # of what a call was given; JSON has all of it
 Limit = Annotated[int, typer.Option(help="Maximum number of rows, 1 to 1000.", min=1, max=1_000)]
 
 
@@ -41,7 +43,7 @@ def list_calls(
     who: Annotated[str | None, typer.Option(help="Only calls of the user or token of this name.")] = None,
     json: Json = False,
 ) -> None:
-    """List the calls of agents' tools, newest first: when, by whom, which tool, and the outcome."""
+    """List agents' calls and people's decisions, newest first: when, who, what and why, and the outcome."""
     from ingest_assets.audit_log import read
 
     if context.invoked_subcommand is not None:
@@ -50,8 +52,17 @@ def list_calls(
         calls = read(bench.ledger, limit=limit, before=before, who=who)
     if json:
         return print_json({"calls": [asdict(call) for call in calls]})
-    rows = [[str(c.number), c.at, c.who, c.transport, c.tool, c.outcome, c.message] for c in calls]
-    return table(("number", "at", "who", "transport", "tool", "outcome", "message"), rows, right=False)
+    rows = [
+        [str(c.number), c.at, c.who, c.transport, c.tool, _shown(c.arguments), c.outcome, c.message]
+        for c in calls
+    ]
+    names = ("number", "at", "who", "transport", "tool", "arguments", "outcome", "message")
+    return table(names, rows, right=False)
+
+
+def _shown(arguments: Mapping[str, object]) -> str:
+    said = ", ".join(f"{name}: {value}" for name, value in arguments.items())
+    return said if len(said) <= SHOWN_CHARS else f"{said[: SHOWN_CHARS - 1]}…"
 
 
 @audit_log.command("verify")

@@ -109,6 +109,9 @@ def test_from_the_samples_to_a_closed_gate(user: User) -> None:
     shown = user.asks("spool", "show", tag)
     assert (shown["status"], shown["gate"], shown["processed"]) == ("queued", "locked", 0)
     assert shown["extra"]["open_gate"]["by"] == shown["extra"]["close_gate"]["by"]
+    logged = user.reads("audit-log")
+    assert "approved" in logged
+    assert "withdrawn" in logged
     assert len(user.finds("delivery", "record_source=helpdesk")) == 12
 
 
