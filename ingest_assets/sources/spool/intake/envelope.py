@@ -120,7 +120,7 @@ class Envelope:
     def _require_version(self) -> None:
         version = value_of(self.fields["version"]) if "version" in self.fields else VERSION
         if type(version) is not int:
-            raise BatchError("Its version is not a number.")
+            raise BatchError("Its version is not a whole number.")
         if version != VERSION:
             raise BatchError(f"Its version is {version}; version {VERSION} can be read.")
 
@@ -129,7 +129,7 @@ class Envelope:
             raise BatchError("It has no records: there is no list of that name.")
         count = value_of(self.fields["count"]) if "count" in self.fields else None
         if count is not None and (type(count) is not int or count != self.records):
-            says = f"{count:,}" if type(count) is int else "something that is not a number"
+            says = f"{count:,}" if type(count) is int else "something that is not a whole number"
             raise BatchError(f"Its count is {says}, and it has {self.records:,} records.")
 
     def _dimension(self) -> int | None:
