@@ -105,3 +105,15 @@ def test_a_gate_that_is_opened_or_closed_starts_a_run_at_once(home: Home) -> Non
     assert look(home) != opened
     refresh()
     assert look(home) == "SKIPPED: no file is waiting in the spool."
+
+
+def test_a_source_that_is_named_as_personal_starts_a_run_at_once(home: Home) -> None:
+    """Its batches are searchable until a run has locked them, and no file may come."""
+    write(home, batch_tag="calls")
+    assert run_sources(home.load(), sources=["spool"], overrides=home.overrides).success
+    assert look(home) == "SKIPPED: no file is waiting in the spool."
+    personal = home.with_settings(spool_pii_sources="desk")
+    assert look(personal).startswith("key ")
+    assert look(personal) == look(personal), "one run for each state"
+    assert run_sources(personal.load(), sources=["spool"], overrides=personal.overrides).success
+    assert look(personal) == "SKIPPED: no file is waiting in the spool."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +22,7 @@ from ingest_assets.sources.spool.documents import (
     document_id,
     document_of_record,
 )
-from ingest_assets.sources.spool.settings import NAME, SpoolSettings
+from ingest_assets.sources.spool.settings import BATCHES, NAME, SpoolSettings
 
 if TYPE_CHECKING:
     from ingest_assets.workbench import Workbench
@@ -81,6 +81,14 @@ class BatchSource:
         query = query.where(*mine, _record.c.number > after).order_by(_record.c.number).limit(PAGE)
         with self.ledger.reading() as connection:
             return fetched(connection.execute(query))
+
+
+def fingerprint_of(made_with: str, personal: Iterable[str]) -> str:
+    """What documents of batches are recorded with.
+
+    With the sources that are personal, so that batches are looked at again when others are named.
+    """
+    return digest_of(BATCHES, made_with, *sorted(personal))
 
 
 def batch_source(bench: Workbench, batch_tag: str) -> BatchSource:

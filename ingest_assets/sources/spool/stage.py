@@ -50,7 +50,7 @@ from ingest_assets.sources.spool.removing import delete_files
 from ingest_assets.sources.spool.retention import expire, forget_lost_partitions
 from ingest_assets.sources.spool.settings import BATCHES, NAME, SpoolSettings
 from ingest_assets.sources.spool.settling import fail
-from ingest_assets.sources.spool.source import BatchSource, batch_source
+from ingest_assets.sources.spool.source import BatchSource, batch_source, fingerprint_of
 from ingest_assets.sources.spool.vectors import OTHER_MODEL, USED, usable
 from ingest_assets.sources.spool.waiting import look
 from ingest_assets.stages.document_rows import checked_document, document_row, sorted_json
@@ -90,8 +90,7 @@ class Batches:
 
     @property
     def fingerprint(self) -> str:
-        # With the sources that are personal, so that batches are looked at again when others are named.
-        return digest_of(self.name, self.made_with, *sorted(self.personal))
+        return fingerprint_of(self.made_with, self.personal)
 
     def input_digest(self, _connection: sa.Connection) -> None:
         """None: gates, removals, time and lost partitions give work, too, and looking for it costs little."""

@@ -18,6 +18,7 @@ from ingest_assets.sources.spool.kept_answers import forget_answers_left
 from ingest_assets.sources.spool.notifier.delivery import deliver
 from ingest_assets.sources.spool.places import Spool
 from ingest_assets.sources.spool.settings import SpoolSettings
+from ingest_assets.sources.spool.source import batch_source, fingerprint_of
 from ingest_assets.sources.spool.waiting import Waiting, waiting
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def due(bench: Workbench) -> Due:
     reason = _pending(bench) or _gathered(found, settings)
     if reason is None:
         return Due(_not_yet(found, settings))
-    return Due(reason, digest_of(*files.listing(spool), "", *_state(bench)))
+    return Due(reason, digest_of(*files.listing(spool), "", *_state(bench), "", _recorded_with(bench)))
 
 
 def watched(bench: Workbench) -> Sequence[Path]:
@@ -59,7 +60,18 @@ def _pending(bench: Workbench) -> str | None:
             return f"the batch {ready[0].batch_tag} is ready"
         if tag := connection.scalar(purging.limit(1)):
             return f"what the batch {tag} left in files has to be purged"
+    # Others may be personal by now: they must not wait for a file to come.
+    others = manifest.recorded_otherwise(bench.ledger, _recorded_with(bench), wanted=True, size=1)
+    if (page := next(others, None)) is not None:
+        return f"the batch {page[0].batch_tag} was recorded with other settings"
     return None
+
+
+def _recorded_with(bench: Workbench) -> str:
+    """What documents of batches are recorded with by the present settings."""
+    return fingerprint_of(
+        batch_source(bench, "").made_with, bench.settings_of(SpoolSettings).personal_sources
+    )
 
 
 def _gathered(found: Waiting, settings: SpoolSettings) -> str | None:
