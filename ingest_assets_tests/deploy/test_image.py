@@ -16,7 +16,7 @@ import typer
 from ingest_assets.interfaces.cli.app import app
 from ingest_assets.model import IngestError
 from ingest_assets_tests.support.built_index import ROOT
-from tools.image_check.__main__ import remove
+from tools.image_check.apart import remove
 from tools.image_check.containerfile import Copy, stages, words
 from tools.lock import blocks
 from tools.sbom import bill
@@ -121,7 +121,7 @@ def test_what_is_mounted_below_is_never_removed(tmp_path: Path) -> None:
     others.mkdir()
     (others / "kept").touch()
     script = (
-        "import subprocess, sys; from pathlib import Path; from tools.image_check.__main__ import remove\n"
+        "import subprocess, sys; from pathlib import Path; from tools.image_check.apart import remove\n"
         "subprocess.run(['mount', '--bind', sys.argv[1], sys.argv[2] + '/dev/shm'], check=True)\n"
         "try: remove(Path(sys.argv[2]))\n"
         "except Exception as error: print(error)\n"

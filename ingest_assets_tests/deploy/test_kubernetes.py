@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 import yaml
 
 from ingest_assets_tests.support.built_index import ROOT
+from tools.chart_check import manifests
+from tools.chart_check.instance import instance_faults
 
 FOLDER = ROOT / "deploy" / "kubernetes"
 FILES = sorted(path for path in FOLDER.glob("*.yaml") if path.name != "values.yaml")
@@ -165,15 +168,20 @@ def test_the_shards_of_the_job_are_all_there() -> None:
     assert 'job embed --shard "$((JOB_COMPLETION_INDEX + 1))/$SHARDS"' in container["args"][0]
 
 
+def in_snake(values: dict[str, Any]) -> dict[str, Any]:
+    """As dagster.yaml spells what the chart has in camel case."""
+    return {re.sub("[A-Z]", lambda m: f"_{m[0].lower()}", key): value for key, value in values.items()}
+
+
 def test_the_chart_runs_what_one_box_runs() -> None:
     box = yaml.safe_load((ROOT / "dagster.yaml").read_text("utf-8"))
-    assert VALUES["additionalInstanceConfig"]["concurrency"] == box["concurrency"]
+    enabled, *limits = VALUES["concurrency"].items()
+    assert enabled == ("enabled", True)
+    assert {name: in_snake(value) for name, value in limits} == box["concurrency"]
+    # Without the queue no limit holds: the chart would start every run at once.
+    assert VALUES["dagsterDaemon"]["runCoordinator"] == {"enabled": True, "type": "QueuedRunCoordinator"}
     assert VALUES["additionalInstanceConfig"]["freshness"] == box["freshness"]
-    monitoring = VALUES["dagsterDaemon"]["runMonitoring"]
-    in_snake = {
-        re.sub("[A-Z]", lambda m: f"_{m[0].lower()}", key): value for key, value in monitoring.items()
-    }
-    assert in_snake == box["run_monitoring"]
+    assert in_snake(VALUES["dagsterDaemon"]["runMonitoring"]) == box["run_monitoring"]
     assert VALUES["runLauncher"]["type"] == "K8sRunLauncher"
     # Its server trusts every request.
     assert VALUES["dagsterWebserver"]["replicaCount"] == 0
@@ -191,3 +199,77 @@ def test_runs_get_the_pod_that_the_launcher_is_told() -> None:
     assert mounted == {each["name"] for each in launcher["volumes"]}
     assert launcher["securityContext"]["readOnlyRootFilesystem"] is True
     assert launcher["resources"]["limits"].keys() == {"memory"}
+
+
+# As dagster-k8s makes them; `python -m tools.chart_check` renders the chart itself where it is at hand.
+RUN = {
+    "app.kubernetes.io/name": "dagster",
+    "app.kubernetes.io/part-of": "dagster",
+    "ingest/reads-index": "true",
+}
+AT_ONCE = ("dagster._core.run_coordinator.sync_in_memory_run_coordinator", "SyncInMemoryRunCoordinator")
+MANUAL = (ROOT / "docs" / "deploying.md").read_text("utf-8")
+
+
+def rendered() -> list[dict[str, Any]]:
+    """Ours, with the pods of the chart and what it makes for ours."""
+    made: list[dict[str, Any]] = [
+        {"kind": "ConfigMap", "metadata": {"name": name}}
+        for name in ("dagster-instance", "dagster-workspace-yaml")
+    ]
+    made.append({"kind": "ServiceAccount", "metadata": {"name": "dagster"}})
+    for name in ("the daemon", "the code server"):
+        template = {"metadata": {"labels": OF_THE_CHART[name]}, "spec": {"containers": [{}]}}
+        made.append({"kind": "Deployment", "metadata": {"name": name}, "spec": {"template": template}})
+    return [*copy.deepcopy(RESOURCES), *made]
+
+
+def test_all_names_are_there_and_all_that_need_a_server_reach_it() -> None:
+    everything = rendered()
+    assert list(manifests.missing(everything, MANUAL)) == []
+    assert list(manifests.unselected(everything, RUN)) == []
+    assert list(manifests.unreachable(everything, RUN)) == []
+
+
+def test_a_name_that_nothing_has_is_found() -> None:
+    everything = rendered()
+    [serve] = [each for each in everything if name_of(each) == "Deployment/ingest-serve"]
+    [container] = serve["spec"]["template"]["spec"]["containers"]
+    container["envFrom"][1]["secretRef"]["name"] = "ingest-secret"
+    container["env"][1]["valueFrom"]["secretKeyRef"]["key"] = "postgres-password"
+    assert list(manifests.missing(everything, MANUAL)) == [
+        "Deployment/ingest-serve: there is no Secret ingest-secret",
+        "Deployment/ingest-serve: the Secret dagster-postgresql-secret has no postgres-password",
+    ]
+
+
+def test_a_pod_that_is_shut_out_is_found() -> None:
+    everything = rendered()
+    assert list(manifests.unreachable(everything, RUN | {"app.kubernetes.io/name": "other"})) == [
+        "no policy lets run reach postgres at 5432"
+    ]
+    [policy] = [each for each in everything if name_of(each) == "NetworkPolicy/code-server"]
+    policy["spec"]["podSelector"]["matchLabels"]["component"] = "user-deployment"
+    assert list(manifests.unselected(everything, RUN)) == [
+        "NetworkPolicy/code-server: no pod has {'component': 'user-deployment'}"
+    ]
+    assert list(manifests.unreachable(everything, RUN)) == [
+        "no policy lets daemon reach code server at 4000",
+        "no policy lets ingest-web reach code server at 4000",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ("", None),
+        (f"run_coordinator: {{module: {AT_ONCE[0]}, class: {AT_ONCE[1]}}}", "has no queue"),
+        ("freshnes: {enabled: true}", "Dagster refuses"),
+    ],
+)
+def test_settings_of_an_instance_that_dagster_refuses_are_found(change: str, fault: str | None) -> None:
+    box = (ROOT / "dagster.yaml").read_text("utf-8")
+    launcher = "run_launcher: {module: dagster._core.launcher, class: DefaultRunLauncher, config: {}}"
+    text = f"{box}\n{launcher}\n{change}\n"
+    found = instance_faults([{"metadata": {"name": "dagster-instance"}, "data": {"dagster.yaml": text}}])
+    assert [line for line in found if "dagster-k8s" not in line] == [] if fault is None else fault in found[0]

@@ -13,7 +13,6 @@ import argparse
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,11 +20,11 @@ from pathlib import Path
 
 from ingest_assets.model import IngestError
 from ingest_assets.terminal import complain, say
+from tools.image_check.apart import CHECKOUT, apart, remove
 from tools.image_check.containerfile import stages
 from tools.image_check.rootfs import ARCHITECTURES, make
 from tools.image_check.trial import try_image
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 MADE = "made"  # a file beside the root that is whole
 EMULATED = 20  # how many times as long things may take under an emulator
 
@@ -56,40 +55,10 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
     try:
-        return _apart([sys.executable, "-m", "tools.image_check", "--inside", "--arch", asked.arch], folder)
+        return apart("tools.image_check", "--inside", "--arch", asked.arch, "--folder", str(folder))
     finally:
         if not asked.folder:
             remove(folder)
-
-
-def _apart(command: list[str], folder: Path) -> int:
-    """Run it where its mounts are seen by nobody else, and end with it, however it or this process ends.
-
-    Folders of this machine are mounted below what is made (mmdebstrap shows it /dev/shm and /sys): were they
-    left behind, whoever removes the folder would remove what is in them.
-    """
-    bound = ["setpriv", "--pdeathsig=KILL"]
-    spaces = [
-        "unshare",
-        "--mount",
-        "--propagation=private",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "--mount-proc",
-    ]
-    whole = [*bound, *spaces, *command, "--folder", str(folder)]
-    return subprocess.run(whole, check=False, cwd=CHECKOUT).returncode
-
-
-def remove(folder: Path) -> None:
-    """Remove what was made, and nothing that is mounted below it. Raises IngestError if something is."""
-    mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text("utf-8").splitlines()]
-    if below := [each for each in mounted if Path(each).is_relative_to(folder.resolve())]:
-        raise IngestError(
-            f"{folder} is left as it is, because these are mounted below it: {', '.join(below)}"
-        )
-    subprocess.run(["rm", "-r", "--one-file-system", str(folder)], check=True)
 
 
 def _make_and_try(folder: Path, architecture: str, *, emulated: bool) -> int:

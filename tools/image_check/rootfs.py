@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -36,28 +36,31 @@ def make(stages: list[Stage], checkout: Path, folder: Path, architecture: str) -
         root = folder / (stage.name or "image")
         say(f"stage {number + 1} of {len(stages)}: {stage.name or 'image'}")
         if stage.base in roots:
-            _run(["cp", "-a", "--reflink=auto", str(roots[stage.base]), str(root)])
+            run(["cp", "-a", "--reflink=auto", str(roots[stage.base]), str(root)])
         else:
-            _base(stage.base, root, architecture)
+            base(stage.base, root, architecture)
         for step in stage.steps:
             if isinstance(step, Copy):
                 _copy(step, roots.get(step.stage, checkout), root)
             else:
                 say(f"  {step}")
-                with _this_machine(root) as environment:
-                    _run(["chroot", str(root), "/bin/sh", "-c", step], environment)
+                with this_machine(root) as environment:
+                    run(["chroot", str(root), "/bin/sh", "-c", step], environment)
         roots[stage.name] = root
     return root
 
 
-def _base(image: str, root: Path, architecture: str) -> None:
-    """What `debian:SUITE-slim` has."""
+def base(image: str, root: Path, architecture: str, packages: Sequence[str] = ()) -> None:
+    """What `debian:SUITE-slim` has, and packages. Raises IngestError if it cannot be made."""
     suite = re.fullmatch(r"debian:([a-z]+)-slim", image)
     if suite is None:
         raise IngestError(f"Containerfile: the base {image} cannot be made from Debian's packages here.")
     excluded = [f"--dpkgopt=path-exclude=/usr/share/{each}" for each in SLIM]
     fetching = [f"--aptopt={line}" for line in _apt_settings()]
-    merged = ["--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", "--include=usr-is-merged"]
+    merged = [
+        "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
+        f"--include={','.join(('usr-is-merged', *packages))}",
+    ]
     options = [
         "--mode=root",
         "--variant=minbase",
@@ -66,7 +69,7 @@ def _base(image: str, root: Path, architecture: str) -> None:
         *excluded,
         *fetching,
     ]
-    _run(["mmdebstrap", "--quiet", *options, suite[1], str(root), *_sources(suite[1])])
+    run(["mmdebstrap", "--quiet", *options, suite[1], str(root), *_sources(suite[1])])
 
 
 def _sources(suite: str) -> list[str]:
@@ -90,11 +93,11 @@ def _copy(step: Copy, source: Path, root: Path) -> None:
     for name in step.sources:
         found = source / name.lstrip("/")
         if found.is_dir():
-            _run(["cp", "-a", "--no-preserve=ownership", f"{found}/.", str(_folder(target))])
+            run(["cp", "-a", "--no-preserve=ownership", f"{found}/.", str(_folder(target))])
         else:
             folder = step.target.endswith("/")
             into = _folder(target) / found.name if folder else _folder(target.parent) / target.name
-            _run(["cp", "-a", "--no-preserve=ownership", str(found), str(into)])
+            run(["cp", "-a", "--no-preserve=ownership", str(found), str(into)])
     for cache in target.rglob("__pycache__") if not step.stage else ():
         shutil.rmtree(cache)
 
@@ -105,7 +108,7 @@ def _folder(path: Path) -> Path:
 
 
 @contextmanager
-def _this_machine(root: Path) -> Iterator[dict[str, str]]:
+def this_machine(root: Path) -> Iterator[dict[str, str]]:
     """For a step: /proc, names of hosts, certificates, settings of pip. Nothing of it stays in the root."""
     passed_on = {name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)}
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", **passed_on}
@@ -117,19 +120,20 @@ def _this_machine(root: Path) -> Iterator[dict[str, str]]:
         if settings and Path(settings).is_file():
             shown[settings] = "/etc/pip.conf"
     with ExitStack() as undo:
-        _run(["mount", "-t", "proc", "proc", str(root / "proc")])
-        undo.callback(_run, ["umount", "--lazy", str(root / "proc")])
+        run(["mount", "-t", "proc", "proc", str(root / "proc")])
+        undo.callback(run, ["umount", "--lazy", str(root / "proc")])
         for host, inside in shown.items():
             place = root / inside.lstrip("/")
             if not place.exists():
                 place.touch()
                 undo.callback(place.unlink)
-            _run(["mount", "--bind", host, str(place)])
-            undo.callback(_run, ["umount", "--lazy", str(place)])
+            run(["mount", "--bind", host, str(place)])
+            undo.callback(run, ["umount", "--lazy", str(place)])
         yield environment
 
 
-def _run(command: list[str], environment: dict[str, str] | None = None) -> None:
+def run(command: list[str], environment: dict[str, str] | None = None) -> None:
+    """Run a command. Raises IngestError with what it said if it fails."""
     with tempfile.TemporaryFile() as log:
         ended = subprocess.run(command, check=False, env=environment, stdout=log, stderr=subprocess.STDOUT)
         if ended.returncode:
