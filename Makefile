@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export DAGSTER_HOME := $(CURDIR)
 
-.PHONY: demo test coverage thorough test-services startos image fuzz dev lint types lock wheels audit clean
+.PHONY: demo test coverage thorough test-services startos image units fuzz dev lint types lock wheels audit clean
 .DEFAULT_GOAL := help
 
 help: ## Show what there is
@@ -38,6 +38,9 @@ startos: ## The StartOS package: its types, lint and tests (needs Node 20 or new
 
 image: .venv/ready ## The image's root file system, made and tried (as root; apt-get install mmdebstrap)
 	$(BIN)/python -m tools.image_check
+
+units: .venv/ready ## The systemd units, under a real systemd (as root; apt-get install mmdebstrap systemd-container)
+	$(BIN)/python -m tools.units_check
 
 fuzz: .venv/ready ## Give every parser damaged input, a minute each
 	$(BIN)/python -m ingest_assets_tests.fuzz --seconds 60

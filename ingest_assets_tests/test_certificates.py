@@ -150,6 +150,22 @@ def test_the_day_is_said(
             assert "Traceback" not in said.everything
 
 
+def test_the_day_is_said_of_dagsters_own_storage(
+    tmp_path: Path, certificates: Certificates, ingest_here: IngestHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dagster_postgres.utils.time.sleep", lambda _: None)  # between its attempts
+    home = new_home(tmp_path / "home", 20)
+    with certificates.shown(_postgres) as port:
+        url = _url("postgresql", port, f"sslmode=verify-full&sslrootcert={certificates.ca}")
+        storage = f"storage:\n  postgres:\n    postgres_url: {url}\n"
+        (home.dagster / "dagster.yaml").write_text(storage, "utf-8")
+        said = ingest_here(home, "refresh")
+    assert said.status == 1
+    assert f"under storage, cannot be used: {SAID.rstrip('.')}. Nothing was changed." in said.everything
+    assert "secret-of-it" not in said.everything
+    assert "Traceback" not in said.everything
+
+
 def test_the_day_is_said_of_a_broker(certificates: Certificates) -> None:
     from celery import Celery
 

@@ -13,6 +13,7 @@ import dagster as dg
 import sqlalchemy as sa
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 
+from ingest_assets.certificates import postgres_begins, shown_by
 from ingest_assets.model import ConfigurationError, IngestError, UnavailableError
 from ingest_assets.orchestration.supervision import heartbeats
 from ingest_assets.private import keep_private, make_private_folder
@@ -81,6 +82,7 @@ def _explained(file: Path, error: Exception) -> IngestError:
     if isinstance(error, sa.exc.OperationalError) or type(error).__name__ == "DagsterPostgresException":
         driver = [line for line in said.splitlines() if "OperationalError) " in line]
         reason = driver[0].partition("OperationalError) ")[2] if driver else type(error).__name__
+        reason = _certificate_days(reason) or reason
         return UnavailableError(
             f"Dagster's records, in what {file} names under storage, cannot be used: {reason.rstrip('.')}. "
             "Nothing was changed."
@@ -89,6 +91,14 @@ def _explained(file: Path, error: Exception) -> IngestError:
     told = next((line for line in lines if re.match(r"\s*Error \d+:", line)), " ".join(lines))
     told = " ".join(told.removeprefix("Failure condition: ").split())[:_EXCERPT]
     return ConfigurationError(f"{file} cannot be used: {told}")
+
+
+def _certificate_days(reason: str) -> str:
+    """What the day says of the certificate of Dagster's Postgres; libpq says only that it is refused."""
+    server = re.search(r'connection to server at "([^"]+)".*?, port (\d+) failed', reason)
+    if server is None or "certificate" not in reason:
+        return ""
+    return shown_by(server[1], int(server[2]), postgres_begins)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -1,12 +1,13 @@
 """What an earlier version left behind is taken over: nothing is made again, and search answers as before.
 
-Beside this file is the state that a commit of before this project ran on several hosts wrote: an SQLite
-ledger, a dump of one on Postgres, and collections. `tools/earlier_state.py` says how it was made.
+Beside this file is the state that a commit of before this project ran on several hosts wrote, of every source
+that it had: an SQLite ledger, a dump of one on Postgres, and collections. `tools/earlier_state.py` made it.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -19,14 +20,16 @@ import psycopg2
 import pytest
 import sqlalchemy as sa
 
-from ingest_assets.interfaces.cli.runs import RunReport
+from ingest_assets.interfaces.cli.runs import Asked, RunReport, run_sources
 from ingest_assets.ledger import Ledger
 from ingest_assets.ledger.store import HEAD
 from ingest_assets.queries.search import open_search
 from ingest_assets.stages.adoption import adopt
 from ingest_assets.stages.audit import audit
 from ingest_assets_tests.support.built_index import ROOT, Home
+from ingest_assets_tests.support.comparing import assert_same_contents
 from ingest_assets_tests.support.fixtures import IngestHere, ingest_here
+from ingest_assets_tests.support.small_parts import contents
 
 __all__ = ["ingest_here"]
 COMMIT = "80af8a2"
@@ -38,7 +41,7 @@ def earlier(request: pytest.FixtureRequest, tmp_path: Path, ledger_url_of: Calla
     """A home that the earlier version made, as after a move to this folder."""
     with tarfile.open(STATE) as archive:
         archive.extractall(tmp_path, filter="data")
-    home = Home(tmp_path / request.param)
+    home = Home(tmp_path / request.param).with_settings(spool_dir=str(tmp_path / request.param / "spool"))
     home.dagster.mkdir()
     (home.dagster / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", "utf-8")
     if request.param == "sqlite":
@@ -61,10 +64,10 @@ def _revision(home: Home) -> str:
     return found
 
 
-def _hits(home: Home, asked: str) -> list[list[Any]]:
+def _hits(home: Home, asked: str, source: str = "crm") -> list[list[Any]]:
     mode, _, query = asked.partition(": ")
     with home.bench() as bench:
-        found = open_search(bench, "crm").search(query, mode=mode)  # type: ignore[arg-type]
+        found = open_search(bench, source).search(query, mode=mode)  # type: ignore[arg-type]
     return [[hit.chunk_id, pytest.approx(hit.score, abs=1e-6)] for hit in found.hits]
 
 
@@ -78,7 +81,7 @@ def test_what_an_earlier_version_left_is_taken_over(earlier: Home, ingest_here: 
     counts = ("documents", "chunks", "points", "parked", "generation", "last_success")
     assert [now[name] for name in counts] == [was[name] for name in counts]
     # Search answers from what the earlier version indexed, and the index is what the ledger says.
-    for asked, hits in before["hits"].items():
+    for asked, hits in before["hits"]["crm"].items():
         assert hits == _hits(earlier, asked)
     with earlier.bench() as bench:
         assert audit(bench.published("crm"), bench.ledger).agrees
@@ -90,7 +93,7 @@ def test_what_an_earlier_version_left_is_taken_over(earlier: Home, ingest_here: 
     assert _moved(report) <= {"crm/records", "crm/chunks", "crm/match_models"}
     again = earlier.refresh()
     assert (again.success, _moved(again)) == (True, set())
-    for asked, hits in before["hits"].items():
+    for asked, hits in before["hits"]["crm"].items():
         assert hits == _hits(earlier, asked)
     # A change costs as much as the change.
     changed = earlier.edit(seed=9, changes=2, inserts=1)
@@ -102,6 +105,60 @@ def test_what_an_earlier_version_left_is_taken_over(earlier: Home, ingest_here: 
     with earlier.bench() as bench:
         assert bench.store.live("crm_chunks") == was["generation"]
         assert audit(bench.published("crm"), bench.ledger).agrees
+
+
+OTHERS = ("repositories", "papers", "spool")
+
+
+def test_what_other_sources_left_is_taken_over(
+    earlier: Home, ingest_here: IngestHere, tmp_path: Path
+) -> None:
+    before = json.loads((earlier.path / "answers.json").read_text("utf-8"))
+    for source in OTHERS:
+        assert before["hits"][source]
+        for asked, hits in before["hits"][source].items():
+            assert hits == _hits(earlier, asked, source)
+        with earlier.bench() as bench:
+            assert audit(bench.published(source), bench.ledger).agrees
+    # A local repository is known by its path: in another folder it is another one, with the same texts.
+    [was] = json.loads(ingest_here(earlier, "repository", "list", "--json").out)["repositories"]
+    assert ingest_here(earlier, "repository", "add", str(earlier.path / "repository")).status == 0
+    assert ingest_here(earlier, "repository", "remove", was["id"]).status == 0
+    report = _refreshed(earlier)
+    # Nothing is embedded again, of any source.
+    assert {name: counts["added"] for name, counts in report.assets.items() if "vectors" in name} == {
+        f"{source}/{kind}_vectors": 0 for source in OTHERS for kind in ("dense", "sparse")
+    }
+    assert _moved(_refreshed(earlier)) == set()
+    # What is published is what a clean build of the same sources gives.
+    clean = _clean(earlier, tmp_path / "clean", ingest_here)
+    for source in OTHERS:
+        with earlier.bench() as ours, clean.bench() as theirs:
+            assert audit(ours.published(source), ours.ledger).agrees
+            name = ours.sources[source].collection
+            held, wanted = (contents(each.store, name) for each in (ours, theirs))
+            assert wanted
+            assert_same_contents(held, wanted)
+
+
+def _refreshed(home: Home) -> RunReport:
+    report = run_sources(home.load(), sources=list(OTHERS), asked=Asked(), overrides=home.overrides)
+    assert report.success, report.errors
+    return report
+
+
+def _clean(earlier: Home, path: Path, ingest_here: IngestHere) -> Home:
+    """A new index of the same repository, paper and batches."""
+    home = Home(path).with_settings(spool_dir=str(path / "spool"))
+    shutil.copytree(earlier.dagster, home.dagster, ignore=shutil.ignore_patterns("[!d]*"))
+    incoming = path / "spool" / "incoming"
+    incoming.mkdir(parents=True, mode=0o700)
+    for batch in (earlier.path / "spool" / "archive").rglob("*.msgpack"):
+        shutil.copy2(batch, incoming)
+    assert ingest_here(home, "repository", "add", str(earlier.path / "repository")).status == 0
+    assert ingest_here(home, "paper", "add", str(earlier.path / "paper.md")).status == 0
+    _refreshed(home)
+    return home
 
 
 def _moved(report: RunReport) -> set[str]:
