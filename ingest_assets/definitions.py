@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import dagster as dg
 
+from ingest_assets.model import IngestError
 from ingest_assets.orchestration.assets import source_assets
 from ingest_assets.orchestration.checks import source_checks
 from ingest_assets.orchestration.embedding import embed_job
@@ -22,6 +24,7 @@ from ingest_assets.settings import Settings, begin_logging, load_settings
 from ingest_assets.sources.definition import SourceDefinition
 from ingest_assets.sources.doubtful import doubtful_settings
 from ingest_assets.sources.registry import Sources, load_sources
+from ingest_assets.terminal import complain
 
 log = logging.getLogger(__name__)
 
@@ -113,12 +116,22 @@ def _of_source(source: SourceDefinition, settings: Settings) -> _OfSource:
     )
 
 
+@contextmanager
+def _telling() -> Iterator[None]:
+    """What is wrong with the settings as one line, ahead of the traceback in which Dagster shows it."""
+    try:
+        yield
+    except IngestError as error:
+        complain(f"ingest: {error}")
+        raise
+
+
 @dg.definitions
 def defs() -> dg.Definitions:
     """What `dagster` and `dg` load. A process that does so also runs what is defined."""
     begin_process()
-    begin_logging()
-    with raising_no_secrets():
+    with raising_no_secrets(), _telling():
+        begin_logging()
         made = build_defs()
         for doubtful in doubtful_settings(load_sources()):
             log.warning("%s", doubtful)

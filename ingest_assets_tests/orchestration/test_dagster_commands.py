@@ -49,6 +49,15 @@ def test_dagster_definitions_validate(project: Home) -> None:
     )
 
 
+def test_wrong_settings_are_a_line_ahead_of_dagsters_traceback(project: Home) -> None:
+    """In the log of a code server there is nothing else."""
+    wrong = project.with_settings(ingest_chunk_size="large")
+    said = run_command([str(BIN / "dagster"), "definitions", "validate", *MODULE], wrong)
+    assert said.status != 0
+    told, _, _ = said.everything.partition("Traceback")
+    assert "INGEST_CHUNK_SIZE='large': input should be a valid integer" in told
+
+
 def test_dagster_job_execute(project: Home) -> None:
     typed(project, "dagster", "job", "execute", *MODULE, "-j", "refresh_search_index")
     assert runs(project) == [("refresh_search_index", True)]
