@@ -15,11 +15,14 @@ import typer
 
 from ingest_assets.interfaces.cli.app import app
 from ingest_assets.interfaces.cli.options import DONE, FAILED, PARKED, WRONG
+from ingest_assets.model import IngestError
 from ingest_assets.sources.spool.waiting import is_batch
 from ingest_assets_tests.support.built_index import ROOT
+from tools.units_check.installed import CHOSEN, MANUAL, STATE, commands
 
 FOLDER = ROOT / "deploy" / "systemd"
 WORKER = ROOT / "deploy" / "celery" / "ingest-worker.service"
+ENV_EXAMPLE = (ROOT / ".env.example").read_text("utf-8")
 UNITS = [*sorted(each for each in FOLDER.iterdir() if each.is_file()), WORKER]
 HARDENING = FOLDER / "ingest-.service.d" / "hardening.conf"  # systemd adds it to all services of that prefix
 MAX_EXPOSURE = 2.0  # of 10, by `systemd-analyze security`
@@ -89,6 +92,23 @@ def test_services_may_do_little_else(tmp_path: Path) -> None:
             threshold = f"--threshold={int(MAX_EXPOSURE * 10)}"
             said = _analyze("security", "--offline=yes", threshold, str(unit))
             assert said is None or said.returncode == 0, said.stdout[-200:]
+
+
+def test_the_manual_installs_what_the_units_need() -> None:
+    """`python -m tools.units_check` runs these commands, and tries the units under a real systemd."""
+    said = "\n".join(commands(MANUAL.read_text("utf-8")))
+    for unit in SERVICES:
+        program, folder = (
+            read(unit)["Service"]["ExecStart"].split()[0],
+            read(HARDENING)["Service"]["WorkingDirectory"],
+        )
+        assert f"venv {program.removesuffix('/bin/ingest')}\n" in said
+        assert f"install -d -o ingest -g ingest -m 0700 {folder} " in said
+    assert f"useradd --system --home-dir {STATE} " in said
+    assert f".env.example {read(HARDENING)['Service']['EnvironmentFile']}" in said
+    assert CHOSEN.keys() <= set(re.findall(r"^# ?([A-Z][A-Z0-9_]+)=", ENV_EXAMPLE, re.MULTILINE))
+    with pytest.raises(IngestError, match="no commands below"):
+        commands("## With systemd\n\nNothing.\n\n## Other\n\n    a command\n")
 
 
 def _installed(folder: Path) -> list[Path]:
