@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import dagster as dg
 import sqlalchemy as sa
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 
 from ingest_assets.certificates import postgres_begins, shown_by
 from ingest_assets.model import ConfigurationError, IngestError, UnavailableError
@@ -21,7 +19,6 @@ from ingest_assets.redaction import without_secrets
 from ingest_assets.settings import DAGSTER_STATE, Settings
 
 _EXCERPT = 300  # characters of what Dagster says of its file
-_new_files: list[bytes] = []  # what a file has in which no event is recorded yet; at most one
 _OPENING_S = 60.0  # that another process may take to open an instance; afterwards it is not waited for
 
 
@@ -105,54 +102,6 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-@contextmanager
-def recorded(instance: dg.DagsterInstance) -> Iterator[None]:
-    """For the duration of a run. Raises UnavailableError when Dagster cannot record it, as on a full disk."""
-    try:
-        yield
-    except (sa.exc.OperationalError, sqlite3.OperationalError) as error:
-        reason = error.orig if isinstance(error, sa.exc.OperationalError) else error
-        raise UnavailableError(
-            f"Dagster cannot record the run below {instance.root_directory}, or where its dagster.yaml says: "
-            f"{str(reason).strip().rstrip('.')}. What the run did is kept. Make room, and run it again."
-        ) from without_secrets(error)
-
-
-@contextmanager
-def records_kept_open(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
-    """For the duration of a run, keep the files open that Dagster records it in.
-
-    Dagster opens and closes them for each event. Whoever is the last to close a file of SQLite copies its
-    write-ahead log into it and flushes both to disk, which takes longer than writing the event. Events are
-    on the disk as early as before. On a server's database there is nothing to do.
-    """
-    storage = instance.event_log_storage
-    if not isinstance(storage, SqliteEventLogStorage):
-        yield
-        return
-    _create_file(storage, run_id)
-    own, index = Path(storage.path_for_shard(run_id)), Path(storage.path_for_shard(INDEX_SHARD_NAME))
-    with ExitStack() as stack:
-        for path in (own, index, index.parents[1] / "runs.db"):
-            connection = stack.enter_context(closing(sqlite3.connect(path)))
-            connection.execute("select count(*) from sqlite_master").fetchone()  # it is opened by reading it
-        yield
-
-
-def _create_file(storage: SqliteEventLogStorage, run_id: str) -> None:
-    """Create the file that a run is recorded in. After the first one of this process, it is a copy of that.
-
-    For a new file Dagster reads its history of migrations several times, which takes as long as ten events.
-    """
-    file = Path(storage.path_for_shard(run_id))
-    if _new_files:
-        file.write_bytes(_new_files[0])
-    with storage.run_connection(run_id):
-        pass
-    if not _new_files:
-        _new_files.append(file.read_bytes())
 
 
 def seconds_since_heartbeat(settings: Settings) -> float | None:

@@ -14,9 +14,10 @@ from dagster._core.utils import make_new_run_id
 from ingest_assets.definitions import run_defs
 from ingest_assets.model import ConfigurationError, IngestError
 from ingest_assets.orchestration.indexing_jobs import request_for
-from ingest_assets.orchestration.instance import open_instance, recorded, records_kept_open
+from ingest_assets.orchestration.instance import open_instance
 from ingest_assets.orchestration.orphaned_runs import fail_orphaned_runs, process_tags
 from ingest_assets.orchestration.partitions import sync_partitions
+from ingest_assets.orchestration.run_records import recorded, records_kept_open
 from ingest_assets.reconcile import observer
 from ingest_assets.settings import Settings
 from ingest_assets.sources.definition import SourceDefinition
