@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import psutil
@@ -158,17 +159,20 @@ def test_a_workbench_that_is_closed_keeps_no_connection(endpoint: Endpoint, tmp_
         spark_control_url=endpoint.url,
         ingest_dense_dimension=DIMENSION,
     )
-    before = _connections()
     with Workbench(settings) as bench:
         bench.dense_model.embed(["A text."])
-        assert _connections() > before
-    assert _connections() == before
+        assert _connections_to(endpoint) == 1
+    assert _connections_to(endpoint) == 0
 
 
-def _connections() -> int:
-    """Those of this process that it has opened, and not closed."""
+def _connections_to(endpoint: Endpoint) -> int:
+    """Those of this process that are open."""
+    port = urlsplit(endpoint.url).port
     ends = psutil.Process().net_connections("tcp")
-    return sum(each.status == psutil.CONN_ESTABLISHED for each in ends)
+    return sum(
+        bool(each.raddr) and each.raddr.port == port and each.status == psutil.CONN_ESTABLISHED
+        for each in ends
+    )
 
 
 def test_the_list_of_endpoints(endpoint: Endpoint) -> None:
