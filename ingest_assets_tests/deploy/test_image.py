@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ import typer
 from ingest_assets.interfaces.cli.app import app
 from ingest_assets.model import IngestError
 from ingest_assets_tests.support.built_index import ROOT
+from tools.image_check import __main__ as image_check
+from tools.image_check import buildah
 from tools.image_check.apart import remove
 from tools.image_check.containerfile import Copy, stages, words
 from tools.lock import blocks
@@ -57,6 +60,103 @@ def test_it_runs_as_a_user_without_rights_and_says_how_it_is() -> None:
 def test_an_instruction_that_is_not_known_is_refused() -> None:
     with pytest.raises(IngestError, match="does not know ADD"):
         stages("FROM debian:bookworm-slim\nADD https://example.org/x /x\n")
+
+
+# What `buildah inspect` 1.28 says of the start of an image from a Containerfile that is not the project's.
+INSPECTED = {
+    "User": "7:8",
+    "WorkingDir": "/state",
+    "Volumes": {"/state": {}},
+    "ExposedPorts": {"53/udp": {}, "80/tcp": {}},
+    "Healthcheck": {
+        "Test": ["CMD", "well", "--now"],
+        "Interval": 90_000_000_000,
+        "Timeout": 2_000_000_000,
+        "StartPeriod": 0,
+        "Retries": 4,
+    },
+    "Labels": {"io.buildah.version": "1.28.2", "title": "A name=value of words"},
+    "Entrypoint": ["/usr/bin/tini", "--", "a"],
+    "Cmd": ["b"],
+    "Env": ["PATH=/bin", "OPTIONS=a=1 b=2"],
+}
+
+
+def inspected(**changed: object) -> str:
+    return json.dumps({"Docker": {"config": INSPECTED | changed}})
+
+
+def test_what_an_image_says_of_its_start_is_told_in_the_words_of_a_containerfile() -> None:
+    image = buildah.said_by(inspected())
+    assert image.environment == {"PATH": "/bin", "OPTIONS": "a=1 b=2"}
+    assert words(image, "ENTRYPOINT") == ["/usr/bin/tini", "--", "a"]
+    assert image.start == {
+        "USER": ["7:8"],
+        "WORKDIR": ["/state"],
+        "VOLUME": ["/state"],
+        "EXPOSE": ["53/udp", "80"],
+        "HEALTHCHECK": ['--interval=90s --timeout=2s --start-period=0s --retries=4 CMD ["well", "--now"]'],
+        "LABEL": ['title="A name=value of words"'],
+        "ENTRYPOINT": ['["/usr/bin/tini", "--", "a"]'],
+        "CMD": ['["b"]'],
+    }
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"User": ""}, "USER"),
+        ({"Env": ["PATH=/bin", "OPTIONS=a=1 b=2", "PIP_CERT=/left/behind"]}, "PIP_CERT"),
+        ({"Labels": None}, "LABEL"),
+        ({"Healthcheck": None}, "HEALTHCHECK"),
+        ({"ExposedPorts": None}, "EXPOSE"),
+    ],
+)
+def test_an_image_that_says_something_else_than_its_containerfile_is_refused(
+    changed: dict[str, object], named: str
+) -> None:
+    written = buildah.said_by(inspected())
+    buildah.require_same(buildah.said_by(inspected()), written)
+    with pytest.raises(IngestError, match=named):
+        buildah.require_same(buildah.said_by(inspected(**changed)), written)
+
+
+def test_settings_of_pip_are_one_file(tmp_path: Path) -> None:
+    (tmp_path / "pip.conf").write_text("[global]\ntimeout = 9\ncert = /old\n[install]\nuser = no\n", "utf-8")
+    environment = {
+        "PIP_CERT": "/new%20",
+        "PIP_INDEX_URL": "https://index.example/simple",
+        "SSL_CERT_FILE": "/x",
+    }
+    made = ConfigParser(interpolation=None)
+    made.read_string(buildah.pip_settings(environment, [str(tmp_path / "pip.conf"), "/none"]))
+    assert dict(made["global"]) == {
+        "timeout": "9", "cert": "/new%20", "index-url": "https://index.example/simple"
+    }  # fmt: skip
+    assert dict(made["install"]) == {"user": "no"}
+
+
+def test_a_buildah_that_fails_is_a_sentence_with_its_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "buildah"
+    program.write_text("#!/bin/sh\necho 'Error: mounting: operation not permitted' >&2\nexit 125\n", "utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    said = "buildah from ended with exit status 125 on this machine: Error: mounting: operation not permitted"
+    with pytest.raises(IngestError, match=said):
+        buildah.build(STAGES, ROOT, tmp_path, "amd64")
+
+
+def test_without_buildah_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(sys, "argv", ["image_check", "--buildah"])
+    assert image_check.main() == 2
+    said = capsys.readouterr().err
+    assert "buildah not found: apt-get install " in said
 
 
 @pytest.fixture(scope="module")

@@ -29,8 +29,8 @@ _CERTIFICATES = "/run/build-certificates.pem"
 _HOST_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
 
-def make(stages: list[Stage], checkout: Path, folder: Path, architecture: str) -> Path:
-    """The root of the last stage, below `folder`. Raises IngestError when a step fails."""
+def make(stages: list[Stage], checkout: Path, folder: Path, architecture: str) -> None:
+    """Leave the root of the last stage in `folder`/image. Raises IngestError when a step fails."""
     roots: dict[str, Path] = {}
     for number, stage in enumerate(stages):
         root = folder / (stage.name or "image")
@@ -47,7 +47,6 @@ def make(stages: list[Stage], checkout: Path, folder: Path, architecture: str) -
                 with this_machine(root) as environment:
                     run(["chroot", str(root), "/bin/sh", "-c", step], environment)
         roots[stage.name] = root
-    return root
 
 
 def base(image: str, root: Path, architecture: str, packages: Sequence[str] = ()) -> None:
@@ -107,18 +106,25 @@ def _folder(path: Path) -> Path:
     return path
 
 
-@contextmanager
-def this_machine(root: Path) -> Iterator[dict[str, str]]:
-    """For a step: /proc, names of hosts, certificates, settings of pip. Nothing of it stays in the root."""
-    passed_on = {name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)}
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", **passed_on}
-    shown = {"/etc/resolv.conf": "/etc/resolv.conf", "/etc/hosts": "/etc/hosts"}
+def shown_to_steps() -> tuple[dict[str, str], dict[str, str]]:
+    """This machine's certificates and settings of pip: files and where they are shown, and variables."""
+    environment = {name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)}
+    shown: dict[str, str] = {}
     if Path(_HOST_CERTIFICATES).exists():
         shown[_HOST_CERTIFICATES] = _CERTIFICATES
         environment |= {"PIP_CERT": _CERTIFICATES, "SSL_CERT_FILE": _CERTIFICATES}
     for settings in ("/etc/pip.conf", os.environ.get("PIP_CONFIG_FILE", "")):
         if settings and Path(settings).is_file():
             shown[settings] = "/etc/pip.conf"
+    return shown, environment
+
+
+@contextmanager
+def this_machine(root: Path) -> Iterator[dict[str, str]]:
+    """For a step: /proc, names of hosts, certificates, settings of pip. Nothing of it stays in the root."""
+    shown, passed_on = shown_to_steps()
+    shown |= {"/etc/resolv.conf": "/etc/resolv.conf", "/etc/hosts": "/etc/hosts"}
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", **passed_on}
     with ExitStack() as undo:
         run(["mount", "-t", "proc", "proc", str(root / "proc")])
         undo.callback(run, ["umount", "--lazy", str(root / "proc")])
