@@ -125,13 +125,13 @@ def test_settings_of_pip_are_one_file(tmp_path: Path) -> None:
     (tmp_path / "pip.conf").write_text("[global]\ntimeout = 9\ncert = /old\n[install]\nuser = no\n", "utf-8")
     environment = {
         "PIP_CERT": "/new%20",
-        "PIP_INDEX_URL": "https://index.example/simple",
+        "PIP_NO_INDEX": "1",
         "SSL_CERT_FILE": "/x",
     }
     made = ConfigParser(interpolation=None)
     made.read_string(buildah.pip_settings(environment, [str(tmp_path / "pip.conf"), "/none"]))
     assert dict(made["global"]) == {
-        "timeout": "9", "cert": "/new%20", "index-url": "https://index.example/simple"
+        "timeout": "9", "cert": "/new%20", "no-index": "1"
     }  # fmt: skip
     assert dict(made["install"]) == {"user": "no"}
 

@@ -1,6 +1,9 @@
 """Builds the image by buildah from deploy/image/Containerfile, on a base from Debian's packages.
 
 Its storage is a folder of its own, so that what this machine's buildah has is neither used nor touched.
+
+What belongs here: calling buildah, and what its image says of itself. What does not: Debian's packages
+(`rootfs`), and trying an image (`trial`).
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Guest:
             )
         try:
             self.wait("systemd is up", self._up, START_S)
-        except BaseException:
+        except BaseException:  # also Ctrl-C: nobody else would end the container
             self._nspawn.kill()
             raise
         return self
