@@ -33,9 +33,8 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
 CONNECT_TIMEOUT_S = 10.0
-LATE_S = (
-    1.0  # after its time an answer is left whatever it waits for; until then it can say itself what is late
-)
+# So long after its time an answer is left, whatever it waits for; until then it can say itself what is late.
+LATE_S = 1.0
 MAX_BODY = 128 << 20  # bytes; 2,048 vectors of 4,096 numbers as JSON are about 100 MB
 MAX_RETRY_AFTER_S = 60.0  # a server that asks for more gets the next attempt, if any, after this
 MAX_BACKOFF_S = 30.0
